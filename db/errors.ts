@@ -1,0 +1,51 @@
+import type { Entity, Stamp } from './records.ts';
+
+export type StoreName = 'mongo' | 'postgres';
+
+/** Another living user holds the normalised e-mail. */
+export class EmailTaken extends Error {
+  override readonly name = 'EmailTaken';
+}
+
+/** A record with this id is already there. Ids come from the caller, so this is a retry or a bug. */
+export class IdTaken extends Error {
+  override readonly name = 'IdTaken';
+  readonly entity: Entity;
+  constructor(entity: Entity) {
+    super(`a ${entity} with this id exists`);
+    this.entity = entity;
+  }
+}
+
+/** The stored record carries a higher epoch than the writer: its authority has ended, nothing was written. */
+export class StaleWrite extends Error {
+  override readonly name = 'StaleWrite';
+  readonly stored: Stamp;
+  constructor(entity: Entity, stored: Stamp, epoch: number) {
+    super(`a ${entity} was written under epoch ${stored.epoch}, after this writer's epoch ${epoch}`);
+    this.stored = stored;
+  }
+}
+
+/**
+ * The store did not answer in time, or at all.
+ * `outcome` is `none` only when the operation certainly left no trace; `unknown` when it may have committed.
+ * The message names no host, query or value: it may be logged, while `cause` is for the debug log only.
+ */
+export class StoreUnavailable extends Error {
+  override readonly name = 'StoreUnavailable';
+  readonly store: StoreName;
+  readonly outcome: 'none' | 'unknown';
+  readonly reason: 'connect' | 'timeout' | 'connection-lost' | 'overloaded' | 'read-only' | 'contention';
+  constructor(
+    store: StoreName,
+    outcome: StoreUnavailable['outcome'],
+    reason: StoreUnavailable['reason'],
+    options?: ErrorOptions,
+  ) {
+    super(`${store} is unavailable (${reason}); outcome: ${outcome}`, options);
+    this.store = store;
+    this.outcome = outcome;
+    this.reason = reason;
+  }
+}

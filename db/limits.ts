@@ -1,0 +1,60 @@
+/**
+ * A leaky bucket for each key: it holds the recent hits and drains steadily, so the window slides. A full bucket
+ * refuses; with `backoff` it lets single attempts through instead, further and further apart, so that a stranger who
+ * fills a victim's bucket can slow the victim down but never lock them out.
+ */
+
+export interface LimitHit {
+  /** No personal data: callers digest it. */
+  readonly key: string;
+  /** Hits that fit at once. */
+  readonly capacity: number;
+  /** Time in which a full bucket drains, ms. */
+  readonly windowMs: number;
+  readonly backoff: { readonly baseMs: number; readonly maxMs: number } | null;
+}
+
+export interface Bucket {
+  /** Hits in the bucket at `touchedAt`; a fraction while draining. */
+  readonly level: number;
+  /** The last hit that was let through. */
+  readonly touchedAt: Date;
+}
+
+export interface LimitVerdict {
+  readonly allowed: boolean;
+  /** Hits that would still fit, rounded down. */
+  readonly remaining: number;
+  /** How long to wait before the next attempt has a chance, ms; 0 when one would be let through now. */
+  readonly retryAfterMs: number;
+}
+
+/** Decides one hit. A refused hit leaves the bucket as it was, so refusals never prolong themselves. */
+export function decide(
+  bucket: Bucket | null,
+  hit: LimitHit,
+  now: Date,
+): { readonly bucket: Bucket; readonly verdict: LimitVerdict } {
+  const idleMs = bucket === null ? 0 : Math.max(0, now.getTime() - bucket.touchedAt.getTime());
+  const level = Math.max(0, (bucket?.level ?? 0) - (idleMs * hit.capacity) / hit.windowMs);
+  const waitMs = waitFor(level, idleMs, hit);
+  if (bucket !== null && waitMs > 0) {
+    return { bucket, verdict: { allowed: false, remaining: 0, retryAfterMs: waitMs } };
+  }
+  const filled = { level: level + 1, touchedAt: now };
+  const remaining = Math.max(0, Math.floor(hit.capacity - filled.level));
+  return {
+    bucket: filled,
+    verdict: { allowed: true, remaining, retryAfterMs: waitFor(filled.level, 0, hit) },
+  };
+}
+
+/** How much longer nothing is let through, ms, when the bucket stands at `level` and was last hit `idleMs` ago. */
+function waitFor(level: number, idleMs: number, hit: LimitHit): number {
+  const over = level - (hit.capacity - 1);
+  if (over <= 0) return 0;
+  const untilDrainedMs = (over * hit.windowMs) / hit.capacity;
+  if (hit.backoff === null) return Math.ceil(untilDrainedMs);
+  const spacingMs = Math.min(hit.backoff.maxMs, hit.backoff.baseMs * 2 ** (Math.ceil(over) - 1));
+  return Math.ceil(Math.max(0, Math.min(untilDrainedMs, spacingMs - idleMs)));
+}
