@@ -125,14 +125,25 @@ async function initialise(context: Context, keep: boolean): Promise<void> {
   rmSync(draft, { recursive: true, force: true });
   mkdirSync(draft, { mode: 0o700 });
   account.own(draft);
-  if (!existsSync(passwordFile)) writeFileSync(passwordFile, randomBytes(24).toString('hex'), { mode: 0o600 });
+  if (!existsSync(passwordFile))
+    writeFileSync(passwordFile, randomBytes(24).toString('hex'), { mode: 0o600 });
   account.own(passwordFile);
   const child = await run(
     context,
     'initdb',
-    ['-D', draft, '-U', 'postgres', '-A', 'scram-sha-256', '--pwfile', passwordFile, '-E', 'UTF8', '--locale=C'].concat(
-      keep ? [] : ['--no-sync'],
-    ),
+    [
+      '-D',
+      draft,
+      '-U',
+      'postgres',
+      '-A',
+      'scram-sha-256',
+      '--pwfile',
+      passwordFile,
+      '-E',
+      'UTF8',
+      '--locale=C',
+    ].concat(keep ? [] : ['--no-sync']),
     'TERM',
   );
   const { code } = await child.exited;
@@ -140,7 +151,12 @@ async function initialise(context: Context, keep: boolean): Promise<void> {
   renameSync(draft, cluster);
 }
 
-function run(context: Context, program: string, args: readonly string[], orphanSignal: string): Promise<Supervised> {
+function run(
+  context: Context,
+  program: string,
+  args: readonly string[],
+  orphanSignal: string,
+): Promise<Supervised> {
   return context.supervisor.start({
     ...context.account.launch(join(context.binDir, program), args, orphanSignal),
     cwd: context.folder,

@@ -1,8 +1,7 @@
 /** How a server program is started: as a plain user even when we are root, and bound to its parent's life. */
 import { execFileSync } from 'node:child_process';
-import { chownSync } from 'node:fs';
+import { chownSync, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { existsSync } from 'node:fs';
 
 /** PostgreSQL refuses to run as root, and wants its user to be in the password database. */
 const USER = 'postgres';
@@ -32,7 +31,8 @@ export const sameAccount: Account = {
 export function postgresAccount(mustReach: readonly string[]): Account {
   if (process.getuid?.() !== 0) return sameAccount;
   const { uid, gid } = findUser() ?? createUser();
-  if (!hasSetpriv) throw new Error('as root, PostgreSQL needs the program setpriv (util-linux), or start as another user');
+  if (!hasSetpriv)
+    throw new Error('as root, PostgreSQL needs the program setpriv (util-linux), or start as another user');
   const plain = [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
   const reaches = mustReach.every((path) => succeeds('setpriv', [...plain, '--', 'test', '-x', path]));
   const flags = reaches ? plain : [...plain, '--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
@@ -50,14 +50,20 @@ export function findOnPath(name: string): string | null {
 
 const hasSetpriv = findOnPath('setpriv') !== null;
 
-function wrap(flags: readonly string[], command: string, args: readonly string[], orphanSignal: string): Launch {
+function wrap(
+  flags: readonly string[],
+  command: string,
+  args: readonly string[],
+  orphanSignal: string,
+): Launch {
   if (!hasSetpriv) return { command, args };
   return { command: 'setpriv', args: [...flags, `--pdeathsig=${orphanSignal}`, '--', command, ...args] };
 }
 
 function findUser(): { readonly uid: number; readonly gid: number } | null {
   try {
-    const id = (flag: string): number => Number(execFileSync('id', [flag, USER], { stdio: 'pipe' }).toString());
+    const id = (flag: string): number =>
+      Number(execFileSync('id', [flag, USER], { stdio: 'pipe' }).toString());
     return { uid: id('-u'), gid: id('-g') };
   } catch {
     return null;
@@ -65,9 +71,13 @@ function findUser(): { readonly uid: number; readonly gid: number } | null {
 }
 
 function createUser(): { readonly uid: number; readonly gid: number } {
-  execFileSync('useradd', ['--system', '--user-group', '--no-create-home', '--shell', '/usr/sbin/nologin', USER], {
-    stdio: 'pipe',
-  });
+  execFileSync(
+    'useradd',
+    ['--system', '--user-group', '--no-create-home', '--shell', '/usr/sbin/nologin', USER],
+    {
+      stdio: 'pipe',
+    },
+  );
   const user = findUser();
   if (user === null) throw new Error(`the system user ${USER} could not be created`);
   return user;

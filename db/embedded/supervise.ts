@@ -75,7 +75,8 @@ export function openSupervisor(): Supervisor {
         reject(new Error('the watchdog of the embedded servers is gone'));
       });
       listeners.set(id, (report) => {
-        if (report.type === 'failed') reject(new Error(`${program.command} did not start: ${report.message}`));
+        if (report.type === 'failed')
+          reject(new Error(`${program.command} did not start: ${report.message}`));
         if (report.type === 'exited') settle(report);
         if (report.type !== 'started') return;
         const stop = async (): Promise<void> => {

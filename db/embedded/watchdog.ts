@@ -30,7 +30,12 @@ export type Command =
 export type Report =
   | { readonly type: 'started'; readonly id: number; readonly pid: number }
   | { readonly type: 'failed'; readonly id: number; readonly message: string }
-  | { readonly type: 'exited'; readonly id: number; readonly code: number | null; readonly signal: string | null }
+  | {
+      readonly type: 'exited';
+      readonly id: number;
+      readonly code: number | null;
+      readonly signal: string | null;
+    }
   | { readonly type: 'locked'; readonly id: number; readonly ok: boolean };
 
 interface Running {
