@@ -1,0 +1,62 @@
+import type { FastifyBaseLogger } from 'fastify';
+import fp from 'fastify-plugin';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    background: Background;
+  }
+}
+
+/** Work that goes on after its reply was sent. */
+export interface Background {
+  /** Starts the work; a failure is logged under its name, nothing is thrown. */
+  run(name: string, work: () => Promise<unknown>): void;
+  /** Calls the work again and again, `everyMs` after the last call ended, until closed. */
+  repeat(name: string, everyMs: number, work: () => Promise<unknown>): void;
+  /** Resolves when nothing is left; repeated work stops. */
+  close(): Promise<void>;
+}
+
+export function createBackground(log: FastifyBaseLogger): Background {
+  const running = new Set<Promise<void>>();
+  const timers = new Set<NodeJS.Timeout>();
+  let closed = false;
+
+  function run(name: string, work: () => Promise<unknown>): Promise<void> {
+    const task = work().then(
+      () => undefined,
+      (error: unknown) => log.error({ err: error, task: name }, 'background work failed'),
+    );
+    running.add(task);
+    return task.finally(() => running.delete(task));
+  }
+
+  return {
+    run: (name, work) => void run(name, work),
+    repeat(name, everyMs, work) {
+      const schedule = () => {
+        if (closed) return;
+        const timer = setTimeout(() => {
+          timers.delete(timer);
+          void run(name, work).then(schedule);
+        }, everyMs);
+        timers.add(timer.unref());
+      };
+      schedule();
+    },
+    async close() {
+      closed = true;
+      for (const timer of timers) clearTimeout(timer);
+      while (running.size > 0) await Promise.all(running);
+    },
+  };
+}
+
+export default fp(
+  async (app) => {
+    const background = createBackground(app.log);
+    app.decorate('background', background);
+    app.addHook('onClose', () => background.close());
+  },
+  { name: 'background' },
+);

@@ -1,0 +1,72 @@
+import fp from 'fastify-plugin';
+import { accountRoutes } from './routes/account.ts';
+import { entryRoutes } from './routes/entry.ts';
+import { passwordRoutes } from './routes/password.ts';
+import type { RouteDeps } from './routes/support.ts';
+import type { AuthContext } from './service/context.ts';
+import { createOutbox } from './service/outbox.ts';
+import { createTransport } from './transport.ts';
+
+/** The largest body of an auth route, bytes. */
+const BODY_BYTES_MAX = 16 * 1024;
+const MAIL_SWEEP_MS = 15_000;
+const RETENTION_SWEEP_MS = 60 * 60_000;
+const PURGE_BATCH = 1_000;
+/** Limits older than this have drained, whatever their window. */
+const LIMITS_KEPT_MS = 24 * 60 * 60_000;
+
+/** Everything under /auth: builds what the rules act through, registers the routes, starts the sweepers. */
+export default fp(
+  async (app) => {
+    const { config, background, repository, now } = app;
+    const outbox = createOutbox({ ...app, log: app.log });
+    const context: AuthContext = { ...app, outbox };
+    const transport = createTransport({
+      secure: config.secureCookies,
+      sameSiteAccess: config.cookieSameSiteAccess,
+      sameSiteRefresh: config.cookieSameSiteRefresh,
+      legacy: config.legacyJwt && { cookie: config.legacyJwt.cookie, header: config.legacyJwt.header },
+    });
+    const origins = [config.publicUrl, config.appUrl, ...config.corsOrigins];
+    const deps: RouteDeps = {
+      context,
+      transport,
+      allowedOrigins: new Set(origins.map((url) => new URL(url).origin)),
+    };
+
+    await app.register(async (scope) => {
+      scope.addHook('onRoute', (route) => {
+        route.bodyLimit = BODY_BYTES_MAX;
+      });
+      scope.addHook('onSend', async (_request, reply) => {
+        reply.header('Cache-Control', 'no-store');
+      });
+      await scope.register(entryRoutes, deps);
+      await scope.register(passwordRoutes, deps);
+      await scope.register(accountRoutes, deps);
+    });
+
+    background.repeat('mail sweep', MAIL_SWEEP_MS, () => outbox.sweep());
+    background.repeat('retention', RETENTION_SWEEP_MS, async () => {
+      const expiredBefore = new Date(now().getTime() - config.retentionMs);
+      await repository.purge({ expiredBefore, limit: PURGE_BATCH });
+      await app.limitStore.purge(new Date(now().getTime() - LIMITS_KEPT_MS));
+    });
+  },
+  {
+    name: 'auth',
+    dependencies: [
+      'config',
+      'background',
+      'repositories',
+      'keys',
+      'passwords',
+      'tokens',
+      'limits',
+      'mailer',
+      'clock',
+      'error-handler',
+      'http',
+    ],
+  },
+);

@@ -1,0 +1,115 @@
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { problems } from '../../problem.ts';
+import { refuseCrossSite } from '../origin.ts';
+import { loginBody, noContent, signedIn, signupBody } from '../schemas.ts';
+import { signup } from '../service/accounts.ts';
+import { exchangeLegacy } from '../service/legacy.ts';
+import { login } from '../service/login.ts';
+import { refresh } from '../service/refresh.ts';
+import { logout } from '../service/sessions.ts';
+import { readBearer } from '../transport.ts';
+import { answerSignedIn, callerOf, type RouteDeps } from './support.ts';
+
+/** In and out: signup, login, refresh, logout. */
+export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
+  const { context, transport, allowedOrigins } = deps;
+
+  app.route({
+    method: 'POST',
+    url: '/auth/signup',
+    schema: {
+      tags: ['sign-in'],
+      summary: 'Create an account and sign in',
+      body: signupBody,
+      response: {
+        201: signedIn,
+        ...problems('weak_password', 'email_taken', 'rate_limited', 'hashing_overloaded'),
+      },
+    },
+    handler: async (request, reply) => {
+      const result = await signup(context, request.body, callerOf(app, request, reply));
+      return reply.code(201).send(answerSignedIn(deps, reply, result, transport.chosen(request)));
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/auth/login',
+    schema: {
+      tags: ['sign-in'],
+      summary: 'Sign in with e-mail and password',
+      body: loginBody,
+      response: {
+        200: signedIn,
+        ...problems('invalid_credentials', 'email_not_verified', 'rate_limited', 'hashing_overloaded'),
+      },
+    },
+    handler: async (request, reply) => {
+      const caller = callerOf(app, request, reply);
+      const result = await login(context, request.body, transport.readRefreshCookie(request), caller);
+      return answerSignedIn(deps, reply, result, transport.chosen(request));
+    },
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/auth/refresh',
+    exposeHeadRoute: false,
+    schema: {
+      tags: ['sign-in'],
+      summary: 'Rotate the refresh token and get a new access token',
+      description:
+        'The refresh token comes from its cookie or as `Authorization: Bearer`; the successor goes back the same way.',
+      response: { 200: signedIn, ...problems('refresh_invalid', 'cross_site') },
+    },
+    handler: async (request, reply) => {
+      const caller = callerOf(app, request, reply);
+      const bearer = readBearer(request);
+      const cookie = transport.readRefreshCookie(request);
+      if (bearer === null || cookie !== null) refuseCrossSite(request, allowedOrigins);
+      if (bearer !== null && transport.isRefreshToken(bearer)) {
+        return answerSignedIn(deps, reply, await refresh(context, bearer, caller), 'body');
+      }
+      if (cookie !== null)
+        return answerSignedIn(deps, reply, await refresh(context, cookie, caller), 'cookie');
+      const legacy = transport.readLegacy(request);
+      if (legacy === null) return answerSignedIn(deps, reply, await refresh(context, null, caller), 'cookie');
+      if (legacy.by === 'cookie') refuseCrossSite(request, allowedOrigins);
+      const result = await exchangeLegacy(context, legacy.token, caller);
+      return answerSignedIn(
+        deps,
+        reply,
+        result,
+        legacy.by === 'cookie' ? 'cookie' : transport.chosen(request),
+      );
+    },
+  });
+
+  await app.register(async (scope) => {
+    // Logout takes any body or none, of any type: whatever a client sends along must not keep a session alive.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', (_request, payload, done) => {
+      payload.on('end', () => done(null, undefined)).on('error', done);
+      payload.resume();
+    });
+    scope.route({
+      method: 'POST',
+      url: '/auth/logout',
+      schema: {
+        tags: ['sign-in'],
+        summary: 'End this session',
+        description: 'Repeatable. Takes the cookies, or either token as `Authorization: Bearer`.',
+        response: { 204: noContent, ...problems('cross_site') },
+      },
+      handler: async (request, reply) => {
+        const cookies = transport.readCookies(request);
+        const bearer = readBearer(request);
+        if (cookies.length > 0) refuseCrossSite(request, allowedOrigins);
+        const tokens = bearer === null ? cookies : [bearer, ...cookies];
+        await logout(context, tokens, callerOf(app, request, reply));
+        transport.clearCookies(reply);
+        return reply.code(204).send();
+      },
+    });
+  });
+};

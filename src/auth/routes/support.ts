@@ -1,0 +1,51 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { createAudit } from '../../../plugins/logger.ts';
+import { refuseCrossSite } from '../origin.ts';
+import type { AuthContext, Caller } from '../service/context.ts';
+import type { SignedIn } from '../service/issue.ts';
+import { type Authenticated, authenticate } from '../service/sessions.ts';
+import type { TokenTransport, Transport } from '../transport.ts';
+import { viewUser } from '../views.ts';
+
+/** What every route module is given. */
+export interface RouteDeps {
+  readonly context: AuthContext;
+  readonly transport: TokenTransport;
+  readonly allowedOrigins: ReadonlySet<string>;
+}
+
+/** Who asks, for the rules: address, browser, audit trail, and where limits put their headers. */
+export function callerOf(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): Caller {
+  return {
+    address: request.ip,
+    userAgent: request.headers['user-agent'] ?? null,
+    audit: createAudit(request.log, (address) => app.keyring.digest('address', address), request.ip),
+    setHeaders: (headers) => void reply.headers(headers),
+  };
+}
+
+/** The signed-in user of this request; a cookie counts only from this site. */
+export async function requireSession(deps: RouteDeps, request: FastifyRequest): Promise<Authenticated> {
+  const access = deps.transport.readAccess(request);
+  if (access?.by === 'cookie') refuseCrossSite(request, deps.allowedOrigins);
+  return authenticate(deps.context, access?.token ?? null);
+}
+
+/** The body for a client that is signed in from now on; its refresh token goes into the body or the cookies. */
+export function answerSignedIn(deps: RouteDeps, reply: FastifyReply, result: SignedIn, by: Transport) {
+  if (by === 'cookie') {
+    deps.transport.setCookies(reply, {
+      access: result.accessToken,
+      accessTtlMs: deps.context.config.accessTokenTtlMs,
+      refresh: result.refreshToken,
+      refreshTtlMs: result.refreshTtlMs,
+    });
+  }
+  return {
+    user: viewUser(result.user),
+    accessToken: result.accessToken,
+    tokenType: 'Bearer' as const,
+    expiresIn: Math.floor(deps.context.config.accessTokenTtlMs / 1000),
+    ...(by === 'body' && { refreshToken: result.refreshToken }),
+  };
+}

@@ -1,0 +1,104 @@
+import { emailKey } from '../../../db/email.ts';
+import { EmailTaken } from '../../../db/errors.ts';
+import { newId } from '../../../db/ids.ts';
+import type { New, SessionRecord, UserRecord } from '../../../db/records.ts';
+import { ApiError } from '../../errors.ts';
+import type { AuthContext, Caller } from './context.ts';
+import { makeMailedToken, makeSession, type SignedIn, signedIn } from './issue.ts';
+import { checkPolicy } from './policy.ts';
+
+/** Signs a user up and in. The check for the e-mail comes last: it costs one hash to ask. */
+export async function signup(
+  context: AuthContext,
+  body: { readonly email: string; readonly name: string; readonly password: string },
+  caller: Caller,
+): Promise<SignedIn> {
+  const attempt = await context.limits.take('signup', { address: caller.address });
+  checkPolicy(context, body.password, body);
+  const passwordHash = await context.passwords.hash(body.password);
+  const now = context.now();
+  const user: New<UserRecord> = {
+    id: newId(now),
+    email: body.email,
+    emailKey: emailKey(body.email),
+    name: body.name,
+    passwordHash,
+    isVerified: false,
+    verifiedWith: null,
+    sessionGeneration: 0,
+    resetGeneration: 0,
+    createdAt: now,
+    updatedAt: now,
+    deletedAt: null,
+  };
+  const { session, refreshToken } = makeSession(context, user, caller, now);
+  const token = makeMailedToken(context, 'verificationToken', user.id, now);
+  try {
+    await context.repository.createAccount({ user, token, session });
+  } catch (error) {
+    if (!(error instanceof EmailTaken)) throw error;
+    caller.audit({ event: 'signup', outcome: 'failure', reason: 'email-taken' });
+    throw new ApiError('email_taken');
+  }
+  void attempt;
+  caller.audit({ event: 'signup', outcome: 'success', userId: user.id, sessionId: session.id });
+  context.outbox.dispatch('verificationToken', token, user);
+  return signedIn(context, user, session, refreshToken, now);
+}
+
+/** Verifies the e-mail of the token's user. The order of refusals is part of the contract. */
+export async function verifyEmail(context: AuthContext, clear: string, caller: Caller): Promise<void> {
+  const attempt = await context.limits.take('token', { address: caller.address });
+  const now = context.now();
+  const found = await context.repository.findVerificationToken({
+    clear,
+    hash: context.keyring.hashToken(clear),
+  });
+  const refuse = (code: 'token_invalid' | 'token_expired' | 'user_gone'): never => {
+    caller.audit({ event: 'verify-email', outcome: 'failure', reason: code, userId: found?.user?.id });
+    throw new ApiError(code);
+  };
+  if (found === null) return refuse('token_invalid');
+  await attempt.refund();
+  const { token, user } = found;
+  if (user?.verifiedWith === token.id) return refuse('token_invalid');
+  if (token.expiresAt <= now) return refuse('token_expired');
+  if (user === null || user.deletedAt !== null) return refuse('user_gone');
+  const outcome = await context.repository.verifyEmail({ userId: user.id, tokenId: token.id, now });
+  if (outcome !== 'done') return refuse(outcome === 'gone' ? 'user_gone' : 'token_invalid');
+  caller.audit({ event: 'verify-email', outcome: 'success', userId: user.id });
+}
+
+/** Sends one more verification mail, if there is something to verify; the reply does not tell. */
+export async function resendVerification(context: AuthContext, email: string, caller: Caller): Promise<void> {
+  await context.limits.take('mail', { address: caller.address, account: emailKey(email) });
+  const user = await context.repository.findUserByEmail(email);
+  const wanted = user !== null && !user.isVerified ? user : null;
+  const token = makeMailedToken(context, 'verificationToken', wanted?.id ?? null, context.now());
+  await context.repository.addVerificationToken(token);
+  caller.audit({ event: 'resend-verification', outcome: wanted ? 'success' : 'ignored', userId: user?.id });
+  if (wanted) context.outbox.dispatch('verificationToken', token, wanted);
+}
+
+/** Erases the user's personal data; the id stays taken. The password is asked again. */
+export async function deleteAccount(
+  context: AuthContext,
+  input: { readonly user: UserRecord; readonly session: SessionRecord; readonly password: string },
+  caller: Caller,
+): Promise<void> {
+  const { user } = input;
+  const attempt = await context.limits.take('password', { user: user.id });
+  if (!(await context.passwords.verify(input.password, user.passwordHash))) {
+    caller.audit({ event: 'delete-account', outcome: 'failure', reason: 'password', userId: user.id });
+    throw new ApiError('invalid_credentials');
+  }
+  await attempt.refund();
+  const outcome = await context.repository.eraseUser({
+    userId: user.id,
+    sessionGeneration: user.sessionGeneration,
+    now: context.now(),
+  });
+  if (outcome === 'changed') throw new ApiError('changed_meanwhile');
+  if (outcome === 'gone') throw new ApiError('unauthenticated');
+  caller.audit({ event: 'delete-account', outcome: 'success', userId: user.id });
+}

@@ -1,0 +1,34 @@
+import type { Repository } from '../../../db/port.ts';
+import type { Background } from '../../../plugins/background.ts';
+import type { Config } from '../../../plugins/config.ts';
+import type { Keyring } from '../../../plugins/keys.ts';
+import type { Limits } from '../../../plugins/limits.ts';
+import type { Audit } from '../../../plugins/logger.ts';
+import type { Mailer } from '../../../plugins/mailer.ts';
+import type { Passwords } from '../../../plugins/passwords.ts';
+import type { AccessTokens, LegacyVerifier } from '../../../plugins/tokens.ts';
+import type { Outbox } from './outbox.ts';
+
+/** What the rules of this folder act through. */
+export interface AuthContext {
+  readonly config: Config;
+  readonly repository: Repository;
+  readonly passwords: Passwords;
+  readonly keyring: Keyring;
+  readonly accessTokens: AccessTokens;
+  readonly legacyVerifier: LegacyVerifier | null;
+  readonly limits: Limits;
+  readonly mailer: Mailer;
+  readonly outbox: Outbox;
+  readonly background: Background;
+  readonly now: () => Date;
+}
+
+/** Who asks, and where its events are noted. */
+export interface Caller {
+  readonly address: string;
+  readonly userAgent: string | null;
+  readonly audit: Audit;
+  /** Adds headers to the answer, whatever it will be. */
+  readonly setHeaders: (headers: Readonly<Record<string, string>>) => void;
+}

@@ -1,0 +1,99 @@
+import { newId } from '../../../db/ids.ts';
+import type { MailPurpose } from '../../../db/port.ts';
+import type { MailedToken, New, SessionRecord, UserRecord } from '../../../db/records.ts';
+import { newRefreshToken } from '../../../plugins/tokens/refresh.ts';
+import type { AuthContext, Caller } from './context.ts';
+
+/** What a client gets that is signed in from now on. */
+export interface SignedIn {
+  readonly user: Omit<UserRecord, 'stamp'>;
+  readonly accessToken: string;
+  readonly refreshToken: string;
+  /** Life of the refresh token, ms. */
+  readonly refreshTtlMs: number;
+}
+
+/** How long another instance waits before it takes over a mail that was not settled, ms. */
+export const MAIL_TAKEOVER_MS = 60_000;
+
+const USER_AGENT_MAX = 256;
+
+/** A new session of the user, made under the generation that was read before the password was checked. */
+export function makeSession(
+  context: AuthContext,
+  user: Pick<UserRecord, 'id' | 'sessionGeneration'>,
+  caller: Caller,
+  now: Date,
+): { readonly session: New<SessionRecord>; readonly refreshToken: string } {
+  const id = newId(now);
+  const refreshToken = newRefreshToken(id);
+  return {
+    refreshToken: refreshToken.token,
+    session: {
+      id,
+      userId: user.id,
+      generation: user.sessionGeneration,
+      tokenHash: refreshToken.hash,
+      previousTokenHash: null,
+      rotation: 0,
+      keyId: context.keyring.current,
+      createdAt: now,
+      rotatedAt: now,
+      ...sessionEnds(context, now),
+      revokedAt: null,
+      revokedReason: null,
+      userAgent: caller.userAgent?.slice(0, USER_AGENT_MAX) ?? null,
+    },
+  };
+}
+
+/** When a session opened now ends: idle, and in any case. */
+function sessionEnds(context: AuthContext, now: Date): Pick<SessionRecord, 'idleExpiresAt' | 'expiresAt'> {
+  const expiresAt = new Date(now.getTime() + context.config.sessionAbsoluteMs);
+  return { idleExpiresAt: nextIdleEnd(context, now, expiresAt), expiresAt };
+}
+
+/** When a session used now ends unless it is used again. */
+export function nextIdleEnd(context: AuthContext, now: Date, expiresAt: Date): Date {
+  return new Date(Math.min(now.getTime() + context.config.sessionIdleMs, expiresAt.getTime()));
+}
+
+/** The answer for a client that holds this session and refresh token. */
+export function signedIn(
+  context: AuthContext,
+  user: Omit<UserRecord, 'stamp'>,
+  session: Pick<SessionRecord, 'id' | 'idleExpiresAt'>,
+  refreshToken: string,
+  now: Date,
+): SignedIn {
+  return {
+    user,
+    accessToken: context.accessTokens.sign({ userId: user.id, sessionId: session.id }),
+    refreshToken,
+    refreshTtlMs: session.idleExpiresAt.getTime() - now.getTime(),
+  };
+}
+
+/** A token to be mailed: nothing clear is kept, the nonce lets any instance derive it again. */
+export function makeMailedToken(
+  context: AuthContext,
+  purpose: MailPurpose,
+  userId: string | null,
+  now: Date,
+): New<MailedToken> {
+  const id = newId(now);
+  const nonce = context.keyring.newNonce();
+  const ttlMs =
+    purpose === 'verificationToken' ? context.config.verificationTtlMs : context.config.resetTtlMs;
+  const decoy = userId === null;
+  return {
+    id,
+    // A decoy names itself, so that it can never come to name a user.
+    userId: userId ?? id,
+    tokenHash: context.keyring.mailedToken(purpose, nonce).hash,
+    nonce,
+    createdAt: now,
+    expiresAt: new Date(now.getTime() + ttlMs),
+    mailDueAt: decoy ? null : new Date(now.getTime() + MAIL_TAKEOVER_MS),
+  };
+}

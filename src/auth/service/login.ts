@@ -1,0 +1,64 @@
+import { emailKey } from '../../../db/email.ts';
+import type { UserRecord } from '../../../db/records.ts';
+import { parseRefreshToken } from '../../../plugins/tokens/refresh.ts';
+import { ApiError } from '../../errors.ts';
+import type { AuthContext, Caller } from './context.ts';
+import { makeSession, type SignedIn, signedIn } from './issue.ts';
+
+/** Opens a session. An unknown e-mail, a wrong password and a user without one cost and answer the same. */
+export async function login(
+  context: AuthContext,
+  body: { readonly email: string; readonly password: string },
+  browserToken: string | null,
+  caller: Caller,
+): Promise<SignedIn> {
+  const { repository, passwords } = context;
+  const attempt = await context.limits.take('login', {
+    address: caller.address,
+    account: emailKey(body.email),
+  });
+  // The generation is read here, before the password check: a reset answered meanwhile leaves this login a dead session.
+  const user = await repository.findUserByEmail(body.email);
+  const correct = await passwords.verify(body.password, user?.passwordHash ?? null);
+  if (user === null || !correct) {
+    const reason = user === null ? 'unknown-user' : 'wrong-password';
+    caller.audit({ event: 'login', outcome: 'failure', reason, userId: user?.id });
+    throw new ApiError('invalid_credentials');
+  }
+  if (context.config.requireVerifiedEmail && !user.isVerified) {
+    await attempt.refund();
+    caller.audit({ event: 'login', outcome: 'failure', reason: 'not-verified', userId: user.id });
+    throw new ApiError('email_not_verified');
+  }
+  const now = context.now();
+  const { session, refreshToken } = makeSession(context, user, caller, now);
+  await repository.openSession({
+    session,
+    replacesId: await sessionOfBrowser(context, browserToken),
+    sessionsMax: context.config.sessionsMax,
+    now,
+  });
+  await attempt.success();
+  upgradeLater(context, user, body.password);
+  caller.audit({ event: 'login', outcome: 'success', userId: user.id, sessionId: session.id });
+  return signedIn(context, user, session, refreshToken, now);
+}
+
+/** The session a browser still holds when it logs in again; only who holds its token may end it. */
+async function sessionOfBrowser(context: AuthContext, browserToken: string | null): Promise<string | null> {
+  const presented = browserToken === null ? null : parseRefreshToken(browserToken);
+  const found = presented && (await context.repository.findSession(presented.sessionId));
+  if (!found) return null;
+  const { tokenHash, previousTokenHash } = found.session;
+  return presented.hash === tokenHash || presented.hash === previousTokenHash ? found.session.id : null;
+}
+
+/** Replaces a hash of lower cost or older scheme after the reply, now that the password is at hand. */
+function upgradeLater(context: AuthContext, user: UserRecord, password: string): void {
+  const oldHash = user.passwordHash;
+  if (oldHash === null || !context.passwords.needsUpgrade(oldHash, password)) return;
+  context.background.run('hash upgrade', async () => {
+    const newHash = await context.passwords.hash(password);
+    await context.repository.upgradeHash({ userId: user.id, oldHash, newHash, now: context.now() });
+  });
+}

@@ -1,0 +1,75 @@
+import type { FastifyBaseLogger } from 'fastify';
+import type { MailPurpose, Repository } from '../../../db/port.ts';
+import type { MailedToken, New, UserRecord } from '../../../db/records.ts';
+import type { Background } from '../../../plugins/background.ts';
+import type { Keyring } from '../../../plugins/keys.ts';
+import type { Mailer } from '../../../plugins/mailer.ts';
+import { MAIL_TAKEOVER_MS } from './issue.ts';
+
+/** Mails tokens after the reply, and again from any instance if the one that promised it died. */
+export interface Outbox {
+  /** Sends the mail in the background and settles its record. The record must be committed already. */
+  dispatch(purpose: MailPurpose, token: New<MailedToken>, user: Pick<UserRecord, 'email' | 'name'>): void;
+  /** Sends what other instances left; how many were sent. */
+  sweep(): Promise<number>;
+}
+
+const SWEEP_BATCH = 50;
+
+export function createOutbox(deps: {
+  readonly repository: Repository;
+  readonly keyring: Keyring;
+  readonly mailer: Mailer;
+  readonly background: Background;
+  readonly log: FastifyBaseLogger;
+  readonly now: () => Date;
+}): Outbox {
+  const { repository, keyring, mailer, background, log, now } = deps;
+
+  async function send(
+    purpose: MailPurpose,
+    token: New<MailedToken>,
+    user: Pick<UserRecord, 'email' | 'name'>,
+  ) {
+    if (token.nonce === null || token.mailDueAt === null || user.email === null) return;
+    const link = keyring.mailedToken(purpose, token.nonce).token;
+    const to = { email: user.email, name: user.name };
+    if (purpose === 'verificationToken') await mailer.sendVerification(to, link);
+    else await mailer.sendReset(to, link);
+    await repository.moveMailDue({ purpose, tokenId: token.id, from: token.mailDueAt, to: null });
+  }
+
+  /** The user to mail to, or null when the mail has lost its purpose. */
+  async function recipient(purpose: MailPurpose, token: MailedToken & { generation?: number }) {
+    const user = await repository.findUser(token.userId);
+    if (user === null || user.deletedAt !== null) return null;
+    const obsolete =
+      purpose === 'verificationToken' ? user.isVerified : token.generation !== user.resetGeneration;
+    return obsolete ? null : user;
+  }
+
+  return {
+    dispatch(purpose, token, user) {
+      background.run(`mail ${purpose}`, () => send(purpose, token, user));
+    },
+    async sweep() {
+      let sent = 0;
+      for (const { purpose, token } of await repository.listDueMail({ now: now(), limit: SWEEP_BATCH })) {
+        const from = token.mailDueAt;
+        if (from === null) continue;
+        const user = token.nonce === null ? null : await recipient(purpose, token);
+        const to = user && new Date(now().getTime() + MAIL_TAKEOVER_MS);
+        // Whoever moves the due time first sends; the others find it moved.
+        if (!(await repository.moveMailDue({ purpose, tokenId: token.id, from, to })) || user === null)
+          continue;
+        try {
+          await send(purpose, { ...token, mailDueAt: to }, user);
+          sent += 1;
+        } catch (error) {
+          log.warn({ err: error, tokenId: token.id, purpose }, 'mail not sent, it stays due');
+        }
+      }
+      return sent;
+    },
+  };
+}

@@ -1,0 +1,106 @@
+import { emailKey } from '../../../db/email.ts';
+import type { ResetTokenRecord, SessionRecord, UserRecord } from '../../../db/records.ts';
+import { ApiError } from '../../errors.ts';
+import type { AuthContext, Caller } from './context.ts';
+import { makeMailedToken } from './issue.ts';
+import { checkPolicy } from './policy.ts';
+
+/** Mails a reset link to a known user; an unknown e-mail costs the same writes and gets the same answer. */
+export async function forgotPassword(context: AuthContext, email: string, caller: Caller): Promise<void> {
+  await context.limits.take('mail', { address: caller.address, account: emailKey(email) });
+  const user = await context.repository.findUserByEmail(email);
+  const now = context.now();
+  const token = makeMailedToken(context, 'resetToken', user?.id ?? null, now);
+  const outcome = await context.repository.requestReset({ token, decoy: user === null, now });
+  const sent = user !== null && outcome === 'done';
+  caller.audit({ event: 'reset-asked', outcome: sent ? 'success' : 'ignored', userId: user?.id });
+  if (sent) context.outbox.dispatch('resetToken', token, user);
+}
+
+type ResetRefusal = 'token_invalid' | 'token_expired' | 'user_gone';
+
+/** Why a reset token does not work, in the contract's order; null when it does. */
+function refusalOf(
+  found: {
+    readonly token: ResetTokenRecord;
+    readonly user: UserRecord | null;
+    readonly superseded: boolean;
+  } | null,
+  now: Date,
+): ResetRefusal | null {
+  if (found === null || found.superseded) return 'token_invalid';
+  const { token, user } = found;
+  if (user !== null && user.resetGeneration !== token.generation) return 'token_invalid';
+  if (token.expiresAt <= now) return 'token_expired';
+  return user === null || user.deletedAt !== null ? 'user_gone' : null;
+}
+
+/** Sets a new password by a mailed token. The token is consumed last, by the write that sets the password. */
+export async function resetPassword(
+  context: AuthContext,
+  body: { readonly token: string; readonly password: string },
+  caller: Caller,
+): Promise<void> {
+  const attempt = await context.limits.take('token', { address: caller.address });
+  const presented = { clear: body.token, hash: context.keyring.hashToken(body.token) };
+  const found = await context.repository.findResetToken(presented);
+  const user = found?.user ?? null;
+  const refuse = (code: ResetRefusal): never => {
+    caller.audit({ event: 'reset', outcome: 'failure', reason: code, userId: user?.id });
+    throw new ApiError(code);
+  };
+  const refusal = refusalOf(found, context.now());
+  if (found !== null) await attempt.refund();
+  if (refusal !== null) return refuse(refusal);
+  if (found === null || user === null) return refuse('token_invalid');
+  checkPolicy(context, body.password, user);
+  const newHash = await context.passwords.hash(body.password);
+  const { generation } = found.token;
+  const now = context.now();
+  // The hash may have waited in the queue past the token's end.
+  if (found.token.expiresAt <= now) return refuse('token_expired');
+  const outcome = await context.repository.consumeReset({ userId: user.id, generation, newHash, now });
+  if (outcome !== 'done') return refuse(outcome === 'gone' ? 'user_gone' : 'token_invalid');
+  caller.audit({ event: 'reset', outcome: 'success', userId: user.id });
+  notify(context, user);
+}
+
+/** Changes the password of who knows the current one; every other session ends. */
+export async function changePassword(
+  context: AuthContext,
+  input: {
+    readonly user: UserRecord;
+    readonly session: SessionRecord;
+    readonly currentPassword: string;
+    readonly newPassword: string;
+  },
+  caller: Caller,
+): Promise<void> {
+  const { user, session } = input;
+  const attempt = await context.limits.take('password', { user: user.id });
+  if (!(await context.passwords.verify(input.currentPassword, user.passwordHash))) {
+    caller.audit({ event: 'change-password', outcome: 'failure', reason: 'password', userId: user.id });
+    throw new ApiError('invalid_credentials');
+  }
+  await attempt.refund();
+  checkPolicy(context, input.newPassword, user);
+  const newHash = await context.passwords.hash(input.newPassword);
+  const outcome = await context.repository.changePassword({
+    userId: user.id,
+    sessionGeneration: user.sessionGeneration,
+    newHash,
+    keepSessionId: session.id,
+    now: context.now(),
+  });
+  if (outcome === 'changed') throw new ApiError('changed_meanwhile');
+  if (outcome === 'gone') throw new ApiError('unauthenticated');
+  caller.audit({ event: 'change-password', outcome: 'success', userId: user.id, sessionId: session.id });
+  notify(context, user);
+}
+
+/** Tells the user that the password was changed, so that a thief's change does not go unseen. */
+function notify(context: AuthContext, user: UserRecord): void {
+  const { email, name } = user;
+  if (email === null) return;
+  context.background.run('mail password-changed', () => context.mailer.sendPasswordChanged({ email, name }));
+}

@@ -1,0 +1,67 @@
+import type { SessionRecord, UserRecord } from '../../../db/records.ts';
+import { isLive } from '../../../db/transitions.ts';
+import { isAncestor, parseRefreshToken } from '../../../plugins/tokens/refresh.ts';
+import { ApiError } from '../../errors.ts';
+import type { AuthContext, Caller } from './context.ts';
+import { burnLegacy } from './legacy.ts';
+
+export interface Authenticated {
+  readonly user: UserRecord;
+  readonly session: SessionRecord;
+}
+
+/** Who holds this access token; the session is looked up in the store, so that a revocation counts at once. */
+export async function authenticate(context: AuthContext, token: string | null): Promise<Authenticated> {
+  const claims = token === null ? null : context.accessTokens.verify(token);
+  const found = claims && (await context.repository.findSession(claims.sessionId));
+  if (!found?.user || found.user.id !== claims?.userId || !isLive(found.session, found.user, context.now())) {
+    throw new ApiError('unauthenticated');
+  }
+  return { user: found.user, session: found.session };
+}
+
+/** Ends every session these tokens belong to. Repeatable; what is not genuine is ignored. */
+export async function logout(context: AuthContext, tokens: readonly string[], caller: Caller): Promise<void> {
+  const ended = new Set<string>();
+  for (const token of tokens) {
+    const session = await sessionOf(context, token);
+    if (session === null) await burnLegacy(context, token, caller);
+    else if (!ended.has(session.id)) {
+      ended.add(session.id);
+      await endSession(context, session, caller);
+    }
+  }
+}
+
+async function endSession(context: AuthContext, session: SessionRecord, caller: Caller): Promise<void> {
+  const { id: sessionId, userId } = session;
+  await context.repository.revokeSession({ sessionId, userId: null, reason: 'logout', now: context.now() });
+  caller.audit({ event: 'logout', outcome: 'success', userId, sessionId });
+}
+
+/** The session of a genuine refresh token, replaced ones included, or of an access token; null for anything else. */
+async function sessionOf(context: AuthContext, token: string): Promise<SessionRecord | null> {
+  const presented = parseRefreshToken(token);
+  if (presented === null) {
+    const claims = context.accessTokens.verify(token);
+    return claims && ((await context.repository.findSession(claims.sessionId))?.session ?? null);
+  }
+  const session = (await context.repository.findSession(presented.sessionId))?.session ?? null;
+  if (session === null) return null;
+  const current = presented.hash === session.tokenHash || presented.hash === session.previousTokenHash;
+  return current || isAncestor(context.keyring, presented, session) ? session : null;
+}
+
+/** Ends one of the user's own sessions. */
+export async function endOwnSession(
+  context: AuthContext,
+  input: { readonly user: UserRecord; readonly sessionId: string },
+  caller: Caller,
+): Promise<void> {
+  const { sessionId, user } = input;
+  const now = context.now();
+  if (!(await context.repository.revokeSession({ sessionId, userId: user.id, reason: 'ended', now }))) {
+    throw new ApiError('session_not_found');
+  }
+  caller.audit({ event: 'session-ended', outcome: 'success', userId: user.id, sessionId });
+}
