@@ -15,12 +15,11 @@ export function viewUser(user: Omit<UserRecord, 'stamp'>): z.infer<typeof userVi
 
 /** A session as its owner sees it. */
 export function viewSession(session: SessionRecord, currentId: string): z.infer<typeof sessionView> {
-  const ends = session.idleExpiresAt < session.expiresAt ? session.idleExpiresAt : session.expiresAt;
   return {
     id: session.id,
     createdAt: session.createdAt.toISOString(),
     lastUsedAt: session.rotatedAt.toISOString(),
-    expiresAt: ends.toISOString(),
+    expiresAt: session.idleExpiresAt.toISOString(),
     userAgent: session.userAgent,
     current: session.id === currentId,
   };
