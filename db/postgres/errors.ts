@@ -1,0 +1,71 @@
+import pg from 'pg';
+import { EmailTaken, IdTaken, StoreUnavailable } from '../errors.ts';
+import { ENTITIES } from '../records.ts';
+import { TABLES } from './database.ts';
+
+/**
+ * How far an operation had come when it failed: still without a connection; a statement that commits nothing by
+ * itself (a read, or one inside an open transaction); or one that commits (a lone write, or COMMIT).
+ */
+export type Phase = 'connecting' | 'uncommitted' | 'committing';
+
+/** The only place where what `pg` and the server report becomes an error of the port. */
+export function toStoreError(error: unknown, phase: Phase): Error {
+  if (error instanceof StoreUnavailable) return error;
+  if (error instanceof pg.DatabaseError) return fromServer(error, phase);
+  const cause = error instanceof Error ? error : new Error(String(error));
+  if (phase === 'connecting') {
+    const reason = cause.message.startsWith('timeout exceeded') ? 'overloaded' : 'connect';
+    return new StoreUnavailable('postgres', 'none', reason, { cause });
+  }
+  const outcome = phase === 'committing' ? 'unknown' : 'none';
+  if (cause.message === 'Query read timeout') {
+    return new StoreUnavailable('postgres', outcome, 'timeout', { cause });
+  }
+  return isConnectionLoss(cause)
+    ? new StoreUnavailable('postgres', outcome, 'connection-lost', { cause })
+    : cause;
+}
+
+/** Whether the connection is of no more use: it is gone, still runs a query nobody waits for, or holds stale plans. */
+export function isFatal(error: unknown): boolean {
+  if (!(error instanceof pg.DatabaseError)) return true;
+  return error.severity !== 'ERROR' || error.code === '0A000' || error.code === '26000';
+}
+
+const UNAVAILABLE: Readonly<Record<string, StoreUnavailable['reason']>> = {
+  '57014': 'timeout',
+  '55P03': 'contention',
+  '40P01': 'contention',
+  '40001': 'contention',
+  '25006': 'read-only',
+  '57P03': 'connect',
+};
+
+function fromServer(error: pg.DatabaseError, phase: Phase): Error {
+  const code = error.code ?? '';
+  // An ERROR has rolled its statement back; a FATAL may have struck after the commit, before its acknowledgement.
+  const outcome = error.severity === 'ERROR' || phase !== 'committing' ? 'none' : 'unknown';
+  const unavailable = (reason: StoreUnavailable['reason']) =>
+    new StoreUnavailable('postgres', outcome, reason, { cause: error });
+  const known = UNAVAILABLE[code];
+  if (known !== undefined) return unavailable(known);
+  if (code.startsWith('53')) return unavailable('overloaded');
+  if (phase === 'connecting') return unavailable('connect');
+  if (code.startsWith('08') || error.severity !== 'ERROR') return unavailable('connection-lost');
+  if (code === '23505') {
+    if (error.constraint === 'users_email_key_unique') return new EmailTaken();
+    const entity = ENTITIES.find((each) => error.constraint === `${TABLES[each]}_pkey`);
+    if (entity !== undefined) return new IdTaken(entity);
+  }
+  // The server's own message quotes the row, so it must not travel.
+  return new Error(`PostgreSQL refused a statement: ${code} ${error.constraint ?? ''}`.trimEnd());
+}
+
+function isConnectionLoss(error: Error): boolean {
+  const code = 'code' in error ? error.code : undefined;
+  return (
+    (typeof code === 'string' && /^(ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|ENOTFOUND|EAI_)/.test(code)) ||
+    /^Connection terminated|connection error|^Client was closed/i.test(error.message)
+  );
+}

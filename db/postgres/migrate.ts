@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import pg from 'pg';
+import { toStoreError } from './errors.ts';
+
+const FOLDER = new URL('./migrations/', import.meta.url);
+/** Any number no other program uses on this database. */
+const LOCK_KEY = 4_717_026_501;
+
+interface Migration {
+  readonly tag: string;
+  readonly hash: string;
+  readonly statements: readonly string[];
+}
+
+export interface MigrateOptions {
+  readonly url: string;
+  readonly connectTimeoutMs: number;
+  /** Bounds the wait for another migrator, and each statement of a migration. */
+  readonly migrationTimeoutMs: number;
+}
+
+/**
+ * Applies the generated migrations that are missing, each in a transaction of its own, on a dedicated connection
+ * under an advisory lock: whoever comes first works, the others wait and find nothing to do. A role that may not
+ * create tables can run it too, as long as nothing is missing. Throws when a migration that was applied has changed.
+ */
+export async function migrate(options: MigrateOptions, report: (line: string) => void): Promise<void> {
+  const migrations = await readMigrations();
+  const client = await connect(options);
+  try {
+    await client.query('select pg_advisory_lock($1)', [LOCK_KEY]);
+    const applied = await readApplied(client);
+    const missing = migrations.filter((migration) => !isApplied(migration, applied));
+    for (const migration of missing) {
+      await apply(client, migration);
+      report(`postgres: applied migration ${migration.tag}`);
+    }
+    if (missing.length === 0) report(`postgres: schema is current (${migrations.at(-1)?.tag})`);
+  } catch (error) {
+    throw error instanceof pg.DatabaseError ? toStoreError(error, 'committing') : error;
+  } finally {
+    await client.end();
+  }
+}
+
+/** The migrations in their order, as `drizzle-kit generate` left them. */
+export async function readMigrations(): Promise<readonly Migration[]> {
+  const journal: { readonly entries: readonly { readonly tag: string }[] } = JSON.parse(
+    await readFile(new URL('meta/_journal.json', FOLDER), 'utf8'),
+  );
+  return Promise.all(
+    journal.entries.map(async ({ tag }) => {
+      const text = await readFile(new URL(`${tag}.sql`, FOLDER), 'utf8');
+      const hash = createHash('sha256').update(text).digest('hex');
+      return { tag, hash, statements: text.split('--> statement-breakpoint') };
+    }),
+  );
+}
+
+async function connect(options: MigrateOptions): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: options.url,
+    application_name: 'auth-migrate',
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    statement_timeout: options.migrationTimeoutMs,
+    query_timeout: options.migrationTimeoutMs + 1_000,
+  });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    throw toStoreError(error, 'connecting');
+  }
+}
+
+/** Tags and hashes of what was applied before; empty on a new database. */
+async function readApplied(client: pg.Client): Promise<ReadonlyMap<string, string>> {
+  const exists = await client.query<{ name: string | null }>(
+    "select to_regclass('schema_migrations') as name",
+  );
+  if (exists.rows[0]?.name === null) return new Map();
+  const { rows } = await client.query<{ tag: string; hash: string }>(
+    'select tag, hash from schema_migrations',
+  );
+  return new Map(rows.map(({ tag, hash }) => [tag, hash]));
+}
+
+function isApplied(migration: Migration, applied: ReadonlyMap<string, string>): boolean {
+  const hash = applied.get(migration.tag);
+  if (hash !== undefined && hash !== migration.hash) {
+    throw new Error(`migration ${migration.tag} was changed after it had been applied`);
+  }
+  return hash !== undefined;
+}
+
+async function apply(client: pg.Client, migration: Migration): Promise<void> {
+  await client.query('begin');
+  try {
+    await client.query(`create table if not exists schema_migrations (
+      tag text primary key, hash text not null, applied_at timestamptz not null default now())`);
+    for (const statement of migration.statements) await client.query(statement);
+    await client.query('insert into schema_migrations (tag, hash) values ($1, $2)', [
+      migration.tag,
+      migration.hash,
+    ]);
+    await client.query('commit');
+  } catch (error) {
+    await client.query('rollback');
+    throw error;
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * The one schema source of the PostgreSQL store: migrations are generated from it, Kysely's types derived from it.
+ * Times carry milliseconds, because MongoDB keeps no more; numbers are `integer`, because `bigint` reads as a string.
+ */
+import { sql } from 'drizzle-orm';
+import {
+  boolean,
+  check,
+  customType,
+  doublePrecision,
+  index,
+  integer,
+  pgTable,
+  text,
+  timestamp,
+  uniqueIndex,
+} from 'drizzle-orm/pg-core';
+import type { RevocationReason } from '../records.ts';
+
+/** Text in byte order: ranges over ids cut the same way here as in MongoDB, whatever the database's locale. */
+const bytewise = customType<{ data: string; driverData: string }>({ dataType: () => 'text COLLATE "C"' });
+
+const time = <N extends string>(name: N) =>
+  timestamp(name, { withTimezone: true, precision: 3, mode: 'date' });
+
+/** See `Stamp` and the pending mark in the design of the cutover. */
+const stamped = {
+  epoch: integer('epoch').notNull(),
+  version: integer('version').notNull(),
+  pending: boolean('pending').notNull().default(false),
+};
+
+export const users = pgTable(
+  'users',
+  {
+    id: bytewise('id').primaryKey(),
+    email: text('email'),
+    emailKey: bytewise('email_key'),
+    name: text('name').notNull(),
+    passwordHash: text('password_hash'),
+    isVerified: boolean('is_verified').notNull(),
+    verifiedWith: bytewise('verified_with'),
+    sessionGeneration: integer('session_generation').notNull(),
+    resetGeneration: integer('reset_generation').notNull(),
+    createdAt: time('created_at').notNull(),
+    updatedAt: time('updated_at').notNull(),
+    deletedAt: time('deleted_at'),
+    ...stamped,
+  },
+  (t) => [
+    uniqueIndex('users_email_key_unique').on(t.emailKey),
+    index('users_pending').on(t.id).where(sql`${t.pending}`),
+    check('users_id_filled', sql`${t.id} <> ''`),
+    check('users_email_filled', sql`${t.email} <> '' and ${t.emailKey} <> ''`),
+    check(
+      'users_living_have_email',
+      sql`(${t.deletedAt} is null) = (${t.email} is not null) and (${t.email} is null) = (${t.emailKey} is null)`,
+    ),
+    check(
+      'users_tombstone_is_empty',
+      sql`${t.deletedAt} is null or (${t.name} = '' and ${t.passwordHash} is null)`,
+    ),
+    check('users_verified_with', sql`${t.verifiedWith} is null or ${t.isVerified}`),
+    check('users_generations', sql`${t.sessionGeneration} >= 0 and ${t.resetGeneration} >= 0`),
+    check('users_stamp', sql`${t.epoch} >= 0 and ${t.version} >= 0`),
+  ],
+);
+
+/** No foreign key to the user: a token may outlive its user's record, and a decoy never had one. */
+const mailed = {
+  id: bytewise('id').primaryKey(),
+  userId: bytewise('user_id').notNull(),
+  tokenHash: bytewise('token_hash').notNull(),
+  nonce: text('nonce'),
+  createdAt: time('created_at').notNull(),
+  expiresAt: time('expires_at').notNull(),
+  mailDueAt: time('mail_due_at'),
+  ...stamped,
+};
+
+export const verificationTokens = pgTable('verification_tokens', mailed, (t) => [
+  index('verification_tokens_token_hash').on(t.tokenHash),
+  index('verification_tokens_expires_at').on(t.expiresAt),
+  index('verification_tokens_mail_due_at').on(t.mailDueAt).where(sql`${t.mailDueAt} is not null`),
+  index('verification_tokens_pending').on(t.id).where(sql`${t.pending}`),
+  check('verification_tokens_ids_filled', sql`${t.id} <> '' and ${t.userId} <> ''`),
+  check('verification_tokens_token_hash_hex', sql`${t.tokenHash} ~ '^[0-9a-f]{64}$'`),
+  check('verification_tokens_stamp', sql`${t.epoch} >= 0 and ${t.version} >= 0`),
+]);
+
+export const passwordResetTokens = pgTable(
+  'password_reset_tokens',
+  { ...mailed, generation: integer('generation').notNull() },
+  (t) => [
+    index('password_reset_tokens_token_hash').on(t.tokenHash),
+    index('password_reset_tokens_newest').on(t.userId, t.generation, t.createdAt, t.id),
+    index('password_reset_tokens_expires_at').on(t.expiresAt),
+    index('password_reset_tokens_mail_due_at').on(t.mailDueAt).where(sql`${t.mailDueAt} is not null`),
+    index('password_reset_tokens_pending').on(t.id).where(sql`${t.pending}`),
+    check('password_reset_tokens_ids_filled', sql`${t.id} <> '' and ${t.userId} <> ''`),
+    check('password_reset_tokens_token_hash_hex', sql`${t.tokenHash} ~ '^[0-9a-f]{64}$'`),
+    check('password_reset_tokens_generation', sql`${t.generation} >= 0`),
+    check('password_reset_tokens_stamp', sql`${t.epoch} >= 0 and ${t.version} >= 0`),
+  ],
+);
+
+/** A rotation changes no indexed column, so PostgreSQL updates the row in place and the indexes stay small. */
+export const sessions = pgTable(
+  'sessions',
+  {
+    id: bytewise('id').primaryKey(),
+    userId: bytewise('user_id')
+      .notNull()
+      .references(() => users.id),
+    generation: integer('generation').notNull(),
+    tokenHash: bytewise('token_hash').notNull(),
+    previousTokenHash: bytewise('previous_token_hash'),
+    rotation: integer('rotation').notNull(),
+    keyId: text('key_id').notNull(),
+    createdAt: time('created_at').notNull(),
+    rotatedAt: time('rotated_at').notNull(),
+    idleExpiresAt: time('idle_expires_at').notNull(),
+    expiresAt: time('expires_at').notNull(),
+    revokedAt: time('revoked_at'),
+    revokedReason: text('revoked_reason').$type<RevocationReason>(),
+    userAgent: text('user_agent'),
+    ...stamped,
+  },
+  (t) => [
+    index('sessions_user_id').on(t.userId),
+    index('sessions_unrevoked').on(t.userId).where(sql`${t.revokedAt} is null`),
+    index('sessions_expires_at').on(t.expiresAt),
+    index('sessions_pending').on(t.id).where(sql`${t.pending}`),
+    check('sessions_ids_filled', sql`${t.id} <> '' and ${t.keyId} <> ''`),
+    check(
+      'sessions_token_hashes_hex',
+      sql`${t.tokenHash} ~ '^[0-9a-f]{64}$' and ${t.previousTokenHash} ~ '^[0-9a-f]{64}$'`,
+    ),
+    check('sessions_revoked_with_reason', sql`(${t.revokedAt} is null) = (${t.revokedReason} is null)`),
+    check(
+      'sessions_revoked_reason_known',
+      sql`${t.revokedReason} in ('logout', 'ended', 'replaced', 'reuse', 'limit', 'operator', 'erased')`,
+    ),
+    check('sessions_counters', sql`${t.generation} >= 0 and ${t.rotation} >= 0`),
+    check('sessions_stamp', sql`${t.epoch} >= 0 and ${t.version} >= 0`),
+  ],
+);
+
+/**
+ * Buckets of `limits.ts`. A migration makes it UNLOGGED, which Drizzle cannot say: a crash empties it, a hit costs no
+ * flush. No index but the key, so that every hit updates in place; retention may read the whole, small table.
+ */
+export const rateLimits = pgTable('rate_limits', {
+  key: bytewise('key').primaryKey(),
+  level: doublePrecision('level').notNull(),
+  touchedAt: time('touched_at').notNull(),
+});

@@ -1,0 +1,116 @@
+import type { Repository } from '../port.ts';
+import type { SessionRecord, UserRecord } from '../records.ts';
+import * as transitions from '../transitions.ts';
+import { COLUMNS, prefixed, qualified, unprefixed } from './columns.ts';
+import { fromRow } from './rows.ts';
+import { change, newRow, read, replaceLocked, type Scope, transact } from './writes.ts';
+
+type Sessions = Pick<
+  Repository,
+  'openSession' | 'findSession' | 'listSessions' | 'rotateSession' | 'revokeSession'
+>;
+
+export function createSessions(scope: Scope): Sessions {
+  const { db } = scope;
+  return {
+    openSession: ({ session, replacesId, sessionsMax, now }) =>
+      transact(scope, async (inner) => {
+        // The user's lock queues the logins of one user, so that together they cannot pass the bound.
+        const user = await read(inner, 'user', session.userId, true);
+        await inner.db
+          .insertInto('sessions')
+          .values(newRow('session', session, inner.context))
+          .execute();
+        inner.context.onWrite?.('session', session.id);
+        if (replacesId !== null && replacesId !== session.id) {
+          const replaced = await read(inner, 'session', replacesId, true);
+          if (replaced !== null) await revoke(inner, replaced, 'replaced', now);
+        }
+        if (user === null) return;
+        for (const { id } of await surplus(inner, session.id, user, sessionsMax, now)) {
+          const other = await read(inner, 'session', id, true);
+          if (other !== null) await revoke(inner, other, 'limit', now);
+        }
+      }),
+
+    async findSession(id) {
+      const row = await db
+        .selectFrom('sessions')
+        .innerJoin('users', 'users.id', 'sessions.user_id')
+        .select(qualified('sessions'))
+        .select(prefixed('users', 'u_'))
+        .where('sessions.id', '=', id)
+        .executeTakeFirst();
+      if (row === undefined) return null;
+      const user = unprefixed(row, 'users', 'u_');
+      return { session: fromRow.session(row), user: user === null ? null : fromRow.user(user) };
+    },
+
+    async listSessions({ userId, now }) {
+      const rows = await db
+        .selectFrom('sessions')
+        .innerJoin('users', (join) =>
+          join
+            .onRef('users.id', '=', 'sessions.user_id')
+            .onRef('users.session_generation', '=', 'sessions.generation'),
+        )
+        .select(qualified('sessions'))
+        .where('sessions.user_id', '=', userId)
+        .where('sessions.revoked_at', 'is', null)
+        .where('sessions.expires_at', '>', now)
+        .where('sessions.idle_expires_at', '>', now)
+        .where('users.deleted_at', 'is', null)
+        .orderBy('sessions.rotated_at', 'desc')
+        .orderBy('sessions.id', 'desc')
+        .execute();
+      return rows.map(fromRow.session);
+    },
+
+    async rotateSession(request) {
+      const result = await change(scope, 'session', request.sessionId, (session) =>
+        transitions.rotateSession(session, request),
+      );
+      return result !== null && 'done' in result ? result.done : null;
+    },
+
+    async revokeSession({ sessionId, userId, reason, now }) {
+      const result = await change<'session', 'foreign' | 'revoked'>(scope, 'session', sessionId, (session) =>
+        userId !== null && session.userId !== userId
+          ? { refused: 'foreign' }
+          : transitions.revokeSession(session, { reason, now }),
+      );
+      return result !== null && 'done' in result;
+    },
+  };
+}
+
+async function revoke(
+  scope: Scope,
+  session: SessionRecord,
+  reason: 'replaced' | 'limit',
+  now: Date,
+): Promise<void> {
+  const decision = transitions.revokeSession(session, { reason, now });
+  if ('next' in decision) await replaceLocked(scope, 'session', session, decision.next);
+}
+
+/** The user's live sessions but the new one, less the most recently used that leave room for it. */
+async function surplus(
+  { db }: Scope,
+  newId: string,
+  user: UserRecord,
+  sessionsMax: number,
+  now: Date,
+): Promise<readonly SessionRecord[]> {
+  const rows = await db
+    .selectFrom('sessions')
+    .select(COLUMNS.sessions)
+    .where('user_id', '=', user.id)
+    .where('revoked_at', 'is', null)
+    .execute();
+  return rows
+    .map(fromRow.session)
+    .filter((session) => session.id !== newId && transitions.isLive(session, user, now))
+    .sort((a, b) => b.rotatedAt.getTime() - a.rotatedAt.getTime() || (a.id < b.id ? 1 : -1))
+    .slice(Math.max(0, sessionsMax - 1));
+}

@@ -1,0 +1,46 @@
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import { StoreUnavailable } from '../errors.ts';
+import type { Store } from '../port.ts';
+import type { Database } from './database.ts';
+import { createLimits } from './limits.ts';
+import { migrate } from './migrate.ts';
+import { createPool, type PoolOptions } from './pool.ts';
+import { createRepository } from './repository.ts';
+
+/** Time-outs are in ms; what is left out has the default of the design's table. */
+export type PostgresStoreOptions = Pick<PoolOptions, 'url'> &
+  Partial<PoolOptions> & { readonly migrationTimeoutMs?: number };
+
+/**
+ * Opens the PostgreSQL store. Connects with the first operation, so it opens while the server is away; until the
+ * server is back, every operation throws `StoreUnavailable` within the connect and statement time-outs.
+ */
+export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
+  const { migrationTimeoutMs = 60_000, ...given } = options;
+  const pool: PoolOptions = { poolMax: 10, statementTimeoutMs: 2_000, connectTimeoutMs: 2_000, ...given };
+  const opened = createPool(pool);
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: opened }) });
+
+  return {
+    name: 'postgres',
+    at: (context) => createRepository({ db, context }),
+    limits: createLimits(db),
+
+    async ping() {
+      const { rows } = await sql<{ read_only: string }>`show transaction_read_only`.execute(db);
+      const [answer] = Object.values(rows[0] ?? {});
+      if (answer !== 'off') throw new StoreUnavailable('postgres', 'none', 'read-only');
+    },
+
+    async describe() {
+      const { rows } = await sql<{ server_version: string }>`show server_version`.execute(db);
+      return `PostgreSQL ${rows[0]?.server_version.split(' ')[0]}`;
+    },
+
+    migrate: (report) =>
+      migrate({ url: pool.url, connectTimeoutMs: pool.connectTimeoutMs, migrationTimeoutMs }, report),
+
+    // Not `db.destroy()`: that leaves the pool open when no query was ever run.
+    close: () => opened.end(),
+  };
+}

@@ -1,0 +1,146 @@
+/** The guarded writes every operation is made of. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Kysely, sql } from 'kysely';
+import { StaleWrite, StoreUnavailable } from '../errors.ts';
+import type { WriteContext } from '../port.ts';
+import type { Entity, New, RecordOf } from '../records.ts';
+import type { Decision } from '../transitions.ts';
+import { columnList } from './columns.ts';
+import { type Database, TABLES } from './database.ts';
+import { fromRow, type RowOf, toRow } from './rows.ts';
+
+/** A connection or transaction, and the authority it writes under. */
+export interface Scope {
+  readonly db: Kysely<Database>;
+  readonly context: WriteContext;
+}
+
+/** How often a change that lost a race is decided anew. Each round some writer wins, so more means a storm. */
+const ATTEMPTS_MAX = 30;
+const JITTER_MAX_MS = 20;
+
+/** Columns of a new row: its contents, the writer's epoch, version 1. */
+export function newRow<E extends Entity>(entity: E, record: New<RecordOf[E]>, context: WriteContext) {
+  return { ...toRow[entity](record), epoch: context.epoch, version: 1, pending: context.pending };
+}
+
+/** The record, locked until the transaction ends if asked; null when there is none. */
+export async function read<E extends Entity>(
+  { db }: Scope,
+  entity: E,
+  id: string,
+  lock = false,
+): Promise<RecordOf[E] | null> {
+  const { rows } = await sql<RowOf<E>>`
+    select ${columnList(TABLES[entity])} from ${sql.table(TABLES[entity])} where id = ${id}${lock ? sql` for no key update` : sql``}
+  `.execute(db);
+  return rows[0] === undefined ? null : fromRow[entity](rows[0]);
+}
+
+/** Replaces the record if its stamp is still the one it was read with. Throws `StaleWrite`. */
+export async function replace<E extends Entity>(
+  scope: Scope,
+  entity: E,
+  before: RecordOf[E],
+  next: New<RecordOf[E]>,
+): Promise<boolean> {
+  const { numAffectedRows } = await guardedUpdate(scope, entity, before, next).execute(scope.db);
+  return numAffectedRows === 1n;
+}
+
+/** `replace` of a record that this transaction has locked, so that no race can be lost. */
+export async function replaceLocked<E extends Entity>(
+  scope: Scope,
+  entity: E,
+  before: RecordOf[E],
+  next: New<RecordOf[E]>,
+): Promise<void> {
+  if (!(await replace(scope, entity, before, next))) throw new Error(`a locked ${entity} has changed`);
+  scope.context.onWrite?.(entity, before.id);
+}
+
+/** The statement of `replace`, to be embedded in a larger one. */
+export function guardedUpdate<E extends Entity>(
+  { context }: Scope,
+  entity: E,
+  before: RecordOf[E],
+  next: New<RecordOf[E]>,
+) {
+  assertNotStale(entity, before, context);
+  const old = new Map<string, unknown>(Object.entries(toRow[entity](before)));
+  const assignments = Object.entries(toRow[entity](next))
+    .filter(([column, value]) => !isSame(old.get(column), value))
+    .map(([column, value]) => sql`${sql.ref(column)} = ${value}`);
+  // A mark that an earlier write left stays: only the mirror may clear it.
+  if (context.pending) assignments.push(sql`pending = true`);
+  assignments.push(sql`epoch = ${context.epoch}`, sql`version = version + 1`);
+  const { epoch, version } = before.stamp;
+  return sql`
+    update ${sql.table(TABLES[entity])} set ${sql.join(assignments)}
+    where id = ${before.id} and version = ${version} and epoch = ${epoch}`;
+}
+
+export function assertNotStale<E extends Entity>(
+  entity: E,
+  stored: RecordOf[E],
+  context: WriteContext,
+): void {
+  if (stored.stamp.epoch > context.epoch) throw new StaleWrite(entity, stored.stamp, context.epoch);
+}
+
+/** The record as it stands after a guarded write. */
+export function written<E extends Entity>(
+  before: RecordOf[E],
+  next: New<RecordOf[E]>,
+  context: WriteContext,
+): RecordOf[E] {
+  return { ...next, stamp: { epoch: context.epoch, version: before.stamp.version + 1 } } as RecordOf[E];
+}
+
+export type Change<E extends Entity, R extends string> =
+  | { readonly done: RecordOf[E] }
+  | { readonly refused: R };
+
+/**
+ * One guarded write of one record: read, decide, commit under the stamp that was read, and again when another write
+ * came between. Null when there is no record.
+ */
+export async function change<E extends Entity, R extends string>(
+  scope: Scope,
+  entity: E,
+  id: string,
+  decide: (record: RecordOf[E]) => Decision<RecordOf[E], R>,
+): Promise<Change<E, R> | null> {
+  return retried<Change<E, R> | null>(async () => {
+    const before = await read(scope, entity, id);
+    if (before === null) return { value: null };
+    const decision = decide(before);
+    if ('refused' in decision) return { value: decision };
+    if (!(await replace(scope, entity, before, decision.next))) return 'lost';
+    scope.context.onWrite?.(entity, id);
+    return { value: { done: written(before, decision.next, scope.context) } };
+  });
+}
+
+/** Runs `attempt` until it no longer loses its race, with a growing random pause. */
+export async function retried<T>(attempt: () => Promise<{ readonly value: T } | 'lost'>): Promise<T> {
+  for (let round = 0; round < ATTEMPTS_MAX; round++) {
+    const result = await attempt();
+    if (result !== 'lost') return result.value;
+    await delay(Math.random() * Math.min(JITTER_MAX_MS, 2 ** round));
+  }
+  throw new StoreUnavailable('postgres', 'none', 'contention');
+}
+
+/** One transaction; `onWrite` hears of its writes once it has committed. */
+export async function transact<T>(scope: Scope, run: (inner: Scope) => Promise<T>): Promise<T> {
+  const done: [Entity, string][] = [];
+  const context = { ...scope.context, onWrite: (entity: Entity, id: string) => void done.push([entity, id]) };
+  const result = await scope.db.transaction().execute((db) => run({ db, context }));
+  for (const [entity, id] of done) scope.context.onWrite?.(entity, id);
+  return result;
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return a instanceof Date && b instanceof Date ? a.getTime() === b.getTime() : a === b;
+}
