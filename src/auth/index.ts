@@ -9,7 +9,7 @@ import { createTransport } from './transport.ts';
 
 /** The largest body of an auth route, bytes. */
 const BODY_BYTES_MAX = 16 * 1024;
-const MAIL_SWEEP_MS = 15_000;
+const MAIL_SWEEP_MS = 5_000;
 const RETENTION_SWEEP_MS = 60 * 60_000;
 const PURGE_BATCH = 1_000;
 /** Limits older than this have drained, whatever their window. */

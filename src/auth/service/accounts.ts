@@ -4,7 +4,8 @@ import { newId } from '../../../db/ids.ts';
 import type { New, SessionRecord, UserRecord } from '../../../db/records.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
-import { makeMailedToken, makeSession, type SignedIn, signedIn } from './issue.ts';
+import { makeSession, type SignedIn, signedIn } from './issue.ts';
+import { makeMailedToken, presentedToken } from './mail-tokens.ts';
 import { checkPolicy } from './policy.ts';
 
 /** Signs a user up and in. The check for the e-mail comes last: it costs one hash to ask. */
@@ -50,10 +51,7 @@ export async function signup(
 export async function verifyEmail(context: AuthContext, clear: string, caller: Caller): Promise<void> {
   const attempt = await context.limits.take('token', { address: caller.address });
   const now = context.now();
-  const found = await context.repository.findVerificationToken({
-    clear,
-    hash: context.keyring.hashToken(clear),
-  });
+  const found = await context.repository.findVerificationToken(presentedToken(clear));
   const refuse = (code: 'token_invalid' | 'token_expired' | 'user_gone'): never => {
     caller.audit({ event: 'verify-email', outcome: 'failure', reason: code, userId: found?.user?.id });
     throw new ApiError(code);

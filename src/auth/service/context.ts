@@ -1,7 +1,7 @@
 import type { Repository } from '../../../db/port.ts';
 import type { Background } from '../../../plugins/background.ts';
 import type { Config } from '../../../plugins/config.ts';
-import type { Keyring } from '../../../plugins/keys.ts';
+import type { Keyring } from '../../../plugins/keys/keyring.ts';
 import type { Limits } from '../../../plugins/limits.ts';
 import type { Audit } from '../../../plugins/logger.ts';
 import type { Mailer } from '../../../plugins/mailer.ts';

@@ -1,6 +1,5 @@
 import { newId } from '../../../db/ids.ts';
-import type { MailPurpose } from '../../../db/port.ts';
-import type { MailedToken, New, SessionRecord, UserRecord } from '../../../db/records.ts';
+import type { New, SessionRecord, UserRecord } from '../../../db/records.ts';
 import { newRefreshToken } from '../../../plugins/tokens/refresh.ts';
 import type { AuthContext, Caller } from './context.ts';
 
@@ -12,9 +11,6 @@ export interface SignedIn {
   /** Life of the refresh token, ms. */
   readonly refreshTtlMs: number;
 }
-
-/** How long another instance waits before it takes over a mail that was not settled, ms. */
-export const MAIL_TAKEOVER_MS = 60_000;
 
 const USER_AGENT_MAX = 256;
 
@@ -71,29 +67,5 @@ export function signedIn(
     accessToken: context.accessTokens.sign({ userId: user.id, sessionId: session.id }),
     refreshToken,
     refreshTtlMs: session.idleExpiresAt.getTime() - now.getTime(),
-  };
-}
-
-/** A token to be mailed: nothing clear is kept, the nonce lets any instance derive it again. */
-export function makeMailedToken(
-  context: AuthContext,
-  purpose: MailPurpose,
-  userId: string | null,
-  now: Date,
-): New<MailedToken> {
-  const id = newId(now);
-  const nonce = context.keyring.newNonce();
-  const ttlMs =
-    purpose === 'verificationToken' ? context.config.verificationTtlMs : context.config.resetTtlMs;
-  const decoy = userId === null;
-  return {
-    id,
-    // A decoy names itself, so that it can never come to name a user.
-    userId: userId ?? id,
-    tokenHash: context.keyring.mailedToken(purpose, nonce).hash,
-    nonce,
-    createdAt: now,
-    expiresAt: new Date(now.getTime() + ttlMs),
-    mailDueAt: decoy ? null : new Date(now.getTime() + MAIL_TAKEOVER_MS),
   };
 }

@@ -2,9 +2,9 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { MailPurpose, Repository } from '../../../db/port.ts';
 import type { MailedToken, New, UserRecord } from '../../../db/records.ts';
 import type { Background } from '../../../plugins/background.ts';
-import type { Keyring } from '../../../plugins/keys.ts';
+import type { Keyring } from '../../../plugins/keys/keyring.ts';
 import type { Mailer } from '../../../plugins/mailer.ts';
-import { MAIL_TAKEOVER_MS } from './issue.ts';
+import { deriveToken, MAIL_TAKEOVER_MS } from './mail-tokens.ts';
 
 /** Mails tokens after the reply, and again from any instance if the one that promised it died. */
 export interface Outbox {
@@ -31,11 +31,11 @@ export function createOutbox(deps: {
     token: New<MailedToken>,
     user: Pick<UserRecord, 'email' | 'name'>,
   ) {
-    if (token.nonce === null || token.mailDueAt === null || user.email === null) return;
-    const link = keyring.mailedToken(purpose, token.nonce).token;
+    const clear = deriveToken(keyring, purpose, token.nonce);
+    if (clear === null || token.mailDueAt === null || user.email === null) return;
     const to = { email: user.email, name: user.name };
-    if (purpose === 'verificationToken') await mailer.sendVerification(to, link);
-    else await mailer.sendReset(to, link);
+    if (purpose === 'verificationToken') await mailer.sendVerification(to, clear);
+    else await mailer.sendReset(to, clear);
     await repository.moveMailDue({ purpose, tokenId: token.id, from: token.mailDueAt, to: null });
   }
 
@@ -57,11 +57,12 @@ export function createOutbox(deps: {
       for (const { purpose, token } of await repository.listDueMail({ now: now(), limit: SWEEP_BATCH })) {
         const from = token.mailDueAt;
         if (from === null) continue;
-        const user = token.nonce === null ? null : await recipient(purpose, token);
-        const to = user && new Date(now().getTime() + MAIL_TAKEOVER_MS);
+        const mailable = deriveToken(keyring, purpose, token.nonce) !== null;
+        const user = mailable ? await recipient(purpose, token) : null;
+        const to = user ? new Date(now().getTime() + MAIL_TAKEOVER_MS) : null;
         // Whoever moves the due time first sends; the others find it moved.
-        if (!(await repository.moveMailDue({ purpose, tokenId: token.id, from, to })) || user === null)
-          continue;
+        const won = await repository.moveMailDue({ purpose, tokenId: token.id, from, to });
+        if (!won || user === null) continue;
         try {
           await send(purpose, { ...token, mailDueAt: to }, user);
           sent += 1;

@@ -2,7 +2,7 @@ import { emailKey } from '../../../db/email.ts';
 import type { ResetTokenRecord, SessionRecord, UserRecord } from '../../../db/records.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
-import { makeMailedToken } from './issue.ts';
+import { makeMailedToken, presentedToken } from './mail-tokens.ts';
 import { checkPolicy } from './policy.ts';
 
 /** Mails a reset link to a known user; an unknown e-mail costs the same writes and gets the same answer. */
@@ -42,8 +42,7 @@ export async function resetPassword(
   caller: Caller,
 ): Promise<void> {
   const attempt = await context.limits.take('token', { address: caller.address });
-  const presented = { clear: body.token, hash: context.keyring.hashToken(body.token) };
-  const found = await context.repository.findResetToken(presented);
+  const found = await context.repository.findResetToken(presentedToken(body.token));
   const user = found?.user ?? null;
   const refuse = (code: ResetRefusal): never => {
     caller.audit({ event: 'reset', outcome: 'failure', reason: code, userId: user?.id });
