@@ -1,0 +1,137 @@
+/** The real service on a database of its own, in any mode, listening on a free port, with a clock of the test's. */
+import { randomBytes } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { afterAll, describe } from 'vitest';
+import { makeDevelopmentKeys } from '../../plugins/config/keys.ts';
+import { type Config, loadConfig } from '../../plugins/config.ts';
+import { buildApp } from '../../src/app.ts';
+import { type Client, createClient } from './client.ts';
+import { type Inbox, startInbox } from './inbox.ts';
+import { createResponseCheck, type OpenApiDocument, type ResponseCheck } from './openapi.ts';
+import { newMongoDatabase, newPostgresDatabase } from './stores.ts';
+
+/** Which stores a mode needs. */
+const STORES = {
+  'mongo-only': { mongo: true, postgres: false },
+  'dual-write': { mongo: true, postgres: true },
+  'shadow-read': { mongo: true, postgres: true },
+  'postgres-primary': { mongo: true, postgres: true },
+  'postgres-only': { mongo: false, postgres: true },
+} as const;
+
+export type Mode = keyof typeof STORES;
+
+/** The modes the HTTP suite runs in. */
+export const HTTP_MODES: readonly Mode[] = ['mongo-only', 'postgres-only'];
+
+/** Defines the same tests for every mode. */
+export function inEveryMode(define: (mode: Mode) => Promise<void>): void {
+  describe.each(HTTP_MODES)('%s', define);
+}
+
+export interface Clock {
+  readonly now: () => Date;
+  /** Lets time pass; it stands still otherwise. */
+  readonly advance: (ms: number) => void;
+}
+
+export const SECOND = 1_000;
+export const MINUTE = 60 * SECOND;
+export const HOUR = 60 * MINUTE;
+export const DAY = 24 * HOUR;
+
+export interface TestApp {
+  readonly mode: Mode;
+  /** `http://127.0.0.1:PORT` */
+  readonly url: string;
+  readonly app: FastifyInstance;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly inbox: Inbox;
+  /** What it was configured with, for another instance on the same database. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly check: ResponseCheck;
+  readonly document: OpenApiDocument;
+  /** A browser or an API client: a jar of its own. */
+  client(): Client;
+}
+
+export interface AppSettings {
+  /** Environment variables on top of the test's defaults. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Another instance beside this one: same database, keys, clock and inbox. */
+  readonly beside?: TestApp;
+  readonly now?: () => Date;
+}
+
+/** Starts it; closed after the file or `describe` it is called in. */
+export async function startApp(mode: Mode, settings: AppSettings = {}): Promise<TestApp> {
+  const { beside } = settings;
+  const inbox = beside?.inbox ?? (await startInbox());
+  const env = { ...(beside?.env ?? (await baseEnv(mode, inbox))), ...settings.env };
+  const config = loadConfig(env, { production: false });
+  const clock = beside?.clock ?? createClock();
+  const app = await buildApp({ config, now: settings.now ?? clock.now });
+  afterAll(() => app.close());
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = app.server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}`;
+  const document = await fetchDocument(url);
+  const check = createResponseCheck(document);
+  return {
+    mode,
+    url,
+    app,
+    config,
+    clock,
+    inbox,
+    env,
+    check,
+    document,
+    client: () => createClient(url, check),
+  };
+}
+
+/** The URLs of fresh databases for this mode, as environment variables; dropped after the file. */
+export async function storeEnv(mode: Mode): Promise<Record<string, string>> {
+  const { mongo, postgres } = STORES[mode];
+  return {
+    BACKEND_MODE: mode,
+    ...(mongo && { MONGO_URL: newMongoDatabase() }),
+    ...(postgres && { DATABASE_URL: await newPostgresDatabase() }),
+  };
+}
+
+async function baseEnv(mode: Mode, inbox: Inbox): Promise<Record<string, string>> {
+  return {
+    ...(await storeEnv(mode)),
+    ...makeDevelopmentKeys(),
+    PUBLIC_URL: 'http://auth.example.test',
+    APP_URL: 'https://app.example.test/account',
+    SMTP_URL: inbox.url,
+    LOG_LEVEL: 'silent',
+    BCRYPT_COST: '4',
+    STORE_TIMEOUT: '10s',
+    POSTGRES_POOL_MAX: '10',
+    MONGO_POOL_MAX: '20',
+  };
+}
+
+function createClock(): Clock {
+  let at = Date.now();
+  return {
+    now: () => new Date(at),
+    advance: (ms) => {
+      at += ms;
+    },
+  };
+}
+
+export async function fetchDocument(url: string): Promise<OpenApiDocument> {
+  const answer = await createClient(url, null).get('/docs/json');
+  return JSON.parse(answer.text) as OpenApiDocument;
+}
+
+/** A random string that cannot be mistaken for anything else in a log. */
+export const unique = (word: string): string => `${word}-${randomBytes(5).toString('hex')}`;
