@@ -1,0 +1,100 @@
+/** One server of each kind for the whole run. Their addresses reach the tests by `inject`. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { TestProject } from 'vitest/node';
+import { startMongo } from '../../db/embedded/mongo.ts';
+import { type PostgresServer, startPostgres } from '../../db/embedded/postgres.ts';
+import { openSupervisor } from '../../db/embedded/supervise.ts';
+import { createDatabase, databaseUrl } from './databases.ts';
+
+/** A PostgreSQL the suite runs on, with a migrated database to clone. */
+export interface PostgresTarget {
+  readonly url: string;
+  readonly server: string;
+  readonly major: number;
+  readonly template: string;
+  /** Of the postmaster. */
+  readonly pid: number;
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Superuser URL of the main server (18). Databases on it belong to the tests that made them. */
+    postgresUrl: string;
+    /** Every server the contract suite runs on, the main one first, then 15 where it is installed. */
+    postgresServers: readonly PostgresTarget[];
+    /** A replica set. */
+    mongoUrl: string;
+    /** A server without a replica set. */
+    mongoStandaloneUrl: string;
+    mongoServer: string;
+    /** Null when `MONGO_URL` names a server that was not started here. */
+    mongoPid: number | null;
+    toolsDir: string;
+  }
+}
+
+const TEMPLATE = 'template_app';
+const OLDEST_MAJOR = 15;
+/** Programs that are installed once and shared with `npm run dev`. */
+const toolsDir = fileURLToPath(new URL('../../.data/tools', import.meta.url));
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const supervisor = openSupervisor();
+  const log = (line: string): void => console.log(`[servers] ${line}`);
+  const quiet = (): void => {};
+  // Crashes of these servers are not what their tests are about: `durable` servers are started by the tests themselves.
+  const shared = { supervisor, durable: false, log: quiet };
+  try {
+    const [main, older, mongo] = await Promise.all([
+      startPostgres(shared).then(migrateTemplate),
+      Promise.all(
+        otherInstallations().map((binDir) => startPostgres({ ...shared, binDir }).then(migrateTemplate)),
+      ),
+      startMongo({ ...shared, log, url: process.env['MONGO_URL'], toolsDir }),
+    ]);
+    const standalone = await startMongo({ ...shared, toolsDir, standalone: true });
+    project.provide('postgresUrl', main.url);
+    project.provide('postgresServers', [main, ...older]);
+    project.provide('mongoUrl', mongo.url);
+    project.provide('mongoStandaloneUrl', standalone.url);
+    project.provide('mongoServer', mongo.server);
+    project.provide('mongoPid', mongo.pid);
+    project.provide('toolsDir', toolsDir);
+    const names = [main, ...older].map((target) => target.server);
+    return async () => {
+      await supervisor.end();
+      log(`this run used ${[...names, mongo.server, `standalone ${standalone.server}`].join('; ')}`);
+    };
+  } catch (error) {
+    await supervisor.end();
+    throw error;
+  }
+}
+
+/** Migrated once, cloned by each test file. */
+async function migrateTemplate({ url, server, major, pid }: PostgresServer): Promise<PostgresTarget> {
+  await createDatabase(url, TEMPLATE);
+  if (!existsSync(new URL('../../db/postgres/store.ts', import.meta.url)))
+    return { url, server, major, pid, template: TEMPLATE };
+  const { openPostgresStore } = await import('../../db/postgres/store.ts');
+  const store = await openPostgresStore({ url: databaseUrl(url, TEMPLATE), poolMax: 1, timeoutMs: 60_000 });
+  try {
+    await store.migrate(() => {});
+  } finally {
+    await store.close();
+  }
+  return { url, server, major, pid, template: TEMPLATE };
+}
+
+/** The oldest supported PostgreSQL among Debian's, when there is one besides the embedded 18. */
+function otherInstallations(): readonly string[] {
+  const root = '/usr/lib/postgresql';
+  if (!existsSync(root)) return [];
+  const [oldest] = readdirSync(root)
+    .map(Number)
+    .filter((major) => major >= OLDEST_MAJOR && existsSync(join(root, String(major), 'bin', 'initdb')))
+    .sort((a, b) => a - b);
+  return oldest === undefined ? [] : [join(root, String(oldest), 'bin')];
+}

@@ -1,0 +1,93 @@
+/**
+ * Stores on databases of the calling test file's own; all are closed and dropped after its last test.
+ * To be called at the top of a file or a `describe`, since they register `afterAll`.
+ */
+import { afterAll, inject } from 'vitest';
+import { type MongoServer, startMongo } from '../../db/embedded/mongo.ts';
+import { type PostgresServer, startPostgres } from '../../db/embedded/postgres.ts';
+import type { Store } from '../../db/port.ts';
+import {
+  createDatabase,
+  databaseUrl,
+  dropDatabase,
+  dropMongoDatabase,
+  newDatabaseName,
+} from './databases.ts';
+import type { PostgresTarget } from './global-setup.ts';
+
+export interface OpenedStore {
+  readonly store: Store;
+  /** Of its database, for looking behind the store's back. */
+  readonly url: string;
+}
+
+const TIMEOUT_MS = 10_000;
+const POOL_MAX = 10;
+
+/** A clone of the migrated template. */
+export async function openPostgres(target = mainPostgres()): Promise<OpenedStore> {
+  const url = await newPostgresDatabase(target);
+  const { openPostgresStore } = await import('../../db/postgres/store.ts');
+  const store = await openPostgresStore({ url, poolMax: POOL_MAX, timeoutMs: TIMEOUT_MS });
+  afterAll(() => store.close());
+  return { store, url };
+}
+
+/** On the replica set. */
+export function openMongo(): Promise<OpenedStore> {
+  return openMongoAt(inject('mongoUrl'));
+}
+
+/** On a server without a replica set, so without transactions. */
+export function openMongoStandalone(): Promise<OpenedStore> {
+  return openMongoAt(inject('mongoStandaloneUrl'));
+}
+
+/** URL of a database cloned from the migrated template; dropped after the file, when nothing is connected any more. */
+export async function newPostgresDatabase(target = mainPostgres()): Promise<string> {
+  const name = newDatabaseName();
+  const url = await createDatabase(target.url, name, target.template);
+  afterAll(() => dropDatabase(target.url, name));
+  return url;
+}
+
+/** URL of an empty database on the shared replica set; dropped after the file. */
+export function newMongoDatabase(serverUrl = inject('mongoUrl')): string {
+  const url = databaseUrl(serverUrl, newDatabaseName());
+  afterAll(() => dropMongoDatabase(url));
+  return url;
+}
+
+/** A server for this file alone, to be frozen, killed or filled at will; kept durable unless told otherwise. */
+export async function ownPostgres(
+  options: { readonly dataDir?: string; readonly port?: number } = {},
+): Promise<PostgresServer> {
+  const server = await startPostgres({ ...options, log: () => {} });
+  afterAll(() => server.stop());
+  return server;
+}
+
+/** The same for MongoDB; never the one at `MONGO_URL`. */
+export async function ownMongo(
+  options: { readonly dataDir?: string; readonly port?: number; readonly standalone?: boolean } = {},
+): Promise<MongoServer & { readonly pid: number }> {
+  const server = await startMongo({ ...options, toolsDir: inject('toolsDir'), log: () => {} });
+  afterAll(() => server.stop());
+  if (server.pid === null) throw new Error('the server was not started here');
+  return { ...server, pid: server.pid };
+}
+
+async function openMongoAt(serverUrl: string): Promise<OpenedStore> {
+  const url = newMongoDatabase(serverUrl);
+  const { openMongoStore } = await import('../../db/mongo/store.ts');
+  const store = await openMongoStore({ url, timeoutMs: TIMEOUT_MS });
+  afterAll(() => store.close());
+  await store.migrate(() => {});
+  return { store, url };
+}
+
+function mainPostgres(): PostgresTarget {
+  const [main] = inject('postgresServers');
+  if (main === undefined) throw new Error('no PostgreSQL was started for this run');
+  return main;
+}
