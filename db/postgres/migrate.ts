@@ -7,6 +7,23 @@ const FOLDER = new URL('./migrations/', import.meta.url);
 /** Any number no other program uses on this database. */
 const LOCK_KEY = 4_717_026_501;
 
+/** Default privileges would let the run-time role write it, and so forge what was applied. */
+const JOURNAL = `
+  do $$
+  declare grantee text;
+  begin
+    if to_regclass('schema_migrations') is null then
+      create table schema_migrations (
+        tag text primary key, hash text not null, applied_at timestamptz not null default now());
+      for grantee in
+        select distinct acl.grantee::regrole::text from pg_class, aclexplode(relacl) as acl
+        where oid = 'schema_migrations'::regclass and acl.grantee not in (0, relowner)
+      loop
+        execute format('revoke insert, update, delete on schema_migrations from %s', grantee);
+      end loop;
+    end if;
+  end $$`;
+
 interface Migration {
   readonly tag: string;
   readonly hash: string;
@@ -98,8 +115,7 @@ function isApplied(migration: Migration, applied: ReadonlyMap<string, string>): 
 async function apply(client: pg.Client, migration: Migration): Promise<void> {
   await client.query('begin');
   try {
-    await client.query(`create table if not exists schema_migrations (
-      tag text primary key, hash text not null, applied_at timestamptz not null default now())`);
+    await client.query(JOURNAL);
     for (const statement of migration.statements) await client.query(statement);
     await client.query('insert into schema_migrations (tag, hash) values ($1, $2)', [
       migration.tag,

@@ -7,17 +7,22 @@ import { migrate } from './migrate.ts';
 import { createPool, type PoolOptions } from './pool.ts';
 import { createRepository } from './repository.ts';
 
-/** Time-outs are in ms; what is left out has the default of the design's table. */
+/** What is left out has the default of the design's table. `timeoutMs` is both time-outs where they are not given. */
 export type PostgresStoreOptions = Pick<PoolOptions, 'url'> &
-  Partial<PoolOptions> & { readonly migrationTimeoutMs?: number };
+  Partial<PoolOptions> & { readonly timeoutMs?: number; readonly migrationTimeoutMs?: number };
 
 /**
  * Opens the PostgreSQL store. Connects with the first operation, so it opens while the server is away; until the
  * server is back, every operation throws `StoreUnavailable` within the connect and statement time-outs.
  */
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
-  const { migrationTimeoutMs = 60_000, ...given } = options;
-  const pool: PoolOptions = { poolMax: 10, statementTimeoutMs: 2_000, connectTimeoutMs: 2_000, ...given };
+  const { migrationTimeoutMs = 60_000, timeoutMs = 2_000, ...given } = options;
+  const pool: PoolOptions = {
+    poolMax: 10,
+    statementTimeoutMs: timeoutMs,
+    connectTimeoutMs: timeoutMs,
+    ...given,
+  };
   const opened = createPool(pool);
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: opened }) });
 
