@@ -1,0 +1,75 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+
+export interface LegacyVerifier {
+  /** Whom the old service issued the token to; null when it is not one of its tokens, or no longer good. Never throws. */
+  verify(token: string, now: Date): { readonly userId: string; readonly issuedAt: Date | null } | null;
+}
+
+export interface LegacyOptions {
+  /** The old service's HS256 secret. */
+  readonly secret: string;
+  /** When the exchange ends. */
+  readonly until: Date;
+  /** Claims that may hold the user id; the first present one counts. */
+  readonly subjectClaims: readonly string[];
+}
+
+const TOKEN_LENGTH_MAX = 8192;
+const SHAPE = /^([\w-]+)\.([\w-]+)\.([\w-]{43})$/;
+
+/**
+ * Verifies tokens of the old service: HS256 and nothing else, with an expiry that has not passed, until the end date.
+ * Written out rather than a second instance of the access tokens' verifier, so that neither can ever be configured
+ * to take the other's keys.
+ */
+export function createLegacyVerifier(options: LegacyOptions): LegacyVerifier {
+  const { secret, until, subjectClaims } = options;
+  if (secret === '') throw new Error('the legacy secret is empty');
+
+  function verify(token: string, now: Date): ReturnType<LegacyVerifier['verify']> {
+    if (now >= until || token.length > TOKEN_LENGTH_MAX) return null;
+    const [, header = '', payload = '', signature = ''] = SHAPE.exec(token) ?? [];
+    if (signature === '' || !isPlainHs256(parse(header))) return null;
+    const expected = createHmac('sha256', secret).update(`${header}.${payload}`).digest();
+    if (!timingSafeEqual(expected, Buffer.from(signature, 'base64url'))) return null;
+    const claims = parse(payload);
+    if (claims === null || !isTimely(claims, now)) return null;
+    const userId = subjectOf(claims, subjectClaims);
+    const { iat } = claims;
+    if (userId === null) return null;
+    return { userId, issuedAt: isSeconds(iat) ? new Date(iat * 1000) : null };
+  }
+
+  return { verify };
+}
+
+/** A `crit` header would ask for rules that we do not know. */
+const isPlainHs256 = (header: Record<string, unknown> | null): boolean =>
+  header !== null && header['alg'] === 'HS256' && !('crit' in header);
+
+function parse(segment: string): Record<string, unknown> | null {
+  try {
+    const json: unknown = JSON.parse(Buffer.from(segment, 'base64url').toString());
+    return typeof json === 'object' && json !== null && !Array.isArray(json) ? { ...json } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Without an expiry a token would stay good until the end date, whenever it leaked. */
+function isTimely({ exp, nbf }: Record<string, unknown>, now: Date): boolean {
+  const nowMs = now.getTime();
+  if (!isSeconds(exp) || nowMs >= exp * 1000) return false;
+  return nbf === undefined || (isSeconds(nbf) && nowMs >= nbf * 1000);
+}
+
+/** Far outside what a Date can hold is no time. */
+const isSeconds = (value: unknown): value is number => typeof value === 'number' && Math.abs(value) < 8e12;
+
+/** The first of the claims that is there decides: a token whose `sub` and `id` differ names nobody else. */
+function subjectOf(claims: Record<string, unknown>, names: readonly string[]): string | null {
+  const name = names.find((candidate) => Object.hasOwn(claims, candidate));
+  const subject = name === undefined ? undefined : claims[name];
+  if (typeof subject === 'string') return subject === '' ? null : subject;
+  return typeof subject === 'number' && Number.isSafeInteger(subject) ? String(subject) : null;
+}
