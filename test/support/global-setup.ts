@@ -6,6 +6,7 @@ import type { TestProject } from 'vitest/node';
 import { startMongo } from '../../db/embedded/mongo.ts';
 import { type PostgresServer, startPostgres } from '../../db/embedded/postgres.ts';
 import { openSupervisor } from '../../db/embedded/supervise.ts';
+import { openPostgresStore } from '../../db/postgres/store.ts';
 import { createDatabase, databaseUrl } from './databases.ts';
 
 /** A PostgreSQL the suite runs on, with a migrated database to clone. */
@@ -76,10 +77,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 /** Migrated once, cloned by each test file. */
 async function migrateTemplate({ url, server, major, pid }: PostgresServer): Promise<PostgresTarget> {
   await createDatabase(url, TEMPLATE);
-  if (!existsSync(new URL('../../db/postgres/store.ts', import.meta.url)))
-    return { url, server, major, pid, template: TEMPLATE };
-  const { openPostgresStore } = await import('../../db/postgres/store.ts');
-  const store = await openPostgresStore({ url: databaseUrl(url, TEMPLATE), poolMax: 1, timeoutMs: 60_000 });
+  const store = await openPostgresStore({ url: databaseUrl(url, TEMPLATE) });
   try {
     await store.migrate(() => {});
   } finally {

@@ -6,6 +6,7 @@ import { afterAll, inject } from 'vitest';
 import { type MongoServer, startMongo } from '../../db/embedded/mongo.ts';
 import { type PostgresServer, startPostgres } from '../../db/embedded/postgres.ts';
 import type { Store } from '../../db/port.ts';
+import { openPostgresStore } from '../../db/postgres/store.ts';
 import {
   createDatabase,
   databaseUrl,
@@ -27,8 +28,12 @@ const POOL_MAX = 10;
 /** A clone of the migrated template. */
 export async function openPostgres(target = mainPostgres()): Promise<OpenedStore> {
   const url = await newPostgresDatabase(target);
-  const { openPostgresStore } = await import('../../db/postgres/store.ts');
-  const store = await openPostgresStore({ url, poolMax: POOL_MAX, timeoutMs: TIMEOUT_MS });
+  const store = await openPostgresStore({
+    url,
+    poolMax: POOL_MAX,
+    statementTimeoutMs: TIMEOUT_MS,
+    connectTimeoutMs: TIMEOUT_MS,
+  });
   afterAll(() => store.close());
   return { store, url };
 }
