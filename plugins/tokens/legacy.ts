@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { encodeId } from '../../db/ids.ts';
 
 export interface LegacyVerifier {
   /** Whom the old service issued the token to; null when it is not one of its tokens, or no longer good. Never throws. */
@@ -66,10 +67,14 @@ function isTimely({ exp, nbf }: Record<string, unknown>, now: Date): boolean {
 /** Far outside what a Date can hold is no time. */
 const isSeconds = (value: unknown): value is number => typeof value === 'number' && Math.abs(value) < 8e12;
 
-/** The first of the claims that is there decides: a token whose `sub` and `id` differ names nobody else. */
+/**
+ * The first of the claims that is there decides: a token whose `sub` and `id` differ names nobody else. JSON shows an
+ * ObjectId as its hex digits, which are the user's id already; other values become ids as a document's `_id` does.
+ */
 function subjectOf(claims: Record<string, unknown>, names: readonly string[]): string | null {
   const name = names.find((candidate) => Object.hasOwn(claims, candidate));
   const subject = name === undefined ? undefined : claims[name];
-  if (typeof subject === 'string') return subject === '' ? null : subject;
-  return typeof subject === 'number' && Number.isSafeInteger(subject) ? String(subject) : null;
+  if (typeof subject === 'string' && subject !== '')
+    return /^[0-9a-f]{24}$/.test(subject) ? subject : encodeId(subject);
+  return typeof subject === 'number' ? encodeId(subject) : null;
 }

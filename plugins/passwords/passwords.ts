@@ -1,0 +1,118 @@
+import { Piscina } from 'piscina';
+import { dummyHash, formatPreHashed, needsPreHash, parseStored, preHash, type StoredHash } from './stored.ts';
+import type { HashJob, WorkerSettings } from './worker.ts';
+
+/** All threads are busy and the queue is full: nothing was computed, try again later. */
+export class HashingOverloaded extends Error {
+  override readonly name = 'HashingOverloaded';
+  constructor() {
+    super('the password hashing queue is full');
+  }
+}
+
+/** Why a stored hash can match nothing: its text, or a pre-hash key that is not configured. */
+export type UnusableReason = 'malformed' | 'unknown-key';
+
+export interface Passwords {
+  /** Hash to be stored. Takes the password exactly as it is. Throws HashingOverloaded. */
+  hash(password: string): Promise<string>;
+  /**
+   * Whether the hash is of this password. Costs the same whatever the hash: null (no such user) and unusable ones are
+   * checked against a dummy, ones of lower cost are topped up; only a hash of higher cost takes longer. Throws
+   * HashingOverloaded.
+   */
+  verify(password: string, hash: string | null): Promise<boolean>;
+  /** Whether a hash that has just matched the password should be replaced: lower cost, cut password or older key. */
+  needsUpgrade(hash: string, password: string): boolean;
+  /** Jobs that run or wait now. */
+  pending(): number;
+  /** Finishes what was accepted, refuses the rest, ends the threads. */
+  close(): Promise<void>;
+}
+
+export interface PasswordOptions {
+  /** bcrypt cost of new hashes: the logarithm of the rounds. */
+  readonly cost: number;
+  readonly threads: number;
+  /** Jobs that may wait for a thread. */
+  readonly queueMax: number;
+  readonly preHashKeys: { readonly current: string; key(version: string): Buffer | null };
+  /** Called with each stored hash that no password can match; never with the hash. */
+  readonly onUnusable?: (reason: UnusableReason) => void;
+}
+
+/** Gives the event loop precedence over hashing on busy cores, and hardly changes anything on idle ones. */
+const NICENESS = 5;
+
+/** Hashes passwords in threads of their own. Close it, or the process does not end. */
+export function createPasswords(options: PasswordOptions): Passwords {
+  const { cost, threads, queueMax, preHashKeys } = options;
+  const settings: WorkerSettings = { niceness: NICENESS };
+  const pool = new Piscina<HashJob, string | boolean>({
+    filename: new URL('./worker.ts', import.meta.url).href,
+    minThreads: threads,
+    maxThreads: threads,
+    workerData: settings,
+    // The threads need neither the service's secrets nor its debugger.
+    env: {},
+    execArgv: [],
+  });
+  const dummy = dummyHash(cost);
+  let pending = 0;
+  let closed = false;
+
+  async function run(job: HashJob): Promise<string | boolean> {
+    if (closed || pending >= threads + queueMax) throw new HashingOverloaded();
+    pending += 1;
+    try {
+      return await pool.run(job);
+    } finally {
+      pending -= 1;
+    }
+  }
+
+  /** The hash and what bcrypt is to be given for it; null when nothing can match. */
+  function prepare(password: string, hash: string): { stored: StoredHash; input: string } | null {
+    const stored = parseStored(hash);
+    if (stored === null) {
+      options.onUnusable?.('malformed');
+      return null;
+    }
+    if (stored.keyVersion === null) return { stored, input: password };
+    const key = preHashKeys.key(stored.keyVersion);
+    if (key === null) options.onUnusable?.('unknown-key');
+    return key && { stored, input: preHash(password, key) };
+  }
+
+  function currentKey(): Buffer {
+    const key = preHashKeys.key(preHashKeys.current);
+    if (key === null) throw new Error('the current pre-hash key is missing');
+    return key;
+  }
+
+  return {
+    async hash(password) {
+      if (!needsPreHash(password)) return String(await run({ kind: 'hash', password, cost }));
+      const input = preHash(password, currentKey());
+      return formatPreHashed(preHashKeys.current, String(await run({ kind: 'hash', password: input, cost })));
+    },
+    async verify(password, hash) {
+      const prepared = hash === null ? null : prepare(password, hash);
+      const { stored, input } = prepared ?? { stored: dummy, input: password };
+      const job = { password: input, hash: stored.bcrypt, hashCost: stored.cost, cost };
+      const matches = await run({ kind: 'verify', ...job });
+      return prepared !== null && matches === true;
+    },
+    needsUpgrade(hash, password) {
+      const stored = parseStored(hash);
+      if (stored === null) return false;
+      const keyVersion = needsPreHash(password) ? preHashKeys.current : null;
+      return stored.cost < cost || stored.keyVersion !== keyVersion;
+    },
+    pending: () => pending,
+    async close() {
+      closed = true;
+      await pool.close();
+    },
+  };
+}

@@ -1,0 +1,42 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { encodeBase64, truncates } from 'bcryptjs';
+
+/** A stored password hash, taken apart. */
+export interface StoredHash {
+  readonly bcrypt: string;
+  readonly cost: number;
+  /** The key of the pre-hash; null for plain bcrypt. */
+  readonly keyVersion: string | null;
+}
+
+/** A hash of higher cost would keep a thread busy for minutes: it is taken for damaged. */
+const COST_MAX = 16;
+
+const SHAPE = /^(?:\{sha384:([\w-]{1,16})\})?(\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53})$/;
+
+/** Null when no password can match it. `$2a$`, `$2b$` and `$2y$` name the same computation. */
+export function parseStored(hash: string): StoredHash | null {
+  const [, keyVersion = null, bcrypt = '', cost = ''] = SHAPE.exec(hash) ?? [];
+  return Number(cost) >= 4 && Number(cost) <= COST_MAX ? { bcrypt, cost: Number(cost), keyVersion } : null;
+}
+
+export const formatPreHashed = (keyVersion: string, bcrypt: string): string =>
+  `{sha384:${keyVersion}}${bcrypt}`;
+
+/** bcrypt reads 72 bytes at most, and cannot tell a NUL from the end of the password. */
+export const needsPreHash = (password: string): boolean => truncates(password) || password.includes('\0');
+
+/**
+ * HMAC-SHA-384 as 64 base64 characters: nothing that bcrypt would cut. Over UTF-16, because that, unlike UTF-8, has
+ * different bytes for any two strings, lone surrogates included.
+ */
+export function preHash(password: string, key: Buffer): string {
+  return createHmac('sha384', key).update(Buffer.from(password, 'utf16le')).digest('base64');
+}
+
+/** A hash of this cost that no password has: random bytes in place of a result. */
+export function dummyHash(cost: number): StoredHash {
+  const salt = encodeBase64([...randomBytes(16)], 16);
+  const result = encodeBase64([...randomBytes(23)], 23);
+  return { bcrypt: `$2b$${String(cost).padStart(2, '0')}$${salt}${result}`, cost, keyVersion: null };
+}
