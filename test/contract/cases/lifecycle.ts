@@ -1,0 +1,23 @@
+import { describe, expect, it } from 'vitest';
+import { signUp } from '../fixtures.ts';
+import type { StoreSubject } from '../harness.ts';
+
+export function lifecycleCases({ store, repo }: StoreSubject): void {
+  describe('lifecycle', () => {
+    it('answers a ping', async () => {
+      await expect(store.ping()).resolves.toBeUndefined();
+    });
+
+    it('names the product and its version', async () => {
+      expect(await store.describe()).toMatch(/^[A-Za-z]+ \d+\.\d+/);
+    });
+
+    it('migrates again without a change, and says in a line what it did', async () => {
+      const { user } = await signUp(repo);
+      const lines: string[] = [];
+      await store.migrate((line) => lines.push(line));
+      expect(lines.length).toBeGreaterThan(0);
+      expect(await repo.findUser(user.id)).toMatchObject(user);
+    });
+  });
+}

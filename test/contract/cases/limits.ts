@@ -1,0 +1,119 @@
+import { describe, expect, it } from 'vitest';
+import type { LimitHit } from '../../../db/limits.ts';
+import { freshId, later, NOW, parallel } from '../fixtures.ts';
+import type { StoreSubject } from '../harness.ts';
+
+export function limitCases({ store }: StoreSubject): void {
+  const { limits } = store;
+
+  function bucket(given: Partial<LimitHit> = {}): LimitHit {
+    return { key: `case:${freshId()}`, capacity: 3, windowMs: 3_000, backoff: null, ...given };
+  }
+
+  async function hit(one: LimitHit, now = NOW) {
+    const [verdict] = await limits.hit([one], now);
+    if (verdict === undefined) throw new Error('no verdict');
+    return verdict;
+  }
+
+  async function fill(one: LimitHit): Promise<void> {
+    for (let index = 0; index < one.capacity; index++) await hit(one);
+  }
+
+  describe('limits', () => {
+    it('lets the capacity through, then refuses and says how long to wait', async () => {
+      const one = bucket();
+      expect(await hit(one)).toEqual({ allowed: true, remaining: 2, retryAfterMs: 0 });
+      expect(await hit(one)).toEqual({ allowed: true, remaining: 1, retryAfterMs: 0 });
+      expect(await hit(one)).toEqual({ allowed: true, remaining: 0, retryAfterMs: 1_000 });
+      expect(await hit(one)).toEqual({ allowed: false, remaining: 0, retryAfterMs: 1_000 });
+    });
+
+    it('slides: a full bucket drains steadily, fractions of a hit included', async () => {
+      const one = bucket();
+      await fill(one);
+      expect(await hit(one, later(500))).toMatchObject({ allowed: false, retryAfterMs: 500 });
+      expect(await hit(one, later(1_000))).toMatchObject({ allowed: true });
+      expect(await hit(one, later(1_500))).toMatchObject({ allowed: false, retryAfterMs: 500 });
+      expect(await hit(one, later(60_000))).toMatchObject({ allowed: true, remaining: 2 });
+    });
+
+    it('with backoff lets single attempts through, further and further apart', async () => {
+      const one = bucket({ windowMs: 3_000_000, backoff: { baseMs: 100, maxMs: 300 } });
+      await fill(one);
+      expect(await hit(one, later(50))).toMatchObject({ allowed: false, retryAfterMs: 50 });
+      expect(await hit(one, later(100))).toMatchObject({ allowed: true, retryAfterMs: 200 });
+      expect(await hit(one, later(200))).toMatchObject({ allowed: false });
+      expect(await hit(one, later(300))).toMatchObject({ allowed: true, retryAfterMs: 300 });
+    });
+
+    it('a refused hit changes nothing', async () => {
+      const one = bucket();
+      await fill(one);
+      for (let index = 0; index < 5; index++) await hit(one, later(500));
+      expect(await hit(one, later(1_000))).toMatchObject({ allowed: true });
+    });
+
+    it('answers several hits in their order, each for itself', async () => {
+      const [full, empty] = [bucket(), bucket()];
+      await fill(full);
+      const verdicts = await limits.hit([empty, full, empty], NOW);
+      expect(verdicts.map((verdict) => verdict.allowed)).toEqual([true, false, true]);
+      expect(verdicts.map((verdict) => verdict.remaining)).toEqual([2, 0, 1]);
+    });
+
+    it('answers no hits with no verdicts', async () => {
+      expect(await limits.hit([], NOW)).toEqual([]);
+    });
+
+    it('counts exactly when many hit at once', async () => {
+      const one = bucket({ capacity: 20, windowMs: 20_000 });
+      const verdicts = await parallel(50, () => hit(one));
+      expect(verdicts.filter((verdict) => verdict.allowed)).toHaveLength(20);
+    });
+
+    it('counts exactly when many hit the same buckets in opposite orders', async () => {
+      const [a, b] = [bucket({ capacity: 15 }), bucket({ capacity: 15 })];
+      const verdicts = await parallel(30, (index) => limits.hit(index % 2 === 0 ? [a, b] : [b, a], NOW));
+      expect(verdicts.flat().filter((verdict) => verdict.allowed)).toHaveLength(30);
+    });
+
+    it('clear empties the buckets it names, and no other', async () => {
+      const [a, b] = [bucket(), bucket()];
+      await fill(a);
+      await fill(b);
+      await limits.clear([a.key, `case:${freshId()}`]);
+      expect(await hit(a)).toMatchObject({ allowed: true, remaining: 2 });
+      expect(await hit(b)).toMatchObject({ allowed: false });
+    });
+
+    it('refund takes one hit back, never below empty', async () => {
+      const one = bucket();
+      await fill(one);
+      await limits.refund([one.key]);
+      expect(await hit(one)).toMatchObject({ allowed: true, remaining: 0 });
+      for (let index = 0; index < 5; index++) await limits.refund([one.key, `case:${freshId()}`]);
+      expect(await hit(one)).toMatchObject({ allowed: true, remaining: 2 });
+    });
+
+    it('loses no refund among hits at once', async () => {
+      const one = bucket({ capacity: 100, windowMs: 1e9 });
+      await parallel(20, () => hit(one));
+      await parallel(20, async (index) => {
+        await (index % 2 === 0 ? hit(one) : limits.refund([one.key]));
+      });
+      expect((await hit(one)).remaining).toBe(79);
+    });
+
+    it('purge deletes the buckets untouched since then', async () => {
+      const [old, recent] = [bucket({ windowMs: 1e13 }), bucket({ windowMs: 1e13 })];
+      const era = new Date('1985-01-01T00:00:00Z');
+      await hit(old, later(-1, era));
+      await hit(recent, era);
+      expect(await limits.purge(era)).toBe(1);
+      expect(await hit(old, era)).toMatchObject({ remaining: 2 });
+      expect(await hit(recent, era)).toMatchObject({ remaining: 1 });
+      await limits.clear([old.key, recent.key]);
+    });
+  });
+}
