@@ -1,0 +1,32 @@
+import { styleText } from 'node:util';
+import type { Config } from '../../plugins/config.ts';
+import type { Databases } from './databases.ts';
+
+export interface BannerFacts {
+  readonly config: Config;
+  readonly databases: Databases;
+  /** Null keeps nothing. */
+  readonly dataDir: string | null;
+  /** Whether to use colours. */
+  readonly coloured: boolean;
+}
+
+/** What runs where, for somebody who has just started it. */
+export function banner({ config, databases, dataDir, coloured }: BannerFacts): string {
+  const { backendMode: mode, publicUrl } = config;
+  const unused = (needless: boolean): string => (needless ? ` (not used in ${mode})` : '');
+  const { postgres, mongo } = databases;
+  const rows: readonly (readonly [string, string])[] = [
+    ['service', publicUrl],
+    ['API docs', `${publicUrl}/docs`],
+    ['mails', config.smtpUrl === null ? `${publicUrl}/dev/inbox` : 'sent to SMTP_URL'],
+    ['mode', `configured ${mode}, effective ${mode}`],
+    ['MongoDB side', `${mongo.server} ${mongo.place}${unused(mode === 'postgres-only')}`],
+    ['PostgreSQL side', `${postgres.server} ${postgres.place}${unused(mode === 'mongo-only')}`],
+    ['data', dataDir === null ? 'nothing is kept (--ephemeral)' : `${dataDir} (delete it to start afresh)`],
+  ];
+  const paint = (text: string): string =>
+    coloured ? styleText('cyan', text, { validateStream: false }) : text;
+  const lines = rows.map(([name, text]) => `  ${paint(name.padEnd(16))} ${text}`);
+  return ['', ...lines, '', '  Ctrl-C stops everything', ''].join('\n');
+}
