@@ -1,9 +1,8 @@
 /** The real service on a database of its own, in any mode, listening on a free port, with a clock of the test's. */
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { afterAll, describe } from 'vitest';
-import { makeDevelopmentKeys } from '../../plugins/config/keys.ts';
 import { type Config, loadConfig } from '../../plugins/config.ts';
 import { buildApp } from '../../src/app.ts';
 import { type Client, createClient } from './client.ts';
@@ -106,7 +105,7 @@ export async function storeEnv(mode: Mode): Promise<Record<string, string>> {
 async function baseEnv(mode: Mode, inbox: Inbox): Promise<Record<string, string>> {
   return {
     ...(await storeEnv(mode)),
-    ...makeDevelopmentKeys(),
+    ...newKeys(),
     PUBLIC_URL: 'http://auth.example.test',
     APP_URL: 'https://app.example.test/account',
     SMTP_URL: inbox.url,
@@ -116,6 +115,21 @@ async function baseEnv(mode: Mode, inbox: Inbox): Promise<Record<string, string>
     POSTGRES_POOL_MAX: '10',
     MONGO_POOL_MAX: '20',
   };
+}
+
+/** Fresh keys as the environment holds them. */
+export function newKeys(): { readonly AUTH_SECRETS: string; readonly JWT_KEYS: string } {
+  return {
+    AUTH_SECRETS: `v1:${randomBytes(32).toString('base64url')}`,
+    JWT_KEYS: JSON.stringify({ keys: [newJwk('EdDSA')] }),
+  };
+}
+
+/** A fresh private key with a kid. */
+export function newJwk(alg: 'EdDSA' | 'ES256'): Readonly<Record<string, unknown>> & { readonly kid: string } {
+  const { privateKey } =
+    alg === 'EdDSA' ? generateKeyPairSync('ed25519') : generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return { ...privateKey.export({ format: 'jwk' }), kid: `test-${randomBytes(4).toString('hex')}`, alg };
 }
 
 function createClock(): Clock {

@@ -1,0 +1,229 @@
+import { describe, expect, test } from 'vitest';
+import { inEveryMode, MINUTE, SECOND, startApp, type TestApp } from '../support/app.ts';
+import type { Answer } from '../support/client.ts';
+import { login, newEmail, newPassword, newPerson, resetBody } from '../support/users.ts';
+
+/** Status, code and every header that tells about limits. */
+const told = ({ status, body, headers }: Answer) => ({
+  status,
+  code: body.code,
+  limits: Object.fromEntries(
+    Object.entries(headers).filter(([name]) => /^(ratelimit|retry-after)/.test(name)),
+  ),
+});
+
+const wrong = (app: TestApp, email: string): Promise<Answer> =>
+  app.client().post('/auth/login', { email, password: 'wrong password' });
+
+function expectLimited(answer: Answer): number {
+  expect([answer.status, answer.body.code], answer.text).toEqual([429, 'rate_limited']);
+  const retryAfterS = Number(answer.headers['retry-after']);
+  expect(retryAfterS).toBeGreaterThan(0);
+  expect(answer.headers['ratelimit']).toMatch(/r=0/);
+  expect(answer.headers['ratelimit-policy']).toMatch(/q=\d+;\s*w=\d+/);
+  return retryAfterS;
+}
+
+inEveryMode(async (mode) => {
+  const base = await startApp(mode);
+
+  test('the defaults are generous: 40 wrong passwords in a row are just wrong', async () => {
+    const ada = await newPerson(base);
+    for (let times = 0; times < 40; times += 1) expect((await wrong(base, ada.email)).status).toBe(401);
+    await login(base, ada.email, ada.password);
+  });
+
+  describe('failed logins of an account', async () => {
+    const app = await startApp(mode, {
+      beside: base,
+      env: { LIMIT_LOGIN_ACCOUNT: '3/1h', LIMIT_DELAY_MIN: '10s', LIMIT_DELAY_MAX: '60s' },
+    });
+
+    test('past the limit attempts are delayed, more each time; the owner gets in when it is over', async () => {
+      const ada = await newPerson(app);
+      for (let times = 0; times < 3; times += 1) expect((await wrong(app, ada.email)).status).toBe(401);
+      const first = expectLimited(await wrong(app, ada.email));
+      expect(first).toBe(10);
+      const right = await app.client().post('/auth/login', { email: ada.email, password: ada.password });
+      expectLimited(right);
+      app.clock.advance(first * SECOND);
+      expect((await wrong(app, ada.email)).status).toBe(401);
+      const second = expectLimited(await wrong(app, ada.email));
+      expect(second).toBeGreaterThan(first);
+      expect(second).toBeLessThanOrEqual(60);
+      app.clock.advance(second * SECOND);
+      await login(app, ada.email, ada.password);
+    });
+
+    test('a success takes the failures back', async () => {
+      const ada = await newPerson(app);
+      for (let round = 0; round < 4; round += 1) {
+        for (let times = 0; times < 2; times += 1) expect((await wrong(app, ada.email)).status).toBe(401);
+        await login(app, ada.email, ada.password);
+      }
+    });
+
+    test('successful logins are never limited', async () => {
+      const ada = await newPerson(app);
+      for (let times = 0; times < 10; times += 1) await login(app, ada.email, ada.password);
+    });
+
+    test('unknown e-mails are limited identically, in any letter case', async () => {
+      const ada = await newPerson(app, { email: newEmail('Limited') });
+      const unknown = newEmail('Unknown');
+      for (let times = 0; times < 6; times += 1) {
+        const spell = (email: string): string => (times % 2 === 0 ? email : email.toUpperCase());
+        const known = told(await wrong(app, spell(ada.email)));
+        expect(told(await wrong(app, spell(unknown)))).toEqual(known);
+        expect(known.status).toBe(times < 3 ? 401 : 429);
+        expect(known.limits).toHaveProperty('ratelimit-policy');
+      }
+    });
+
+    test('the limit holds across instances', async () => {
+      const ada = await newPerson(app);
+      const answers = [
+        await wrong(app, ada.email),
+        await wrong(twin, ada.email),
+        await wrong(app, ada.email),
+        await wrong(twin, ada.email),
+      ];
+      expect(answers.map(({ status }) => status)).toEqual([401, 401, 401, 429]);
+    });
+
+    test('of 20 wrong passwords at once no more than the limit are checked', async () => {
+      const ada = await newPerson(app);
+      const answers = await Promise.all(Array.from({ length: 20 }, () => wrong(app, ada.email)));
+      const statuses = answers.map(({ status }) => status);
+      expect(statuses.filter((status) => status === 401)).toHaveLength(3);
+      expect(statuses.filter((status) => status === 429)).toHaveLength(17);
+    });
+
+    test('another account is not affected', async () => {
+      const [ada, bob] = [await newPerson(app), await newPerson(app)];
+      for (let times = 0; times < 4; times += 1) await wrong(app, ada.email);
+      await login(app, bob.email, bob.password);
+    });
+
+    const twin = await startApp(mode, {
+      beside: app,
+      env: { LIMIT_LOGIN_ACCOUNT: '3/1h', LIMIT_DELAY_MIN: '10s', LIMIT_DELAY_MAX: '60s' },
+    });
+  });
+
+  describe('failures of an address', async () => {
+    const app = await startApp(mode, {
+      beside: base,
+      env: { LIMIT_LOGIN_ADDRESS: '5/10m', LIMIT_TOKEN_ADDRESS: '5/10m', TRUST_PROXY: 'loopback' },
+    });
+    const from = (address: string) => ({ headers: { 'x-forwarded-for': address } });
+
+    test('logins with ever other e-mails are limited, and slide free again', async () => {
+      const attempt = () =>
+        app.client().post('/auth/login', { email: newEmail(), password: 'x' }, from('192.0.2.1'));
+      for (let times = 0; times < 5; times += 1) expect((await attempt()).status).toBe(401);
+      const retryAfterS = expectLimited(await attempt());
+      expect(retryAfterS).toBeLessThanOrEqual(120);
+      app.clock.advance(retryAfterS * SECOND);
+      expect((await attempt()).status).toBe(401);
+      expectLimited(await attempt());
+      const elsewhere = await app
+        .client()
+        .post('/auth/login', { email: newEmail(), password: 'x' }, from('192.0.2.2'));
+      expect(elsewhere.status).toBe(401);
+    });
+
+    test('guessed tokens are limited, good ones do not count', async () => {
+      const guess = () => app.client().post('/auth/verify-email', { token: 'guess' }, from('192.0.2.3'));
+      const ada = await newPerson(app);
+      const token = await app.inbox.token(ada.email, 'verify-email');
+      for (let times = 0; times < 4; times += 1) expect((await guess()).status).toBe(400);
+      expect((await app.client().post('/auth/verify-email', { token }, from('192.0.2.3'))).status).toBe(200);
+      expect((await guess()).status).toBe(400);
+      expectLimited(await guess());
+      const reset = resetBody('guess', newPassword());
+      expectLimited(await app.client().post('/auth/reset-password', reset, from('192.0.2.3')));
+    });
+
+    test('forwarded addresses are not believed without TRUST_PROXY', async () => {
+      const plain = await proxyless;
+      for (let times = 0; times < 5; times += 1) {
+        const body = { email: newEmail(), password: 'x' };
+        const answer = await plain.client().post('/auth/login', body, from(`198.51.100.${times}`));
+        expect(answer.status).toBe(401);
+      }
+      const body = { email: newEmail(), password: 'x' };
+      expectLimited(await plain.client().post('/auth/login', body, from('198.51.100.99')));
+    });
+
+    const proxyless = startApp(mode, { env: { LIMIT_LOGIN_ADDRESS: '5/10m' } });
+    await proxyless;
+  });
+
+  describe('signups of an address', async () => {
+    const app = await startApp(mode, { env: { LIMIT_SIGNUP_ADDRESS: '3/1h' } });
+
+    test('are limited, so that 409 cannot be asked for ever', async () => {
+      const ada = await newPerson(app);
+      const signup = (email: string) =>
+        app.client().post('/auth/signup', { email, name: 'x', password: newPassword() });
+      expect((await signup(ada.email)).status).toBe(409);
+      expect((await signup(ada.email)).status).toBe(409);
+      const known = told(await signup(ada.email));
+      expect(known).toMatchObject({ status: 429, code: 'rate_limited' });
+      expect(told(await signup(newEmail()))).toEqual(known);
+    });
+  });
+
+  describe('mails', async () => {
+    const app = await startApp(mode, { beside: base, env: { LIMIT_MAIL_ACCOUNT: '2/1h' } });
+
+    test.each(['/auth/forgot-password', '/auth/resend-verification'])(
+      '%s is limited per e-mail, known or not',
+      async (path) => {
+        const ada = await newPerson(app);
+        const unknown = newEmail('unknown');
+        for (let times = 0; times < 4; times += 1) {
+          const known = told(await app.client().post(path, { email: ada.email }));
+          expect(told(await app.client().post(path, { email: unknown }))).toEqual(known);
+          expect(known.status).toBe(times < 2 ? 202 : 429);
+        }
+        app.clock.advance(31 * MINUTE);
+        expect((await app.client().post(path, { email: ada.email.toUpperCase() })).status).toBe(202);
+      },
+    );
+  });
+
+  describe('wrong current passwords', async () => {
+    const app = await startApp(mode, { beside: base, env: { LIMIT_PASSWORD_USER: '2/15m' } });
+
+    test('are limited per user, at change and deletion together', async () => {
+      const ada = await newPerson(app);
+      const change = { currentPassword: 'wrong password', newPassword: newPassword() };
+      expect((await ada.client.post('/auth/change-password', change)).status).toBe(401);
+      expect((await ada.client.delete('/auth/me', { password: 'wrong password' })).status).toBe(401);
+      expectLimited(await ada.client.post('/auth/change-password', change));
+      expectLimited(await ada.client.delete('/auth/me', { password: ada.password }));
+      expect((await ada.client.get('/auth/me')).status).toBe(200);
+    });
+  });
+
+  describe('a full hashing queue', async () => {
+    const app = await startApp(mode, {
+      beside: base,
+      env: { HASH_QUEUE_MAX: '1', HASH_THREADS: '1', BCRYPT_COST: '9' },
+    });
+
+    test('answers 503 with Retry-After, and serves again afterwards', async () => {
+      const ada = await newPerson(app);
+      const body = { email: ada.email, password: ada.password };
+      const answers = await Promise.all(
+        Array.from({ length: 16 }, () => app.client().post('/auth/login', body)),
+      );
+      const statuses = answers.map(({ status }) => status);
+      expect(new Set(statuses)).toEqual(new Set([200, 503]));
+      expect(answers.find(({ status }) => status === 503)?.body.code).toBe('hashing_overloaded');
+      await login(app, ada.email, ada.password);
+    });
+  });
+});
