@@ -1,0 +1,49 @@
+/** What a connection URL says about where it leads and whether the way there is encrypted and the server verified. */
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?|\[?::ffff:127(\.\d{1,3}){3}\]?)$/i;
+
+export const isLoopback = (host: string): boolean => LOOPBACK.test(host);
+
+interface Endpoint {
+  readonly hosts: readonly string[];
+  readonly database: string;
+  readonly options: ReadonlyMap<string, string>;
+}
+
+/** Split by hand: a MongoDB URL may name several hosts, which `URL` does not read. */
+function split(url: string): Endpoint {
+  const [, authority = '', path = '', query = ''] = /^[^:]+:\/\/([^/?]*)\/?([^?]*)\??(.*)$/.exec(url) ?? [];
+  const hosts = authority
+    .slice(authority.lastIndexOf('@') + 1)
+    .split(',')
+    .map((host) => decodeURIComponent(host).replace(/:\d*$/, ''));
+  const options = [...new URLSearchParams(query)].map(([key, value]) => [key.toLowerCase(), value] as const);
+  return { hosts, database: path, options: new Map(options) };
+}
+
+const isLocal = (host: string) =>
+  host === '' || host.startsWith('/') || host.endsWith('.sock') || isLoopback(host);
+
+/** The database that the URL names; empty when it names none. */
+export const databaseOf = (url: string): string => split(url).database;
+
+/** True when every host is this machine, or TLS with a verified certificate is asked for. */
+export function isPrivatePostgres(url: string): boolean {
+  const { hosts, options } = split(url);
+  if (hosts.every(isLocal) && isLocal(options.get('host') ?? '')) return true;
+  const mode = options.get('sslmode') ?? (options.get('ssl') === 'true' ? 'verify-full' : 'disable');
+  return mode === 'verify-full' || (mode === 'require' && options.get('uselibpqcompat') !== 'true');
+}
+
+export function isPrivateMongo(url: string): boolean {
+  const { hosts, options } = split(url);
+  if (!url.startsWith('mongodb+srv:') && hosts.every(isLocal)) return true;
+  const tls = options.get('tls') ?? options.get('ssl') ?? String(url.startsWith('mongodb+srv:'));
+  const unverified = ['tlsinsecure', 'tlsallowinvalidcertificates', 'tlsallowinvalidhostnames'];
+  return tls === 'true' && unverified.every((name) => options.get(name) !== 'true');
+}
+
+export function isPrivateSmtp(url: string): boolean {
+  const { hosts, options } = split(url);
+  return hosts.every(isLocal) || url.startsWith('smtps:') || options.get('requiretls') === 'true';
+}
