@@ -62,17 +62,21 @@ export interface AppSettings {
   /** Another instance beside this one: same database, keys, clock and inbox. */
   readonly beside?: TestApp;
   readonly now?: () => Date;
+  /** Where its mails go; one of its own unless given. */
+  readonly inbox?: Inbox;
+  /** Where to register the closing: `afterAll` unless started within a test (`onTestFinished`). */
+  readonly onEnd?: (close: () => Promise<void>) => void;
 }
 
 /** Starts it; closed after the file or `describe` it is called in. */
 export async function startApp(mode: Mode, settings: AppSettings = {}): Promise<TestApp> {
-  const { beside } = settings;
-  const inbox = beside?.inbox ?? (await startInbox());
-  const env = { ...(beside?.env ?? (await baseEnv(mode, inbox))), ...settings.env };
+  const { beside, onEnd = afterAll } = settings;
+  const inbox = settings.inbox ?? beside?.inbox ?? (await startInbox());
+  const env = { ...(beside?.env ?? (await baseEnv(mode, inbox, settings.env))), ...settings.env };
   const config = loadConfig(env, { production: false });
   const clock = beside?.clock ?? createClock();
   const app = await buildApp({ config, now: settings.now ?? clock.now });
-  afterAll(() => app.close());
+  onEnd(() => app.close());
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
@@ -102,9 +106,14 @@ export async function storeEnv(mode: Mode): Promise<Record<string, string>> {
   };
 }
 
-async function baseEnv(mode: Mode, inbox: Inbox): Promise<Record<string, string>> {
+async function baseEnv(
+  mode: Mode,
+  inbox: Inbox,
+  given: AppSettings['env'] = {},
+): Promise<Record<string, string>> {
+  const hasStores = 'MONGO_URL' in given || 'DATABASE_URL' in given;
   return {
-    ...(await storeEnv(mode)),
+    ...(hasStores ? { BACKEND_MODE: mode } : await storeEnv(mode)),
     ...newKeys(),
     PUBLIC_URL: 'http://auth.example.test',
     APP_URL: 'https://app.example.test/account',

@@ -70,11 +70,12 @@ export async function startInbox(): Promise<Inbox> {
     disableReverseLookup: true,
     logger: false,
     closeTimeout: 200,
-    onMailFrom(_address, _session, callback) {
+    onRcptTo({ address }, _session, callback) {
       if (toFail === 0) return callback();
       toFail -= 1;
       failed += 1;
-      return callback(Object.assign(new Error('try again'), { responseCode: 451 }));
+      // Real servers repeat the address too.
+      return callback(Object.assign(new Error(`<${address}>: try again`), { responseCode: 451 }));
     },
     onData(stream, session, callback) {
       simpleParser(stream).then((parsed) => {
