@@ -26,8 +26,9 @@ export function mongoDriver(name: string, openStore: () => Promise<OpenedStore>)
 /** Documents as they are, ids as the strings that clients know. */
 export function readDocumentWith(client: mongoose.mongo.MongoClient): ReadRaw {
   return async (entity, id) => {
-    const collection = client.db().collection<{ _id: unknown }>(COLLECTIONS[entity]);
-    const document: RawRecord | null = await collection.findOne({ _id: decodeId(id) });
+    // The driver's types know no other _id than an ObjectId.
+    const filter = { _id: decodeId(id) as mongoose.mongo.ObjectId };
+    const document: RawRecord | null = await client.db().collection(COLLECTIONS[entity]).findOne(filter);
     if (document === null) return null;
     const { _id, userId, ...rest } = document;
     return { id: String(_id), ...(userId === undefined ? {} : { userId: String(userId) }), ...rest };

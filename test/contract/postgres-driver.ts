@@ -9,17 +9,16 @@ export function postgresDriver(target: PostgresTarget): StoreDriver {
     name: target.server,
     async open() {
       const { store, url } = await openPostgres(target);
-      const client = new pg.Client({ connectionString: url });
-      await client.connect();
-      return { store, readRaw: readRowWith(client), close: () => client.end() };
+      const pool = new pg.Pool({ connectionString: url, max: 2 });
+      return { store, readRaw: readRowWith(pool), close: () => pool.end() };
     },
   };
 }
 
 /** Rows under the names of the record's fields. */
-export function readRowWith(client: pg.Client): ReadRaw {
+export function readRowWith(pool: pg.Pool): ReadRaw {
   return async (entity, id) => {
-    const { rows } = await client.query<RawRecord>(`select * from ${TABLES[entity]} where id = $1`, [id]);
+    const { rows } = await pool.query<RawRecord>(`select * from ${TABLES[entity]} where id = $1`, [id]);
     return rows[0] === undefined ? null : camelKeys(rows[0]);
   };
 }
