@@ -1,0 +1,172 @@
+/** The two kinds of load: as fast as answers come (closed loop), and at times fixed beforehand (open loop). */
+import { type Flow, isGood, type Person } from './flows.ts';
+import { type Connection, openConnection } from './http.ts';
+
+export interface LoadResult {
+  /** When good answers came, ms on this process's clock. */
+  readonly endedMs: readonly number[];
+  /** Of the good answers: from sending, or in an open loop from the scheduled time. */
+  readonly latenciesMs: readonly number[];
+  readonly failed: number;
+  /** The first bad answer, for an error message. */
+  readonly failure: string | null;
+}
+
+export interface Target {
+  readonly port: number;
+  readonly flow: Flow;
+  readonly people: readonly Person[];
+  readonly connections: number;
+}
+
+const now = (): number => performance.now();
+
+interface Client {
+  readonly connection: Connection;
+  /** A person belongs to one client, so that no two requests use the same refresh token. */
+  readonly people: readonly Person[];
+  turn: number;
+}
+
+interface Tally {
+  endedMs: number[];
+  latenciesMs: number[];
+  failed: number;
+  failure: string | null;
+}
+
+const newTally = (): Tally => ({ endedMs: [], latenciesMs: [], failed: 0, failure: null });
+
+async function openClients({ port, people, connections }: Target): Promise<readonly Client[]> {
+  const count = Math.min(connections, people.length);
+  return Promise.all(
+    Array.from({ length: count }, async (_, index) => ({
+      connection: await openConnection(port),
+      people: people.filter((_person, place) => place % count === index),
+      turn: 0,
+    })),
+  );
+}
+
+async function ask({ connection, people }: Client, turn: number, flow: Flow, sinceMs: number, tally: Tally) {
+  const person = people[turn % people.length];
+  if (person === undefined) throw new Error('a client without people');
+  const reply = await connection.send(flow.request(person));
+  if (isGood(person, reply)) {
+    flow.learn(person, reply);
+    const endMs = now();
+    tally.endedMs.push(endMs);
+    tally.latenciesMs.push(endMs - sinceMs);
+    return;
+  }
+  tally.failed += 1;
+  tally.failure ??= `${reply.status} ${reply.body.slice(0, 300)}`;
+}
+
+/** Each client sends its next request when its last is answered; counts what ends after the warm-up. */
+export async function closedLoop(target: Target, warmUpMs: number, windowMs: number): Promise<LoadResult> {
+  const clients = await openClients(target);
+  const startMs = now() + warmUpMs;
+  const endMs = startMs + windowMs;
+  const warmUp = newTally();
+  const counted = newTally();
+  const run = async (client: Client): Promise<void> => {
+    for (let sinceMs = now(); sinceMs < endMs; sinceMs = now()) {
+      // What ends after the window is answered, for the next window finds its sessions, but not counted.
+      const tally = sinceMs < startMs ? warmUp : counted;
+      await ask(client, client.turn++, target.flow, sinceMs, tally);
+    }
+  };
+  try {
+    await Promise.all(clients.map(run));
+  } finally {
+    for (const { connection } of clients) connection.close();
+  }
+  return within([warmUp, counted], startMs, endMs);
+}
+
+function within(tallies: readonly Tally[], startMs: number, endMs: number): LoadResult {
+  const ends = tallies.flatMap((tally) => tally.endedMs);
+  const latencies = tallies.flatMap((tally) => tally.latenciesMs);
+  const inside = ends.map((end) => end >= startMs && end < endMs);
+  return {
+    endedMs: ends.filter((_, index) => inside[index]),
+    latenciesMs: latencies.filter((_, index) => inside[index]),
+    failed: tallies.reduce((total, tally) => total + tally.failed, 0),
+    failure: tallies.find((tally) => tally.failure !== null)?.failure ?? null,
+  };
+}
+
+/** Each person once, as fast as the clients can: for seeding. */
+export async function once(target: Target): Promise<LoadResult> {
+  const clients = await openClients(target);
+  const tally = newTally();
+  try {
+    await Promise.all(
+      clients.map(async (client) => {
+        for (const turn of client.people.keys()) await ask(client, turn, target.flow, now(), tally);
+      }),
+    );
+  } finally {
+    for (const { connection } of clients) connection.close();
+  }
+  return tally;
+}
+
+/**
+ * Requests arrive at random times that were fixed beforehand (a Poisson process on a grid of 1 ms), whatever the
+ * answers do; one that finds every client busy waits, and its latency counts from its scheduled time all the same.
+ */
+export async function openLoop(
+  target: Target,
+  ratePerSecond: number,
+  warmUpMs: number,
+  windowMs: number,
+): Promise<LoadResult> {
+  const clients = await openClients(target);
+  const arrivals = schedule(ratePerSecond, warmUpMs + windowMs);
+  const warmUp = newTally();
+  const counted = newTally();
+  const free = [...clients];
+  const waiting: number[] = [];
+  const startMs = now();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let left = arrivals.length;
+  const serve = (): void => {
+    while (free.length > 0 && waiting.length > 0) {
+      const client = free.shift();
+      const dueMs = waiting.shift();
+      if (client === undefined || dueMs === undefined) return;
+      const tally = dueMs < startMs + warmUpMs ? warmUp : counted;
+      ask(client, client.turn++, target.flow, dueMs, tally).then(() => {
+        left -= 1;
+        if (left === 0) return resolve();
+        free.push(client);
+        serve();
+      }, reject);
+    }
+  };
+  let next = 0;
+  const timer = setInterval(() => {
+    const elapsedMs = now() - startMs;
+    for (; (arrivals[next] ?? Number.POSITIVE_INFINITY) <= elapsedMs; next++) {
+      waiting.push(startMs + (arrivals[next] ?? 0));
+    }
+    serve();
+  }, 1);
+  try {
+    if (left > 0) await promise;
+  } finally {
+    clearInterval(timer);
+    for (const { connection } of clients) connection.close();
+  }
+  return { ...counted, failed: counted.failed + warmUp.failed, failure: counted.failure ?? warmUp.failure };
+}
+
+/** Arrival times from 0, ms, with exponential gaps. */
+function schedule(ratePerSecond: number, lengthMs: number): readonly number[] {
+  const times: number[] = [];
+  const gap = (): number => (-Math.log(1 - Math.random()) * 1000) / ratePerSecond;
+  for (let at = gap(); at < lengthMs; at += gap()) times.push(Math.floor(at));
+  return times;
+}
