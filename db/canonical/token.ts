@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto';
+import type { MailedToken, ResetTokenRecord, VerificationTokenRecord } from '../records.ts';
+import type { Doc } from './bson.ts';
+import { TOKEN_FIELDS as F } from './fields.ts';
+import { type Canonical, clean, conclude, type Notes, newNotes } from './findings.ts';
+import { count, createdAt, date, idOf, need, reference, text } from './read.ts';
+import { type Read, readText } from './scalars.ts';
+
+/** Marks a stored token as hashed; without it the document is a legacy one and holds the clear text. */
+export const HASHED = 'sha256:';
+
+/** A verification token's document of any shape as the canonical record. Pure; never throws. */
+export function canonicalVerificationToken(doc: Doc): Canonical<VerificationTokenRecord> {
+  const notes = newNotes();
+  return conclude(notes, mailedToken(doc, notes));
+}
+
+/** A reset token's document of any shape as the canonical record. Pure; never throws. */
+export function canonicalResetToken(doc: Doc): Canonical<ResetTokenRecord> {
+  const notes = newNotes();
+  return conclude(notes, { ...mailedToken(doc, notes), generation: count(doc, F.generation, notes) });
+}
+
+function mailedToken(doc: Doc, notes: Notes): MailedToken {
+  const expires = date(doc, F.expiresAt, notes);
+  const created = createdAt(doc, F.createdAt, notes, expires);
+  // Without a known end it ends at once: a link that never expires must not come to life here.
+  if (expires === null) clean(notes, F.expiresAt[0], 'derived');
+  return {
+    id: idOf(doc, notes),
+    userId: reference(doc, F.userId, notes),
+    tokenHash: need(doc, F.token, notes, readToken, ''),
+    nonce: text(doc, F.nonce, notes),
+    createdAt: created,
+    expiresAt: expires ?? created,
+    mailDueAt: date(doc, F.mailDueAt, notes),
+    stamp: { epoch: count(doc, ['epoch'], notes), version: count(doc, ['version'], notes) },
+  };
+}
+
+function readToken(value: unknown): Read<string> {
+  if (typeof value !== 'string') {
+    const text = readText(value);
+    return 'unusable' in text ? text : readToken(text.value);
+  }
+  if (value === '') return { unusable: 'empty' };
+  const hashed = /^sha256:([0-9a-f]{64})$/.exec(value)?.[1];
+  // Hashed as it was mailed: a token is compared, never shown, so nothing in it is cleaned.
+  return { value: hashed ?? createHash('sha256').update(value).digest('hex'), reasons: [] };
+}

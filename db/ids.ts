@@ -1,0 +1,73 @@
+/**
+ * Ids are strings that clients already know. An ObjectId is its 24 hex digits and a string is mostly itself; every
+ * other `_id` is its BSON bytes behind a tilde. Numbers that MongoDB holds for the same `_id` get the same id.
+ */
+import { randomBytes } from 'node:crypto';
+import { deserialize, ObjectId, serialize } from 'bson';
+import { bsonType } from './canonical/bson.ts';
+
+const HEX24 = /^[0-9a-f]{24}$/;
+
+/** A new id: 4 bytes of seconds, 8 random bytes, as 24 hex digits; sorts by second like an ObjectId. */
+export function newId(now: Date): string {
+  const seconds = Math.floor(now.getTime() / 1000) >>> 0;
+  return seconds.toString(16).padStart(8, '0') + randomBytes(8).toString('hex');
+}
+
+/** The id of a document's `_id`. Injective; always text that PostgreSQL takes. Throws on what BSON cannot hold. */
+export function encodeId(value: unknown): string {
+  if (typeof value === 'string') return encodeText(value);
+  if (bsonType(value) === 'ObjectId') return (value as ObjectId).toHexString();
+  if (value === undefined) throw new TypeError('an id cannot be undefined');
+  // Deserialising promotes Int32, Double and Long alike, as MongoDB's unique index on _id does.
+  const promoted = deserialize(serialize({ v: value })) as { readonly v: unknown };
+  if (typeof promoted.v === 'string') return encodeText(promoted.v);
+  return `~b${base64url(serialize({ v: promoted.v }))}`;
+}
+
+/** The `_id` that has this id; undefined when none has. Numbers come back as MongoDB compares them, not by type. */
+export function decodeId(id: string): unknown {
+  if (HEX24.test(id)) return ObjectId.createFromHexString(id);
+  const value = id.startsWith('~') ? decodeTagged(id) : id;
+  return value !== undefined && isEncoded(value, id) ? value : undefined;
+}
+
+function encodeText(text: string): string {
+  if (text.includes('\0') || !text.isWellFormed()) return `~u${base64url(Buffer.from(text, 'utf16le'))}`;
+  return text === '' || text.startsWith('~') || HEX24.test(text) ? `~s${text}` : text;
+}
+
+function decodeTagged(id: string): unknown {
+  const rest = id.slice(2);
+  switch (id[1]) {
+    case 's':
+      return rest;
+    case 'u':
+      return Buffer.from(rest, 'base64url').toString('utf16le');
+    case 'b':
+      return decodeBson(Buffer.from(rest, 'base64url'));
+    default:
+      return undefined;
+  }
+}
+
+function decodeBson(bytes: Uint8Array): unknown {
+  try {
+    return deserialize(bytes)['v'];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Ids arrive from clients too: only the one spelling that `encodeId` gives names a document. */
+function isEncoded(value: unknown, id: string): boolean {
+  try {
+    return encodeId(value) === id;
+  } catch {
+    return false;
+  }
+}
+
+function base64url(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64url');
+}
