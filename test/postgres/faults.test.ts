@@ -1,0 +1,207 @@
+import pg from 'pg';
+import { afterAll, describe, expect, it } from 'vitest';
+import { StoreUnavailable } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
+import { openPostgresStore, type PostgresStoreOptions } from '../../db/postgres/store.ts';
+import { logIn, NOW, newAccount, parallel, sessionOf, signUp, userOf } from '../contract/fixtures.ts';
+import { freeze, thaw } from '../support/freeze.ts';
+import { newPostgresDatabase, ownPostgres } from '../support/stores.ts';
+import { eventually } from '../support/wait.ts';
+
+const CONTEXT = { epoch: 1, pending: false };
+const TIMES = { statementTimeoutMs: 300, connectTimeoutMs: 300 };
+
+async function unavailable(operation: Promise<unknown>): Promise<StoreUnavailable> {
+  const error = await operation.then(
+    () => new Error('the operation succeeded'),
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof StoreUnavailable)) throw error;
+  return error;
+}
+
+describe('a PostgreSQL in trouble', async () => {
+  const url = await newPostgresDatabase();
+  const admin = new pg.Pool({ connectionString: url, max: 2 });
+  const stores: Store[] = [];
+  const open = async (options: Partial<PostgresStoreOptions> = {}): Promise<Store> => {
+    const store = await openPostgresStore({ url, ...TIMES, ...options });
+    stores.push(store);
+    return store;
+  };
+  afterAll(async () => {
+    await Promise.all(stores.map((store) => store.close()));
+    await admin.end();
+  });
+
+  /** Holds a lock on the row of a user until released. */
+  async function lockUser(id: string): Promise<() => Promise<void>> {
+    const client = await admin.connect();
+    await client.query('begin');
+    await client.query('select 1 from users where id = $1 for update', [id]);
+    return async () => {
+      await client.query('rollback');
+      client.release();
+    };
+  }
+
+  it('opens without a server, answers unavailable, and nothing was done', async () => {
+    const store = await open({ url: 'postgres://nobody@127.0.0.1:1/nothing' });
+    const error = await unavailable(store.at(CONTEXT).createAccount(newAccount()));
+    expect(error).toMatchObject({ store: 'postgres', outcome: 'none', reason: 'connect' });
+    expect(await unavailable(store.ping())).toMatchObject({ reason: 'connect' });
+    expect(await unavailable(store.migrate(() => {}))).toMatchObject({ reason: 'connect' });
+  });
+
+  it('names neither host nor values in its message', async () => {
+    const store = await open({ url: 'postgres://nobody:hidden-1@127.0.0.1:1/nothing' });
+    const { message } = await unavailable(store.at(CONTEXT).findUserByEmail('hidden-2@example.org'));
+    expect(message).not.toMatch(/hidden|127\.0\.0\.1|nobody/);
+  });
+
+  it('gives up waiting for a lock, nothing is written, and later writes go through', async () => {
+    const store = await open();
+    const repo = store.at(CONTEXT);
+    const { user } = await signUp(repo);
+    const release = await lockUser(user.id);
+    const error = await unavailable(repo.endSessions({ userId: user.id, now: NOW }));
+    expect(error).toMatchObject({ outcome: 'none', reason: 'contention' });
+    await release();
+    expect(await repo.endSessions({ userId: user.id, now: NOW })).toBe('done');
+    expect((await userOf(repo, user.id)).sessionGeneration).toBe(1);
+  });
+
+  it('refuses what finds no free connection in time, and recovers', async () => {
+    const store = await open({ poolMax: 1, statementTimeoutMs: 3_000, connectTimeoutMs: 200 });
+    const repo = store.at(CONTEXT);
+    const { user } = await signUp(repo);
+    const release = await lockUser(user.id);
+    const waiting = repo.endSessions({ userId: user.id, now: NOW });
+    const error = await unavailable(repo.findUser(user.id).then(() => repo.findUser(user.id)));
+    expect(error).toMatchObject({ outcome: 'none', reason: 'overloaded' });
+    await release();
+    expect(await waiting).toBe('done');
+    expect(await repo.findUser(user.id)).not.toBeNull();
+  });
+
+  it('a statement past its time is cancelled by the server: nothing is written, its connection goes on', async () => {
+    await admin.query(`
+      create function dawdle() returns trigger language plpgsql as $$
+        begin perform pg_sleep(10); return new; end $$;
+      create trigger dawdle before insert on users for each row when (new.name = 'slow') execute function dawdle()`);
+    const repo = (await open({ url: `${url}?application_name=slow`, poolMax: 1 })).at(CONTEXT);
+    const pids = async () =>
+      (await admin.query(`select pid from pg_stat_activity where application_name = 'slow'`)).rows;
+    await signUp(repo);
+    const before = await pids();
+    const slow = newAccount({ name: 'slow' });
+    expect(await unavailable(repo.createAccount(slow))).toMatchObject({
+      outcome: 'none',
+      reason: 'timeout',
+    });
+    expect(await repo.findUser(slow.user.id)).toBeNull();
+    expect(before).toHaveLength(1);
+    expect(await pids()).toEqual(before);
+  });
+
+  it('a connection killed inside a transaction leaves no trace of it', async () => {
+    const store = await open({ statementTimeoutMs: 5_000 });
+    const heard: string[] = [];
+    const repo = store.at({ ...CONTEXT, onWrite: (entity) => heard.push(entity) });
+    const { user, session } = await signUp(store.at(CONTEXT));
+    const other = await logIn(store.at(CONTEXT), user.id);
+    const client = await admin.connect();
+    await client.query('begin');
+    await client.query('select 1 from sessions where id = $1 for update', [session.id]);
+    // The user is written by then, and the transaction waits for the session.
+    const erasing = unavailable(repo.eraseUser({ userId: user.id, sessionGeneration: null, now: NOW }));
+    await eventually(async () => {
+      const { rows } = await client.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and wait_event_type = 'Lock' and application_name = 'auth'`,
+      );
+      return rows.length > 0;
+    });
+    expect(await erasing).toMatchObject({ outcome: 'none', reason: 'connection-lost' });
+    await client.query('rollback');
+    client.release();
+    expect(await userOf(repo, user.id)).toMatchObject({ deletedAt: null, email: user.email });
+    expect((await sessionOf(repo, other.id)).revokedAt).toBeNull();
+    expect(heard).toEqual([]);
+  });
+
+  it('survives the loss of every idle connection', async () => {
+    const store = await open();
+    const repo = store.at(CONTEXT);
+    await parallel(10, () => signUp(repo));
+    await admin.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and application_name = 'auth'`,
+    );
+    await eventually(() => signUp(repo));
+  });
+
+  it('a read-only server is unavailable to writes and to the ping', async () => {
+    const separator = url.includes('?') ? '&' : '?';
+    const options = encodeURIComponent('-c default_transaction_read_only=on');
+    const store = await open({ url: `${url}${separator}options=${options}` });
+    const error = await unavailable(store.at(CONTEXT).createAccount(newAccount()));
+    expect(error).toMatchObject({ outcome: 'none', reason: 'read-only' });
+    expect(await unavailable(store.ping())).toMatchObject({ reason: 'read-only' });
+  });
+
+  it('an unexpected refusal quotes nothing of the row', async () => {
+    const store = await open();
+    const account = newAccount({ name: 'quoted-name', version: -1 } as object);
+    const session = { ...account.session, keyId: '' };
+    const error = await store
+      .at(CONTEXT)
+      .createAccount({ ...account, session })
+      .catch((reason: unknown) => reason);
+    expect(String(error)).toContain('sessions_ids_filled');
+    expect(`${JSON.stringify(error)} ${String(error)} ${String((error as Error).cause)}`).not.toContain(
+      'quoted-name',
+    );
+  });
+});
+
+describe('a frozen PostgreSQL', async () => {
+  const server = await ownPostgres();
+  const store = await openPostgresStore({ url: server.url, ...TIMES, poolMax: 4 });
+  afterAll(async () => {
+    thaw(server);
+    await store.close();
+  });
+  await store.migrate(() => {});
+
+  it('is unavailable within the time-outs, writes of unknown outcome, and recovers by itself', async () => {
+    const repo = store.at(CONTEXT);
+    const { user, session } = await signUp(repo);
+    // Every connection of the pool is open, and an idle one hangs just like a new one.
+    await parallel(8, () => repo.findUser(user.id));
+    freeze(server);
+    const results = await Promise.all([
+      unavailable(repo.createAccount(newAccount())),
+      unavailable(repo.findSession(session.id)),
+      unavailable(repo.eraseUser({ userId: user.id, sessionGeneration: null, now: NOW })),
+      unavailable(store.ping()),
+      ...Array.from({ length: 20 }, () => unavailable(repo.findUser(user.id))),
+    ]);
+    expect(results[0]).toMatchObject({ outcome: 'unknown', reason: 'timeout' });
+    for (const read of results.slice(1)) expect(read.outcome).toBe('none');
+    thaw(server);
+    await eventually(() => store.ping());
+    expect(await repo.findUser(user.id)).toMatchObject({ email: user.email, deletedAt: null });
+  });
+
+  it('hands no connection out again that still runs an abandoned statement', async () => {
+    const repo = store.at(CONTEXT);
+    const { user } = await signUp(repo);
+    freeze(server);
+    await Promise.all(Array.from({ length: 4 }, () => unavailable(repo.findUser(user.id))));
+    thaw(server);
+    const other = await eventually(() => signUp(repo));
+    const found = await parallel(20, () => repo.findUser(other.user.id));
+    expect(new Set(found.map((each) => each?.id))).toEqual(new Set([other.user.id]));
+  });
+});

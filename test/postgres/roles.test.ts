@@ -1,0 +1,77 @@
+import { readFile } from 'node:fs/promises';
+import pg from 'pg';
+import { afterAll, describe, expect, inject, it } from 'vitest';
+import { migrate } from '../../db/postgres/migrate.ts';
+import { openPostgresStore } from '../../db/postgres/store.ts';
+import { NOW, newAccount, signUp } from '../contract/fixtures.ts';
+import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
+
+const ROLES = new URL('../../db/postgres/roles.sql', import.meta.url);
+const DENIED = { code: '42501' };
+
+describe('roles', async () => {
+  const server = inject('postgresUrl');
+  const name = newDatabaseName();
+  const owner = await createDatabase(server, name);
+  const sql = await readFile(ROLES, 'utf8');
+  await asSuperuser(owner, sql);
+  /** The same database under a role: options apply before the first statement. */
+  const as = (role: string) => `${owner}?options=${encodeURIComponent(`-c role=${role}`)}`;
+  await migrate({ url: as('auth_migration'), connectTimeoutMs: 5_000, migrationTimeoutMs: 30_000 }, () => {});
+
+  const pools = ['auth_runtime', 'auth_backfill'].map((role) => ({
+    role,
+    pool: new pg.Pool({ connectionString: as(role), max: 1 }),
+  }));
+  const store = await openPostgresStore({ url: as('auth_runtime') });
+  afterAll(async () => {
+    await store.close();
+    for (const { pool } of pools) await pool.end();
+    await dropDatabase(server, name);
+  });
+
+  it('the script can be run again', async () => {
+    await asSuperuser(owner, sql);
+    await asSuperuser(owner, sql);
+  });
+
+  it('the run-time role does all the service needs', async () => {
+    const repo = store.at({ epoch: 1, pending: true });
+    const { user } = await signUp(repo);
+    await repo.eraseUser({ userId: user.id, sessionGeneration: null, now: NOW });
+    await repo.createAccount(newAccount());
+    await repo.purge({ expiredBefore: new Date(8.64e15), limit: 10 });
+    await store.limits.hit([{ key: 'k', capacity: 1, windowMs: 1, backoff: null }], NOW);
+    await store.limits.purge(new Date());
+    await store.ping();
+    await store.migrate(() => {});
+  });
+
+  const forbidden = [
+    'alter table users add column extra text',
+    'alter table users drop constraint users_stamp',
+    'drop table sessions',
+    'truncate sessions',
+    'create table mine (id text)',
+    'create index mine on users (name)',
+    'drop index users_email_key_unique',
+    'create schema mine',
+    'create function mine() returns int language sql as $$ select 1 $$',
+    "insert into schema_migrations (tag, hash) values ('9999_forged', 'x')",
+    'delete from schema_migrations',
+    'create role mine',
+    'alter role auth_runtime superuser',
+  ];
+  for (const { role, pool } of pools) {
+    it.each(forbidden)(`${role} may not: %s`, async (statement) => {
+      await expect(pool.query(statement)).rejects.toMatchObject(DENIED);
+    });
+  }
+
+  it('only the backfill role has a schema to stage in', async () => {
+    const [runtime, backfill] = pools;
+    await backfill?.pool.query('create unlogged table staging.users (like public.users)');
+    await expect(runtime?.pool.query('select * from staging.users')).rejects.toMatchObject(DENIED);
+    await backfill?.pool.query('drop table staging.users');
+  });
+});
