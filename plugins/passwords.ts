@@ -1,9 +1,12 @@
 import fp from 'fastify-plugin';
 import { createPasswords, type Passwords } from './passwords/passwords.ts';
+import { loadPasswordPolicy, type PasswordPolicy } from './passwords/policy.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
     readonly passwords: Passwords;
+    /** For new passwords; refuses nothing unless switched on. */
+    readonly checkPassword: PasswordPolicy;
   }
 }
 
@@ -19,6 +22,7 @@ export default fp(
       onUnusable: (reason) => app.log.warn({ reason }, 'a stored password hash is unusable'),
     });
     app.decorate('passwords', passwords);
+    app.decorate('checkPassword', app.config.passwordBlocklist ? await loadPasswordPolicy() : () => null);
     app.addHook('onClose', () => passwords.close());
   },
   { name: 'passwords', dependencies: ['config', 'keys'] },

@@ -41,8 +41,8 @@ export interface PasswordOptions {
   readonly onUnusable?: (reason: UnusableReason) => void;
 }
 
-/** Gives the event loop precedence over hashing on busy cores, and hardly changes anything on idle ones. */
-const NICENESS = 5;
+/** A little precedence for the event loop on busy cores; more would starve hashing beside other processes. */
+const NICENESS = 2;
 
 /** Hashes passwords in threads of their own. Close it, or the process does not end. */
 export function createPasswords(options: PasswordOptions): Passwords {

@@ -23,8 +23,12 @@ export function parseStored(hash: string): StoredHash | null {
 export const formatPreHashed = (keyVersion: string, bcrypt: string): string =>
   `{sha384:${keyVersion}}${bcrypt}`;
 
-/** bcrypt reads 72 bytes at most, and cannot tell a NUL from the end of the password. */
-export const needsPreHash = (password: string): boolean => truncates(password) || password.includes('\0');
+/**
+ * bcrypt reads 72 bytes at most, and takes NUL for the end of the password, where it starts over. One of exactly 72
+ * bytes is pre-hashed too: its plain hash would let every longer one that begins with it in.
+ */
+export const needsPreHash = (password: string): boolean =>
+  truncates(`${password}\0`) || password.includes('\0');
 
 /**
  * HMAC-SHA-384 as 64 base64 characters: nothing that bcrypt would cut. Over UTF-16, because that, unlike UTF-8, has
