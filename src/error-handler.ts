@@ -2,7 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import fp from 'fastify-plugin';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import { StaleWrite, StoreUnavailable } from '../db/errors.ts';
-import { HashingOverloaded } from '../plugins/passwords.ts';
+import { HashingOverloaded } from '../plugins/passwords/passwords.ts';
 import { ApiError, ERRORS, type ErrorCode, type Issue } from './errors.ts';
 import { PROBLEM_TYPE, problem } from './problem.ts';
 

@@ -22,7 +22,8 @@ const routes: FastifyPluginAsyncZod = async (app) => {
     },
     handler: async (_request, reply) => {
       reply.header('Cache-Control', `public, max-age=${JWKS_MAX_AGE_S}`);
-      return app.jwks();
+      const { keys } = app.accessTokens.jwks();
+      return { keys: keys.map((key) => ({ kty: '', ...key })) };
     },
   });
 };

@@ -9,19 +9,19 @@ import { isLive } from '../../db/transitions.ts';
 export type RefreshJudgement = 'rotate' | 'replay' | 'theft' | 'invalid';
 
 /** Judges a presented refresh token against its session as stored. `isAncestor` is asked only when it decides. */
-export function judgeRefresh(input: {
+export async function judgeRefresh(input: {
   readonly presentedHash: string;
   readonly session: SessionRecord;
   readonly user: UserRecord | null;
   readonly now: Date;
   readonly leewayMs: number;
-  readonly isAncestor: () => boolean;
-}): RefreshJudgement {
+  readonly isAncestor: () => Promise<boolean>;
+}): Promise<RefreshJudgement> {
   const { presentedHash, session, user, now, leewayMs } = input;
   if (!isLive(session, user, now)) return 'invalid';
   if (presentedHash === session.tokenHash) return 'rotate';
   if (presentedHash === session.previousTokenHash) {
     return now.getTime() - session.rotatedAt.getTime() <= leewayMs ? 'replay' : 'theft';
   }
-  return input.isAncestor() ? 'theft' : 'invalid';
+  return (await input.isAncestor()) ? 'theft' : 'invalid';
 }

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { parseRefreshToken } from '../../../plugins/tokens/refresh.ts';
 import { problems } from '../../problem.ts';
 import { refuseCrossSite } from '../origin.ts';
 import { loginBody, noContent, signedIn, signupBody } from '../schemas.ts';
@@ -67,7 +68,7 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
       const bearer = readBearer(request);
       const cookie = transport.readRefreshCookie(request);
       if (bearer === null || cookie !== null) refuseCrossSite(request, allowedOrigins);
-      if (bearer !== null && transport.isRefreshToken(bearer)) {
+      if (bearer !== null && parseRefreshToken(bearer) !== null) {
         return answerSignedIn(deps, reply, await refresh(context, bearer, caller), 'body');
       }
       if (cookie !== null)

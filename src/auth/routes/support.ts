@@ -19,7 +19,7 @@ export function callerOf(app: FastifyInstance, request: FastifyRequest, reply: F
   return {
     address: request.ip,
     userAgent: request.headers['user-agent'] ?? null,
-    audit: createAudit(request.log, (address) => app.keyring.digest('address', address), request.ip),
+    audit: createAudit(request.log, (address) => app.keyring.digest('address-digest', address), request.ip),
     setHeaders: (headers) => void reply.headers(headers),
   };
 }

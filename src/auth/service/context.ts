@@ -5,8 +5,10 @@ import type { Keyring } from '../../../plugins/keys/keyring.ts';
 import type { Limits } from '../../../plugins/limits.ts';
 import type { Audit } from '../../../plugins/logger.ts';
 import type { Mailer } from '../../../plugins/mailer.ts';
-import type { Passwords } from '../../../plugins/passwords.ts';
-import type { AccessTokens, LegacyVerifier } from '../../../plugins/tokens.ts';
+import type { Passwords } from '../../../plugins/passwords/passwords.ts';
+import type { PasswordPolicy } from '../../../plugins/passwords/policy.ts';
+import type { AccessTokens } from '../../../plugins/tokens/access.ts';
+import type { LegacyVerifier } from '../../../plugins/tokens/legacy.ts';
 import type { Outbox } from './outbox.ts';
 
 /** What the rules of this folder act through. */
@@ -14,9 +16,10 @@ export interface AuthContext {
   readonly config: Config;
   readonly repository: Repository;
   readonly passwords: Passwords;
+  readonly checkPassword: PasswordPolicy;
   readonly keyring: Keyring;
   readonly accessTokens: AccessTokens;
-  readonly legacyVerifier: LegacyVerifier | null;
+  readonly legacyTokens: LegacyVerifier | null;
   readonly limits: Limits;
   readonly mailer: Mailer;
   readonly outbox: Outbox;

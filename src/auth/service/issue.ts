@@ -24,7 +24,7 @@ export function makeSession(
   const id = newId(now);
   const refreshToken = newRefreshToken(id);
   return {
-    refreshToken: refreshToken.token,
+    refreshToken: refreshToken.text,
     session: {
       id,
       userId: user.id,

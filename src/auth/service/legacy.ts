@@ -20,7 +20,7 @@ function asPredecessor(text: string): RefreshToken | null {
 /** The session a good legacy token opens, for a user whose password has not been changed since; null otherwise. */
 async function legacySession(context: AuthContext, text: string, caller: Caller) {
   const now = context.now();
-  const claims = context.legacyVerifier?.verify(text, now) ?? null;
+  const claims = context.legacyTokens?.verify(text, now) ?? null;
   const predecessor = claims && asPredecessor(text);
   const user = predecessor && (await context.repository.findUser(claims.userId));
   if (!user || user.deletedAt !== null || user.sessionGeneration !== 0) return null;
@@ -52,7 +52,7 @@ export async function exchangeLegacy(context: AuthContext, text: string, caller:
     return rotate(context, predecessor, { onReuse: 'refuse' }, caller);
   }
   caller.audit({ event: 'legacy-exchange', outcome: 'success', userId: user.id, sessionId: session.id });
-  return signedIn(context, user, session, successor.token, now);
+  return signedIn(context, user, session, successor.text, now);
 }
 
 /** Ends what a legacy token stands for: its session if it was exchanged, and its worth if it was not. */

@@ -1,4 +1,3 @@
-import { checkPassword } from '../../../plugins/passwords/policy.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext } from './context.ts';
 
@@ -8,8 +7,7 @@ export function checkPolicy(
   password: string,
   user: { readonly name: string; readonly email: string | null },
 ): void {
-  if (!context.config.passwordBlocklist) return;
   const { serviceName } = context.config;
-  if (checkPassword(password, { name: user.name, email: user.email ?? '', serviceName }) === null) return;
-  throw new ApiError('weak_password');
+  const refusal = context.checkPassword(password, { name: user.name, email: user.email ?? '', serviceName });
+  if (refusal !== null) throw new ApiError('weak_password');
 }

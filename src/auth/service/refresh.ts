@@ -47,13 +47,13 @@ export async function rotate(
     const found = await repository.findSession(presented.sessionId);
     if (found === null) return refuse(caller, 'unknown');
     const { session, user } = found;
-    const judgement = judgeRefresh({
+    const judgement = await judgeRefresh({
       presentedHash: presented.hash,
       session,
       user,
       now,
       leewayMs: config.refreshLeewayMs,
-      isAncestor: () => isAncestor(keyring, presented, session),
+      isAncestor: () => isAncestor(keyring, session, presented),
     });
     if (judgement === 'theft' && policy.onReuse === 'revoke') {
       await repository.revokeSession({ sessionId: session.id, userId: null, reason: 'reuse', now });
@@ -96,5 +96,5 @@ function succeed(
   reason: string,
 ): SignedIn {
   caller.audit({ event: 'refresh', outcome: 'success', reason, userId: user.id, sessionId: session.id });
-  return signedIn(context, user, session, successor.token, now);
+  return signedIn(context, user, session, successor.text, now);
 }

@@ -49,7 +49,7 @@ async function sessionOf(context: AuthContext, token: string): Promise<SessionRe
   const session = (await context.repository.findSession(presented.sessionId))?.session ?? null;
   if (session === null) return null;
   const current = presented.hash === session.tokenHash || presented.hash === session.previousTokenHash;
-  return current || isAncestor(context.keyring, presented, session) ? session : null;
+  return current || (await isAncestor(context.keyring, session, presented)) ? session : null;
 }
 
 /** Ends one of the user's own sessions. */
