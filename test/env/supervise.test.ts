@@ -1,0 +1,133 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, inject, test } from 'vitest';
+import { startPostgres } from '../../db/embedded/postgres.ts';
+import { readProcess, signal } from '../../db/embedded/processes.ts';
+import { DataInUse } from '../../db/embedded/supervise.ts';
+import { asSuperuser } from '../support/databases.ts';
+import { allGone, family, type Launched, launch } from '../support/processes.ts';
+import { eventually } from '../support/wait.ts';
+
+const parentScript = fileURLToPath(new URL('./fixtures/parent.ts', import.meta.url));
+const log = (): void => {};
+
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'supervise-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+interface Started {
+  readonly postgres: number;
+  readonly mongo: number | null;
+  readonly url: string;
+}
+
+async function started(parent: Launched): Promise<Started> {
+  const [line] = await parent.sees(/^\{.*\}$/m);
+  return JSON.parse(line);
+}
+
+/** The servers with everything below them, and their watchdog. */
+function serverFamily({ postgres, mongo }: Started): readonly number[] {
+  const watchdog = readProcess(postgres)?.parentPid ?? 0;
+  expect(watchdog).toBeGreaterThan(1);
+  return [...new Set([watchdog, ...family(postgres), ...(mongo === null ? [] : family(mongo))])];
+}
+
+/** The temporary folder a server runs in: it is its working directory's parent or that itself. */
+function temporaryFolderOf(pid: number): string {
+  const [, folder] =
+    /(\/[^\0]*auth-cutover-[^/\0]+)/.exec(readFileSync(`/proc/${pid}/cmdline`, 'utf8')) ?? [];
+  if (folder === undefined) throw new Error('not in a temporary folder');
+  return folder;
+}
+
+test('kill -9 of the parent takes every server and every temporary folder along', async () => {
+  const parent = launch(process.execPath, [parentScript, inject('toolsDir')]);
+  const servers = await started(parent);
+  const pids = serverFamily(servers);
+  const folders = [servers.postgres, servers.mongo].filter((pid) => pid !== null).map(temporaryFolderOf);
+  expect(pids.length).toBeGreaterThan(5);
+  expect(folders.map(existsSync)).toEqual([true, true]);
+  signal(parent.pid, 'SIGKILL');
+  await allGone(pids);
+  await eventually(() => expect(folders.map(existsSync)).toEqual([false, false]));
+});
+
+test('kill -9 of the whole process group, shell and all, does too', async () => {
+  const command = `"${process.execPath}" "${parentScript}" "${inject('toolsDir')}"; true`;
+  const shell = launch('sh', ['-c', command]);
+  const pids = serverFamily(await started(shell));
+  process.kill(-shell.pid, 'SIGKILL');
+  await allGone(pids);
+});
+
+test('the servers go even when the watchdog is killed first', async () => {
+  const parent = launch(process.execPath, [parentScript, inject('toolsDir')]);
+  const servers = await started(parent);
+  const pids = serverFamily(servers);
+  const folder = temporaryFolderOf(servers.postgres);
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  if (servers.mongo !== null) {
+    const mongoFolder = temporaryFolderOf(servers.mongo);
+    afterAll(() => rmSync(mongoFolder, { recursive: true, force: true }));
+  }
+  signal(readProcess(servers.postgres)?.parentPid ?? 0, 'SIGKILL');
+  await allGone(pids);
+  signal(parent.pid, 'SIGKILL');
+});
+
+test('a folder has one run at a time, and the next one finds the data, after kill -9 too', async () => {
+  const dataDir = newFolder();
+  const first = launch(process.execPath, [parentScript, inject('toolsDir'), dataDir]);
+  const { url } = await started(first);
+  await asSuperuser(url, 'create table kept (word text)');
+  await asSuperuser(url, "insert into kept values ('here')");
+
+  await expect(startPostgres({ dataDir, log })).rejects.toThrow(DataInUse);
+  await expect(startPostgres({ dataDir, log })).rejects.toThrow(String(first.pid));
+
+  signal(first.pid, 'SIGKILL');
+  // At once, while the watchdog is still stopping the server.
+  const second = await startPostgres({ dataDir, log });
+  expect(await asSuperuser(second.url, 'select word from kept')).toEqual([{ word: 'here' }]);
+  await second.stop();
+});
+
+test("what a power cut leaves behind does not block the next start, even if another process has the server's number", async () => {
+  const dataDir = newFolder();
+  const first = await startPostgres({ dataDir, log });
+  await first.stop();
+  const cluster = join(dataDir, readdirSync(dataDir).find((name) => /^postgres-\d+$/.test(name)) ?? '');
+  writeFileSync(join(cluster, 'postmaster.pid'), `${process.pid}\n${cluster}\n1\n1\n\n127.0.0.1\n`);
+  writeFileSync(join(dataDir, 'holder.json'), JSON.stringify({ pid: process.pid, startedAt: 'long ago' }));
+  const second = await startPostgres({ dataDir, log });
+  expect(second.pid).not.toBe(first.pid);
+  await second.stop();
+});
+
+test('a half-made data folder is made anew', async () => {
+  const dataDir = newFolder();
+  const first = await startPostgres({ dataDir, log });
+  await first.stop();
+  const name = readdirSync(dataDir).find((entry) => /^postgres-\d+$/.test(entry)) ?? '';
+  rmSync(join(dataDir, name), { recursive: true });
+  const half = launch('sh', [
+    '-c',
+    `mkdir -p "${dataDir}/${name}.new/base" && touch "${dataDir}/${name}.new/PG_VERSION"`,
+  ]);
+  await half.exited;
+  const second = await startPostgres({ dataDir, log });
+  expect(await asSuperuser(second.url, 'select 1 as one')).toEqual([{ one: 1 }]);
+  await second.stop();
+});
+
+test('the password is readable by its owner alone', async () => {
+  const dataDir = newFolder();
+  const server = await startPostgres({ dataDir, log });
+  await server.stop();
+  expect(statSync(join(dataDir, 'postgres-password')).mode & 0o777).toBe(0o600);
+});

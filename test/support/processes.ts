@@ -1,0 +1,74 @@
+/** Real processes: started, watched and killed by a test. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { afterAll } from 'vitest';
+import { descendantsOf, readProcess, signal } from '../../db/embedded/processes.ts';
+import { eventually } from './wait.ts';
+
+export interface Launched {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  /** Both streams so far. */
+  output(): string;
+  /** Waits for the text and gives what the expression matched. */
+  sees(expression: RegExp, timeoutMs?: number): Promise<RegExpExecArray>;
+  /** Exit code, or the signal's name. */
+  readonly exited: Promise<number | string | null>;
+}
+
+/** Starts it in a process group of its own; killed after the file when it still runs. */
+export function launch(
+  command: string,
+  args: readonly string[],
+  options: { readonly env?: Readonly<Record<string, string>>; readonly cwd?: string } = {},
+): Launched {
+  const child = spawn(command, args, {
+    detached: true,
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, ...options.env },
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (part) => (text += part));
+  const exited = new Promise<number | string | null>((resolve) => {
+    child.once('exit', (code, name) => resolve(name ?? code));
+  });
+  const { pid } = child;
+  if (pid === undefined) throw new Error(`${command} did not start`);
+  afterAll(() => killTree(pid));
+  return {
+    child,
+    pid,
+    output: () => text,
+    exited,
+    sees: (expression, timeoutMs = 45_000) =>
+      eventually(
+        () => {
+          const match = expression.exec(text);
+          if (match === null) throw new Error(`${expression} is not in:\n${text}`);
+          return match;
+        },
+        { timeoutMs },
+      ),
+  };
+}
+
+/** A process and all below it, to be asked later whether they are gone. */
+export function family(pid: number): readonly number[] {
+  return [pid, ...descendantsOf(pid)];
+}
+
+/** Waits until none of them is left. */
+export async function allGone(pids: readonly number[], timeoutMs = 30_000): Promise<void> {
+  await eventually(
+    () => {
+      const left = pids.filter((pid) => readProcess(pid) !== null);
+      if (left.length > 0) throw new Error(`still running: ${left.join(', ')}`);
+    },
+    { timeoutMs },
+  );
+}
+
+export function killTree(pid: number): void {
+  for (const each of family(pid)) signal(each, 'SIGKILL');
+}
