@@ -1,10 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
+/** Where the results also go as JSON, for `.ci/run` to count. */
+const reportFile = process.env['TEST_REPORT_FILE'];
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/bench/**', 'node_modules/**'],
     globalSetup: ['test/support/global-setup.ts'],
+    reporters: reportFile ? ['default', ['json', { outputFile: reportFile }]] : ['default'],
     pool: 'forks',
     // Both cores also serve the databases; more workers only make time-outs likelier.
     maxWorkers: 2,
