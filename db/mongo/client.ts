@@ -1,0 +1,104 @@
+/** The connection: made at the first operation, bounded in time, and made again when it was lost. */
+import mongoose, { type Connection } from 'mongoose';
+import { StoreUnavailable } from '../errors.ts';
+import { toStoreError } from './errors.ts';
+import { defineModels, type Models } from './models.ts';
+
+export interface ClientOptions {
+  readonly url: string;
+  /** For each of: finding the server, connecting, waiting for a connection, the server's work, an answer. */
+  readonly timeoutMs: number;
+  readonly poolMax: number;
+  /** Waits for answers as long as it takes; for building indexes. */
+  readonly patient?: boolean;
+}
+
+export interface Opened {
+  readonly models: Models;
+  readonly db: mongoose.mongo.Db;
+  /** The server's own limit on each operation. */
+  readonly maxTimeMS: number;
+}
+
+export interface Client {
+  /** Runs one operation; its failure comes out as `StoreUnavailable` when it is the store's. */
+  read<T>(operation: (opened: Opened) => Promise<T>): Promise<T>;
+  write<T>(operation: (opened: Opened) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** Answers travel for a while after the server's own limit, which should be the one to speak first. */
+const SOCKET_MARGIN_MS = 500;
+
+export function createClient(options: ClientOptions): Client {
+  const { timeoutMs } = options;
+  const connection = new mongoose.Mongoose().createConnection();
+  const models = defineModels(connection);
+  let opening: Promise<Opened> | null = null;
+  let closed = false;
+
+  async function open(): Promise<Opened> {
+    await connection.openUri(options.url, driverOptions(options));
+    const { db } = connection;
+    if (db === undefined) throw new StoreUnavailable('mongo', 'none', 'connect');
+    return { models, db, maxTimeMS: timeoutMs };
+  }
+
+  /** One attempt at a time; a failed one is forgotten, so that the next operation tries anew. */
+  function opened(): Promise<Opened> {
+    if (closed) return Promise.reject(new StoreUnavailable('mongo', 'none', 'connect'));
+    opening ??= open().catch((error: unknown) => {
+      opening = null;
+      const mapped = toStoreError(error, 'read');
+      throw mapped instanceof StoreUnavailable
+        ? mapped
+        : new StoreUnavailable('mongo', 'none', 'connect', { cause: error });
+    });
+    return opening;
+  }
+
+  async function run<T>(kind: 'read' | 'write', operation: (opened: Opened) => Promise<T>): Promise<T> {
+    const target = await opened();
+    try {
+      return await operation(target);
+    } catch (error) {
+      throw toStoreError(error, kind);
+    }
+  }
+
+  return {
+    read: (operation) => run('read', operation),
+    write: (operation) => run('write', operation),
+    async close() {
+      closed = true;
+      await opening?.catch(() => {});
+      await closeConnection(connection);
+    },
+  };
+}
+
+function driverOptions({ timeoutMs, poolMax, patient = false }: ClientOptions): mongoose.ConnectOptions {
+  return {
+    autoIndex: false,
+    autoCreate: false,
+    bufferCommands: false,
+    maxPoolSize: poolMax,
+    serverSelectionTimeoutMS: timeoutMs,
+    connectTimeoutMS: timeoutMs,
+    waitQueueTimeoutMS: timeoutMs,
+    socketTimeoutMS: patient ? 0 : timeoutMs + SOCKET_MARGIN_MS,
+    heartbeatFrequencyMS: 1000,
+    readPreference: 'primary',
+    // The driver would send a write once more after any pause of this process, when its authority may have ended;
+    // and a server that does not remember the first one would refuse it as a stranger's.
+    retryWrites: false,
+    retryReads: true,
+    writeConcern: { w: 'majority', journal: true, wtimeoutMS: timeoutMs },
+    // One broken string in a legacy document must not make its whole batch unreadable.
+    enableUtf8Validation: false,
+  };
+}
+
+async function closeConnection(connection: Connection): Promise<void> {
+  await connection.close();
+}

@@ -1,0 +1,76 @@
+/**
+ * Who answers to an e-mail: the exact spelling, then the normalised key, then, among accounts whose key an older one
+ * holds or that have none yet, any letter case, the oldest first.
+ */
+import { canonicalUser, type Doc, STORE_FIELDS } from '../canonical.ts';
+import { emailKey } from '../email.ts';
+import type { UserRecord } from '../records.ts';
+import type { Client } from './client.ts';
+import type { StoredDoc } from './models.ts';
+
+/** Spellings that differ in letter case only are few; the bound is for a collection gone wrong. */
+const CANDIDATES_MAX = 100;
+
+export interface Holder {
+  readonly doc: StoredDoc;
+  readonly user: UserRecord;
+}
+
+export interface EmailLookup {
+  /** Living users who answer to this e-mail, the first of them first. */
+  readonly holders: readonly Holder[];
+  /** Legacy documents without a key were among what was looked at. */
+  readonly unkeyed: boolean;
+}
+
+/** All in one query, so that a known and an unknown e-mail take as long. */
+export async function lookUpEmail(client: Client, email: string): Promise<EmailLookup> {
+  const key = emailKey(email);
+  const docs = await client.read(({ models, maxTimeMS }) =>
+    models.user
+      .find(filterFor(email, key), null, { limit: CANDIDATES_MAX, maxTimeMS })
+      .lean<StoredDoc[]>()
+      .exec(),
+  );
+  const holders = docs.flatMap((doc) => {
+    const canonical = canonicalUser(doc);
+    // A key can be stale, when the old service changed the e-mail under it: the e-mail itself decides.
+    return 'record' in canonical && canonical.record.emailKey === key
+      ? [{ doc, user: canonical.record }]
+      : [];
+  });
+  holders.sort((a, b) => rank(a.doc, email, key) - rank(b.doc, email, key) || compareAge(a.user, b.user));
+  return { holders, unkeyed: docs.some((doc) => !Object.hasOwn(doc, STORE_FIELDS.emailKey)) };
+}
+
+/** Negative when `a` is the older account. */
+export function compareAge(a: UserRecord, b: UserRecord): number {
+  return a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1);
+}
+
+function rank(doc: Doc, email: string, key: string): number {
+  if (doc['email'] === email) return 0;
+  return doc[STORE_FIELDS.emailKey] === key ? 1 : 2;
+}
+
+function filterFor(email: string, key: string): Doc {
+  return {
+    $or: [
+      { email: { $eq: email } },
+      { [STORE_FIELDS.emailKey]: { $eq: key } },
+      { [STORE_FIELDS.emailKeyDuplicate]: { $eq: key } },
+      // Null is how an index finds absent fields; no document holds a null there. See `indexes.ts`.
+      { [STORE_FIELDS.emailKey]: null, email: { $regex: anyCase(key), $options: 'i' } },
+    ],
+  };
+}
+
+/** Any letter case, either Unicode form, white space around it. */
+function anyCase(key: string): string {
+  const forms = [...new Set([key, key.normalize('NFD')])].map(escapeRegex);
+  return `^\\s*(?:${forms.join('|')})\\s*$`;
+}
+
+function escapeRegex(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|#\s-]/g, '\\$&');
+}

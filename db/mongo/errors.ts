@@ -1,0 +1,69 @@
+/** Driver errors as the port's. A write that got no answer has an unknown outcome, never a failed one. */
+import mongoose from 'mongoose';
+import { EmailTaken, IdTaken, StoreUnavailable } from '../errors.ts';
+import type { Entity } from '../records.ts';
+
+const { mongo } = mongoose;
+
+type Reason = StoreUnavailable['reason'];
+
+const NOT_PRIMARY = new Set([10107, 13435, 10058]);
+/** A primary that steps down or shuts down may have committed what it was doing. */
+const INTERRUPTED = new Set([91, 189, 11600, 11602, 13436]);
+const OUT_OF_TIME = new Set([50, 262]);
+const NOT_LET_IN = new Set([13, 18, 8000]);
+const DUPLICATE_KEY = 11000;
+
+/** The port's error for a failed operation; whatever is no trouble of the store comes back as it was. */
+export function toStoreError(error: unknown, kind: 'read' | 'write'): unknown {
+  const lost: StoreUnavailable['outcome'] = kind === 'write' ? 'unknown' : 'none';
+  const unavailable = (outcome: StoreUnavailable['outcome'], reason: Reason) =>
+    new StoreUnavailable('mongo', outcome, reason, { cause: error });
+
+  if (error instanceof mongo.MongoWriteConcernError) return unavailable(lost, 'timeout');
+  if (error instanceof mongo.MongoServerError) {
+    const code = Number(error.code);
+    if (NOT_PRIMARY.has(code)) return unavailable('none', 'read-only');
+    if (INTERRUPTED.has(code)) return unavailable(lost, 'connection-lost');
+    if (OUT_OF_TIME.has(code)) return unavailable(lost, 'timeout');
+    if (NOT_LET_IN.has(code)) return unavailable('none', 'connect');
+    return error;
+  }
+  if (error instanceof mongo.MongoServerSelectionError) return unavailable('none', 'connect');
+  // A failed selection reaches us through mongoose under another name while it connects.
+  if (error instanceof mongoose.Error.MongooseServerSelectionError) return unavailable('none', 'connect');
+  if (isNamed(error, 'MongoWaitQueueTimeoutError')) return unavailable('none', 'overloaded');
+  if (isNamed(error, 'MongoPoolClearedError', 'MongoPoolClosedError') || isBeforeHandshake(error))
+    return unavailable('none', 'connect');
+  if (error instanceof mongo.MongoNetworkTimeoutError) return unavailable(lost, 'timeout');
+  if (error instanceof mongo.MongoNetworkError) return unavailable(lost, 'connection-lost');
+  if (isNamed(error, 'MongoNotConnectedError', 'MongoTopologyClosedError', 'MongoClientClosedError')) {
+    return unavailable(lost, 'connect');
+  }
+  return error;
+}
+
+/** Which unique index refused: fields of its key; null when the error is another. */
+export function duplicateKey(error: unknown): readonly string[] | null {
+  if (!(error instanceof mongo.MongoServerError) || error.code !== DUPLICATE_KEY) return null;
+  const pattern: unknown = error['keyPattern'];
+  if (typeof pattern === 'object' && pattern !== null) return Object.keys(pattern);
+  // Servers before 4.2 name the index in the message only.
+  return /index:\s*(?:\S*\$)?_id_/.test(error.message) ? ['_id'] : [];
+}
+
+/** The refusal of an insert as the port's error. */
+export function takenError(entity: Entity, key: readonly string[]): EmailTaken | IdTaken {
+  return entity === 'user' && !key.includes('_id')
+    ? new EmailTaken('the e-mail is taken')
+    : new IdTaken(entity);
+}
+
+function isNamed(error: unknown, ...names: readonly string[]): boolean {
+  return error instanceof Error && names.includes(error.name);
+}
+
+/** The connection was not even made, so nothing was sent on it. */
+function isBeforeHandshake(error: unknown): boolean {
+  return error instanceof mongo.MongoNetworkError && Reflect.get(error, 'beforeHandshake') === true;
+}

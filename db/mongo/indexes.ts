@@ -1,0 +1,60 @@
+/** The indexes every query of the repository relies on. */
+import type mongoose from 'mongoose';
+import { STORE_FIELDS } from '../canonical.ts';
+import { COLLECTIONS, LIMITS_COLLECTION } from './models.ts';
+
+export interface IndexSpec {
+  readonly name: string;
+  readonly key: Readonly<Record<string, 1 | -1>>;
+  readonly unique?: true;
+  readonly partialFilterExpression?: mongoose.mongo.Document;
+}
+
+export const INDEX_NAMES = { emailKey: 'auth_email_key', unkeyed: 'auth_unkeyed' } as const;
+
+const PENDING: IndexSpec = {
+  name: 'auth_pending',
+  key: { [STORE_FIELDS.pending]: 1 },
+  partialFilterExpression: { [STORE_FIELDS.pending]: true },
+};
+
+const MAILED_TOKEN: readonly IndexSpec[] = [
+  { name: 'auth_token', key: { token: 1 } },
+  { name: 'auth_user', key: { userId: 1 } },
+  { name: 'auth_expires', key: { expiresAt: 1 } },
+  {
+    name: 'auth_mail_due',
+    key: { mailDueAt: 1 },
+    partialFilterExpression: { mailDueAt: { $type: 'date' } },
+  },
+  PENDING,
+];
+
+export const INDEXES: Readonly<Record<string, readonly IndexSpec[]>> = {
+  [COLLECTIONS.user]: [
+    {
+      name: INDEX_NAMES.emailKey,
+      key: { emailKey: 1 },
+      unique: true,
+      partialFilterExpression: { emailKey: { $type: 'string' } },
+    },
+    // Not partial: it is what finds the documents without a key, and shows at no cost that there are none.
+    { name: INDEX_NAMES.unkeyed, key: { emailKey: 1, _id: 1 } },
+    {
+      name: 'auth_email_key_duplicate',
+      key: { emailKeyDuplicate: 1 },
+      partialFilterExpression: { emailKeyDuplicate: { $type: 'string' } },
+    },
+    { name: 'auth_email', key: { email: 1 } },
+    { name: 'auth_scrub_due', key: { scrubDue: 1 }, partialFilterExpression: { scrubDue: true } },
+    PENDING,
+  ],
+  [COLLECTIONS.verificationToken]: MAILED_TOKEN,
+  [COLLECTIONS.resetToken]: MAILED_TOKEN,
+  [COLLECTIONS.session]: [
+    { name: 'auth_user', key: { userId: 1 } },
+    { name: 'auth_expires', key: { expiresAt: 1 } },
+    PENDING,
+  ],
+  [LIMITS_COLLECTION]: [{ name: 'auth_touched', key: { touchedAt: 1 } }],
+};

@@ -1,0 +1,77 @@
+/** Brings the indexes up to date. Every step may be taken by several callers at once, and again. */
+import mongoose from 'mongoose';
+import { INDEXES, type IndexSpec } from './indexes.ts';
+import { legacyFix } from './legacy-indexes.ts';
+
+type Collection = mongoose.mongo.Collection;
+type Index = mongoose.mongo.IndexDescriptionInfo;
+
+const NAMESPACE_NOT_FOUND = 26;
+const INDEX_NOT_FOUND = 27;
+/** Another caller's index of the same key came first, or an index build of it was dropped meanwhile. */
+const RACED = new Set([INDEX_NOT_FOUND, 85, 86, 276, 117, 112]);
+const ATTEMPTS_MAX = 5;
+
+/** One line for each index made, replaced or loosened. */
+export async function migrate(db: mongoose.mongo.Db, report: (line: string) => void): Promise<void> {
+  for (const [name, specs] of Object.entries(INDEXES)) {
+    const collection = db.collection(name);
+    await retryRaced(() => fixLegacy(collection, report));
+    for (const spec of specs) await retryRaced(() => ensure(collection, spec, report));
+  }
+}
+
+async function fixLegacy(collection: Collection, report: (line: string) => void): Promise<void> {
+  for (const index of await existing(collection)) {
+    const fix = legacyFix(collection.collectionName, index);
+    if (fix === null) continue;
+    await collection.dropIndex(String(index.name));
+    await collection.createIndex(index.key, fix.options);
+    report(`${collection.collectionName}: ${fix.done}`);
+  }
+}
+
+async function ensure(
+  collection: Collection,
+  spec: IndexSpec,
+  report: (line: string) => void,
+): Promise<void> {
+  if ((await existing(collection)).some((index) => serves(index, spec))) return;
+  const { key, ...options } = spec;
+  await collection.createIndex({ ...key }, options);
+  report(`${collection.collectionName}: index ${spec.name} on ${Object.keys(key).join(', ')}`);
+}
+
+/** A plain index is as good under any name, unique or not. */
+function serves(index: Index, spec: IndexSpec): boolean {
+  if (index.name === spec.name) return true;
+  const isPlain = spec.unique !== true && spec.partialFilterExpression === undefined;
+  const isWhole =
+    index.partialFilterExpression === undefined &&
+    index['sparse'] !== true &&
+    index['collation'] === undefined;
+  return isPlain && isWhole && JSON.stringify(index.key) === JSON.stringify(spec.key);
+}
+
+async function existing(collection: Collection): Promise<readonly Index[]> {
+  try {
+    return await collection.listIndexes().toArray();
+  } catch (error) {
+    if (codeOf(error) === NAMESPACE_NOT_FOUND) return [];
+    throw error;
+  }
+}
+
+async function retryRaced(step: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await step();
+    } catch (error) {
+      if (attempt === ATTEMPTS_MAX || !RACED.has(codeOf(error))) throw error;
+    }
+  }
+}
+
+function codeOf(error: unknown): number {
+  return error instanceof mongoose.mongo.MongoServerError ? Number(error.code) : 0;
+}

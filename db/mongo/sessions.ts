@@ -1,0 +1,88 @@
+import { decodeId } from '../ids.ts';
+import type { Repository } from '../port.ts';
+import type { New, SessionRecord } from '../records.ts';
+import * as transitions from '../transitions.ts';
+import { change, find, findAll, insert, type Scope } from './writes.ts';
+
+type Sessions = Pick<
+  Repository,
+  'openSession' | 'findSession' | 'listSessions' | 'rotateSession' | 'revokeSession'
+>;
+
+/** Far above any sensible bound per user; what lies past it expires by itself. */
+const SESSIONS_READ_MAX = 10_000;
+
+export function createSessions(scope: Scope): Sessions {
+  const { client, serial } = scope;
+
+  async function unrevoked(userId: string, now: Date): Promise<SessionRecord[]> {
+    const filter = {
+      userId: { $eq: decodeId(userId) },
+      revokedAt: null,
+      expiresAt: { $gt: now },
+      idleExpiresAt: { $gt: now },
+    };
+    const found = await findAll(client, 'session', filter, { limit: SESSIONS_READ_MAX });
+    return found.map(({ record }) => record).sort(byLastUse);
+  }
+
+  async function revoke(
+    id: string,
+    userId: string | null,
+    reason: SessionRecord['revokedReason'],
+    now: Date,
+  ) {
+    const result = await change(scope, 'session', id, (session) =>
+      userId === null || session.userId === userId
+        ? transitions.revokeSession(session, { reason: reason ?? 'ended', now })
+        : { refused: 'revoked' },
+    );
+    return result !== null && 'done' in result;
+  }
+
+  async function enforceLimit(session: New<SessionRecord>, sessionsMax: number, now: Date): Promise<void> {
+    const others = (await unrevoked(session.userId, now)).filter(
+      ({ id, generation }) => id !== session.id && generation === session.generation,
+    );
+    for (const other of others.slice(Math.max(0, sessionsMax - 1))) {
+      // One opened after this on another instance counts this one: revoking each other would leave neither.
+      if (other.createdAt <= session.createdAt) await revoke(other.id, null, 'limit', now);
+    }
+  }
+
+  return {
+    async openSession({ session, replacesId, sessionsMax, now }) {
+      await insert(scope, 'session', session);
+      if (replacesId !== null) await revoke(replacesId, null, 'replaced', now);
+      await serial(`sessions of ${session.userId}`, () => enforceLimit(session, sessionsMax, now));
+    },
+
+    async findSession(id) {
+      const found = await find(client, 'session', id);
+      if (found === null) return null;
+      // After the session: a generation read before it could be older than the end of the session.
+      const user = await find(client, 'user', found.record.userId);
+      return { session: found.record, user: user?.record ?? null };
+    },
+
+    async listSessions({ userId, now }) {
+      const sessions = await unrevoked(userId, now);
+      const user = await find(client, 'user', userId);
+      return sessions.filter((session) => transitions.isLive(session, user?.record ?? null, now));
+    },
+
+    async rotateSession(rotation) {
+      const result = await change(scope, 'session', rotation.sessionId, (session) =>
+        transitions.rotateSession(session, rotation),
+      );
+      return result !== null && 'done' in result ? result.done : null;
+    },
+
+    revokeSession: ({ sessionId, userId, reason, now }) => revoke(sessionId, userId, reason, now),
+  };
+}
+
+/** Newest use first. */
+function byLastUse(a: SessionRecord, b: SessionRecord): number {
+  return b.rotatedAt.getTime() - a.rotatedAt.getTime() || (a.id < b.id ? 1 : -1);
+}

@@ -1,0 +1,71 @@
+import type { Repository, Store, WriteContext } from '../port.ts';
+import { createClient } from './client.ts';
+import { createEmailKeyPass } from './email-keys.ts';
+import { createLimits } from './limits.ts';
+import { migrate } from './migrate.ts';
+import { createPurge } from './purge.ts';
+import { createSerial } from './serial.ts';
+import { assertWritable, describeServer } from './server.ts';
+import { createSessions } from './sessions.ts';
+import { createTokens } from './tokens.ts';
+import { createUsers } from './users.ts';
+
+export interface MongoStoreOptions {
+  readonly url: string;
+  /** Bound on each step of an operation (see `client.ts`). Default 2 s. */
+  readonly timeoutMs?: number;
+  /** Connections. Default 20. */
+  readonly poolMax?: number;
+  /** Whether the pass over legacy e-mails runs in the background. Default true. */
+  readonly emailKeyPass?: boolean;
+  /** Told when the pass is done. */
+  readonly report?: (line: string) => void;
+}
+
+export interface MongoStore extends Store {
+  /** Resolves when no legacy user is left without a normalised e-mail; at once when no pass runs. */
+  whenEmailsKeyed(): Promise<void>;
+}
+
+/** Opens without a word to the server: the first operation connects, and each one after a loss tries again. */
+export async function openMongoStore(options: MongoStoreOptions): Promise<MongoStore> {
+  const { url, timeoutMs = 2000, poolMax = 20, emailKeyPass = true, report = () => {} } = options;
+  const client = createClient({ url, timeoutMs, poolMax });
+  const serial = createSerial();
+  const pass = createEmailKeyPass(client, report);
+  if (!emailKeyPass) await pass.stop();
+  pass.kick();
+
+  function at(context: WriteContext): Repository {
+    const scope = { client, context, serial };
+    return {
+      ...createUsers(scope, pass),
+      ...createTokens(scope),
+      ...createSessions(scope),
+      ...createPurge(scope),
+    };
+  }
+
+  return {
+    name: 'mongo',
+    at,
+    limits: createLimits(client, serial),
+    ping: () => client.read(({ db }) => assertWritable(db)),
+    describe: () => client.read(({ db }) => describeServer(db)),
+    async migrate(line) {
+      // Building an index takes as long as the collection is large.
+      const builder = createClient({ url, timeoutMs, poolMax: 1, patient: true });
+      try {
+        await builder.write(({ db }) => migrate(db, line));
+      } finally {
+        await builder.close();
+      }
+      pass.kick();
+    },
+    whenEmailsKeyed: () => pass.whenDone(),
+    async close() {
+      await pass.stop();
+      await client.close();
+    },
+  };
+}

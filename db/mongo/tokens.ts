@@ -1,0 +1,113 @@
+import { type Doc, HASHED } from '../canonical.ts';
+import { decodeId } from '../ids.ts';
+import type { DueMail, MailPurpose, PresentedToken, Repository } from '../port.ts';
+import type { New, ResetTokenRecord } from '../records.ts';
+import * as transitions from '../transitions.ts';
+import { outcome } from './users.ts';
+import { change, find, findAll, insert, type Scope } from './writes.ts';
+
+type Tokens = Pick<
+  Repository,
+  | 'addVerificationToken'
+  | 'findVerificationToken'
+  | 'verifyEmail'
+  | 'requestReset'
+  | 'findResetToken'
+  | 'consumeReset'
+  | 'listDueMail'
+  | 'moveMailDue'
+>;
+
+/** Tokens of one user and generation: only legacy ones share one, and the old service's TTL kept those few. */
+const RIVALS_MAX = 1000;
+
+export function createTokens(scope: Scope): Tokens {
+  const { client } = scope;
+
+  async function findToken<E extends MailPurpose>(purpose: E, presented: PresentedToken) {
+    const [found] = await findAll(client, purpose, { token: { $in: spellings(presented) } }, { limit: 1 });
+    if (found === undefined) return null;
+    const user = await find(client, 'user', found.record.userId);
+    return { token: found.record, user: user?.record ?? null };
+  }
+
+  async function isSuperseded(token: ResetTokenRecord): Promise<boolean> {
+    const filter = { userId: { $in: references(token.userId) } };
+    const rivals = await findAll(client, 'resetToken', filter, { limit: RIVALS_MAX });
+    return rivals.some(
+      ({ record }) => record.generation === token.generation && transitions.isNewerToken(record, token),
+    );
+  }
+
+  async function storeDecoy(token: New<ResetTokenRecord>): Promise<void> {
+    await insert(scope, 'resetToken', token);
+    await change(scope, 'resetToken', token.id, (stored) => ({ next: stored }));
+  }
+
+  return {
+    addVerificationToken: (token) => insert(scope, 'verificationToken', token),
+
+    findVerificationToken: (presented) => findToken('verificationToken', presented),
+
+    async verifyEmail(change_) {
+      return outcome(
+        await change(scope, 'user', change_.userId, (user) => transitions.verifyEmail(user, change_)),
+      );
+    },
+
+    async requestReset({ token, decoy, now }) {
+      if (decoy) {
+        await storeDecoy({ ...token, generation: 0 });
+        return 'done';
+      }
+      const raised = await change(scope, 'user', token.userId, (user) =>
+        transitions.raiseResetGeneration(user, { now }),
+      );
+      if (raised === null || 'refused' in raised) return 'gone';
+      await insert(scope, 'resetToken', { ...token, generation: raised.done.resetGeneration });
+      return 'done';
+    },
+
+    async findResetToken(presented) {
+      const found = await findToken('resetToken', presented);
+      return found && { ...found, superseded: await isSuperseded(found.token) };
+    },
+
+    async consumeReset(change_) {
+      return outcome(
+        await change(scope, 'user', change_.userId, (user) => transitions.consumeReset(user, change_)),
+      );
+    },
+
+    async listDueMail({ now, limit }) {
+      const filter = { mailDueAt: { $lte: now }, expiresAt: { $gt: now } };
+      const options = { limit, sort: { mailDueAt: 1 } } as const;
+      const verifications = await findAll(client, 'verificationToken', filter, options);
+      const resets = await findAll(client, 'resetToken', filter, options);
+      const due: DueMail[] = [
+        ...verifications.map(({ record }) => ({ purpose: 'verificationToken', token: record }) as const),
+        ...resets.map(({ record }) => ({ purpose: 'resetToken', token: record }) as const),
+      ];
+      return due.sort((a, b) => Number(a.token.mailDueAt) - Number(b.token.mailDueAt)).slice(0, limit);
+    },
+
+    async moveMailDue({ purpose, tokenId, from, to }) {
+      const result =
+        purpose === 'resetToken'
+          ? await change(scope, purpose, tokenId, (token) => transitions.moveMailDue(token, { from, to }))
+          : await change(scope, purpose, tokenId, (token) => transitions.moveMailDue(token, { from, to }));
+      return result !== null && 'done' in result;
+    },
+  };
+}
+
+/** A stored hash must not work as a token itself: what looks like one is looked up by its own hash only. */
+function spellings({ clear, hash }: PresentedToken): readonly string[] {
+  return clear.startsWith(HASHED) ? [HASHED + hash] : [HASHED + hash, clear];
+}
+
+/** Old services referred to users by ObjectId or by its digits. */
+function references(userId: string): readonly unknown[] {
+  const value: Doc[string] = decodeId(userId);
+  return value === userId ? [value] : [value, userId];
+}

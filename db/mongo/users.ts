@@ -1,0 +1,109 @@
+import { STORE_FIELDS, USER_FIELDS } from '../canonical.ts';
+import { EmailTaken, IdTaken } from '../errors.ts';
+import type { Repository } from '../port.ts';
+import * as transitions from '../transitions.ts';
+import { dropKey, type EmailKeyPass } from './email-keys.ts';
+import { lookUpEmail } from './emails.ts';
+import { scrubSessions } from './scrub.ts';
+import { type Change, change, find, insert, type Scope } from './writes.ts';
+
+type Users = Pick<
+  Repository,
+  | 'createAccount'
+  | 'findUser'
+  | 'findUserByEmail'
+  | 'upgradeHash'
+  | 'changePassword'
+  | 'eraseUser'
+  | 'endSessions'
+>;
+
+/** Where else a legacy document may hold what an erased user wants gone. */
+const PERSONAL_VARIANTS: readonly string[] = [
+  ...new Set(
+    [USER_FIELDS.email, USER_FIELDS.name, USER_FIELDS.passwordHash].flatMap(([, ...variants]) =>
+      variants.map((path) => path.split('.')[0] ?? path),
+    ),
+  ),
+];
+
+export function createUsers(scope: Scope, pass: EmailKeyPass): Users {
+  const { client } = scope;
+  return {
+    async createAccount({ user, token, session }) {
+      const { holders, unkeyed } = await lookUpEmail(client, user.email ?? '');
+      if (unkeyed) pass.kick();
+      if (holders.length > 0) throw new EmailTaken('the e-mail is taken');
+      // The user goes in first, so whatever could refuse its companions is asked before.
+      if ((await find(client, 'verificationToken', token.id)) !== null)
+        throw new IdTaken('verificationToken');
+      if ((await find(client, 'session', session.id)) !== null) throw new IdTaken('session');
+      await insert(scope, 'user', user);
+      await insert(scope, 'verificationToken', token);
+      await insert(scope, 'session', session);
+    },
+
+    findUser: async (id) => (await find(client, 'user', id))?.record ?? null,
+
+    async findUserByEmail(email) {
+      const { holders, unkeyed } = await lookUpEmail(client, email);
+      if (unkeyed) pass.kick();
+      const [first] = holders;
+      if (first === undefined) return null;
+      const key: unknown = first.doc[STORE_FIELDS.emailKey];
+      const isStale = typeof key === 'string' && key !== first.user.emailKey;
+      if (isStale) await dropKey(client, first.doc).then(pass.kick);
+      return first.user;
+    },
+
+    async upgradeHash(hash) {
+      const result = await change(scope, 'user', hash.userId, (user) => transitions.upgradeHash(user, hash));
+      return result !== null && 'done' in result;
+    },
+
+    async changePassword(password) {
+      const result = await change(scope, 'user', password.userId, (user) =>
+        transitions.changePassword(user, password),
+      );
+      if (result === null || 'refused' in result) return result?.refused ?? 'gone';
+      const to = result.done.sessionGeneration;
+      await change(scope, 'session', password.keepSessionId, (session) =>
+        session.userId === password.userId
+          ? transitions.adoptGeneration(session, { from: password.sessionGeneration, to })
+          : { refused: 'changed' },
+      );
+      return 'done';
+    },
+
+    async eraseUser(erasure) {
+      const result = await change(
+        scope,
+        'user',
+        erasure.userId,
+        (user) => transitions.eraseUser(user, erasure),
+        {
+          set: { [STORE_FIELDS.scrubDue]: true },
+          unset: [...PERSONAL_VARIANTS, STORE_FIELDS.emailKeyDuplicate],
+        },
+      );
+      if (result === null) return 'gone';
+      // A tombstone may have been left by a process that died before this.
+      if ('done' in result || result.refused === 'gone') {
+        await scrubSessions(scope, erasure.userId, erasure.now);
+      }
+      return 'done' in result ? 'done' : result.refused;
+    },
+
+    async endSessions(ending) {
+      return outcome(
+        await change(scope, 'user', ending.userId, (user) => transitions.endSessions(user, ending)),
+      );
+    },
+  };
+}
+
+/** The port's word for how a change of a user went; a user that is not there is gone. */
+export function outcome<R extends string>(result: Change<'user', R> | null): 'done' | 'gone' | R {
+  if (result === null) return 'gone';
+  return 'done' in result ? 'done' : result.refused;
+}

@@ -1,0 +1,172 @@
+/** The guarded writes every operation is made of. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { CANONICAL, type Doc, STORE_FIELDS, toDocument } from '../canonical.ts';
+import { StaleWrite, StoreUnavailable } from '../errors.ts';
+import { decodeId } from '../ids.ts';
+import type { WriteContext } from '../port.ts';
+import type { Entity, New, RecordOf } from '../records.ts';
+import type { Decision } from '../transitions.ts';
+import type { Client } from './client.ts';
+import { duplicateKey, takenError } from './errors.ts';
+import { guard, guardedFields } from './guard.ts';
+import type { StoredDoc } from './models.ts';
+import type { Serial } from './serial.ts';
+
+/** The connection, and the authority it writes under. */
+export interface Scope {
+  readonly client: Client;
+  readonly context: WriteContext;
+  readonly serial: Serial;
+}
+
+/** How often a change that lost a race is decided anew. Each round some writer wins, so more means a storm. */
+const ATTEMPTS_MAX = 30;
+const JITTER_MAX_MS = 20;
+
+export interface Found<E extends Entity> {
+  readonly doc: StoredDoc;
+  readonly record: RecordOf[E];
+}
+
+/** The document with this id and what it means; null when there is none, or none that can be read. */
+export async function find<E extends Entity>(
+  client: Client,
+  entity: E,
+  id: string,
+): Promise<Found<E> | null> {
+  const _id = decodeId(id);
+  if (_id === undefined) return null;
+  const [found] = await findAll(client, entity, { _id: { $eq: _id } }, { limit: 1 });
+  return found ?? null;
+}
+
+/** The readable ones of the documents that match. */
+export async function findAll<E extends Entity>(
+  client: Client,
+  entity: E,
+  filter: Doc,
+  options: { readonly limit: number; readonly sort?: Record<string, 1 | -1> },
+): Promise<Found<E>[]> {
+  const docs = await client.read(({ models, maxTimeMS }) =>
+    models[entity]
+      .find(filter, null, { ...options, maxTimeMS })
+      .lean<StoredDoc[]>()
+      .exec(),
+  );
+  return docs.flatMap((doc) => {
+    const canonical = CANONICAL[entity](doc);
+    return 'record' in canonical ? [{ doc, record: canonical.record }] : [];
+  });
+}
+
+/** Stores a new record as version 1. Throws `IdTaken`, or `EmailTaken` for a user. */
+export async function insert<E extends Entity>(
+  { client, context }: Scope,
+  entity: E,
+  record: New<RecordOf[E]>,
+): Promise<void> {
+  const stamped = { ...record, stamp: { epoch: context.epoch, version: 1 } } as RecordOf[E];
+  const doc = {
+    ...toDocument(entity, stamped),
+    ...(context.pending ? { [STORE_FIELDS.pending]: true } : {}),
+  };
+  try {
+    await client.write(({ models, maxTimeMS }) =>
+      models[entity].collection.insertOne(doc as never, { maxTimeMS }),
+    );
+  } catch (error) {
+    const key = duplicateKey(error);
+    throw key === null ? error : takenError(entity, key);
+  }
+  context.onWrite?.(entity, record.id);
+}
+
+export type Change<E extends Entity, R extends string> =
+  | { readonly done: RecordOf[E] }
+  | { readonly refused: R };
+
+/** Fields of this store that a change sets or takes away beside the record's own. */
+export interface Extra {
+  readonly set?: Doc;
+  readonly unset?: readonly string[];
+}
+
+/**
+ * One guarded write of one document: read, decide, commit only over what was read, and again when another write came
+ * between. Null when there is no record.
+ */
+export async function change<E extends Entity, R extends string>(
+  scope: Scope,
+  entity: E,
+  id: string,
+  decide: (record: RecordOf[E]) => Decision<RecordOf[E], R>,
+  extra: Extra = {},
+): Promise<Change<E, R> | null> {
+  const attempt = async (): Promise<Change<E, R> | null | 'lost'> => {
+    const found = await find(scope.client, entity, id);
+    if (found === null) return null;
+    const decision = decide(found.record);
+    if ('refused' in decision) return decision;
+    const done = await replace(scope, entity, found, decision.next, extra);
+    return done === null ? 'lost' : { done };
+  };
+  const first = await attempt();
+  if (first !== 'lost') return first;
+  // Whoever lost once queues up behind the others of this process: otherwise n writers need n rounds each.
+  return scope.serial(`${entity} ${id}`, async () => {
+    for (let round = 1; round < ATTEMPTS_MAX; round += 1) {
+      await delay(Math.random() * JITTER_MAX_MS);
+      const result = await attempt();
+      if (result !== 'lost') return result;
+    }
+    throw new StoreUnavailable('mongo', 'none', 'contention');
+  });
+}
+
+/** The record as written, or null when the document is no longer as it was read. Throws `StaleWrite`. */
+export async function replace<E extends Entity>(
+  { client, context }: Scope,
+  entity: E,
+  { doc, record }: Found<E>,
+  next: New<RecordOf[E]>,
+  extra: Extra = {},
+): Promise<RecordOf[E] | null> {
+  if (record.stamp.epoch > context.epoch) throw new StaleWrite(entity, record.stamp, context.epoch);
+  const stamp = { epoch: context.epoch, version: record.stamp.version + 1 };
+  const written = { ...next, stamp } as RecordOf[E];
+  const before = toDocument(entity, record);
+  const changed = Object.entries(toDocument(entity, written)).filter(
+    ([field, value]) => !isSame(before[field], value),
+  );
+  const fields = changed.map(([field]) => field);
+  const update = {
+    $set: {
+      ...Object.fromEntries(changed),
+      ...stamp,
+      ...extra.set,
+      // A mark that an earlier write left stays: only the mirror may clear it.
+      ...(context.pending ? { [STORE_FIELDS.pending]: true } : {}),
+    },
+    ...unset(extra.unset),
+  };
+  const filter = {
+    _id: { $eq: doc._id },
+    ...guard(doc, [STORE_FIELDS.version, STORE_FIELDS.epoch, ...guardedFields(entity, fields)]),
+  };
+  const { matchedCount } = await client.write(({ models, maxTimeMS }) =>
+    models[entity].collection.updateOne(filter as never, update as never, { maxTimeMS }),
+  );
+  if (matchedCount === 0) return null;
+  context.onWrite?.(entity, record.id);
+  return written;
+}
+
+function unset(fields: readonly string[] | undefined): Doc {
+  if (fields === undefined || fields.length === 0) return {};
+  return { $unset: Object.fromEntries(fields.map((field) => [field, ''])) };
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  if (a instanceof Date && b instanceof Date) return a.getTime() === b.getTime();
+  return a === b;
+}
