@@ -3,12 +3,51 @@ import type { SessionRecord, UserRecord } from '../records.ts';
 import * as transitions from '../transitions.ts';
 import { COLUMNS, prefixed, qualified, unprefixed } from './columns.ts';
 import { fromRow } from './rows.ts';
+import { prepare } from './statements.ts';
 import { change, newRow, read, replaceLocked, type Scope, transact } from './writes.ts';
 
 type Sessions = Pick<
   Repository,
   'openSession' | 'findSession' | 'listSessions' | 'rotateSession' | 'revokeSession'
 >;
+
+const findWithUser = prepare<[id: string]>()((db, id) =>
+  db
+    .selectFrom('sessions')
+    .innerJoin('users', 'users.id', 'sessions.user_id')
+    .select(qualified('sessions'))
+    .select(prefixed('users', 'u_'))
+    .where('sessions.id', '=', id)
+    .compile(),
+);
+
+const listLive = prepare<[userId: string, now: Date]>()((db, userId, now) =>
+  db
+    .selectFrom('sessions')
+    .innerJoin('users', (join) =>
+      join
+        .onRef('users.id', '=', 'sessions.user_id')
+        .onRef('users.session_generation', '=', 'sessions.generation'),
+    )
+    .select(qualified('sessions'))
+    .where('sessions.user_id', '=', userId)
+    .where('sessions.revoked_at', 'is', null)
+    .where('sessions.expires_at', '>', now)
+    .where('sessions.idle_expires_at', '>', now)
+    .where('users.deleted_at', 'is', null)
+    .orderBy('sessions.rotated_at', 'desc')
+    .orderBy('sessions.id', 'desc')
+    .compile(),
+);
+
+const listUnrevoked = prepare<[userId: string]>()((db, userId) =>
+  db
+    .selectFrom('sessions')
+    .select(COLUMNS.sessions)
+    .where('user_id', '=', userId)
+    .where('revoked_at', 'is', null)
+    .compile(),
+);
 
 export function createSessions(scope: Scope): Sessions {
   const { db } = scope;
@@ -34,35 +73,14 @@ export function createSessions(scope: Scope): Sessions {
       }),
 
     async findSession(id) {
-      const row = await db
-        .selectFrom('sessions')
-        .innerJoin('users', 'users.id', 'sessions.user_id')
-        .select(qualified('sessions'))
-        .select(prefixed('users', 'u_'))
-        .where('sessions.id', '=', id)
-        .executeTakeFirst();
+      const [row] = await findWithUser(db, id);
       if (row === undefined) return null;
       const user = unprefixed(row, 'users', 'u_');
       return { session: fromRow.session(row), user: user === null ? null : fromRow.user(user) };
     },
 
     async listSessions({ userId, now }) {
-      const rows = await db
-        .selectFrom('sessions')
-        .innerJoin('users', (join) =>
-          join
-            .onRef('users.id', '=', 'sessions.user_id')
-            .onRef('users.session_generation', '=', 'sessions.generation'),
-        )
-        .select(qualified('sessions'))
-        .where('sessions.user_id', '=', userId)
-        .where('sessions.revoked_at', 'is', null)
-        .where('sessions.expires_at', '>', now)
-        .where('sessions.idle_expires_at', '>', now)
-        .where('users.deleted_at', 'is', null)
-        .orderBy('sessions.rotated_at', 'desc')
-        .orderBy('sessions.id', 'desc')
-        .execute();
+      const rows = await listLive(db, userId, now);
       return rows.map(fromRow.session);
     },
 
@@ -102,12 +120,7 @@ async function surplus(
   sessionsMax: number,
   now: Date,
 ): Promise<readonly SessionRecord[]> {
-  const rows = await db
-    .selectFrom('sessions')
-    .select(COLUMNS.sessions)
-    .where('user_id', '=', user.id)
-    .where('revoked_at', 'is', null)
-    .execute();
+  const rows = await listUnrevoked(db, user.id);
   return rows
     .map(fromRow.session)
     .filter((session) => session.id !== newId && transitions.isLive(session, user, now))

@@ -5,6 +5,7 @@ import * as transitions from '../transitions.ts';
 import { castValues, columnList, prefixed, qualified, unprefixed } from './columns.ts';
 import { TABLES } from './database.ts';
 import { fromRow, type RowOf } from './rows.ts';
+import { prepare } from './statements.ts';
 import { change, guardedUpdate, newRow, read, retried, type Scope } from './writes.ts';
 
 type Tokens = Pick<
@@ -16,6 +17,40 @@ type Tokens = Pick<
   | 'listDueMail'
   | 'moveMailDue'
 >;
+
+const findVerification = prepare<[hash: string]>()((db, hash) =>
+  db
+    .selectFrom('verification_tokens')
+    .leftJoin('users', 'users.id', 'verification_tokens.user_id')
+    .select(qualified('verification_tokens'))
+    .select(prefixed('users', 'u_'))
+    .where('verification_tokens.token_hash', '=', hash)
+    .compile(),
+);
+
+const findReset = prepare<[hash: string]>()((db, hash) =>
+  db
+    .selectFrom('password_reset_tokens')
+    .leftJoin('users', 'users.id', 'password_reset_tokens.user_id')
+    .select(qualified('password_reset_tokens'))
+    .select(prefixed('users', 'u_'))
+    .select((eb) =>
+      eb
+        .exists(
+          eb
+            .selectFrom('password_reset_tokens as newer')
+            .select('newer.id')
+            .whereRef('newer.user_id', '=', 'password_reset_tokens.user_id')
+            .whereRef('newer.generation', '=', 'password_reset_tokens.generation')
+            .where(
+              sql<boolean>`(newer.created_at, newer.id) > (password_reset_tokens.created_at, password_reset_tokens.id)`,
+            ),
+        )
+        .as('superseded'),
+    )
+    .where('password_reset_tokens.token_hash', '=', hash)
+    .compile(),
+);
 
 export function createTokens(scope: Scope): Tokens {
   const { db, context } = scope;
@@ -30,13 +65,7 @@ export function createTokens(scope: Scope): Tokens {
     },
 
     async findVerificationToken({ hash }) {
-      const row = await db
-        .selectFrom('verification_tokens')
-        .leftJoin('users', 'users.id', 'verification_tokens.user_id')
-        .select(qualified('verification_tokens'))
-        .select(prefixed('users', 'u_'))
-        .where('verification_tokens.token_hash', '=', hash)
-        .executeTakeFirst();
+      const [row] = await findVerification(db, hash);
       return row === undefined ? null : { token: fromRow.verificationToken(row), user: joinedUser(row) };
     },
 
@@ -65,27 +94,7 @@ export function createTokens(scope: Scope): Tokens {
       }),
 
     async findResetToken({ hash }) {
-      const row = await db
-        .selectFrom('password_reset_tokens')
-        .leftJoin('users', 'users.id', 'password_reset_tokens.user_id')
-        .select(qualified('password_reset_tokens'))
-        .select(prefixed('users', 'u_'))
-        .select((eb) =>
-          eb
-            .exists(
-              eb
-                .selectFrom('password_reset_tokens as newer')
-                .select('newer.id')
-                .whereRef('newer.user_id', '=', 'password_reset_tokens.user_id')
-                .whereRef('newer.generation', '=', 'password_reset_tokens.generation')
-                .where(
-                  sql<boolean>`(newer.created_at, newer.id) > (password_reset_tokens.created_at, password_reset_tokens.id)`,
-                ),
-            )
-            .as('superseded'),
-        )
-        .where('password_reset_tokens.token_hash', '=', hash)
-        .executeTakeFirst();
+      const [row] = await findReset(db, hash);
       if (row === undefined) return null;
       return {
         token: fromRow.resetToken(row),

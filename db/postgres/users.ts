@@ -4,6 +4,7 @@ import * as transitions from '../transitions.ts';
 import { COLUMNS } from './columns.ts';
 import { fromRow } from './rows.ts';
 import { scrubAll } from './scrub.ts';
+import { prepare } from './statements.ts';
 import { change, newRow, read, replaceLocked, type Scope, transact } from './writes.ts';
 
 type Users = Pick<
@@ -18,6 +19,10 @@ type Users = Pick<
   | 'verifyEmail'
   | 'consumeReset'
 >;
+
+const findByKey = prepare<[key: string]>()((db, key) =>
+  db.selectFrom('users').select(COLUMNS.users).where('email_key', '=', key).compile(),
+);
 
 export function createUsers(scope: Scope): Users {
   const { db, context } = scope;
@@ -40,11 +45,7 @@ export function createUsers(scope: Scope): Users {
     findUser: (id) => read(scope, 'user', id),
 
     async findUserByEmail(email) {
-      const row = await db
-        .selectFrom('users')
-        .select(COLUMNS.users)
-        .where('email_key', '=', emailKey(email))
-        .executeTakeFirst();
+      const [row] = await findByKey(db, emailKey(email));
       return row === undefined ? null : fromRow.user(row);
     },
 

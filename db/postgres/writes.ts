@@ -1,6 +1,6 @@
 /** The guarded writes every operation is made of. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Kysely, sql } from 'kysely';
+import { type CompiledQuery, type Kysely, type RawBuilder, sql } from 'kysely';
 import { StaleWrite, StoreUnavailable } from '../errors.ts';
 import type { WriteContext } from '../port.ts';
 import type { Entity, New, RecordOf } from '../records.ts';
@@ -8,6 +8,7 @@ import type { Decision } from '../transitions.ts';
 import { columnList } from './columns.ts';
 import { type Database, TABLES } from './database.ts';
 import { fromRow, type RowOf, toRow } from './rows.ts';
+import { prepare, type Statement } from './statements.ts';
 
 /** A connection or transaction, and the authority it writes under. */
 export interface Scope {
@@ -24,6 +25,27 @@ export function newRow<E extends Entity>(entity: E, record: New<RecordOf[E]>, co
   return { ...toRow[entity](record), epoch: context.epoch, version: 1, pending: context.pending };
 }
 
+type ById = { readonly [E in Entity]: Statement<[id: string], RowOf<E>> };
+
+function byId<E extends Entity>(entity: E, lock: RawBuilder<unknown>): Statement<[id: string], RowOf<E>> {
+  const table = TABLES[entity];
+  return prepare<[id: string]>()((db, id) =>
+    sql<RowOf<E>>`select ${columnList(table)} from ${sql.table(table)} where id = ${id}${lock}`.compile(db),
+  );
+}
+
+function byIds(lock: RawBuilder<unknown>): ById {
+  return {
+    user: byId('user', lock),
+    verificationToken: byId('verificationToken', lock),
+    resetToken: byId('resetToken', lock),
+    session: byId('session', lock),
+  };
+}
+
+const READS = byIds(sql``);
+const LOCKS = byIds(sql` for no key update`);
+
 /** The record, locked until the transaction ends if asked; null when there is none. */
 export async function read<E extends Entity>(
   { db }: Scope,
@@ -31,10 +53,8 @@ export async function read<E extends Entity>(
   id: string,
   lock = false,
 ): Promise<RecordOf[E] | null> {
-  const { rows } = await sql<RowOf<E>>`
-    select ${columnList(TABLES[entity])} from ${sql.table(TABLES[entity])} where id = ${id}${lock ? sql` for no key update` : sql``}
-  `.execute(db);
-  return rows[0] === undefined ? null : fromRow[entity](rows[0]);
+  const [row] = await (lock ? LOCKS : READS)[entity](db, id);
+  return row === undefined ? null : fromRow[entity](row);
 }
 
 /** Replaces the record if its stamp is still the one it was read with. Throws `StaleWrite`. */
@@ -44,7 +64,15 @@ export async function replace<E extends Entity>(
   before: RecordOf[E],
   next: New<RecordOf[E]>,
 ): Promise<boolean> {
-  const { numAffectedRows } = await guardedUpdate(scope, entity, before, next).execute(scope.db);
+  const update = updateOf(scope, entity, before, next);
+  const key = `${entity} ${update.columns.join()}`;
+  let compiled = compiledUpdates.get(key);
+  if (compiled === undefined) {
+    compiled = toSql(entity, update).compile(scope.db);
+    compiledUpdates.set(key, compiled);
+  }
+  const query = { ...compiled, parameters: [...update.values, ...update.guard] };
+  const { numAffectedRows } = await scope.db.executeQuery(query);
   return numAffectedRows === 1n;
 }
 
@@ -61,23 +89,56 @@ export async function replaceLocked<E extends Entity>(
 
 /** The statement of `replace`, to be embedded in a larger one. */
 export function guardedUpdate<E extends Entity>(
+  scope: Scope,
+  entity: E,
+  before: RecordOf[E],
+  next: New<RecordOf[E]>,
+): RawBuilder<unknown> {
+  return toSql(entity, updateOf(scope, entity, before, next));
+}
+
+/** Each transition changes the same few columns every time, so there are few different updates. */
+const compiledUpdates = new Map<string, CompiledQuery>();
+
+interface Update {
+  readonly columns: readonly string[];
+  /** Of the columns, in their order. */
+  readonly values: readonly unknown[];
+  /** Id, version and epoch that the record was read with. */
+  readonly guard: readonly [string, number, number];
+}
+
+/** Throws `StaleWrite`. */
+function updateOf<E extends Entity>(
   { context }: Scope,
   entity: E,
   before: RecordOf[E],
   next: New<RecordOf[E]>,
-) {
+): Update {
   assertNotStale(entity, before, context);
   const old = new Map<string, unknown>(Object.entries(toRow[entity](before)));
-  const assignments = Object.entries(toRow[entity](next))
-    .filter(([column, value]) => !isSame(old.get(column), value))
-    .map(([column, value]) => sql`${sql.ref(column)} = ${value}`);
+  const changed: [string, unknown][] = Object.entries(toRow[entity](next)).filter(
+    ([column, value]) => !isSame(old.get(column), value),
+  );
+  changed.push(['epoch', context.epoch]);
   // A mark that an earlier write left stays: only the mirror may clear it.
-  if (context.pending) assignments.push(sql`pending = true`);
-  assignments.push(sql`epoch = ${context.epoch}`, sql`version = version + 1`);
+  if (context.pending) changed.push(['pending', true]);
   const { epoch, version } = before.stamp;
+  return {
+    columns: changed.map(([column]) => column),
+    values: changed.map(([, value]) => value),
+    guard: [before.id, version, epoch],
+  };
+}
+
+function toSql(
+  entity: Entity,
+  { columns, values, guard: [id, version, epoch] }: Update,
+): RawBuilder<unknown> {
+  const assignments = columns.map((column, index) => sql`${sql.ref(column)} = ${values[index]}`);
   return sql`
-    update ${sql.table(TABLES[entity])} set ${sql.join(assignments)}
-    where id = ${before.id} and version = ${version} and epoch = ${epoch}`;
+    update ${sql.table(TABLES[entity])} set ${sql.join(assignments)}, version = version + 1
+    where id = ${id} and version = ${version} and epoch = ${epoch}`;
 }
 
 export function assertNotStale<E extends Entity>(
