@@ -88,6 +88,10 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
 
   await app.register(async (scope) => {
     // Logout takes any body or none, of any type: whatever a client sends along must not keep a session alive.
+    // A content type that is none would be refused before any parser is asked.
+    scope.addHook('onRequest', async (request) => {
+      delete request.raw.headers['content-type'];
+    });
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', (_request, payload, done) => {
       payload.on('end', () => done(null, undefined)).on('error', done);
