@@ -19,7 +19,7 @@ import postgres from '../plugins/postgres.ts';
 import repositories from '../plugins/repositories.ts';
 import tokens from '../plugins/tokens.ts';
 import auth from './auth/index.ts';
-import errorHandler from './error-handler.ts';
+import errorHandler, { sendFrameworkError } from './error-handler.ts';
 import wellKnown from './well-known.ts';
 
 export interface AppOptions {
@@ -39,6 +39,7 @@ export async function buildApp({ config, now }: AppOptions): Promise<FastifyInst
     keepAliveTimeout: 72_000,
     requestTimeout: 15_000,
     return503OnClosing: false,
+    frameworkErrors: sendFrameworkError,
     disableRequestLogging: false,
     exposeHeadRoutes: false,
   });

@@ -63,6 +63,12 @@ function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply)
     .send(problem(answer.code, request.id, answer.issues));
 }
 
+/** For what is refused before it reaches any route, such as a malformed URL: no hook runs, so the headers are set here. */
+export function sendFrameworkError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  reply.headers({ 'Referrer-Policy': 'no-referrer', 'X-Content-Type-Options': 'nosniff' });
+  sendError(error, request, reply);
+}
+
 /** Coded error → problem+json, for every route and for what no route matches. */
 export function registerErrorHandler(app: FastifyInstance): void {
   app.setErrorHandler(sendError);
