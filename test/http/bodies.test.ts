@@ -15,7 +15,7 @@ const PASSWORDS: readonly (readonly [string, string])[] = [
   ['1,024 NULs', '\0'.repeat(1024)],
   ['NUL within', 'ab\0cdefgh'],
   ['NUL at the end', 'abcdefgh\0'],
-  ['emoji', '🔐🗝️🔑🚪'],
+  ['emoji', '🔐🔑🚪🦊🐢🌍🎈🎯'],
   ['text that is not NFC', 'e\u0301'.repeat(8)],
   ['quotes and operators', `{"$gt":""}' or 1=1 --`],
 ];
@@ -213,7 +213,7 @@ inEveryMode(async (mode) => {
 
   test('a body over 16 KiB is 413, declared or found out', async () => {
     const name = 'n'.repeat(17 * 1024);
-    for (const path of ['/auth/signup', '/auth/login', '/auth/logout', '/auth/reset-password']) {
+    for (const path of ['/auth/signup', '/auth/login', '/auth/reset-password', '/auth/change-password']) {
       const declared = await app.client().post(path, { ...valid(), name });
       expect([declared.status, declared.body.code], path).toEqual([413, 'body_too_large']);
     }
@@ -222,7 +222,7 @@ inEveryMode(async (mode) => {
     const client = app.client();
     const answer = await client.request('POST', '/auth/login', {
       raw,
-      headers: { ...headers, 'content-length': undefined },
+      headers,
     });
     expect(answer.status).toBe(413);
   });

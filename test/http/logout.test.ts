@@ -14,6 +14,7 @@ const BODIES: readonly (readonly [string, RequestOptions])[] = [
   ['JSON that is none', { raw: '{"', headers: { 'content-type': 'application/json' } }],
   ['a form', { raw: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } }],
   ['a content type that is none', { raw: 'x', headers: { 'content-type': 'nonsense' } }],
+  ['more than any other route takes', { json: { x: 'x'.repeat(20_000) } }],
   ['something of an unknown type', { raw: 'x', headers: { 'content-type': 'application/x-unknown' } }],
 ];
 

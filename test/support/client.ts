@@ -150,7 +150,10 @@ export function createClient(base: string, check: ResponseCheck | null): Client 
       const headers: OutgoingHttpHeaders = {
         ...(jar !== '' && { cookie: jar }),
         ...(options.json !== undefined && { 'content-type': 'application/json' }),
-        ...(payload !== undefined && { 'content-length': Buffer.byteLength(payload) }),
+        ...(payload !== undefined &&
+          options.headers?.['transfer-encoding'] === undefined && {
+            'content-length': Buffer.byteLength(payload),
+          }),
         ...(options.bearer !== undefined && { authorization: `Bearer ${options.bearer}` }),
         ...options.headers,
       };
