@@ -14,6 +14,7 @@ export default fp(
   async (app) => {
     const { bcryptCost: cost, hashThreads: threads, hashQueueMax: queueMax } = app.config;
     const { current } = app.keyring;
+    app.decorate('checkPassword', app.config.passwordBlocklist ? await loadPasswordPolicy() : () => null);
     const passwords = createPasswords({
       cost,
       threads,
@@ -22,7 +23,6 @@ export default fp(
       onUnusable: (reason) => app.log.warn({ reason }, 'a stored password hash is unusable'),
     });
     app.decorate('passwords', passwords);
-    app.decorate('checkPassword', app.config.passwordBlocklist ? await loadPasswordPolicy() : () => null);
     app.addHook('onClose', () => passwords.close());
   },
   { name: 'passwords', dependencies: ['config', 'keys'] },

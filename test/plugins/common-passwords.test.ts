@@ -32,6 +32,10 @@ describe('the policy for new passwords', () => {
     },
   );
 
+  it('takes a word out before its parts', () => {
+    expect(check('annamaria12345', { ...context, name: 'Anna Annamaria' })).toBe('context');
+  });
+
   it('takes anything uncommon when the context is empty or short', () => {
     expect(check('abcxyz-17', { name: 'A B', email: 'a@b.c', serviceName: '' })).toBeNull();
   });

@@ -36,6 +36,11 @@ describe('parseJwtKeys', () => {
     expect(parseJwtKeys(JSON.stringify({ keys: [a, b] }))).toEqual(parseJwtKeys(JSON.stringify([a, b])));
   });
 
+  it('reads public JWKs of keys that only verify', () => {
+    const text = JSON.stringify([jwk(ed), p256.publicKey.export({ format: 'jwk' })]);
+    expect(parseJwtKeys(text)).toEqual(parseJwtKeys(`${pem(ed)}${publicPem(p256)}`));
+  });
+
   it('publishes nothing private', () => {
     for (const pair of [ed, p256]) {
       const [key] = parseJwtKeys(pem(pair));

@@ -25,6 +25,7 @@ describe('parseAuthSecrets', () => {
     ['nothing', '', /holds no secret/],
     ['no version', bytes('x').toString('base64url'), /entry 1 does not look like/],
     ['a version with a separator', `v.1:${bytes('x').toString('base64url')}`, /entry 1/],
+    ['a part too many', `v1:${bytes('x').toString('base64url')}:a`, /entry 1 does not look like/],
     ['31 bytes', `v1:${bytes('x').subarray(1).toString('base64url')}`, /entry 1 is shorter than 32 bytes/],
     ['the same byte again and again', `v1:${'ab'.repeat(40)}`, /repeats too few bytes/],
     ['other characters', `v1:${'ä'.repeat(60)}`, /neither base64 nor hex/],

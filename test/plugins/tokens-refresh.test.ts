@@ -64,6 +64,8 @@ describe('refresh tokens', () => {
     expect(successor).toEqual(parseRefreshToken(successor?.text ?? ''));
     expect(successor?.sessionId).toBe(sessionId);
     expect(successor?.secret).not.toBe(token.secret);
+    const elsewhere = parseRefreshToken(`${'0'.repeat(24)}.${token.secret}`) as RefreshToken;
+    expect(successorOf(keyring, elsewhere, 'v1')?.secret).not.toBe(successor?.secret);
     expect(successorOf(rotated, token, 'v1')).toEqual(successor);
     expect(successorOf(rotated, token, 'v2')).not.toEqual(successor);
     expect(successorOf(keyring, token, 'v2')).toBeNull();

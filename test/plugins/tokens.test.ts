@@ -176,6 +176,7 @@ describe('an access token is refused', () => {
     ['with kid and alg of another algorithm', forge(ed, good, { kid: ec.key.kid, alg: 'ES256' })],
     ['with an alg of another family', forge(ed, good, { alg: 'ES256' })],
     ['with typ JWT', forge(ed, good, { typ: 'JWT' })],
+    ['with typ in other letters', forge(ed, good, { typ: 'AT+JWT' })],
     ['without typ', forge(ed, good, { typ: undefined })],
     ['of another issuer', forge(ed, { ...good, iss: 'https://evil.example.org' })],
     ['without issuer', forge(ed, without('iss'))],
