@@ -1,0 +1,126 @@
+import type { FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { Store } from '../db/port.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** From `begin` on the service calls itself not ready, while it still serves. */
+    readonly shutdown: { begin(): void; readonly begun: boolean };
+  }
+}
+
+const live = z.object({ status: z.literal('live') });
+const readiness = z.object({
+  status: z.enum(['ready', 'store-unavailable', 'stopping']),
+  mode: z.object({ configured: z.string(), effective: z.string() }),
+  stores: z.array(
+    z.object({ name: z.enum(['mongo', 'postgres']), role: z.enum(['authority', 'other']), up: z.boolean() }),
+  ),
+});
+type Readiness = z.infer<typeof readiness>;
+
+export interface Health {
+  check(): Promise<Readiness>;
+}
+
+/** However often it is asked, a store has one ping under way; it counts as down when that takes too long. */
+function createProbe(store: Store, timeoutMs: number): () => Promise<boolean> {
+  let asked: Promise<boolean> | null = null;
+  return async () => {
+    asked ??= store
+      .ping()
+      .then(
+        () => true,
+        () => false,
+      )
+      .finally(() => {
+        asked = null;
+      });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(resolve, timeoutMs, false);
+    });
+    return Promise.race([asked, late]).finally(() => clearTimeout(timer));
+  };
+}
+
+export function createHealth(app: FastifyInstance): Health {
+  const { backendMode, storeTimeoutMs } = app.config;
+  const stores = [app.mongo, app.postgres].filter((store) => store !== null);
+  const probes = stores.map((store) => ({ store, isUp: createProbe(store, storeTimeoutMs) }));
+  return {
+    async check() {
+      const states = await Promise.all(
+        probes.map(async ({ store, isUp }) => {
+          const role = store === app.authority ? ('authority' as const) : ('other' as const);
+          return { name: store.name, role, up: await isUp() };
+        }),
+      );
+      const usable = states.every(({ role, up }) => role !== 'authority' || up);
+      return {
+        status: app.shutdown.begun ? 'stopping' : usable ? 'ready' : 'store-unavailable',
+        mode: { configured: backendMode, effective: backendMode },
+        stores: states,
+      };
+    },
+  };
+}
+
+/** GET /livez and /readyz on the listener of `app`. Never cached. */
+export function registerHealthRoutes(app: FastifyInstance, health: Health): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  const tags = ['operations'];
+  routes.route({
+    method: 'GET',
+    url: '/livez',
+    schema: { tags, summary: 'Whether the process is alive; asks nothing else', response: { 200: live } },
+    handler: async (_request, reply) => {
+      reply.header('Cache-Control', 'no-store');
+      return { status: 'live' as const };
+    },
+  });
+  routes.route({
+    method: 'GET',
+    url: '/readyz',
+    schema: {
+      tags,
+      summary:
+        'Whether requests should be sent here: the deciding store answers, and the service is not stopping',
+      response: {
+        200: readiness.describe('Ready'),
+        503: readiness.describe('Not ready: the store does not answer, or the service is stopping'),
+      },
+    },
+    handler: async (_request, reply) => {
+      const state = await health.check();
+      reply.header('Cache-Control', 'no-store');
+      return reply.code(state.status === 'ready' ? 200 : 503).send(state);
+    },
+  });
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    readonly health: Health;
+  }
+}
+
+export default fp(
+  async (app) => {
+    let begun = false;
+    app.decorate('shutdown', {
+      begin() {
+        begun = true;
+      },
+      get begun() {
+        return begun;
+      },
+    });
+    const health = createHealth(app);
+    app.decorate('health', health);
+    registerHealthRoutes(app, health);
+  },
+  { name: 'health', dependencies: ['config', 'mongo', 'postgres', 'repositories', 'openapi'] },
+);

@@ -1,0 +1,28 @@
+import fp from 'fastify-plugin';
+import { createLimits, type Limits } from './limits/limits.ts';
+
+export type { LimitAttempt, Limits } from './limits/limits.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    readonly limits: Limits;
+  }
+}
+
+export default fp(
+  async (app) => {
+    const limits = createLimits({
+      store: app.limitStore,
+      settings: app.config.limits,
+      digest: (text) => app.keyring.digest('limit-key', text),
+      now: app.now,
+      onRefused: (limit) => app.metrics.limitRefused(limit),
+      onFailure(error) {
+        app.metrics.limiterFailed();
+        app.log.warn({ err: error }, 'limits cannot be checked, the attempt is let through');
+      },
+    });
+    app.decorate('limits', limits);
+  },
+  { name: 'limits', dependencies: ['config', 'clock', 'keys', 'repositories', 'metrics'] },
+);

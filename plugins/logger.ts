@@ -1,0 +1,97 @@
+/** What is logged and how: JSON lines in UTC with request ids, and nothing that is a secret or names a person. */
+import { randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { type LoggerOptions, stdTimeFunctions } from 'pino';
+import type { Config } from './config.ts';
+import { describeError, onOneLine } from './logger/scrub.ts';
+
+/** Wherever a careless log call puts them, one object deep. */
+const SECRET_KEYS = ['password', 'newPassword', 'currentPassword', 'confirmPassword', 'passwordHash']
+  .concat(['token', 'accessToken', 'refreshToken', 'tokenHash', 'email', 'emailKey', 'secret'])
+  .concat(['authorization', 'cookie', '["set-cookie"]']);
+
+const below = (prefix: string) =>
+  SECRET_KEYS.map((key) => (key.startsWith('[') ? prefix + key : `${prefix}.${key}`));
+
+/** Options for Fastify's `logger`. Requests are logged by route, never by URL: a URL may hold anything. */
+export function loggerOptions(config: Pick<Config, 'logLevel' | 'logPretty'>) {
+  return {
+    level: config.logLevel,
+    timestamp: stdTimeFunctions.isoTime,
+    redact: { paths: [...SECRET_KEYS, ...below('*'), ...below('*.headers')], censor: '[redacted]' },
+    serializers: {
+      req: (request: FastifyRequest) => ({
+        method: request.method,
+        route: request.routeOptions?.url ?? null,
+      }),
+      res: (reply: FastifyReply) => ({ statusCode: reply.statusCode }),
+      err: describeError,
+      error: describeError,
+    },
+    hooks: {
+      logMethod(args, method) {
+        const safe = args.map((arg: unknown) => (typeof arg === 'string' ? onOneLine(arg) : arg));
+        method.apply(this, safe as typeof args);
+      },
+    },
+    ...(config.logPretty && {
+      transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' } },
+    }),
+  } satisfies LoggerOptions;
+}
+
+/** What a client or proxy may choose: nothing that could forge a line or carry an e-mail. */
+const SANE_ID = /^[\w-]{8,64}$/;
+
+/** Options for Fastify: a sane `X-Request-Id` is taken over, anything else replaced by a random one. */
+export const requestIdOptions = {
+  requestIdLogLabel: 'requestId',
+  genReqId(request: { readonly headers: IncomingHttpHeaders }): string {
+    const given = request.headers['x-request-id'];
+    return typeof given === 'string' && SANE_ID.test(given) ? given : randomUUID();
+  },
+} as const;
+
+/** One thing that happened to an account or a session. */
+export interface AuditEvent {
+  /** Such as `login`, `refresh`, `reset-asked`: a fixed word, it becomes a metric label. */
+  readonly event: string;
+  /** `ignored`: answered like a success, but nothing was there to be done. */
+  readonly outcome: 'success' | 'failure' | 'ignored';
+  /** A class of reasons, never a text of the client's. */
+  readonly reason?: string | undefined;
+  readonly userId?: string | undefined;
+  readonly sessionId?: string | undefined;
+}
+
+/** Notes one event as one line. */
+export type Audit = (event: AuditEvent) => void;
+
+/** The trail of one request. `digest` is keyed: the same address can be recognised, but not read. */
+export function createAudit(
+  log: Pick<FastifyBaseLogger, 'info'>,
+  digest: (address: string) => string,
+  address: string,
+  onEvent?: (event: AuditEvent) => void,
+): Audit {
+  return (event) => {
+    const { event: name, outcome, reason, userId, sessionId } = event;
+    log.info(
+      { audit: { event: name, outcome, reason, userId, sessionId, addressDigest: digest(address) } },
+      `audit: ${name} ${outcome}`,
+    );
+    onEvent?.(event);
+  };
+}
+
+/** Every answer names its request id, so that a user can quote it. */
+export default fp(
+  async (app) => {
+    app.addHook('onRequest', async (request, reply) => {
+      reply.header('X-Request-Id', request.id);
+    });
+  },
+  { name: 'logger' },
+);

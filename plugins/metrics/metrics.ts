@@ -1,0 +1,73 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** What the service counts. Labels are fixed words: no id, name, address or path of a client's. */
+export interface Metrics {
+  readonly registry: Registry;
+  /** One answered request; `route` is the template, null when none matched. */
+  request(answer: {
+    readonly method: string;
+    readonly route: string | null;
+    readonly status: number;
+    readonly durationMs: number;
+  }): void;
+  authEvent(event: { readonly event: string; readonly outcome: string }): void;
+  mail(result: 'sent' | 'failed' | 'retried' | 'refused'): void;
+  storeError(error: { readonly store: string; readonly reason: string }): void;
+  /** A limit said no. */
+  limitRefused(limit: string): void;
+  /** The limiter itself failed and let the attempt through. */
+  limiterFailed(): void;
+  /** Reads a number whenever metrics are collected. */
+  gauge(name: string, help: string, read: () => number): void;
+}
+
+const DURATION_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** A registry of its own: several apps can run in one process. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  const requests = new Histogram({
+    name: 'http_request_duration_seconds',
+    help: 'Time from request to answer, by route template and class of status',
+    labelNames: ['method', 'route', 'status_class'],
+    buckets: DURATION_BUCKETS_S,
+    registers,
+  });
+  const counter = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
+    new Counter({ name, help, labelNames, registers });
+  const authEvents = counter('auth_events_total', 'Authentication events', 'event', 'outcome');
+  const mails = counter('mails_total', 'Mails by what became of them; retried counts attempts', 'result');
+  const storeErrors = counter('store_errors_total', 'Requests a store failed', 'store', 'reason');
+  const refused = counter('rate_limit_refused_total', 'Attempts refused by a limit', 'limit');
+  const failures = counter('rate_limit_failures_total', 'Attempts let through because the limiter failed');
+
+  return {
+    registry,
+    request({ method, route, status, durationMs }) {
+      const labels = {
+        method,
+        route: route ?? 'unmatched',
+        status_class: `${Math.floor(status / 100)}xx`,
+      };
+      requests.observe(labels, durationMs / 1000);
+    },
+    authEvent: ({ event, outcome }) => authEvents.inc({ event, outcome }),
+    mail: (result) => mails.inc({ result }),
+    storeError: ({ store, reason }) => storeErrors.inc({ store, reason }),
+    limitRefused: (limit) => refused.inc({ limit }),
+    limiterFailed: () => failures.inc(),
+    gauge(name, help, read) {
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read());
+        },
+      });
+    },
+  };
+}
