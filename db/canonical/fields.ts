@@ -62,8 +62,6 @@ export const STORE_FIELDS = {
   emailKey: 'emailKey',
   /** On a legacy account whose key an older one holds, differing in letter case only. */
   emailKeyDuplicate: 'emailKeyDuplicate',
-  /** On a tombstone whose sessions may not all have been scrubbed yet. */
-  scrubDue: 'scrubDue',
   epoch: 'epoch',
   version: 'version',
   pending: 'pending',

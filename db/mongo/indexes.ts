@@ -46,7 +46,6 @@ export const INDEXES: Readonly<Record<string, readonly IndexSpec[]>> = {
       partialFilterExpression: { emailKeyDuplicate: { $type: 'string' } },
     },
     { name: 'auth_email', key: { email: 1 } },
-    { name: 'auth_scrub_due', key: { scrubDue: 1 }, partialFilterExpression: { scrubDue: true } },
     PENDING,
   ],
   [COLLECTIONS.verificationToken]: MAILED_TOKEN,

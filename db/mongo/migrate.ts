@@ -12,13 +12,19 @@ const INDEX_NOT_FOUND = 27;
 const RACED = new Set([INDEX_NOT_FOUND, 85, 86, 276, 117, 112]);
 const ATTEMPTS_MAX = 5;
 
-/** One line for each index made, replaced or loosened. */
-export async function migrate(db: mongoose.mongo.Db, report: (line: string) => void): Promise<void> {
+/** One line for each index made, replaced or loosened, or one that says that nothing was to be done. */
+export async function migrate(db: mongoose.mongo.Db, tell: (line: string) => void): Promise<void> {
+  let count = 0;
+  const report = (line: string): void => {
+    count += 1;
+    tell(line);
+  };
   for (const [name, specs] of Object.entries(INDEXES)) {
     const collection = db.collection(name);
     await retryRaced(() => fixLegacy(collection, report));
     for (const spec of specs) await retryRaced(() => ensure(collection, spec, report));
   }
+  if (count === 0) report('indexes are up to date');
 }
 
 async function fixLegacy(collection: Collection, report: (line: string) => void): Promise<void> {

@@ -15,6 +15,8 @@ export const COLLECTIONS: Readonly<Record<Entity, string>> = {
 };
 
 export const LIMITS_COLLECTION = 'limits';
+/** Ids of users whose erasure has begun and whose sessions may not all have been scrubbed yet. */
+export const ERASURES_COLLECTION = 'erasures';
 
 const FIELDS: Readonly<Record<Entity, readonly string[]>> = {
   user: Object.values(USER_FIELDS).map(([own]) => own),

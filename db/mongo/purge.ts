@@ -1,9 +1,8 @@
 /** Retention. */
-import { canonicalUser, STORE_FIELDS } from '../canonical.ts';
 import type { Repository } from '../port.ts';
 import type { Entity } from '../records.ts';
 import type { StoredDoc } from './models.ts';
-import { scrubSessions } from './scrub.ts';
+import { finishErasures } from './scrub.ts';
 import type { Scope } from './writes.ts';
 
 export function createPurge(scope: Scope): Pick<Repository, 'purge'> {
@@ -22,23 +21,9 @@ export function createPurge(scope: Scope): Pick<Repository, 'purge'> {
     return deletedCount;
   }
 
-  /** Finishes what an erasure left when its process died between user and sessions. */
-  async function scrubLeftovers(limit: number): Promise<void> {
-    const due = { [STORE_FIELDS.scrubDue]: true };
-    const docs = await client.read(({ models, maxTimeMS }) =>
-      models.user.find(due, null, { limit, maxTimeMS }).lean<StoredDoc[]>().exec(),
-    );
-    for (const doc of docs) {
-      const user = canonicalUser(doc);
-      if ('record' in user && user.record.deletedAt !== null) {
-        await scrubSessions(scope, user.record.id, user.record.deletedAt);
-      }
-    }
-  }
-
   return {
     async purge({ expiredBefore, limit }) {
-      await scrubLeftovers(limit);
+      await finishErasures(scope, limit, expiredBefore);
       return {
         verificationTokens: await purgeExpired('verificationToken', expiredBefore, limit),
         resetTokens: await purgeExpired('resetToken', expiredBefore, limit),

@@ -1,35 +1,68 @@
-/** Takes the personal data out of an erased user's sessions. */
-import { STORE_FIELDS } from '../canonical.ts';
+/**
+ * Takes the personal data out of an erased user's sessions. The note that it is under way has a collection of its own:
+ * on the tombstone it would be a second content under one stamp.
+ */
+import type mongoose from 'mongoose';
 import { decodeId } from '../ids.ts';
 import * as transitions from '../transitions.ts';
-import { change, findAll, type Scope } from './writes.ts';
+import type { Opened } from './client.ts';
+import { duplicateKey } from './errors.ts';
+import { ERASURES_COLLECTION } from './models.ts';
+import { change, find, findAll, type Scope } from './writes.ts';
+
+interface Erasure {
+  /** The user's. */
+  readonly _id: string;
+  readonly startedAt: Date;
+}
 
 const BATCH_MAX = 200;
 
-/** Every session of the user; then the tombstone's mark goes, which `purge` would otherwise follow. */
-export async function scrubSessions(scope: Scope, userId: string, now: Date): Promise<void> {
-  const { client } = scope;
-  for (let seen = BATCH_MAX; seen === BATCH_MAX; ) {
-    const dirty = await findAll(
-      client,
-      'session',
-      {
-        userId: { $eq: decodeId(userId) },
-        $or: [{ revokedAt: null }, { userAgent: { $ne: null } }],
-      },
-      { limit: BATCH_MAX },
+export async function beginErasure({ client }: Scope, userId: string, now: Date): Promise<void> {
+  try {
+    await client.write((opened) =>
+      erasures(opened).insertOne({ _id: userId, startedAt: now }, { maxTimeMS: opened.maxTimeMS }),
     );
-    for (const { record } of dirty) {
+  } catch (error) {
+    // Another attempt at the same erasure.
+    if (duplicateKey(error) === null) throw error;
+  }
+}
+
+export async function endErasure({ client }: Scope, userId: string): Promise<void> {
+  await client.write((opened) =>
+    erasures(opened).deleteOne({ _id: userId }, { maxTimeMS: opened.maxTimeMS }),
+  );
+}
+
+/** Every session of the user, also those that had ended before. */
+export async function scrubSessions(scope: Scope, userId: string, now: Date): Promise<void> {
+  const dirty = {
+    userId: { $eq: decodeId(userId) },
+    $or: [{ revokedAt: null }, { userAgent: { $ne: null } }],
+  };
+  for (let count = BATCH_MAX; count === BATCH_MAX; ) {
+    const found = await findAll(scope.client, 'session', dirty, { limit: BATCH_MAX });
+    for (const { record } of found) {
       await change(scope, 'session', record.id, (session) => transitions.scrubSession(session, { now }));
     }
-    seen = dirty.length;
+    count = found.length;
   }
-  const filter = { _id: { $eq: decodeId(userId) }, [STORE_FIELDS.scrubDue]: true };
-  await client.write(({ models, maxTimeMS }) =>
-    models.user.collection.updateOne(
-      filter as never,
-      { $unset: { [STORE_FIELDS.scrubDue]: '' } },
-      { maxTimeMS },
-    ),
+}
+
+/** Finishes what processes left that died between a user's tombstone and its sessions. */
+export async function finishErasures(scope: Scope, limit: number, startedBefore: Date): Promise<void> {
+  const left = await scope.client.read((opened) =>
+    erasures(opened).find({}, { limit, maxTimeMS: opened.maxTimeMS }).toArray(),
   );
+  for (const { _id, startedAt } of left) {
+    const deletedAt = (await find(scope.client, 'user', _id))?.record.deletedAt ?? null;
+    if (deletedAt !== null) await scrubSessions(scope, _id, deletedAt);
+    // Of a user who lives the erasure may be just about to be written.
+    if (deletedAt !== null || startedAt < startedBefore) await endErasure(scope, _id);
+  }
+}
+
+function erasures({ db }: Opened): mongoose.mongo.Collection<Erasure> {
+  return db.collection<Erasure>(ERASURES_COLLECTION);
 }

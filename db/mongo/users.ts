@@ -4,7 +4,7 @@ import type { Repository } from '../port.ts';
 import * as transitions from '../transitions.ts';
 import { dropKey, type EmailKeyPass } from './email-keys.ts';
 import { lookUpEmail } from './emails.ts';
-import { scrubSessions } from './scrub.ts';
+import { beginErasure, endErasure, scrubSessions } from './scrub.ts';
 import { type Change, change, find, insert, type Scope } from './writes.ts';
 
 type Users = Pick<
@@ -17,6 +17,9 @@ type Users = Pick<
   | 'eraseUser'
   | 'endSessions'
 >;
+
+/** What a tombstone overwrites, also where it was read as nothing, such as a clear-text password. */
+const PERSONAL: readonly string[] = ['email', 'emailKey', 'name', 'password'];
 
 /** Where else a legacy document may hold what an erased user wants gone. */
 const PERSONAL_VARIANTS: readonly string[] = [
@@ -76,22 +79,19 @@ export function createUsers(scope: Scope, pass: EmailKeyPass): Users {
     },
 
     async eraseUser(erasure) {
+      // Before the tombstone: if this process dies between user and sessions, `purge` goes on from here.
+      await beginErasure(scope, erasure.userId, erasure.now);
       const result = await change(
         scope,
         'user',
         erasure.userId,
         (user) => transitions.eraseUser(user, erasure),
-        {
-          set: { [STORE_FIELDS.scrubDue]: true },
-          unset: [...PERSONAL_VARIANTS, STORE_FIELDS.emailKeyDuplicate],
-        },
+        { always: PERSONAL, unset: [...PERSONAL_VARIANTS, STORE_FIELDS.emailKeyDuplicate] },
       );
-      if (result === null) return 'gone';
-      // A tombstone may have been left by a process that died before this.
-      if ('done' in result || result.refused === 'gone') {
-        await scrubSessions(scope, erasure.userId, erasure.now);
-      }
-      return 'done' in result ? 'done' : result.refused;
+      const isTombstone = result !== null && ('done' in result || result.refused === 'gone');
+      if (isTombstone) await scrubSessions(scope, erasure.userId, erasure.now);
+      await endErasure(scope, erasure.userId);
+      return outcome(result);
     },
 
     async endSessions(ending) {

@@ -85,9 +85,11 @@ export type Change<E extends Entity, R extends string> =
   | { readonly done: RecordOf[E] }
   | { readonly refused: R };
 
-/** Fields of this store that a change sets or takes away beside the record's own. */
+/** What a change does beside writing the fields of the record that differ. */
 export interface Extra {
-  readonly set?: Doc;
+  /** Fields written although the record says that they have not changed. */
+  readonly always?: readonly string[];
+  /** Fields taken away. */
   readonly unset?: readonly string[];
 }
 
@@ -136,14 +138,13 @@ export async function replace<E extends Entity>(
   const written = { ...next, stamp } as RecordOf[E];
   const before = toDocument(entity, record);
   const changed = Object.entries(toDocument(entity, written)).filter(
-    ([field, value]) => !isSame(before[field], value),
+    ([field, value]) => !isSame(before[field], value) || extra.always?.includes(field) === true,
   );
   const fields = changed.map(([field]) => field);
   const update = {
     $set: {
       ...Object.fromEntries(changed),
       ...stamp,
-      ...extra.set,
       // A mark that an earlier write left stays: only the mirror may clear it.
       ...(context.pending ? { [STORE_FIELDS.pending]: true } : {}),
     },
