@@ -1,5 +1,6 @@
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
+import { pino } from 'pino';
 import admin from '../plugins/admin.ts';
 import background from '../plugins/background.ts';
 import clock from '../plugins/clock.ts';
@@ -9,7 +10,7 @@ import health from '../plugins/health.ts';
 import http from '../plugins/http.ts';
 import keys from '../plugins/keys.ts';
 import limits from '../plugins/limits.ts';
-import { loggerOptions, requestIdOptions } from '../plugins/logger.ts';
+import logger, { loggerOptions, requestIdOptions } from '../plugins/logger.ts';
 import mailer from '../plugins/mailer.ts';
 import metrics from '../plugins/metrics.ts';
 import mongo from '../plugins/mongo.ts';
@@ -30,8 +31,9 @@ export interface AppOptions {
 
 /** The whole service, ready to listen. The order is the map: what comes later builds on what came before. */
 export async function buildApp({ config, now }: AppOptions): Promise<FastifyInstance> {
+  const loggerInstance: FastifyBaseLogger = pino(loggerOptions(config));
   const app = Fastify({
-    logger: loggerOptions(config),
+    loggerInstance,
     ...requestIdOptions,
     trustProxy: config.trustProxy,
     bodyLimit: 64 * 1024,
@@ -49,6 +51,7 @@ export async function buildApp({ config, now }: AppOptions): Promise<FastifyInst
   // What everything needs
   await app.register(configPlugin, { config });
   await app.register(clock, now ? { now } : {});
+  await app.register(logger);
   await app.register(errorHandler);
   await app.register(http);
   await app.register(openapi);

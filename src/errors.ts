@@ -129,7 +129,7 @@ export class ApiError extends Error {
   readonly issues: readonly Issue[] | undefined;
   constructor(
     code: ErrorCode,
-    options: { headers?: Record<string, string>; issues?: readonly Issue[]; cause?: unknown } = {},
+    options: { headers?: Readonly<Record<string, string>>; issues?: readonly Issue[]; cause?: unknown } = {},
   ) {
     super(ERRORS[code].title, { cause: options.cause });
     this.code = code;

@@ -19,6 +19,7 @@ async function migrate(open: () => Promise<Store>): Promise<boolean> {
   const store = await open();
   try {
     await store.migrate((line) => console.log(line));
+    console.log(`${store.name}: schema is current`);
     return true;
   } catch (error) {
     console.error(`${store.name}: ${error instanceof Error ? error.message : 'migration failed'}`);

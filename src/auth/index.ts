@@ -63,6 +63,7 @@ export default fp(
       'passwords',
       'tokens',
       'limits',
+      'metrics',
       'mailer',
       'clock',
       'error-handler',

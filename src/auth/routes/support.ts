@@ -19,7 +19,12 @@ export function callerOf(app: FastifyInstance, request: FastifyRequest, reply: F
   return {
     address: request.ip,
     userAgent: request.headers['user-agent'] ?? null,
-    audit: createAudit(request.log, (address) => app.keyring.digest('address-digest', address), request.ip),
+    audit: createAudit(
+      request.log,
+      (address) => app.keyring.digest('address-digest', address),
+      request.ip,
+      (event) => app.metrics.authEvent(event),
+    ),
     setHeaders: (headers) => void reply.headers(headers),
   };
 }

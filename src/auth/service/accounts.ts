@@ -5,6 +5,7 @@ import type { New, SessionRecord, UserRecord } from '../../../db/records.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { makeSession, type SignedIn, signedIn } from './issue.ts';
+import { countAttempt } from './limit.ts';
 import { makeMailedToken, presentedToken } from './mail-tokens.ts';
 import { checkPolicy } from './policy.ts';
 
@@ -14,7 +15,7 @@ export async function signup(
   body: { readonly email: string; readonly name: string; readonly password: string },
   caller: Caller,
 ): Promise<SignedIn> {
-  const attempt = await context.limits.take('signup', { address: caller.address });
+  await countAttempt(context, caller, 'signup', { address: caller.address });
   checkPolicy(context, body.password, body);
   const passwordHash = await context.passwords.hash(body.password);
   const now = context.now();
@@ -41,7 +42,6 @@ export async function signup(
     caller.audit({ event: 'signup', outcome: 'failure', reason: 'email-taken' });
     throw new ApiError('email_taken');
   }
-  void attempt;
   caller.audit({ event: 'signup', outcome: 'success', userId: user.id, sessionId: session.id });
   context.outbox.dispatch('verificationToken', token, user);
   return signedIn(context, user, session, refreshToken, now);
@@ -49,7 +49,7 @@ export async function signup(
 
 /** Verifies the e-mail of the token's user. The order of refusals is part of the contract. */
 export async function verifyEmail(context: AuthContext, clear: string, caller: Caller): Promise<void> {
-  const attempt = await context.limits.take('token', { address: caller.address });
+  const attempt = await countAttempt(context, caller, 'token', { address: caller.address });
   const now = context.now();
   const found = await context.repository.findVerificationToken(presentedToken(clear));
   const refuse = (code: 'token_invalid' | 'token_expired' | 'user_gone'): never => {
@@ -69,7 +69,7 @@ export async function verifyEmail(context: AuthContext, clear: string, caller: C
 
 /** Sends one more verification mail, if there is something to verify; the reply does not tell. */
 export async function resendVerification(context: AuthContext, email: string, caller: Caller): Promise<void> {
-  await context.limits.take('mail', { address: caller.address, account: emailKey(email) });
+  await countAttempt(context, caller, 'mail', { address: caller.address, account: emailKey(email) });
   const user = await context.repository.findUserByEmail(email);
   const wanted = user !== null && !user.isVerified ? user : null;
   const token = makeMailedToken(context, 'verificationToken', wanted?.id ?? null, context.now());
@@ -85,7 +85,7 @@ export async function deleteAccount(
   caller: Caller,
 ): Promise<void> {
   const { user } = input;
-  const attempt = await context.limits.take('password', { user: user.id });
+  const attempt = await countAttempt(context, caller, 'password', { user: user.id });
   if (!(await context.passwords.verify(input.password, user.passwordHash))) {
     caller.audit({ event: 'delete-account', outcome: 'failure', reason: 'password', userId: user.id });
     throw new ApiError('invalid_credentials');

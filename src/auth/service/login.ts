@@ -4,6 +4,7 @@ import { parseRefreshToken } from '../../../plugins/tokens/refresh.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { makeSession, type SignedIn, signedIn } from './issue.ts';
+import { countAttempt } from './limit.ts';
 
 /** Opens a session. An unknown e-mail, a wrong password and a user without one cost and answer the same. */
 export async function login(
@@ -13,7 +14,7 @@ export async function login(
   caller: Caller,
 ): Promise<SignedIn> {
   const { repository, passwords } = context;
-  const attempt = await context.limits.take('login', {
+  const attempt = await countAttempt(context, caller, 'login', {
     address: caller.address,
     account: emailKey(body.email),
   });

@@ -2,12 +2,13 @@ import { emailKey } from '../../../db/email.ts';
 import type { ResetTokenRecord, SessionRecord, UserRecord } from '../../../db/records.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
+import { countAttempt } from './limit.ts';
 import { makeMailedToken, presentedToken } from './mail-tokens.ts';
 import { checkPolicy } from './policy.ts';
 
 /** Mails a reset link to a known user; an unknown e-mail costs the same writes and gets the same answer. */
 export async function forgotPassword(context: AuthContext, email: string, caller: Caller): Promise<void> {
-  await context.limits.take('mail', { address: caller.address, account: emailKey(email) });
+  await countAttempt(context, caller, 'mail', { address: caller.address, account: emailKey(email) });
   const user = await context.repository.findUserByEmail(email);
   const now = context.now();
   const token = makeMailedToken(context, 'resetToken', user?.id ?? null, now);
@@ -41,7 +42,7 @@ export async function resetPassword(
   body: { readonly token: string; readonly password: string },
   caller: Caller,
 ): Promise<void> {
-  const attempt = await context.limits.take('token', { address: caller.address });
+  const attempt = await countAttempt(context, caller, 'token', { address: caller.address });
   const found = await context.repository.findResetToken(presentedToken(body.token));
   const user = found?.user ?? null;
   const refuse = (code: ResetRefusal): never => {
@@ -76,7 +77,7 @@ export async function changePassword(
   caller: Caller,
 ): Promise<void> {
   const { user, session } = input;
-  const attempt = await context.limits.take('password', { user: user.id });
+  const attempt = await countAttempt(context, caller, 'password', { user: user.id });
   if (!(await context.passwords.verify(input.currentPassword, user.passwordHash))) {
     caller.audit({ event: 'change-password', outcome: 'failure', reason: 'password', userId: user.id });
     throw new ApiError('invalid_credentials');
