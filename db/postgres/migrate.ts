@@ -48,12 +48,10 @@ export async function migrate(options: MigrateOptions, report: (line: string) =>
   try {
     await client.query('select pg_advisory_lock($1)', [LOCK_KEY]);
     const applied = await readApplied(client);
-    const missing = migrations.filter((migration) => !isApplied(migration, applied));
-    for (const migration of missing) {
+    for (const migration of migrations.filter((each) => !isApplied(each, applied))) {
       await apply(client, migration);
       report(`postgres: applied migration ${migration.tag}`);
     }
-    if (missing.length === 0) report(`postgres: schema is current (${migrations.at(-1)?.tag})`);
   } catch (error) {
     throw error instanceof pg.DatabaseError ? toStoreError(error, 'committing') : error;
   } finally {

@@ -33,9 +33,7 @@ describe('migrations', async () => {
   it('are applied once, in order, when 20 start at once', async () => {
     const reports = await Promise.all(Array.from({ length: 20 }, () => migrateAt(fresh)));
     const tags = (await readMigrations()).map(({ tag }) => tag);
-    const applied = reports.flat().filter((line) => line.includes('applied'));
-    expect(applied).toEqual(tags.map((tag) => `postgres: applied migration ${tag}`));
-    expect(reports.flat().filter((line) => line.includes('is current'))).toHaveLength(19);
+    expect(reports.flat()).toEqual(tags.map((tag) => `postgres: applied migration ${tag}`));
     const journal = await asSuperuser(fresh, 'select tag from schema_migrations order by tag');
     expect(journal).toEqual(tags.map((tag) => ({ tag })));
   });

@@ -1,16 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { freshId, later, liveIds, logIn, NOW, sessionOf, signUp, userOf } from '../fixtures.ts';
+import { fakeHash, freshId, later, liveIds, logIn, NOW, sessionOf, signUp, userOf } from '../fixtures.ts';
 import type { Subject } from '../harness.ts';
 
 export function passwordCases({ repo, readRaw }: Subject): void {
   describe('upgradeHash', () => {
     it('replaces the hash it knows, and nothing else', async () => {
       const { user } = await signUp(repo);
-      const change = { userId: user.id, oldHash: user.passwordHash ?? '', newHash: 'better', now: later(5) };
+      const change = {
+        userId: user.id,
+        oldHash: user.passwordHash ?? '',
+        newHash: fakeHash('better'),
+        now: later(5),
+      };
       expect(await repo.upgradeHash(change)).toBe(true);
       expect(await userOf(repo, user.id)).toMatchObject({
         ...user,
-        passwordHash: 'better',
+        passwordHash: fakeHash('better'),
         updatedAt: later(5),
       });
     });
@@ -20,8 +25,8 @@ export function passwordCases({ repo, readRaw }: Subject): void {
       const erased = (await signUp(repo)).user;
       await repo.eraseUser({ userId: erased.id, sessionGeneration: null, now: NOW });
       const upgrade = (userId: string, oldHash: string | null) =>
-        repo.upgradeHash({ userId, oldHash: oldHash ?? '', newHash: 'better', now: NOW });
-      expect(await upgrade(user.id, 'another')).toBe(false);
+        repo.upgradeHash({ userId, oldHash: oldHash ?? '', newHash: fakeHash('better'), now: NOW });
+      expect(await upgrade(user.id, fakeHash('another'))).toBe(false);
       expect(await upgrade(erased.id, erased.passwordHash)).toBe(false);
       expect(await upgrade(freshId(), user.passwordHash)).toBe(false);
       expect((await userOf(repo, user.id)).passwordHash).toBe(user.passwordHash);
@@ -31,14 +36,20 @@ export function passwordCases({ repo, readRaw }: Subject): void {
 
   describe('changePassword', () => {
     const change = (userId: string, keepSessionId: string, sessionGeneration = 0) =>
-      repo.changePassword({ userId, sessionGeneration, newHash: 'new', keepSessionId, now: later(5) });
+      repo.changePassword({
+        userId,
+        sessionGeneration,
+        newHash: fakeHash('new'),
+        keepSessionId,
+        now: later(5),
+      });
 
     it('stores the hash, ends every session but the one kept, and retires reset tokens', async () => {
       const { user, session } = await signUp(repo);
       await logIn(repo, user.id);
       expect(await change(user.id, session.id)).toBe('done');
       expect(await userOf(repo, user.id)).toMatchObject({
-        passwordHash: 'new',
+        passwordHash: fakeHash('new'),
         sessionGeneration: 1,
         resetGeneration: 1,
         updatedAt: later(5),

@@ -1,6 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { isLive } from '../../../db/transitions.ts';
-import { askReset, freshHash, later, liveIds, logIn, NOW, newSession, signUp, userOf } from '../fixtures.ts';
+import {
+  askReset,
+  fakeHash,
+  freshHash,
+  later,
+  liveIds,
+  logIn,
+  NOW,
+  newSession,
+  signUp,
+  userOf,
+} from '../fixtures.ts';
 import type { Subject } from '../harness.ts';
 
 /** Either order may win each time: a few rounds meet both. */
@@ -52,11 +63,11 @@ export function raceCases({ repo }: Subject): void {
         const { generation } = await askReset(repo, user.id);
         const change =
           round % 2 === 0
-            ? repo.consumeReset({ userId: user.id, generation, newHash: 'new', now: NOW })
+            ? repo.consumeReset({ userId: user.id, generation, newHash: fakeHash('new'), now: NOW })
             : repo.changePassword({
                 userId: user.id,
                 sessionGeneration: 0,
-                newHash: 'new',
+                newHash: fakeHash('new'),
                 keepSessionId: session.id,
                 now: NOW,
               });
@@ -83,17 +94,17 @@ export function raceCases({ repo }: Subject): void {
         const { user, session } = await signUp(repo);
         const { generation } = await askReset(repo, user.id);
         const [reset, changed] = await Promise.all([
-          repo.consumeReset({ userId: user.id, generation, newHash: 'reset', now: NOW }),
+          repo.consumeReset({ userId: user.id, generation, newHash: fakeHash('reset'), now: NOW }),
           repo.changePassword({
             userId: user.id,
             sessionGeneration: 0,
-            newHash: 'changed',
+            newHash: fakeHash('changed'),
             keepSessionId: session.id,
             now: NOW,
           }),
         ]);
         expect([reset, changed].filter((answer) => answer === 'done')).toHaveLength(1);
-        const hash = reset === 'done' ? 'reset' : 'changed';
+        const hash = fakeHash(reset === 'done' ? 'reset' : 'changed');
         expect((await userOf(repo, user.id)).passwordHash).toBe(hash);
       }
     });
@@ -104,10 +115,10 @@ export function raceCases({ repo }: Subject): void {
         const { generation } = await askReset(repo, user.id);
         const oldHash = user.passwordHash ?? '';
         await Promise.all([
-          repo.upgradeHash({ userId: user.id, oldHash, newHash: 'upgraded', now: NOW }),
-          repo.consumeReset({ userId: user.id, generation, newHash: 'reset', now: NOW }),
+          repo.upgradeHash({ userId: user.id, oldHash, newHash: fakeHash('upgraded'), now: NOW }),
+          repo.consumeReset({ userId: user.id, generation, newHash: fakeHash('reset'), now: NOW }),
         ]);
-        expect((await userOf(repo, user.id)).passwordHash).toBe('reset');
+        expect((await userOf(repo, user.id)).passwordHash).toBe(fakeHash('reset'));
       }
     });
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { IdTaken } from '../../../db/errors.ts';
 import {
   askReset,
+  fakeHash,
   freshId,
   freshToken,
   later,
@@ -15,7 +16,7 @@ import {
 import type { Subject } from '../harness.ts';
 
 export function resetCases({ repo, readRaw }: Subject): void {
-  const consume = (userId: string, generation: number, newHash = 'new') =>
+  const consume = (userId: string, generation: number, newHash = fakeHash('new')) =>
     repo.consumeReset({ userId, generation, newHash, now: later(5) });
 
   describe('requestReset', () => {
@@ -115,7 +116,7 @@ export function resetCases({ repo, readRaw }: Subject): void {
       const { generation } = await askReset(repo, user.id);
       expect(await consume(user.id, generation)).toBe('done');
       expect(await userOf(repo, user.id)).toMatchObject({
-        passwordHash: 'new',
+        passwordHash: fakeHash('new'),
         resetGeneration: generation + 1,
         sessionGeneration: 1,
         updatedAt: later(5),
@@ -127,19 +128,19 @@ export function resetCases({ repo, readRaw }: Subject): void {
       const { user } = await signUp(repo);
       const first = await askReset(repo, user.id);
       const second = await askReset(repo, user.id);
-      expect(await consume(user.id, first.generation, 'never')).toBe('used');
+      expect(await consume(user.id, first.generation, fakeHash('never'))).toBe('used');
       expect(await consume(user.id, second.generation)).toBe('done');
-      expect(await consume(user.id, second.generation, 'never')).toBe('used');
-      expect((await userOf(repo, user.id)).passwordHash).toBe('new');
+      expect(await consume(user.id, second.generation, fakeHash('never'))).toBe('used');
+      expect((await userOf(repo, user.id)).passwordHash).toBe(fakeHash('new'));
     });
 
     it('is done by exactly one of 50 that present one generation at once, and its hash stays', async () => {
       const { user } = await signUp(repo);
       const { generation } = await askReset(repo, user.id);
-      const answers = await parallel(50, (index) => consume(user.id, generation, `hash-${index}`));
+      const answers = await parallel(50, (index) => consume(user.id, generation, fakeHash(`${index}`)));
       expect(answers.toSorted()).toEqual(['done', ...Array<string>(49).fill('used')]);
       expect(await userOf(repo, user.id)).toMatchObject({
-        passwordHash: `hash-${answers.indexOf('done')}`,
+        passwordHash: fakeHash(`${answers.indexOf('done')}`),
         resetGeneration: generation + 1,
       });
     });
