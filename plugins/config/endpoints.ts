@@ -43,7 +43,15 @@ export function isPrivateMongo(url: string): boolean {
   return tls === 'true' && unverified.every((name) => options.get(name) !== 'true');
 }
 
+/** True for a mail server on this machine, which may do without TLS. */
+export const isLocalSmtp = (url: string): boolean => split(url).hosts.every(isLocal);
+
+/** STARTTLS is demanded of other hosts anyway, unless the URL itself turns it or the verification off. */
 export function isPrivateSmtp(url: string): boolean {
-  const { hosts, options } = split(url);
-  return hosts.every(isLocal) || url.startsWith('smtps:') || options.get('requiretls') === 'true';
+  const { options } = split(url);
+  const off = ['ignoretls=true', 'requiretls=false', 'tls.rejectunauthorized=false'];
+  return (
+    isLocalSmtp(url) ||
+    off.every((option) => options.get(option.split('=')[0] ?? '') !== option.split('=')[1])
+  );
 }

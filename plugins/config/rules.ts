@@ -71,7 +71,7 @@ const PRODUCTION: readonly Rule[] = [
   (env) => noDatabase(env, 'DATABASE_URL'),
   (env) => unencrypted(env, 'MONGO_URL', 'mongo', isPrivateMongo, 'tls=true'),
   (env) => unencrypted(env, 'DATABASE_URL', 'postgres', isPrivatePostgres, 'sslmode=verify-full'),
-  (env) => unencrypted(env, 'SMTP_URL', 'smtp', isPrivateSmtp, 'smtps:// or ?requireTLS=true'),
+  (env) => unencrypted(env, 'SMTP_URL', 'smtp', isPrivateSmtp, 'no options that turn TLS off'),
 ];
 
 const isHttp = (url: string | null) => url?.startsWith('http:') === true;
@@ -104,7 +104,7 @@ function unencrypted(
   if (url === null || env.ALLOW_UNENCRYPTED.includes(server) || isPrivate(url)) return false;
   return [
     name,
-    `leads to another host without verified TLS; add ${remedy}, or ${server} to ALLOW_UNENCRYPTED`,
+    `leads to another host without verified TLS; use ${remedy}, or add ${server} to ALLOW_UNENCRYPTED`,
   ];
 }
 

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import type { AuthSecret } from '../keys/auth-secrets.ts';
 import type { JwtKey } from '../keys/jwt-keys.ts';
+import { isLocalSmtp } from './endpoints.ts';
 import type { Environment } from './variables.ts';
 
 export interface Keys {
@@ -41,8 +42,9 @@ export function shapeConfig(env: Environment, keys: Keys, production: boolean) {
     retentionMs: env.RETENTION,
 
     smtpUrl: env.SMTP_URL,
-    /** False only where production was told that this server may be reached without TLS. */
-    smtpTlsRequired: production && !env.ALLOW_UNENCRYPTED.includes('smtp'),
+    /** Production sends nothing to another host in clear unless it was told to. */
+    smtpTlsRequired:
+      production && !env.ALLOW_UNENCRYPTED.includes('smtp') && !isLocalSmtp(env.SMTP_URL ?? ''),
     mailFrom: env.MAIL_FROM ?? 'no-reply@localhost',
 
     authSecrets: keys.authSecrets,

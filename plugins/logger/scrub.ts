@@ -12,9 +12,16 @@ export function onOneLine(text: string): string {
   return text.replace(/[\p{Cc}\u2028\u2029]/gu, (char) => JSON.stringify(char).slice(1, -1));
 }
 
+export interface ErrorDescription {
+  [key: string]: unknown;
+  type: string;
+  message: string;
+  stack: string;
+}
+
 /** An error without what libraries hang on to it: rows, responses and recipients are enumerable on many. */
-export function describeError(error: unknown): Readonly<Record<string, unknown>> {
-  if (!(error instanceof Error)) return { type: typeof error, message: 'not an Error' };
+export function describeError(error: unknown): ErrorDescription {
+  if (!(error instanceof Error)) return { type: typeof error, message: 'not an Error', stack: '' };
   const { code, reason } = error as { readonly code?: unknown; readonly reason?: unknown };
   return {
     type: error.name,

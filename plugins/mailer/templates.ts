@@ -1,0 +1,99 @@
+/** What the mails say, as plain text and as HTML from the same words. */
+
+export interface MailContent {
+  readonly subject: string;
+  readonly text: string;
+  readonly html: string;
+}
+
+export interface Wording {
+  readonly serviceName: string;
+  /** The receiver's name as they gave it. */
+  readonly name: string;
+}
+
+export interface LinkWording extends Wording {
+  readonly link: string;
+  readonly ttlMs: number;
+}
+
+export function verificationMail(wording: LinkWording): MailContent {
+  return compose(wording, `Verify your e-mail for ${wording.serviceName}`, [
+    `please confirm that this is your e-mail address. The link works once, for ${spell(wording.ttlMs)}:`,
+    { label: 'Verify e-mail', href: wording.link },
+    'If you did not sign up, ignore this mail: nothing will happen.',
+  ]);
+}
+
+export function resetMail(wording: LinkWording): MailContent {
+  return compose(wording, `Reset your password for ${wording.serviceName}`, [
+    `somebody asked for a new password for your account. The link works once, for ${spell(wording.ttlMs)}:`,
+    { label: 'Choose a new password', href: wording.link },
+    'If it was not you, ignore this mail: your password stays as it is.',
+  ]);
+}
+
+export function passwordChangedMail(wording: Wording): MailContent {
+  return compose(wording, `Your password for ${wording.serviceName} was changed`, [
+    'the password of your account was changed, and all other sessions were ended.',
+    'If it was not you, reset your password at once: whoever did it knew your password or read your mail.',
+  ]);
+}
+
+/** The token stands in the fragment, which browsers send to no server, so no log keeps it. */
+export function tokenLink(appUrl: string, page: 'verify-email' | 'reset-password', token: string): string {
+  return `${appUrl}/${page}#token=${encodeURIComponent(token)}`;
+}
+
+type Part = string | { readonly label: string; readonly href: string };
+
+function compose({ name, serviceName }: Wording, subject: string, parts: readonly Part[]): MailContent {
+  const greeting = `Hello${presentable(name)},`;
+  const lines = parts.map((part) => (typeof part === 'string' ? part : part.href));
+  const paragraphs = parts.map((part) =>
+    typeof part === 'string'
+      ? `<p>${escapeHtml(part)}</p>`
+      : `<p><a href="${escapeHtml(part.href)}">${escapeHtml(part.label)}</a></p>`,
+  );
+  return {
+    subject,
+    text: [greeting, ...lines, `-- \n${serviceName}`].join('\n\n').concat('\n'),
+    html: [
+      '<!doctype html><html lang="en"><meta charset="utf-8"><body>',
+      `<p>${escapeHtml(greeting)}</p>`,
+      ...paragraphs,
+      `<p>${escapeHtml(serviceName)}</p>`,
+      '</body></html>',
+    ].join('\n'),
+  };
+}
+
+const NAME_MAX = 60;
+
+/**
+ * The name with a space before it, or nothing: whoever signs up with a foreign e-mail chooses this text, so one that
+ * could carry a message or that mail clients would turn into a link is left out.
+ */
+function presentable(name: string): string {
+  const plain = name.replace(/\s+/gu, ' ').trim();
+  const suspicious = /[\p{Cc}\p{Cf}\p{Cs}<>@/\\:]|\p{L}\.\p{L}|www/iu.test(plain);
+  return plain === '' || plain.length > NAME_MAX || suspicious ? '' : ` ${plain}`;
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (char) => ENTITIES[char] ?? char);
+}
+
+/** Whole hours or minutes, whichever says it exactly. */
+function spell(ms: number): string {
+  const [count, unit] = ms % 3_600_000 === 0 ? [ms / 3_600_000, 'hour'] : [Math.round(ms / 60_000), 'minute'];
+  return `${count} ${unit}${count === 1 ? '' : 's'}`;
+}
