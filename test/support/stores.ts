@@ -5,6 +5,7 @@
 import { afterAll, inject } from 'vitest';
 import { type MongoServer, startMongo } from '../../db/embedded/mongo.ts';
 import { type PostgresServer, startPostgres } from '../../db/embedded/postgres.ts';
+import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Store } from '../../db/port.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import {
@@ -84,7 +85,6 @@ export async function ownMongo(
 
 async function openMongoAt(serverUrl: string): Promise<OpenedStore> {
   const url = newMongoDatabase(serverUrl);
-  const { openMongoStore } = await import('../../db/mongo/store.ts');
   const store = await openMongoStore({ url, timeoutMs: TIMEOUT_MS });
   afterAll(() => store.close());
   await store.migrate(() => {});
