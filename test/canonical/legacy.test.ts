@@ -1,0 +1,298 @@
+/** Hand-written documents of old services, and what they mean. */
+import { Decimal128, Double, Int32, Long, ObjectId, Timestamp } from 'bson';
+import { describe, expect, it } from 'vitest';
+import {
+  canonicalResetToken,
+  canonicalSession,
+  canonicalUser,
+  canonicalVerificationToken,
+  type Doc,
+} from '../../db/canonical.ts';
+
+const _id = ObjectId.createFromHexString('5f000000aaaaaaaaaaaaaaaa');
+const OF_ID = new Date(0x5f000000 * 1000);
+const CREATED = new Date('2021-02-03T04:05:06.789Z');
+const UPDATED = new Date('2022-02-03T04:05:06.789Z');
+const HASH = `$2a$10$${'abcdefghij'.repeat(5)}abc`;
+const LEGACY: Doc = {
+  _id,
+  email: 'Ann@Example.org',
+  name: 'Ann',
+  password: HASH,
+  isVerified: true,
+  createdAt: CREATED,
+  updatedAt: UPDATED,
+  __v: 0,
+};
+
+function user(change: Doc, without: readonly string[] = []) {
+  const doc = Object.fromEntries(
+    Object.entries({ ...LEGACY, ...change }).filter(([f]) => !without.includes(f)),
+  );
+  const result = canonicalUser(doc);
+  if ('bad' in result) throw new Error(JSON.stringify(result.bad));
+  return { ...result.record, cleaned: result.cleaned.map(({ field, reason }) => `${field}: ${reason}`) };
+}
+
+function badUser(doc: Doc): readonly string[] {
+  const result = canonicalUser(doc);
+  return 'bad' in result ? result.bad.map(({ field, reason }) => `${field}: ${reason}`) : [];
+}
+
+describe('a legacy user', () => {
+  it('is read as it is, without a stamp', () => {
+    expect(user({})).toEqual({
+      id: '5f000000aaaaaaaaaaaaaaaa',
+      email: 'Ann@Example.org',
+      emailKey: 'ann@example.org',
+      name: 'Ann',
+      passwordHash: HASH,
+      isVerified: true,
+      verifiedWith: null,
+      sessionGeneration: 0,
+      resetGeneration: 0,
+      createdAt: CREATED,
+      updatedAt: UPDATED,
+      deletedAt: null,
+      stamp: { epoch: 0, version: 0 },
+      cleaned: [],
+    });
+  });
+
+  it.each<[string, unknown, string, string]>([
+    ['white space around it', '  Ann@Example.org\n', 'Ann@Example.org', 'email: white-space'],
+    ['white space in it', 'Ann @Example. org', 'Ann@Example.org', 'email: white-space'],
+    ['HTML entities', 'O&#39;Ann&amp;Bob@Example.org', "O'Ann&Bob@Example.org", 'email: html-escaped'],
+    ['NUL', 'Ann\0@Example.org', 'Ann@Example.org', 'email: nul'],
+    ['a lone surrogate', 'Ann\ud800@Example.org', 'Ann\ufffd@Example.org', 'email: lone-surrogate'],
+  ])('e-mail with %s is cleaned', (_what, email, expected, finding) => {
+    expect(user({ email })).toMatchObject({ email: expected, emailKey: expected.toLowerCase() });
+    expect(user({ email }).cleaned).toContain(finding);
+  });
+
+  it('e-mail may be embedded', () => {
+    const embedded = user({ emails: [{ address: 'Ann@Example.org', verified: true }] }, [
+      'email',
+      'isVerified',
+    ]);
+    expect(embedded).toMatchObject({ email: 'Ann@Example.org', isVerified: true });
+    expect(embedded.cleaned).toEqual(['isVerified: other-field', 'email: other-field']);
+  });
+
+  it.each<[string, Doc, string]>([
+    ['absent', { _id, name: 'Ann' }, 'email: missing'],
+    ['null', { _id, name: 'Ann', email: null }, 'email: missing'],
+    ['an array', { _id, email: ['ann@example.org'] }, 'email: not-a-scalar'],
+    ['a document', { _id, email: { $gt: '' } }, 'email: not-a-scalar'],
+    ['blank', { _id, email: ' \t' }, 'email: empty'],
+  ])('e-mail that is %s is bad', (_what, doc, finding) => {
+    expect(badUser(doc)).toContain(finding);
+  });
+
+  it('a stub is bad, and so is a document without _id', () => {
+    expect(badUser({ _id })).toContain('_id: stub');
+    expect(badUser({ email: 'ann@example.org' })).toContain('_id: missing');
+  });
+
+  it.each<[unknown, boolean]>([
+    [true, true],
+    ['true', true],
+    ['Yes', true],
+    ['1', true],
+    [1, true],
+    [new Int32(1), true],
+    [Long.fromNumber(1), true],
+    [UPDATED, true],
+    ['2021-02-03T04:05:06Z', true],
+    [false, false],
+    ['false', false],
+    ['0', false],
+    ['', false],
+    [0, false],
+    [new Double(0), false],
+    [null, false],
+    [['true'], false],
+    ['who knows', false],
+  ])('verified: %s means %s', (isVerified, expected) => {
+    expect(user({ isVerified }).isVerified).toBe(expected);
+  });
+
+  it.each(['verified', 'emailVerified', 'confirmedAt', 'email_verified'])(
+    'verified may be called %s',
+    (field) => {
+      expect(user({ [field]: UPDATED }, ['isVerified'])).toMatchObject({
+        isVerified: true,
+        verifiedWith: null,
+      });
+      expect(user({ [field]: null }, ['isVerified']).isVerified).toBe(false);
+    },
+  );
+
+  it.each<[unknown, string]>([
+    ['2021-02-03T04:05:06.789Z', '2021-02-03T04:05:06.789Z'],
+    ['2021-02-03T04:05:06.789999+02:00', '2021-02-03T02:05:06.789Z'],
+    ['2021-02-03T04:05:06+0530', '2021-02-02T22:35:06.000Z'],
+    ['2021-02-03T04:05:06-03', '2021-02-03T07:05:06.000Z'],
+    ['2021-02-03 04:05:06', '2021-02-03T04:05:06.000Z'],
+    ['2021-02-03 04:05', '2021-02-03T04:05:00.000Z'],
+    ['2021-02-03', '2021-02-03T00:00:00.000Z'],
+    [1_612_325_106, '2021-02-03T04:05:06.000Z'],
+    [1_612_325_106_789, '2021-02-03T04:05:06.789Z'],
+    ['1612325106789', '2021-02-03T04:05:06.789Z'],
+    [Long.fromString('1612325106789'), '2021-02-03T04:05:06.789Z'],
+    [new Int32(1_612_325_106), '2021-02-03T04:05:06.000Z'],
+    [new Double(1_612_325_106.5), '2021-02-03T04:05:06.500Z'],
+    [Decimal128.fromString('1612325106789'), '2021-02-03T04:05:06.789Z'],
+    [{ $numberLong: '1612325106789' }, '2021-02-03T04:05:06.789Z'],
+    [{ $date: '2021-02-03T04:05:06Z' }, '2021-02-03T04:05:06.000Z'],
+    [{ $date: { $numberLong: '1612325106789' } }, '2021-02-03T04:05:06.789Z'],
+    [new Timestamp({ t: 1_612_325_106, i: 1 }), '2021-02-03T04:05:06.000Z'],
+  ])('created %s', (createdAt, expected) => {
+    expect(user({ createdAt }).createdAt.toISOString()).toBe(expected);
+  });
+
+  it.each([
+    ['never'],
+    ['2021-13-45'],
+    [new Date(Number.NaN)],
+    [Number.NaN],
+    [1e300],
+    ['99999-01-01'],
+    [[CREATED]],
+  ])('created %s is taken from the ObjectId', (createdAt) => {
+    const read = user({ createdAt });
+    expect(read.createdAt).toEqual(OF_ID);
+    expect(read.cleaned).toContain('createdAt: derived');
+  });
+
+  it('missing times come from the ObjectId, or from each other', () => {
+    expect(user({}, ['createdAt', 'updatedAt'])).toMatchObject({ createdAt: OF_ID, updatedAt: OF_ID });
+    expect(user({ _id: 'ann' }, ['createdAt'])).toMatchObject({ createdAt: UPDATED, updatedAt: UPDATED });
+  });
+
+  it('updated before created is put right, unless this service wrote it', () => {
+    const swapped = { createdAt: UPDATED, updatedAt: CREATED };
+    expect(user(swapped)).toMatchObject({ createdAt: UPDATED, updatedAt: UPDATED });
+    expect(user({ ...swapped, version: 1 })).toMatchObject({ createdAt: UPDATED, updatedAt: CREATED });
+  });
+
+  it.each([
+    HASH,
+    HASH.replace('$2a$', '$2b$'),
+    HASH.replace('$2a$', '$2y$'),
+    `{sha384:v1}${HASH}`,
+    `{sha384:v12}${HASH}`,
+  ])('keeps the hash %s', (password) => {
+    expect(user({ password }).passwordHash).toBe(password);
+  });
+
+  it.each<[unknown]>([
+    ['correct horse'],
+    [''],
+    [null],
+    ['5f4dcc3b5aa765d61d8327deb882cf99'],
+    ['$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA'],
+    [HASH.replace('$2a$', '$2x$')],
+    [`${HASH}x`],
+    [` ${HASH}`],
+    [{ hash: HASH }],
+    [12345678],
+  ])('never takes %s for a hash', (password) => {
+    const read = user({ password });
+    expect(read.passwordHash).toBeNull();
+    expect(read.cleaned.some((finding) => finding.startsWith('password: '))).toBe(true);
+  });
+
+  it('a name that is missing, null or of another type does not lose the account', () => {
+    expect(user({}, ['name'])).toMatchObject({ name: '', cleaned: ['name: missing'] });
+    expect(user({ name: null })).toMatchObject({ name: '', cleaned: ['name: missing'] });
+    expect(user({ name: ['Ann'] })).toMatchObject({ name: '', cleaned: ['name: not-a-scalar'] });
+    expect(user({ name: 42 })).toMatchObject({ name: '42', cleaned: ['name: converted'] });
+    expect(user({ name: 'A\0n\ud83dn' }).name).toBe('An\ufffdn');
+    expect(user({ name: ' 👩‍💻 &amp; ' }).name).toBe(' 👩‍💻 &amp; ');
+  });
+
+  it.each<[Doc, Date | null]>([
+    [{ deletedAt: UPDATED }, UPDATED],
+    [{ deleted: true }, UPDATED],
+    [{ isDeleted: 'true' }, UPDATED],
+    [{ deletedAt: null }, null],
+    [{ deleted: false }, null],
+    [{ isDeleted: 0 }, null],
+  ])('soft-deleted by %o', (change, deletedAt) => {
+    const gone = { email: null, emailKey: null, name: '', passwordHash: null };
+    expect(user(change)).toMatchObject(deletedAt === null ? { deletedAt } : { deletedAt, ...gone });
+  });
+
+  it.each<[unknown, string]>([
+    ['ann', 'ann'],
+    ['5f000000aaaaaaaaaaaaaaaa', '~s5f000000aaaaaaaaaaaaaaaa'],
+    [7, '~bDAAAABB2AAcAAAAA'],
+  ])('_id %s', (id, expected) => {
+    expect(user({ _id: id }).id).toBe(expected);
+  });
+});
+
+describe('a legacy token', () => {
+  const USER = ObjectId.createFromHexString('5e000000bbbbbbbbbbbbbbbb');
+  const TOKEN: Doc = { _id, userId: USER, token: 'clear', createdAt: CREATED, expiresAt: UPDATED };
+  /** SHA-256 of `clear`. */
+  const CLEAR_HASH = '913a4cb91be20332f3559f8070255d7ac3e6228bb423f4441551d3f783e7d4f4';
+
+  function token(change: Doc) {
+    const result = canonicalResetToken({ ...TOKEN, ...change });
+    return 'record' in result ? result.record : result.bad.map(({ field, reason }) => `${field}: ${reason}`);
+  }
+
+  it('is read by its hash, of generation 0, without a nonce', () => {
+    expect(token({})).toEqual({
+      id: '5f000000aaaaaaaaaaaaaaaa',
+      userId: '5e000000bbbbbbbbbbbbbbbb',
+      tokenHash: CLEAR_HASH,
+      nonce: null,
+      createdAt: CREATED,
+      expiresAt: UPDATED,
+      mailDueAt: null,
+      generation: 0,
+      stamp: { epoch: 0, version: 0 },
+    });
+    expect(token({ token: `sha256:${CLEAR_HASH}` })).toMatchObject({ tokenHash: CLEAR_HASH });
+  });
+
+  it.each<[string, unknown, string]>([
+    ['text', '5E000000BBBBBBBBBBBBBBBB', '5e000000bbbbbbbbbbbbbbbb'],
+    ['a populated document', { _id: USER, email: 'x' }, '5e000000bbbbbbbbbbbbbbbb'],
+    ['extended JSON', { $oid: '5e000000bbbbbbbbbbbbbbbb' }, '5e000000bbbbbbbbbbbbbbbb'],
+    ['another string', 'ann', 'ann'],
+  ])('may refer to its user by %s', (_what, userId, expected) => {
+    expect(token({ userId })).toMatchObject({ userId: expected });
+  });
+
+  it('without an end ends at once', () => {
+    expect(token({ expiresAt: null })).toMatchObject({ expiresAt: CREATED });
+  });
+
+  it.each<[Doc, string]>([
+    [{ userId: null }, 'userId: missing'],
+    [{ userId: [USER] }, 'userId: not-a-scalar'],
+    [{ token: null }, 'token: missing'],
+    [{ token: '' }, 'token: empty'],
+    [{ token: { $ne: null } }, 'token: not-a-scalar'],
+  ])('%o is bad', (change, finding) => {
+    expect(token(change)).toContain(finding);
+    const verification = canonicalVerificationToken({ ...TOKEN, ...change });
+    expect('bad' in verification).toBe(true);
+  });
+});
+
+describe('a session', () => {
+  it('that is none of ours is bad', () => {
+    const result = canonicalSession({ _id: 'abc', expires: UPDATED, session: '{"cookie":{}}' });
+    expect('bad' in result && result.bad.map(({ field }) => field)).toEqual([
+      'expiresAt',
+      'userId',
+      'tokenHash',
+      'keyId',
+    ]);
+  });
+});
