@@ -43,7 +43,11 @@ async function run(
   if (databaseUrl === null) env['DATABASE_URL'] = databases.postgres.url;
   if (mongoUrl === null) env['MONGO_URL'] = databases.mongo.url;
   const config = loadConfig(env, { production: false });
-  onServer(await startServer(config));
+  const server = await startServer(config).catch((error: NodeJS.ErrnoException) => {
+    // Somebody was faster since the port was looked at.
+    throw error.code === 'EADDRINUSE' ? new PortTaken(config.port) : error;
+  });
+  onServer(server);
   console.log(
     banner({ config, databases, dataDir, coloured: process.stdout.isTTY === true && !env['NO_COLOR'] }),
   );
