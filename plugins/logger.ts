@@ -1,7 +1,7 @@
 /** What is logged and how: JSON lines in UTC with request ids, and nothing that is a secret or names a person. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
+import { type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import fp from 'fastify-plugin';
 import { type LoggerOptions, stdTimeFunctions } from 'pino';
 import type { Config } from './config.ts';
@@ -42,12 +42,32 @@ export function loggerOptions(config: Pick<Config, 'logLevel' | 'logPretty'>) {
   } satisfies LoggerOptions;
 }
 
+/** Asked every few seconds by machines: a line for each would drown the others. */
+const PROBES = new Set(['/livez', '/readyz', '/metrics']);
+
+/** One line for each request, when it is answered. */
+class OneLinePerRequest extends LogController {
+  constructor() {
+    super({
+      logController: new LogController({ requestIdLogLabel: 'requestId' }),
+      disableRequestLogging: (request) => PROBES.has(request.routeOptions?.url ?? ''),
+    });
+  }
+  override incomingRequest(): void {}
+  override requestCompleted(error: Error | null, request: FastifyRequest, reply: FastifyReply): void {
+    const answer = { req: request, res: reply, responseTimeMs: Math.round(reply.elapsedTime * 10) / 10 };
+    if (error) reply.log.error({ ...answer, err: error }, 'request failed');
+    else reply.log.info(answer, 'request completed');
+  }
+}
+
+export const logController = new OneLinePerRequest();
+
 /** What a client or proxy may choose: nothing that could forge a line or carry an e-mail. */
 const SANE_ID = /^[\w-]{8,64}$/;
 
 /** Options for Fastify: a sane `X-Request-Id` is taken over, anything else replaced by a random one. */
 export const requestIdOptions = {
-  requestIdLogLabel: 'requestId',
   genReqId(request: { readonly headers: IncomingHttpHeaders }): string {
     const given = request.headers['x-request-id'];
     return typeof given === 'string' && SANE_ID.test(given) ? given : randomUUID();

@@ -10,7 +10,7 @@ import health from '../plugins/health.ts';
 import http from '../plugins/http.ts';
 import keys from '../plugins/keys.ts';
 import limits from '../plugins/limits.ts';
-import logger, { loggerOptions, requestIdOptions } from '../plugins/logger.ts';
+import logger, { logController, loggerOptions, requestIdOptions } from '../plugins/logger.ts';
 import mailer from '../plugins/mailer.ts';
 import metrics from '../plugins/metrics.ts';
 import mongo from '../plugins/mongo.ts';
@@ -34,6 +34,7 @@ export async function buildApp({ config, now }: AppOptions): Promise<FastifyInst
   const loggerInstance: FastifyBaseLogger = pino(loggerOptions(config));
   const app = Fastify({
     loggerInstance,
+    logController,
     ...requestIdOptions,
     trustProxy: config.trustProxy,
     bodyLimit: 64 * 1024,
@@ -42,7 +43,6 @@ export async function buildApp({ config, now }: AppOptions): Promise<FastifyInst
     requestTimeout: 15_000,
     return503OnClosing: false,
     frameworkErrors: sendFrameworkError,
-    disableRequestLogging: false,
     exposeHeadRoutes: false,
   });
   app.setValidatorCompiler(validatorCompiler);

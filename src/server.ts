@@ -13,10 +13,9 @@ export interface RunningServer {
 /** Builds the app, listens, and notes in the first log line what it runs on. */
 export async function startServer(config: Config): Promise<RunningServer> {
   const app = await buildApp({ config });
-  await app.ready();
   const servers = await describeServers(app);
   app.log.info(
-    { mode: { configured: config.backendMode, effective: config.backendMode }, servers, pid: process.pid },
+    { mode: { configured: config.backendMode, effective: config.backendMode }, servers },
     `starting in ${config.backendMode} on ${Object.values(servers).join(' and ')}`,
   );
   await app.listen({ host: config.host, port: config.port });
