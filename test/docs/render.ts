@@ -41,9 +41,10 @@ export function renderErrors(): string {
 /** The configuration table of the README, from the table in plugins/config. */
 export function renderConfiguration(): string {
   const row = (variable: (typeof configVariables)[number]) => {
-    const fallback = variable.default === null ? '' : variable.literal ? `\`${variable.default}\`` : variable.default;
+    const fallback =
+      variable.default === null ? '' : variable.literal ? `\`${variable.default}\`` : variable.default;
     const needed = variable.required === null ? '' : variable.required;
-    const secret = variable.secret ? ' Also from `' + `${variable.name}_FILE` + '`.' : '';
+    const secret = variable.secret ? ` Also from \`${variable.name}_FILE\`.` : '';
     return `| \`${variable.name}\` | ${cell(variable.literal && variable.default === '' ? '' : fallback)} | ${needed} | ${cell(variable.description)}${secret} |`;
   };
   const sections = [...new Set(configVariables.map((variable) => variable.section))];
