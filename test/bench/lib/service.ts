@@ -29,7 +29,7 @@ export interface Installation {
 
 const PUBLIC_URL = 'https://auth.bench.example';
 /** No limit is ever reached: what is measured is the work, counters included. */
-const GENEROUS = '1000000000/1h';
+const GENEROUS = '1000000/1h';
 const LOWEST_COST = 4;
 const PRODUCTION_COST_MIN = 10;
 
