@@ -64,8 +64,8 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     },
     whenEmailsKeyed: () => pass.whenDone(),
     async close() {
-      await pass.stop();
-      await client.close();
+      // Together: what the pass waits for ends with the connection.
+      await Promise.all([pass.stop(), client.close()]);
     },
   };
 }

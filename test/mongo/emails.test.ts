@@ -1,0 +1,121 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { EmailTaken } from '../../db/errors.ts';
+import type { MongoStore } from '../../db/mongo/store.ts';
+import { type LegacyDatabase, legacyDatabase, legacyUser, newAccount } from './legacy.ts';
+
+const CONTEXT = { epoch: 0, pending: false };
+
+describe.each(['before', 'after'])('legacy e-mails, %s the pass', (when) => {
+  let legacy: LegacyDatabase;
+  let store: MongoStore;
+  // The younger one comes first in the collection, and by its _id.
+  const older = legacyUser({ email: 'Twin@Example.org', createdAt: new Date('2019-01-01') });
+  const younger = legacyUser({ email: 'twin@example.ORG', createdAt: new Date('2020-01-01') });
+  const single = legacyUser({ email: 'Zo\u00cb+x(1)@Example.org' });
+  const spaced = legacyUser({ email: ' Spaced@Example.org ' });
+  const text = legacyUser({ _id: 'ann' as never, email: 'Text@Example.org' });
+  const broken = legacyUser({ email: ['a@example.org'] });
+
+  beforeAll(async () => {
+    legacy = await legacyDatabase();
+    await legacy.db.collection('users').insertMany([younger, older, single, spaced, text, broken] as never[]);
+    store = await legacy.open({ emailKeyPass: when === 'after' });
+    await store.migrate(() => {});
+    await store.whenEmailsKeyed();
+  });
+
+  const idOf = async (email: string) => (await store.at(CONTEXT).findUserByEmail(email))?.id;
+
+  it('finds any letter case', async () => {
+    for (const email of ['Zo\u00cb+x(1)@Example.org', 'zo\u00eb+X(1)@EXAMPLE.ORG']) {
+      expect(await idOf(email)).toBe(String(single._id));
+    }
+    expect(await idOf('TEXT@example.org')).toBe('ann');
+    expect(await idOf('spaced@example.org')).toBe(String(spaced._id));
+  });
+
+  it('takes no pattern for an e-mail', async () => {
+    for (const email of ['.*', 'Zo.+x(1)@Example.org', '^twin@example.org$', '']) {
+      expect(await idOf(email), email).toBeUndefined();
+    }
+  });
+
+  it('of two that differ in case each answers to its spelling, the older to any other', async () => {
+    expect(await idOf('Twin@Example.org')).toBe(String(older._id));
+    expect(await idOf('twin@example.ORG')).toBe(String(younger._id));
+    expect(await idOf('TWIN@example.org')).toBe(String(older._id));
+  });
+
+  it('signup refuses both spellings and any other', async () => {
+    const repo = store.at(CONTEXT);
+    for (const email of ['Twin@Example.org', 'twin@example.ORG', 'TWIN@EXAMPLE.ORG', 'text@example.org']) {
+      await expect(repo.createAccount(newAccount(email)), email).rejects.toBeInstanceOf(EmailTaken);
+    }
+  });
+
+  it('when the older is erased the younger answers to any spelling, and signup still refuses', async () => {
+    const repo = store.at(CONTEXT);
+    const erasure = { userId: String(older._id), sessionGeneration: null, now: new Date() };
+    expect(await repo.eraseUser(erasure)).toBe('done');
+    expect(await idOf('TWIN@example.org')).toBe(String(younger._id));
+    await expect(repo.createAccount(newAccount('Twin@Example.org'))).rejects.toBeInstanceOf(EmailTaken);
+  });
+});
+
+describe('the pass', () => {
+  it('gives each document its key once, whoever runs it, and changes nothing else', async () => {
+    const legacy = await legacyDatabase();
+    const users = legacy.db.collection('users');
+    const docs = Array.from({ length: 450 }, () => legacyUser({ unknown: { kept: [1] } }));
+    const pairs = docs.slice(0, 40).map(({ email }) => legacyUser({ email: String(email).toUpperCase() }));
+    await users.insertMany([...pairs, ...docs] as never[]);
+    const lines: string[] = [];
+    const stores = await Promise.all(
+      [1, 2, 3].map(() => legacy.open({ report: (line) => lines.push(line) })),
+    );
+    await Promise.all(stores.map((store) => store.migrate(() => {})));
+    await Promise.all(stores.map((store) => store.whenEmailsKeyed()));
+    expect(lines.some((line) => line.includes('done'))).toBe(true);
+    const after = new Map((await users.find().toArray()).map((doc) => [String(doc._id), doc]));
+    for (const doc of docs) {
+      expect(after.get(String(doc._id))).toEqual({ ...doc, emailKey: String(doc['email']).toLowerCase() });
+    }
+    for (const doc of pairs) {
+      const emailKeyDuplicate = String(doc['email']).toLowerCase();
+      expect(after.get(String(doc._id))).toEqual({ ...doc, emailKey: false, emailKeyDuplicate });
+    }
+  });
+
+  it('goes on where it was stopped', async () => {
+    const legacy = await legacyDatabase();
+    const users = legacy.db.collection('users');
+    await users.insertMany(Array.from({ length: 600 }, () => legacyUser()) as never[]);
+    const first = await legacy.open();
+    await first.migrate(() => {});
+    await first.close();
+    const second = await legacy.open();
+    await second.whenEmailsKeyed();
+    expect(await users.countDocuments({ emailKey: { $type: 'string' } })).toBe(600);
+  });
+
+  it('comes back for what the old service adds or changes meanwhile', async () => {
+    const legacy = await legacyDatabase();
+    const users = legacy.db.collection('users');
+    const changed = legacyUser({ email: 'Before@Example.org' });
+    await users.insertOne(changed as never);
+    const store = await legacy.open();
+    await store.migrate(() => {});
+    await store.whenEmailsKeyed();
+    const added = legacyUser({ email: 'Added@Example.org' });
+    await users.insertOne(added as never);
+    await users.updateOne({ _id: changed._id }, { $set: { email: 'After@Example.org' } });
+    const repo = store.at(CONTEXT);
+    expect((await repo.findUserByEmail('added@example.org'))?.id).toBe(String(added._id));
+    expect((await repo.findUserByEmail('After@Example.org'))?.id).toBe(String(changed._id));
+    expect(await repo.findUserByEmail('before@example.org')).toBeNull();
+    await store.whenEmailsKeyed();
+    expect(
+      await users.countDocuments({ emailKey: { $in: ['added@example.org', 'after@example.org'] } }),
+    ).toBe(2);
+  });
+});

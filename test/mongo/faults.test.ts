@@ -1,0 +1,101 @@
+import mongoose from 'mongoose';
+import { afterAll, describe, expect, it } from 'vitest';
+import { freePort } from '../../db/embedded/ports.ts';
+import { openMongoStore } from '../../db/mongo/store.ts';
+import { freeze, thaw } from '../support/freeze.ts';
+import { ownMongo } from '../support/stores.ts';
+import { eventually } from '../support/wait.ts';
+import { legacyUser, NOW } from './legacy.ts';
+
+const CONTEXT = { epoch: 0, pending: false };
+const TIMEOUT_MS = 500;
+
+async function open(url: string) {
+  const store = await openMongoStore({ url, timeoutMs: TIMEOUT_MS });
+  afterAll(() => store.close());
+  return store;
+}
+
+describe('a server that is not there', () => {
+  it('fails each operation as untouched, and never the opening', async () => {
+    const store = await open(`mongodb://127.0.0.1:${await freePort()}/auth`);
+    const repo = store.at(CONTEXT);
+    const unavailable = { name: 'StoreUnavailable', outcome: 'none', reason: 'connect' };
+    await expect(store.ping()).rejects.toMatchObject(unavailable);
+    await expect(repo.findUser('5f000000aaaaaaaaaaaaaaaa')).rejects.toMatchObject(unavailable);
+    await expect(repo.endSessions({ userId: 'a', now: NOW })).rejects.toMatchObject(unavailable);
+    await expect(store.limits.clear(['k'])).rejects.toMatchObject(unavailable);
+  });
+});
+
+describe('a server of its own', () => {
+  it('is used when it comes, outlasted when it stands still, and found again when it is back', async () => {
+    const port = await freePort();
+    const store = await open(`mongodb://127.0.0.1:${port}/auth`);
+    await expect(store.ping()).rejects.toMatchObject({ name: 'StoreUnavailable' });
+
+    const server = await ownMongo({ port });
+    await eventually(() => store.ping(), { timeoutMs: 30_000 });
+    const client = new mongoose.mongo.MongoClient(server.url);
+    const doc = legacyUser();
+    await client
+      .db('auth')
+      .collection('users')
+      .insertOne(doc as never);
+    await client.close();
+    const repo = store.at(CONTEXT);
+    const userId = String(doc._id);
+    expect(await repo.findUser(userId)).toMatchObject({ id: userId });
+
+    freeze(server);
+    try {
+      const frozen = [
+        repo.findUser(userId),
+        repo.endSessions({ userId, now: NOW }),
+        store.limits.hit([{ key: 'k', capacity: 1, windowMs: 1000, backoff: null }], NOW),
+        store.ping(),
+      ];
+      for (const result of await Promise.allSettled(frozen)) {
+        expect(result).toMatchObject({ status: 'rejected', reason: { name: 'StoreUnavailable' } });
+      }
+    } finally {
+      thaw(server);
+    }
+    await eventually(() => store.ping(), { timeoutMs: 30_000 });
+    expect(await repo.endSessions({ userId, now: NOW })).toBe('done');
+
+    await server.stop();
+    await expect(repo.findUser(userId)).rejects.toMatchObject({ name: 'StoreUnavailable' });
+  });
+
+  it('is named by what it is', async () => {
+    const server = await ownMongo();
+    const store = await open(server.url);
+    expect(await store.describe()).toMatch(/^(MongoDB|SecantusDB|FerretDB) \d/);
+    const client = new mongoose.mongo.MongoClient(server.url);
+    const { secantusVersion } = await client.db().admin().command({ buildInfo: 1 });
+    await client.close();
+    if (secantusVersion !== undefined) expect(await store.describe()).toBe(`SecantusDB ${secantusVersion}`);
+  });
+
+  it('a write without an answer has an unknown outcome', async () => {
+    const server = await ownMongo();
+    const store = await open(server.url);
+    const repo = store.at(CONTEXT);
+    await store.ping();
+    const client = new mongoose.mongo.MongoClient(server.url);
+    await client
+      .db()
+      .collection('users')
+      .insertOne(legacyUser() as never);
+    await client.close();
+    freeze(server);
+    try {
+      const clearing = store.limits.clear(['k']);
+      await expect(clearing).rejects.toMatchObject({ outcome: 'unknown', reason: 'timeout' });
+      await expect(repo.findUser('a')).rejects.toMatchObject({ outcome: 'none' });
+    } finally {
+      thaw(server);
+    }
+  });
+});
