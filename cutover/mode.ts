@@ -1,0 +1,123 @@
+/**
+ * The five modes as data. Everything that differs between them is a column of one table, so that code branches on the
+ * mode in one place (the router) and everything else asks this file.
+ *
+ *   mongo-only ⇄ dual-write ⇄ shadow-read ⇄ postgres-primary ⇄ postgres-only
+ *                                          ↑
+ *                              the one move that changes authority
+ */
+import type { StoreName } from '../db/errors.ts';
+
+export const MODES = [
+  'mongo-only',
+  'dual-write',
+  'shadow-read',
+  'postgres-primary',
+  'postgres-only',
+] as const;
+export type Mode = (typeof MODES)[number];
+
+export interface ModeFacts {
+  /** Decides every conflict; an answer is true only once this store has committed it. */
+  readonly authority: StoreName;
+  /** Kept up to date off the reply path; null: nothing is mirrored, and no pending marks are set. */
+  readonly mirror: StoreName | null;
+  /** Its answers are compared with the authority's, sampled, after the reply. */
+  readonly compare: StoreName | null;
+}
+
+export const MODE_FACTS: Readonly<Record<Mode, ModeFacts>> = {
+  'mongo-only': { authority: 'mongo', mirror: null, compare: null },
+  'dual-write': { authority: 'mongo', mirror: 'postgres', compare: null },
+  'shadow-read': { authority: 'mongo', mirror: 'postgres', compare: 'postgres' },
+  'postgres-primary': { authority: 'postgres', mirror: 'mongo', compare: 'mongo' },
+  'postgres-only': { authority: 'postgres', mirror: null, compare: null },
+};
+
+/**
+ * How much of the authority the other store holds. `complete` is what makes a change of authority lossless; it ends
+ * the moment writes go unmirrored, and only a backfill brings it back. Times are milliseconds since the epoch.
+ */
+export type CopyState =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'stale'; readonly sinceMs: number }
+  | {
+      readonly kind: 'complete';
+      /** The backfill that completed it, or `started-empty`. */
+      readonly run: string;
+      readonly completedAtMs: number;
+      readonly verifiedAtMs: number | null;
+    };
+
+export interface Move {
+  readonly from: Mode;
+  readonly to: Mode;
+  readonly direction: 'promote' | 'rollback';
+  /** Needs the fence, a complete copy and both stores up; any other move is one compare-and-set. */
+  readonly changesAuthority: boolean;
+  /** Writes start to be marked and mirrored: the operator states that no foreign writer is left. */
+  readonly startsMirror: boolean;
+  /** Writes stop being mirrored: the copy goes stale with the first of them. */
+  readonly stopsMirror: boolean;
+  /** The move is refused without one. */
+  readonly needsCompleteCopy: boolean;
+}
+
+export function isMode(value: unknown): value is Mode {
+  return MODES.some((mode) => mode === value);
+}
+
+export function authorityOf(mode: Mode): StoreName {
+  return MODE_FACTS[mode].authority;
+}
+
+export function mirrorOf(mode: Mode): StoreName | null {
+  return MODE_FACTS[mode].mirror;
+}
+
+export function otherStore(store: StoreName): StoreName {
+  return store === 'mongo' ? 'postgres' : 'mongo';
+}
+
+/** The next mode in that direction; null at the end of the ladder. */
+export function neighbour(mode: Mode, direction: Move['direction']): Mode | null {
+  return MODES[MODES.indexOf(mode) + (direction === 'promote' ? 1 : -1)] ?? null;
+}
+
+/** The move between two modes; null when they are not neighbours, for only neighbours follow each other. */
+export function moveBetween(from: Mode, to: Mode): Move | null {
+  const step = MODES.indexOf(to) - MODES.indexOf(from);
+  if (Math.abs(step) !== 1) return null;
+  const changesAuthority = authorityOf(from) !== authorityOf(to);
+  return {
+    from,
+    to,
+    direction: step > 0 ? 'promote' : 'rollback',
+    changesAuthority,
+    startsMirror: mirrorOf(from) === null && mirrorOf(to) !== null,
+    stopsMirror: mirrorOf(from) !== null && mirrorOf(to) === null,
+    // Comparing against half a copy would report nothing but the missing half.
+    needsCompleteCopy: changesAuthority || to === 'shadow-read',
+  };
+}
+
+/** Every legal move, promotions first. */
+export function allMoves(): readonly Move[] {
+  return MODES.flatMap((from) => MODES.map((to) => moveBetween(from, to)))
+    .filter((move) => move !== null)
+    .sort((a, b) => a.direction.localeCompare(b.direction));
+}
+
+/**
+ * The copy's state once the move has been made. Leaving the mirror makes it stale; entering it again does not make it
+ * complete, because what was written in between was never marked.
+ */
+export function copyAfter(move: Move, copy: CopyState, nowMs: number): CopyState {
+  return move.stopsMirror && copy.kind === 'complete' ? { kind: 'stale', sinceMs: nowMs } : copy;
+}
+
+/** Whether going back from this mode would lose nothing that was acknowledged in it. */
+export function rollbackIsLossless(mode: Mode, copy: CopyState): boolean {
+  if (authorityOf(mode) === 'mongo') return true;
+  return mirrorOf(mode) !== null && copy.kind === 'complete';
+}
