@@ -156,10 +156,12 @@ inEveryMode(async (mode) => {
 
     test('is one JSON object a line, with the request id and no stack of a refusal', () => {
       const lines = service.output().trim().split('\n');
-      const records = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+      const records = lines.map((line) => JSON.parse(line) as LogLine);
       expect(records.length).toBeGreaterThan(80);
-      for (const record of records) expect(record['time'], JSON.stringify(record)).toBeDefined();
-      const events = new Set(records.map((record) => record['event']).filter((event) => event !== undefined));
+      for (const record of records) expect(record.time, JSON.stringify(record)).toBeDefined();
+      const events = new Set(
+        records.map((record) => record.audit?.event).filter((event) => event !== undefined),
+      );
       for (const event of [
         'signup',
         'login',
@@ -175,12 +177,20 @@ inEveryMode(async (mode) => {
       ]) {
         expect(events).toContain(event);
       }
-      const reuse = records.find((record) => record['event'] === 'refresh' && record['reason'] === 'reuse');
-      expect(reuse).toMatchObject({ outcome: 'failure' });
-      expect(reuse?.['reqId'] ?? reuse?.['requestId']).toBeTruthy();
+      const reuse = records.find(
+        (record) => record.audit?.event === 'refresh' && record.audit?.reason === 'reuse',
+      );
+      expect(reuse?.audit?.outcome).toBe('failure');
+      expect(reuse?.requestId).toBeTruthy();
     });
   });
 });
+
+interface LogLine {
+  readonly time?: string;
+  readonly requestId?: string;
+  readonly audit?: { readonly event?: string; readonly outcome?: string; readonly reason?: string };
+}
 
 function lineWith(output: string, text: string): string {
   return output.split('\n').find((line) => line.includes(text)) ?? '';
