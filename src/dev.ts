@@ -10,7 +10,7 @@ import { openDatabases } from './dev/databases.ts';
 import { type DevOptions, HELP, parseOptions } from './dev/options.ts';
 import { choosePort, PortTaken } from './dev/port.ts';
 import { developmentSecrets } from './dev/secrets.ts';
-import { type RunningServer, startServer } from './server.ts';
+import type { RunningServer } from './server.ts';
 
 const projectDir = fileURLToPath(new URL('..', import.meta.url));
 const usualDataDir = join(projectDir, '.data');
@@ -32,6 +32,8 @@ async function run(
   embedSecrets(env, dataDir);
   // Checked before anything is started; the databases' URLs may be missing outside production.
   const { databaseUrl, mongoUrl } = loadConfig(env, { production: false });
+  // Loaded while the databases start, and not at all for --help or a mistake.
+  const loading = import('./server.ts');
   const databases = await openDatabases({
     supervisor,
     dataDir,
@@ -43,6 +45,7 @@ async function run(
   if (databaseUrl === null) env['DATABASE_URL'] = databases.postgres.url;
   if (mongoUrl === null) env['MONGO_URL'] = databases.mongo.url;
   const config = loadConfig(env, { production: false });
+  const { startServer } = await loading;
   const server = await startServer(config).catch((error: NodeJS.ErrnoException) => {
     // Somebody was faster since the port was looked at.
     throw error.code === 'EADDRINUSE' ? new PortTaken(config.port) : error;

@@ -3,10 +3,13 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { descendantsOf, signal } from '../../db/embedded/processes.ts';
 import { allGone, family, type Launched, launch } from '../support/processes.ts';
 import { eventually } from '../support/wait.ts';
+
+// Whole processes with databases of their own, beside all other tests on the same cores.
+vi.setConfig({ testTimeout: 180_000 });
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const script = join(root, 'src/dev.ts');

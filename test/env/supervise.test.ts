@@ -2,13 +2,16 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, inject, test } from 'vitest';
+import { afterAll, expect, inject, test, vi } from 'vitest';
 import { startPostgres } from '../../db/embedded/postgres.ts';
 import { readProcess, signal } from '../../db/embedded/processes.ts';
 import { DataInUse } from '../../db/embedded/supervise.ts';
 import { asSuperuser } from '../support/databases.ts';
 import { allGone, family, type Launched, launch } from '../support/processes.ts';
 import { eventually } from '../support/wait.ts';
+
+// Whole processes with databases of their own, beside all other tests on the same cores.
+vi.setConfig({ testTimeout: 120_000 });
 
 const parentScript = fileURLToPath(new URL('./fixtures/parent.ts', import.meta.url));
 const log = (): void => {};
