@@ -2,6 +2,7 @@ import pg from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
+import { createPool } from '../../db/postgres/pool.ts';
 import { openPostgresStore, type PostgresStoreOptions } from '../../db/postgres/store.ts';
 import { logIn, NOW, newAccount, parallel, sessionOf, signUp, userOf } from '../contract/fixtures.ts';
 import { freeze, thaw } from '../support/freeze.ts';
@@ -139,6 +140,25 @@ describe('a PostgreSQL in trouble', async () => {
        where datname = current_database() and application_name = 'auth'`,
     );
     await eventually(() => signUp(repo));
+  });
+
+  it('survives the loss of a connection that is checked out but at rest', async () => {
+    const pool = createPool({ url, poolMax: 1, ...TIMES });
+    const client = await pool.connect();
+    const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid', []);
+    const pids = rows.map(({ pid }) => pid);
+    await admin.query('select pg_terminate_backend(pid) from unnest($1::int[]) as pid', [pids]);
+    await eventually(async () => {
+      const left = await admin.query('select from pg_stat_activity where pid = any($1)', [pids]);
+      return left.rows.length === 0;
+    });
+    const error = await unavailable(client.query('select 1', []));
+    expect(error).toMatchObject({ outcome: 'none', reason: 'connection-lost' });
+    client.release();
+    const next = await pool.connect();
+    expect((await next.query('select 1 as one', [])).rows).toEqual([{ one: 1 }]);
+    next.release();
+    await pool.end();
   });
 
   it('a read-only server is unavailable to writes and to the ping', async () => {
