@@ -23,6 +23,9 @@ export interface Scope {
 const ATTEMPTS_MAX = 30;
 const JITTER_MAX_MS = 20;
 
+/** What no change ever touches. */
+const IDENTITY: ReadonlySet<string> = new Set(['_id', 'userId']);
+
 export interface Found<E extends Entity> {
   readonly doc: StoredDoc;
   readonly record: RecordOf[E];
@@ -138,7 +141,8 @@ export async function replace<E extends Entity>(
   const written = { ...next, stamp } as RecordOf[E];
   const before = toDocument(entity, record);
   const changed = Object.entries(toDocument(entity, written)).filter(
-    ([field, value]) => !isSame(before[field], value) || extra.always?.includes(field) === true,
+    ([field, value]) =>
+      !IDENTITY.has(field) && (!isSame(before[field], value) || extra.always?.includes(field) === true),
   );
   const fields = changed.map(([field]) => field);
   const update = {
