@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import fp from 'fastify-plugin';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import { isLoopback } from './config/endpoints.ts';
@@ -33,7 +33,11 @@ async function admin(app: FastifyInstance) {
   if (!isLoopback(host) && weakness(token ?? '') !== null) {
     throw new Error('ADMIN_HOST is not loopback: it needs a strong ADMIN_TOKEN');
   }
-  const listener = Fastify({ loggerInstance: app.log, disableRequestLogging: true, exposeHeadRoutes: false });
+  const listener = Fastify({
+    loggerInstance: app.log,
+    logController: new LogController({ disableRequestLogging: true }),
+    exposeHeadRoutes: false,
+  });
   listener.setValidatorCompiler(validatorCompiler);
   listener.setSerializerCompiler(serializerCompiler);
   if (token !== null) {

@@ -5,31 +5,27 @@ import { type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogCont
 import fp from 'fastify-plugin';
 import { type LoggerOptions, stdTimeFunctions } from 'pino';
 import type { Config } from './config.ts';
+import { CENSOR, redactNested, SECRET_KEYS } from './logger/redact.ts';
 import { describeError, onOneLine } from './logger/scrub.ts';
-
-/** Wherever a careless log call puts them, one object deep. */
-const SECRET_KEYS = ['password', 'newPassword', 'currentPassword', 'confirmPassword', 'passwordHash']
-  .concat(['token', 'accessToken', 'refreshToken', 'tokenHash', 'email', 'emailKey', 'secret'])
-  .concat(['authorization', 'cookie', '["set-cookie"]']);
-
-const below = (prefix: string) =>
-  SECRET_KEYS.map((key) => (key.startsWith('[') ? prefix + key : `${prefix}.${key}`));
 
 /** Options for Fastify's `logger`. Requests are logged by route, never by URL: a URL may hold anything. */
 export function loggerOptions(config: Pick<Config, 'logLevel' | 'logPretty'>) {
+  const serializers = {
+    req: (request: FastifyRequest) => ({
+      method: request.method,
+      route: request.routeOptions?.url ?? null,
+    }),
+    res: (reply: FastifyReply) => ({ statusCode: reply.statusCode }),
+    err: describeError,
+    error: describeError,
+  };
+  const serialized = new Set(Object.keys(serializers));
   return {
     level: config.logLevel,
     timestamp: stdTimeFunctions.isoTime,
-    redact: { paths: [...SECRET_KEYS, ...below('*'), ...below('*.headers')], censor: '[redacted]' },
-    serializers: {
-      req: (request: FastifyRequest) => ({
-        method: request.method,
-        route: request.routeOptions?.url ?? null,
-      }),
-      res: (reply: FastifyReply) => ({ statusCode: reply.statusCode }),
-      err: describeError,
-      error: describeError,
-    },
+    redact: { paths: SECRET_KEYS.map((key) => `["${key}"]`), censor: CENSOR },
+    formatters: { log: (entry: Record<string, unknown>) => redactNested(entry, serialized) },
+    serializers,
     hooks: {
       logMethod(args, method) {
         const safe = args.map((arg: unknown) => (typeof arg === 'string' ? onOneLine(arg) : arg));
@@ -49,7 +45,7 @@ const PROBES = new Set(['/livez', '/readyz', '/metrics']);
 class OneLinePerRequest extends LogController {
   constructor() {
     super({
-      logController: new LogController({ requestIdLogLabel: 'requestId' }),
+      requestIdLogLabel: 'requestId',
       disableRequestLogging: (request) => PROBES.has(request.routeOptions?.url ?? ''),
     });
   }

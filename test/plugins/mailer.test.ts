@@ -1,0 +1,257 @@
+import Fastify from 'fastify';
+import { SMTPServer } from 'smtp-server';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import background from '../../plugins/background.ts';
+import clock from '../../plugins/clock.ts';
+import configPlugin, { loadConfig } from '../../plugins/config.ts';
+import { createDelivery } from '../../plugins/mailer/delivery.ts';
+import { createSmtp } from '../../plugins/mailer/smtp.ts';
+import { escapeHtml, verificationMail } from '../../plugins/mailer/templates.ts';
+import mailer, { MailFailed } from '../../plugins/mailer.ts';
+import metrics from '../../plugins/metrics.ts';
+import openapi from '../../plugins/openapi.ts';
+import { startInbox, unusedPort } from '../support/inbox.ts';
+import { eventually } from '../support/wait.ts';
+
+/** A server that collects receivers, on this port; with `refuse` it takes none. */
+async function startServer(port: number, refuse = false) {
+  const receivers: string[] = [];
+  const server = new SMTPServer({
+    authOptional: true,
+    disabledCommands: ['STARTTLS', 'AUTH'],
+    logger: false,
+    onRcptTo({ address }, _session, callback) {
+      if (refuse) return callback(Object.assign(new Error(`<${address}> unknown`), { responseCode: 550 }));
+      receivers.push(address);
+      return callback();
+    },
+    onData(stream, _session, callback) {
+      stream.resume().on('end', () => callback());
+    },
+  });
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  onTestFinished(() => new Promise<void>((resolve) => server.close(resolve)));
+  return receivers;
+}
+
+const MAIL = { subject: 'Hello', text: 'Hello', html: '<p>Hello</p>' };
+const PATIENT_MS = 60_000;
+
+/** A delivery over real SMTP that retries at once. */
+function connectTo(url: string, pendingMax = 100) {
+  const results: string[] = [];
+  const smtp = createSmtp({ url, from: 'Auth <no-reply@example.test>', tlsRequired: false });
+  const delivery = createDelivery({
+    send: smtp.send,
+    pendingMax,
+    attemptTimeoutMs: 5_000,
+    retryBaseMs: 20,
+    retryMaxMs: 50,
+    onResult: (result) => results.push(result),
+  });
+  onTestFinished(async () => {
+    await delivery.close(0);
+    smtp.close();
+  });
+  const send = (to: string, mail = MAIL) => delivery.deliver({ to, ...mail }, PATIENT_MS);
+  return { ...delivery, results, send };
+}
+
+async function startMailer(env: Record<string, string>) {
+  const app = Fastify();
+  await app.register(configPlugin, { config: loadConfig(env, { production: false }) });
+  await app.register(clock);
+  await app.register(openapi);
+  await app.register(metrics);
+  await app.register(background);
+  await app.register(mailer);
+  onTestFinished(() => app.close());
+  return app;
+}
+
+describe('delivery', async () => {
+  const inbox = await startInbox();
+
+  test('a mail arrives, with its parts', async () => {
+    const { send, results } = connectTo(inbox.url);
+    await send('ada@example.test');
+    const mail = await inbox.mail('ada@example.test', 'notice');
+    expect(mail).toMatchObject({
+      from: '"Auth" <no-reply@example.test>',
+      subject: 'Hello',
+      html: '<p>Hello</p>',
+    });
+    expect(results).toEqual(['sent']);
+  });
+
+  test('a temporary refusal is retried until it is accepted', async () => {
+    inbox.fail(2);
+    const { send, results } = connectTo(inbox.url);
+    await send('again@example.test');
+    expect(results).toEqual(['retried', 'retried', 'sent']);
+    expect(inbox.to('again@example.test', 'notice')).toHaveLength(1);
+  });
+
+  test('a server that is down is waited for', async () => {
+    const port = await unusedPort();
+    const { send, results } = connectTo(`smtp://127.0.0.1:${port}`);
+    const sent = send('late@example.test');
+    await eventually(() => expect(results).toContain('retried'));
+    const late = await startServer(port);
+    await sent;
+    expect(late).toEqual(['late@example.test']);
+  });
+
+  test('a refusal for good is not retried, and the error does not name the receiver', async () => {
+    const port = await unusedPort();
+    await startServer(port, true);
+    const { send, results } = connectTo(`smtp://127.0.0.1:${port}`);
+    const error = await send('nobody@example.test').catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(MailFailed);
+    expect(String((error as Error).message)).toBe('mail not sent: refused (attempt 1, SMTP 550)');
+    expect(JSON.stringify(error)).not.toContain('nobody');
+    expect(results).toEqual(['failed']);
+  });
+
+  test('it gives up in time', async () => {
+    const smtp = createSmtp({
+      url: `smtp://127.0.0.1:${await unusedPort()}`,
+      from: 'a@b.test',
+      tlsRequired: false,
+    });
+    const options = { pendingMax: 1, attemptTimeoutMs: 100, retryBaseMs: 20, retryMaxMs: 20, onResult() {} };
+    const { deliver } = createDelivery({ send: smtp.send, ...options });
+    await expect(deliver({ to: 'a@b.test', ...MAIL }, 100)).rejects.toThrow('unreachable');
+  });
+
+  test('more than fit are refused at once', async () => {
+    const release = inbox.hold();
+    const { send, pending, results } = connectTo(inbox.url, 2);
+    const held = [send('one@example.test'), send('two@example.test')];
+    await expect(send('three@example.test')).rejects.toThrow('queue-full');
+    expect(pending()).toBe(2);
+    release();
+    await Promise.all(held);
+    expect(results).toEqual(['refused', 'sent', 'sent']);
+  });
+
+  test('closing waits for what is under way', async () => {
+    const release = inbox.hold();
+    const { send, close } = connectTo(inbox.url);
+    const sent = send('drain@example.test');
+    await eventually(() => expect(inbox.held()).toBe(1));
+    const closed = close(PATIENT_MS);
+    release();
+    await Promise.all([sent, closed]);
+    expect(inbox.to('drain@example.test', 'notice')).toHaveLength(1);
+    await expect(send('after@example.test')).rejects.toThrow('closed');
+  });
+
+  test('closing does not wait for longer than it may', async () => {
+    const release = inbox.hold();
+    onTestFinished(release);
+    const { send, close } = connectTo(inbox.url);
+    const sent = send('stuck@example.test');
+    const refused = expect(sent).rejects.toThrow('unreachable');
+    await eventually(() => expect(inbox.held()).toBe(1));
+    await close(50);
+    await refused;
+  });
+
+  test('a server without TLS gets nothing when TLS is required', async () => {
+    const smtp = createSmtp({ url: inbox.url, from: 'a@b.test', tlsRequired: true });
+    onTestFinished(() => smtp.close());
+    const mail = { to: 'clear@example.test', ...MAIL };
+    await expect(smtp.send(mail, AbortSignal.timeout(5_000))).rejects.toThrow();
+    expect(inbox.to('clear@example.test', 'notice')).toEqual([]);
+  });
+});
+
+describe('injection', async () => {
+  const inbox = await startInbox();
+
+  test.each([
+    'a@example.test\r\nBcc: b@example.test',
+    'a@example.test, b@example.test',
+    'a@example.test>\r\nRCPT TO:<b@example.test',
+    'Ada <a@example.test>',
+    'a b@example.test',
+    '',
+  ])('%j is not a receiver', async (to) => {
+    const { send, results } = connectTo(inbox.url);
+    await expect(send(to)).rejects.toThrow('refused');
+    expect(results).toEqual(['failed']);
+    expect(inbox.mails).toEqual([]);
+  });
+
+  test('line ends in a subject add no header', async () => {
+    const { send } = connectTo(inbox.url);
+    await send('subject@example.test', { ...MAIL, subject: 'x\r\nBcc: b@example.test\r\n\r\nbody' });
+    const mail = await inbox.mail('subject@example.test', 'notice');
+    expect(mail.subject).toContain('Bcc: b@example.test');
+    expect(inbox.to('b@example.test', 'notice')).toEqual([]);
+  });
+
+  test.each([
+    '<script>alert(1)</script>',
+    'Ada</p><a href=x>',
+    'see https://evil.test',
+    'evil.test',
+    'a\r\nb: c\u202e',
+    'x'.repeat(99),
+  ])('the name %j is not repeated', (name) => {
+    const { text, html } = verificationMail({
+      serviceName: 'Auth',
+      name,
+      link: 'https://a.test/#token=t',
+      ttlMs: 1,
+    });
+    expect(text).toMatch(/^Hello,\n/);
+    expect(html).not.toContain(name);
+  });
+
+  test('other names are, escaped in HTML', () => {
+    for (const name of ['Ada', "Éléonore d'Été", 'Tom & "Jerry"', '李小龍', 'Dr. Ada L.']) {
+      const { text, html } = verificationMail({
+        serviceName: 'A&B',
+        name,
+        link: 'https://a.test/#token=t',
+        ttlMs: 1,
+      });
+      expect(text).toContain(`Hello ${name},\n`);
+      expect(html).toContain(`<p>Hello ${escapeHtml(name)},</p>`);
+      expect(html).toContain('A&amp;B');
+    }
+  });
+});
+
+describe('the plugin', async () => {
+  const inbox = await startInbox();
+
+  test('links carry the token in the fragment of APP_URL', async () => {
+    const app = await startMailer({ SMTP_URL: inbox.url, APP_URL: 'https://app.example.test/x/' });
+    const ada = { email: 'link@example.test', name: 'Ada' };
+    await Promise.all([
+      app.mailer.sendVerification(ada, 'v.token_1'),
+      app.mailer.sendReset(ada, 'r.token_1'),
+      app.mailer.sendPasswordChanged(ada),
+    ]);
+    const links = (['verify-email', 'reset-password'] as const).map(
+      (kind) => inbox.to(ada.email, kind)[0]?.link?.href,
+    );
+    expect(links).toEqual([
+      'https://app.example.test/x/verify-email#token=v.token_1',
+      'https://app.example.test/x/reset-password#token=r.token_1',
+    ]);
+    expect(inbox.to(ada.email, 'notice')).toHaveLength(1);
+    expect(app.inbox).toBeNull();
+    expect(await app.metrics.registry.metrics()).toContain('mails_total{result="sent"} 3');
+  });
+
+  test('without SMTP_URL mails stay here', async () => {
+    const app = await startMailer({});
+    await app.mailer.sendReset({ email: 'Ada@example.test', name: 'Ada' }, 'token');
+    expect(app.inbox?.list('ada@EXAMPLE.test')).toHaveLength(1);
+    expect(app.inbox?.list('bob@example.test')).toEqual([]);
+  });
+});
