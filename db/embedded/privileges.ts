@@ -35,7 +35,10 @@ export function postgresAccount(mustReach: readonly string[]): Account {
     throw new Error('as root, PostgreSQL needs the program setpriv (util-linux), or start as another user');
   const plain = [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
   const reaches = mustReach.every((path) => succeeds('setpriv', [...plain, '--', 'test', '-x', path]));
-  const flags = reaches ? plain : [...plain, '--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
+  // The securebit keeps access(2) from ignoring the capability, with which initdb looks for its programs.
+  const flags = reaches
+    ? plain
+    : [...plain, '--securebits=+no_setuid_fixup', '--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
   return {
     launch: (command, args, orphanSignal) => wrap(flags, command, args, orphanSignal),
     own: (path) => chownSync(path, uid, gid),
