@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { JwtAlgorithm, JwtKey, PublicJwk } from '../keys/jwt-keys.ts';
 import { publicJwk } from '../keys/jwt-keys.ts';
 
@@ -7,7 +8,7 @@ export interface AccessClaims {
 }
 
 export interface AccessTokens {
-  /** Signs with the newest key: `typ: at+jwt`, `iss`, `aud`, `sub`, `sid`, `iat`, `exp`. */
+  /** Signs with the newest key: `typ: at+jwt`, `iss`, `aud`, `sub`, `sid`, `iat`, `exp`, `jti`. */
   sign(claims: AccessClaims): string;
   /** Null unless this service, in this configuration, issued the token and it is of now. Never throws. */
   verify(token: string): AccessClaims | null;
@@ -70,7 +71,9 @@ export function createAccessTokens(
   return {
     sign({ userId, sessionId }) {
       const iat = Math.floor(options.now().getTime() / 1000);
-      return signer.sign({ sub: userId, sid: sessionId, iat, exp: iat + Math.ceil(options.ttlMs / 1000) });
+      const exp = iat + Math.ceil(options.ttlMs / 1000);
+      // Two tokens of one session and second differ in nothing else, and a refresh promises a new one.
+      return signer.sign({ sub: userId, sid: sessionId, iat, exp, jti: randomUUID() });
     },
     verify(token) {
       if (token.length > TOKEN_LENGTH_MAX) return null;

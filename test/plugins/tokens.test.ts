@@ -92,7 +92,13 @@ describe('access tokens', () => {
       .split('.')
       .map((segment, index) => (index < 2 ? decode(segment) : null));
     expect(header).toEqual({ alg: newest.key.alg, typ: 'at+jwt', kid: newest.key.kid });
-    expect(payload).toEqual({ ...good, iat: time.ms / 1000, exp: time.ms / 1000 + 900 });
+    expect(payload).toEqual({
+      ...good,
+      iat: time.ms / 1000,
+      exp: time.ms / 1000 + 900,
+      jti: expect.any(String),
+    });
+    expect(access.sign(claims), 'of the same second').not.toBe(access.sign(claims));
     expect(access.verify(access.sign(claims))).toEqual(claims);
   });
 
