@@ -33,7 +33,10 @@ export function loggerOptions(config: Pick<Config, 'logLevel' | 'logPretty'>) {
       },
     },
     ...(config.logPretty && {
-      transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' } },
+      transport: {
+        target: 'pino-pretty',
+        options: { ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l', singleLine: true },
+      },
     }),
   } satisfies LoggerOptions;
 }
