@@ -34,6 +34,7 @@ inEveryMode(async (mode) => {
     async () => {
       const service = await startService({ ...productionEnv(stores, inbox), SHUTDOWN_DELAY: '1s' });
       expect((await service.client().get('/readyz')).status).toBe(200);
+      expect((await service.client().get('/dev/inbox')).status).toBe(404);
       const release = inbox.hold();
       const email = newEmail();
       const body = JSON.stringify({ email, name: 'Ada', password: newPassword() });
