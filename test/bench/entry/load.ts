@@ -27,7 +27,10 @@ export type LoadRequest =
     };
 
 export interface LoadAnswer {
+  /** Good answers within the window. */
   readonly count: number;
+  /** Good answers in all, warm-up and tail included. */
+  readonly answered: number;
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
@@ -63,11 +66,12 @@ function newPerson(): Person {
 }
 
 /** One bad answer is a failure of the run: numbers about errors would be numbers about nothing. */
-function summary({ endedMs, latenciesMs, failed, failure }: LoadResult): LoadAnswer {
+function summary({ endedMs, latenciesMs, answered, failed, failure }: LoadResult): LoadAnswer {
   if (failed > 0) throw new Error(`${failed} requests failed, the first with ${failure}`);
   const sorted = ascending(latenciesMs);
   return {
     count: sorted.length,
+    answered,
     perSecond: ratePerSecond(endedMs),
     p50Ms: quantileOf(sorted, 0.5),
     p99Ms: quantileOf(sorted, 0.99),

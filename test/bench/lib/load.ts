@@ -7,6 +7,8 @@ export interface LoadResult {
   readonly endedMs: readonly number[];
   /** Of the good answers: from sending, or in an open loop from the scheduled time. */
   readonly latenciesMs: readonly number[];
+  /** Good answers in all, those outside the window included. */
+  readonly answered: number;
   readonly failed: number;
   /** The first bad answer, for an error message. */
   readonly failure: string | null;
@@ -92,6 +94,7 @@ function within(tallies: readonly Tally[], startMs: number, endMs: number): Load
   return {
     endedMs: ends.filter((_, index) => inside[index]),
     latenciesMs: latencies.filter((_, index) => inside[index]),
+    answered: ends.length,
     failed: tallies.reduce((total, tally) => total + tally.failed, 0),
     failure: tallies.find((tally) => tally.failure !== null)?.failure ?? null,
   };
@@ -110,7 +113,7 @@ export async function once(target: Target): Promise<LoadResult> {
   } finally {
     for (const { connection } of clients) connection.close();
   }
-  return tally;
+  return { ...tally, answered: tally.endedMs.length };
 }
 
 /**
@@ -160,7 +163,12 @@ export async function openLoop(
     clearInterval(timer);
     for (const { connection } of clients) connection.close();
   }
-  return { ...counted, failed: counted.failed + warmUp.failed, failure: counted.failure ?? warmUp.failure };
+  return {
+    ...counted,
+    answered: counted.endedMs.length + warmUp.endedMs.length,
+    failed: counted.failed + warmUp.failed,
+    failure: counted.failure ?? warmUp.failure,
+  };
 }
 
 /** Arrival times from 0, ms, with exponential gaps. */

@@ -10,8 +10,13 @@ export type StoreName = (typeof STORES)[number];
 export interface Options {
   readonly parts: readonly PartName[];
   readonly stores: readonly StoreName[];
-  /** Length of one measured window. */
+  /** A smoke test: the least that touches everything. */
+  readonly quick: boolean;
+  /** Length of one measured window, and of what is thrown away before it. */
   readonly windowMs: number;
+  readonly warmUpMs: number;
+  /** How long a process is left alone before its memory at rest is read. */
+  readonly restMs: number;
   /** A and B alternate as ABBA; so many times over. */
   readonly rounds: number;
   readonly cost: number;
@@ -74,12 +79,15 @@ export function readOptions(args: readonly string[]): Options | 'help' {
   if (values.help) return 'help';
   const quick = values.quick === true;
   return {
+    quick,
     parts: pick('--only', values.only, PARTS),
     stores: pick('--store', values.store, STORES),
-    windowMs: whole('--seconds', values.seconds, quick ? 2 : 8, 1, 60) * 1000,
+    windowMs: whole('--seconds', values.seconds, quick ? 1 : 8, 1, 60) * 1000,
+    warmUpMs: quick ? 500 : 1500,
+    restMs: quick ? 500 : 3000,
     rounds: whole('--rounds', values.rounds, quick ? 1 : 2, 1, 10),
     cost: whole('--cost', values.cost, quick ? 10 : 12, 10, 14),
-    people: quick ? 64 : 400,
+    people: quick ? 32 : 400,
     connections: 32,
     poolMax: 20,
     rates: {

@@ -12,8 +12,7 @@ const GOAL_SHARE = 0.95;
 const GOAL_DELAY_MS = 20;
 /** Logins in flight for each core: enough that a thread never waits for the next one. */
 const LOGINS_PER_CORE = 8;
-const PEOPLE = 24;
-const WARM_UP_MS = 1_500;
+const PEOPLE_MIN = 16;
 
 export async function measureLogins(run: Run, options: Options): Promise<PartResult> {
   const rows: Row[] = [];
@@ -36,13 +35,14 @@ async function measureStore(
   store: StoreName,
   bare: (request: BcryptRequest) => Promise<BcryptAnswer>,
 ): Promise<PartResult> {
-  const { cost, windowMs, rounds } = options;
+  const { cost, warmUpMs, windowMs, rounds } = options;
   const audience = `logins ${store}`;
-  progress(`logins, ${store}: signing up ${PEOPLE} people at cost ${cost}`);
+  const connections = LOGINS_PER_CORE * availableParallelism();
+  const people = Math.max(PEOPLE_MIN, connections);
+  progress(`logins, ${store}: signing up ${people} people at cost ${cost}`);
   const installation = await install(servers, store, options);
   const service = await installation.start({ cores: null, cost, loopDelay: true });
-  await load.seed(audience, service.port, 'signup', PEOPLE);
-  const connections = Math.min(PEOPLE, LOGINS_PER_CORE * availableParallelism());
+  await load.seed(audience, service.port, 'signup', people);
   const { a, b } = await interleave(
     rounds,
     async () => {
@@ -54,14 +54,14 @@ async function measureStore(
         flow: 'login',
         connections,
         rate: null,
-        warmUpMs: WARM_UP_MS,
+        warmUpMs,
         windowMs,
       });
       return { perSecond: logins.perSecond, logins, reading: await service.read() };
     },
     async () => {
       progress(`logins, ${store}: bare bcryptjs`);
-      const answer = await bare({ cost, warmUpMs: WARM_UP_MS, windowMs });
+      const answer = await bare({ cost, warmUpMs, windowMs });
       return { perSecond: answer.perSecond, bare: answer };
     },
   );

@@ -6,7 +6,6 @@ import { memory, type PartResult, type Row } from '../lib/results.ts';
 import type { Run } from '../lib/run.ts';
 import { install, seed } from '../lib/service.ts';
 
-const REST_MS = 3_000;
 const LOADS: readonly FlowName[] = ['me', 'refresh', 'login'];
 
 export async function measureMemory(run: Run, options: Options): Promise<PartResult> {
@@ -32,7 +31,7 @@ async function measureStore(
   await seed(installation, load, audience, options.people);
   const service = await installation.start({ cores: null, cost: options.cost });
   progress(`memory, ${store}: at rest`);
-  await delay(REST_MS);
+  await delay(options.restMs);
   const rest = await service.read();
   const peaks: Partial<Record<FlowName, number>> = {};
   for (const flow of LOADS) {
@@ -50,7 +49,7 @@ async function measureStore(
     peaks[flow] = (await service.read()).rssPeakBytes;
   }
   progress(`memory, ${store}: at rest again`);
-  await delay(REST_MS);
+  await delay(options.restMs);
   const after = await service.read();
   await service.stop();
   const name = `memory · ${store}`;

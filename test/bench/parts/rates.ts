@@ -3,12 +3,9 @@ import type { Options, StoreName } from '../lib/options.ts';
 import { info, type PartResult, type Row } from '../lib/results.ts';
 import type { Run } from '../lib/run.ts';
 import { install, seed } from '../lib/service.ts';
-import { median } from '../lib/stats.ts';
+import { median, sum } from '../lib/stats.ts';
 
 const FLOWS = ['me', 'refresh'] as const;
-const WARM_UP_MS = 1_000;
-/** Windows of maximum throughput; the median counts. */
-const WINDOWS = 2;
 /** Connections of the open loop: more than are ever busy, unless the service falls behind. */
 const OPEN_CONNECTIONS = 64;
 
@@ -29,7 +26,7 @@ async function measureStore(
   options: Options,
   store: StoreName,
 ): Promise<PartResult> {
-  const { windowMs, people } = options;
+  const { warmUpMs, windowMs, people } = options;
   const audience = `rates ${store}`;
   progress(`rates, ${store}: signing up ${people} people`);
   const installation = await install(servers, store, options);
@@ -38,10 +35,10 @@ async function measureStore(
   const rows: Row[] = [];
   const details: Record<string, unknown> = {};
   for (const flow of FLOWS) {
-    const job = { audience, port: service.port, flow, warmUpMs: WARM_UP_MS, windowMs };
+    const job = { audience, port: service.port, flow, warmUpMs, windowMs };
     const name = `${flow} · ${store}`;
     const most = [];
-    for (let window = 0; window < WINDOWS; window++) {
+    for (let window = 0; window < options.rounds; window++) {
       progress(`rates, ${store}: ${flow}, as many as it can`);
       await service.read();
       const answer = await load.run({ ...job, connections: options.connections, rate: null });
@@ -52,13 +49,15 @@ async function measureStore(
     const fixed = await load.run({ ...job, connections: OPEN_CONNECTIONS, rate });
     const busy = median(most.map(({ reading }) => (reading.cpuMs / reading.wallMs) * 100));
     const perSecond = median(most.map(({ answer }) => answer.perSecond));
+    const cpuMs =
+      sum(most.map(({ reading }) => reading.cpuMs)) / sum(most.map(({ answer }) => answer.answered));
     const at = `at ${rate}/s, open loop`;
     rows.push(
       info(
         `${name} · maximum`,
         perSecond,
         '/s',
-        `${options.connections} connections; service CPU ${busy.toFixed(0)} %`,
+        `${options.connections} connections; ${cpuMs.toFixed(2)} ms CPU each, CPU ${busy.toFixed(0)} %`,
       ),
       info(`${name} · p50`, fixed.p50Ms, 'ms', at),
       info(`${name} · p99`, fixed.p99Ms, 'ms', `${at}; max ${fixed.maxMs.toFixed(1)} ms`),
