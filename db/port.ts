@@ -204,6 +204,8 @@ export interface Store {
   readonly limits: LimitStore;
   /** Resolves when the store answers in time and can be written; throws `StoreUnavailable`. */
   ping(): Promise<void>;
+  /** Why an acknowledged write could be lost in a crash of the server; empty when none could. */
+  durabilityProblems(): Promise<readonly string[]>;
   /** Product and version as the server names itself, for banners: `PostgreSQL 18.4`, `SecantusDB 0.7.0b3`. */
   describe(): Promise<string>;
   /** Brings schema and indexes up to date, whoever calls it first. One line for each thing done. */

@@ -30,6 +30,8 @@ export default fp(
     const migrate = async (): Promise<void> => {
       try {
         await authority.migrate((line) => app.log.info({ store: authority.name }, line));
+        const problems = app.config.production ? await authority.durabilityProblems() : [];
+        if (problems.length > 0) throw new Error(`not durable: ${problems.join('; ')}`);
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
         app.log.warn({ err: error }, 'store unavailable at startup, will migrate when it is back');

@@ -51,6 +51,8 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     at,
     limits: createLimits(client, serial),
     ping: () => client.read(({ db }) => assertWritable(db)),
+    // Every write asks for the journal and a majority by itself; a server that has no journal refuses it.
+    durabilityProblems: async () => [],
     describe: () => client.read(({ db }) => describeServer(db)),
     async migrate(line) {
       // Building an index takes as long as the collection is large.

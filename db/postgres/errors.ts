@@ -33,6 +33,12 @@ export function isFatal(error: unknown): boolean {
   return error.severity !== 'ERROR' || error.code === '0A000' || error.code === '26000';
 }
 
+/** The server rolled this transaction back so that another could go on. */
+export function isDeadlock(error: unknown): boolean {
+  const cause = error instanceof StoreUnavailable ? error.cause : null;
+  return cause instanceof pg.DatabaseError && cause.code === '40P01';
+}
+
 const UNAVAILABLE: Readonly<Record<string, StoreUnavailable['reason']>> = {
   '57014': 'timeout',
   '55P03': 'contention',

@@ -37,6 +37,8 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       if (answer !== 'off') throw new StoreUnavailable('postgres', 'none', 'read-only');
     },
 
+    durabilityProblems: () => durabilityProblems(db),
+
     async describe() {
       const { rows } = await sql<{ server_version: string }>`show server_version`.execute(db);
       return `PostgreSQL ${rows[0]?.server_version.split(' ')[0]}`;
@@ -48,4 +50,19 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     // Not `db.destroy()`: that leaves the pool open when no query was ever run.
     close: () => opened.end(),
   };
+}
+
+/** Settings of the server, or of this role or URL, under which a commit may not survive a crash. */
+async function durabilityProblems(db: Kysely<Database>): Promise<readonly string[]> {
+  const safe: Readonly<Record<string, readonly string[]>> = {
+    fsync: ['on'],
+    full_page_writes: ['on'],
+    synchronous_commit: ['on', 'local', 'remote_apply'],
+  };
+  const { rows } = await sql<{ name: string; setting: string }>`
+    select name, setting from pg_settings where name = any(${Object.keys(safe)}::text[])
+  `.execute(db);
+  return rows
+    .filter(({ name, setting }) => safe[name]?.includes(setting) !== true)
+    .map(({ name, setting }) => `PostgreSQL runs with ${name} = ${setting}: set it to on`);
 }

@@ -7,6 +7,7 @@ import type { Entity, New, RecordOf } from '../records.ts';
 import type { Decision } from '../transitions.ts';
 import { columnList } from './columns.ts';
 import { type Database, TABLES } from './database.ts';
+import { isDeadlock } from './errors.ts';
 import { fromRow, type RowOf, toRow } from './rows.ts';
 import { prepare, type Statement } from './statements.ts';
 
@@ -193,8 +194,22 @@ export async function retried<T>(attempt: () => Promise<{ readonly value: T } | 
   throw new StoreUnavailable('postgres', 'none', 'contention');
 }
 
+/** How often a transaction that the server rolled back to break a deadlock is begun again. */
+const DEADLOCKS_MAX = 3;
+
 /** One transaction; `onWrite` hears of its writes once it has committed. */
 export async function transact<T>(scope: Scope, run: (inner: Scope) => Promise<T>): Promise<T> {
+  for (let deadlocks = 0; ; deadlocks++) {
+    try {
+      return await transactOnce(scope, run);
+    } catch (error) {
+      if (!isDeadlock(error) || deadlocks >= DEADLOCKS_MAX) throw error;
+      await delay(Math.random() * JITTER_MAX_MS);
+    }
+  }
+}
+
+async function transactOnce<T>(scope: Scope, run: (inner: Scope) => Promise<T>): Promise<T> {
   const done: [Entity, string][] = [];
   const context = { ...scope.context, onWrite: (entity: Entity, id: string) => void done.push([entity, id]) };
   const result = await scope.db.transaction().execute((db) => run({ db, context }));

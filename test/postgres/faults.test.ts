@@ -4,7 +4,16 @@ import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { createPool } from '../../db/postgres/pool.ts';
 import { openPostgresStore, type PostgresStoreOptions } from '../../db/postgres/store.ts';
-import { logIn, NOW, newAccount, parallel, sessionOf, signUp, userOf } from '../contract/fixtures.ts';
+import {
+  logIn,
+  NOW,
+  newAccount,
+  newSession,
+  parallel,
+  sessionOf,
+  signUp,
+  userOf,
+} from '../contract/fixtures.ts';
 import { freeze, thaw } from '../support/freeze.ts';
 import { newPostgresDatabase, ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
@@ -45,6 +54,28 @@ describe('a PostgreSQL in trouble', async () => {
       client.release();
     };
   }
+
+  it('begins a transaction again that the server rolled back for a deadlock', async () => {
+    const store = await open({ statementTimeoutMs: 5_000, connectTimeoutMs: 5_000 });
+    const repo = store.at(CONTEXT);
+    for (let round = 0; round < 8; round++) {
+      const [a, b] = [await signUp(repo), await signUp(repo)];
+      // Each login ends the other user's session and then its own user's: in opposite order.
+      await Promise.all(
+        [
+          [a, b],
+          [b, a],
+        ].map(([own, other]) =>
+          repo.openSession({
+            session: newSession(own?.user.id ?? ''),
+            replacesId: other?.session.id ?? null,
+            sessionsMax: 1,
+            now: NOW,
+          }),
+        ),
+      );
+    }
+  });
 
   it('opens without a server, answers unavailable, and nothing was done', async () => {
     const store = await open({ url: 'postgres://nobody@127.0.0.1:1/nothing' });
@@ -193,6 +224,20 @@ describe('a frozen PostgreSQL', async () => {
     await store.close();
   });
   await store.migrate(() => {});
+
+  it('runs durably, and a URL that makes it run otherwise is told', async () => {
+    expect(await store.durabilityProblems()).toEqual([]);
+    const careless = new URL(server.url);
+    careless.searchParams.set('options', '-c synchronous_commit=off');
+    const other = await openPostgresStore({ url: careless.href, ...TIMES });
+    try {
+      expect(await other.durabilityProblems()).toEqual([
+        'PostgreSQL runs with synchronous_commit = off: set it to on',
+      ]);
+    } finally {
+      await other.close();
+    }
+  });
 
   it('is unavailable within the time-outs, writes of unknown outcome, and recovers by itself', async () => {
     const repo = store.at(CONTEXT);
