@@ -1,4 +1,9 @@
-import { describe, expect, test } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { startMongo } from '../../db/embedded/mongo.ts';
+import { startPostgres } from '../../db/embedded/postgres.ts';
 import { HTTP_MODES, type Mode, startApp, type TestApp } from '../support/app.ts';
 import type { Answer } from '../support/client.ts';
 import { createDatabase, databaseUrl } from '../support/databases.ts';
@@ -81,6 +86,42 @@ describe.each(HTTP_MODES.filter((mode) => mode === 'mongo-only' || mode === 'pos
         const bob = await newPerson(app);
         expect(await isAlive(bob.client)).toBe(true);
         await login(app, ada.email, ada.password);
+      },
+    );
+
+    test(
+      'a store that is not there when the service starts: 503 until it is, then all works',
+      PATIENT,
+      async () => {
+        const dataDir = await mkdtemp(join(tmpdir(), 'outage-'));
+        onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
+        const start = async (port?: number) => {
+          const options = { dataDir, ...(port !== undefined && { port }), log: () => {} };
+          const server =
+            mode === 'mongo-only'
+              ? await startMongo({ ...options, toolsDir: inject('toolsDir') })
+              : await startPostgres(options);
+          onTestFinished(() => server.stop());
+          return server;
+        };
+        const first = await start();
+        const url = mode === 'mongo-only' ? databaseUrl(first.url, 'late') : first.url;
+        await first.stop();
+        const late = await startApp(mode, {
+          env: { [mode === 'mongo-only' ? 'MONGO_URL' : 'DATABASE_URL']: url, STORE_TIMEOUT: '500ms' },
+          inbox: app.inbox,
+          onEnd: onTestFinished,
+        });
+        const client = late.client();
+        const body = { email: newEmail(), name: 'x', password: newPassword() };
+        const refused = await client.post('/auth/signup', body);
+        expect([refused.status, refused.body.code]).toEqual([503, 'store_unavailable']);
+        expect((await client.get('/readyz')).status).toBe(503);
+        await start(Number(new URL(url).port));
+        await eventually(async () => expect((await client.post('/auth/signup', body)).status).toBe(201), {
+          timeoutMs: 30_000,
+        });
+        expect(await isAlive(client)).toBe(true);
       },
     );
   },
