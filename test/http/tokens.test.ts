@@ -45,6 +45,7 @@ inEveryMode(async (mode) => {
       sid,
       iat,
       exp: iat + 900,
+      jti: expect.any(String),
     });
   });
 
