@@ -9,7 +9,10 @@ export function scrub(text: string): string {
 
 /** Control characters as escapes, so that no text forges a line where JSON does not do that already. */
 export function onOneLine(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029]/gu, (char) => JSON.stringify(char).slice(1, -1));
+  return text.replace(
+    /[\p{Cc}\u2028\u2029]/gu,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 export interface ErrorDescription {

@@ -1,0 +1,156 @@
+import { describe, expect, test } from 'vitest';
+import { StoreUnavailable } from '../../db/errors.ts';
+import type { LimitStore } from '../../db/port.ts';
+import { loadConfig } from '../../plugins/config.ts';
+import { createLimits } from '../../plugins/limits/limits.ts';
+import { networkOf } from '../../plugins/limits/subjects.ts';
+import { openPostgres } from '../support/stores.ts';
+
+const { store } = await openPostgres();
+const NOW = new Date('2030-01-01T00:00:00Z');
+let files = 0;
+
+/** Limits of their own buckets, over the real store unless given another. */
+function limitsWith(env: Record<string, string> = {}, limitStore: LimitStore = store.limits) {
+  files += 1;
+  const prefix = `test ${files} `;
+  const keys = new Set<string>();
+  const refused: string[] = [];
+  const failures: unknown[] = [];
+  let at = NOW.getTime();
+  const limits = createLimits({
+    store: limitStore,
+    settings: loadConfig(env, { production: false }).limits,
+    digest(text) {
+      const key = `${prefix}${text}`;
+      keys.add(key);
+      return key;
+    },
+    now: () => new Date(at),
+    onRefused: (limit) => refused.push(limit),
+    onFailure: (error) => failures.push(error),
+  });
+  return { ...limits, keys, refused, failures, advance: (ms: number) => (at += ms) };
+}
+
+const FROM = '192.0.2.1';
+const login = { address: FROM, account: 'ada@example.test' };
+
+describe('login', () => {
+  test('counts pair, account and address, and says so in the headers', async () => {
+    const { take } = limitsWith();
+    const { verdict, headers } = await take('login', login);
+    expect(verdict).toEqual({ allowed: true, retryAfterMs: 0 });
+    expect(headers).toEqual({
+      'RateLimit-Policy':
+        '"login-pair";q=50;w=3600, "login-account";q=100;w=3600, "login-address";q=1000;w=900',
+      RateLimit: '"login-pair";r=49;t=72',
+    });
+  });
+
+  test('one stranger is delayed long before the account is, for everybody else it stays open', async () => {
+    const { take } = limitsWith({ LIMIT_LOGIN_PAIR: '3/1h', LIMIT_LOGIN_ACCOUNT: '6/1h' });
+    for (let times = 0; times < 3; times += 1)
+      expect((await take('login', login)).verdict.allowed).toBe(true);
+    for (let times = 0; times < 20; times += 1)
+      expect((await take('login', login)).verdict.allowed).toBe(false);
+    const owner = await take('login', { ...login, address: '198.51.100.1' });
+    expect(owner.verdict.allowed).toBe(true);
+  });
+
+  test('of many at once no more than fit are let through', async () => {
+    const { take, refused } = limitsWith({ LIMIT_LOGIN_ACCOUNT: '5/1h' });
+    const attempts = await Promise.all(Array.from({ length: 30 }, () => take('login', login)));
+    expect(attempts.filter(({ verdict }) => verdict.allowed)).toHaveLength(5);
+    expect(refused).toEqual(Array(25).fill('login-account'));
+  });
+
+  test('a refused attempt counts nowhere', async () => {
+    const { take } = limitsWith({ LIMIT_LOGIN_ACCOUNT: '1/1h', LIMIT_LOGIN_ADDRESS: '3/1h' });
+    for (let times = 0; times < 10; times += 1) await take('login', login);
+    for (const account of ['b', 'c'])
+      expect((await take('login', { address: FROM, account })).verdict.allowed).toBe(true);
+  });
+
+  test('success forgets the failures of the account, but not those of the address', async () => {
+    const { take } = limitsWith({ LIMIT_LOGIN_ACCOUNT: '3/1h', LIMIT_LOGIN_ADDRESS: '3/1h' });
+    await take('login', login);
+    await take('login', login);
+    const right = await take('login', login);
+    expect(right.headers['RateLimit']).toMatch(/;r=0;/);
+    await right.success();
+    const next = await take('login', login);
+    expect(next.verdict.allowed).toBe(true);
+    const refused = await take('login', { ...login, account: 'bob@example.test' });
+    expect(refused.verdict.allowed).toBe(false);
+    expect(refused.headers['RateLimit']).toMatch(/^"login-address";r=0/);
+  });
+
+  test('delays grow to their longest and end', async () => {
+    const { take, advance } = limitsWith({ LIMIT_LOGIN_PAIR: '1/1h', LIMIT_DELAY_MAX: '4s' });
+    await take('login', login);
+    const delays: string[] = [];
+    for (let times = 0; times < 4; times += 1) {
+      const { verdict, headers } = await take('login', login);
+      expect(verdict.allowed).toBe(false);
+      delays.push(headers['Retry-After'] ?? '');
+      advance(verdict.retryAfterMs);
+      expect((await take('login', login)).verdict.allowed).toBe(true);
+    }
+    expect(delays).toEqual(['1', '2', '4', '4']);
+  });
+});
+
+test('what no failure was can be taken back', async () => {
+  const { take } = limitsWith({ LIMIT_TOKEN_ADDRESS: '1/1h' });
+  for (let times = 0; times < 5; times += 1) {
+    const attempt = await take('token', { address: FROM });
+    expect(attempt.verdict.allowed).toBe(true);
+    await attempt.refund();
+  }
+});
+
+test('a limit that is off counts nothing', async () => {
+  const { take, keys } = limitsWith({ LIMIT_SIGNUP_ADDRESS: 'off' });
+  const { verdict, headers } = await take('signup', { address: FROM });
+  expect(verdict.allowed).toBe(true);
+  expect(headers).toEqual({});
+  expect(keys.size).toBe(0);
+});
+
+test('without its store it lets everybody through and says so', async () => {
+  const down = async () => {
+    throw new StoreUnavailable('postgres', 'none', 'connect');
+  };
+  const { take, failures } = limitsWith({}, { hit: down, clear: down, refund: down, purge: down });
+  const attempt = await take('login', login);
+  expect(attempt.verdict.allowed).toBe(true);
+  await attempt.success();
+  expect(failures).toHaveLength(1);
+});
+
+test('only digests reach the store', async () => {
+  const seen: string[] = [];
+  const spy: LimitStore = {
+    ...store.limits,
+    hit(hits, now) {
+      seen.push(...hits.map(({ key }) => key));
+      return store.limits.hit(hits, now);
+    },
+  };
+  const { take, keys } = limitsWith({}, spy);
+  await take('mail', login);
+  expect(seen).toEqual([...keys]);
+});
+
+test.each([
+  ['192.0.2.1', '192.0.2.1'],
+  ['::ffff:192.0.2.1', '192.0.2.1'],
+  ['2001:db8::1', '2001:db8:0:0::/64'],
+  ['2001:DB8:0:0:ffff:1:2:3', '2001:db8:0:0::/64'],
+  ['2001:db8:0:1::1', '2001:db8:0:1::/64'],
+  ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+  ['::1', '0:0:0:0::/64'],
+])('%s counts as %s', (address, network) => {
+  expect(networkOf(address)).toBe(network);
+});

@@ -1,0 +1,65 @@
+import { describe, expect, test } from 'vitest';
+import { createMetrics } from '../../plugins/metrics/metrics.ts';
+import { startApp, type TestApp } from '../support/app.ts';
+import { newPerson } from '../support/users.ts';
+
+const scrape = async (app: TestApp) => (await app.client().get('/metrics')).text;
+
+/** The sample with exactly this name and these labels; 0 when there is none yet. */
+function sample(text: string, series: string): number {
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `));
+  return line === undefined ? 0 : Number(line.slice(series.length + 1));
+}
+
+describe('the service counts', async () => {
+  const app = await startApp('postgres-only');
+
+  test('requests by route template, and unknown paths under one label', async () => {
+    const client = app.client();
+    await client.get('/livez');
+    for (const path of ['/nowhere/1', '/nowhere/2']) await client.get(path);
+    const text = await scrape(app);
+    const count = (method: string, route: string, status: string) =>
+      sample(
+        text,
+        `http_request_duration_seconds_count{method="${method}",route="${route}",status_class="${status}"}`,
+      );
+    expect(count('GET', '/livez', '2xx')).toBe(1);
+    expect(count('GET', 'unmatched', '4xx')).toBe(2);
+    expect(text).not.toContain('/nowhere');
+  });
+
+  test('authentication events, mails and waiting hashes', async () => {
+    const ada = await newPerson(app);
+    await app.client().post('/auth/login', { email: ada.email, password: 'wrong password' });
+    await app.inbox.mail(ada.email, 'verify-email');
+    await expect.poll(async () => sample(await scrape(app), 'mails_total{result="sent"}')).toBe(1);
+    const text = await scrape(app);
+    expect(sample(text, 'auth_events_total{event="signup",outcome="success"}')).toBe(1);
+    expect(sample(text, 'auth_events_total{event="login",outcome="failure"}')).toBe(1);
+    expect(text).toMatch(/^password_hash_jobs 0$/m);
+  });
+});
+
+describe('a limited login', async () => {
+  const app = await startApp('postgres-only', { env: { LIMIT_LOGIN_ACCOUNT: '1/1h' } });
+
+  test('is counted by its limit', async () => {
+    for (let times = 0; times < 2; times += 1) {
+      await app.client().post('/auth/login', { email: 'ada@example.test', password: 'x' });
+    }
+    expect(sample(await scrape(app), 'rate_limit_refused_total{limit="login-account"}')).toBe(1);
+  });
+});
+
+test('two apps in one process count apart, and names follow the conventions', async () => {
+  const [one, two] = [createMetrics(), createMetrics()];
+  one.mail('sent');
+  expect(await one.registry.getSingleMetricAsString('mails_total')).toContain('{result="sent"} 1');
+  expect(await two.registry.getSingleMetricAsString('mails_total')).not.toContain('sent');
+  const own = (await one.registry.getMetricsAsJSON()).filter(({ name }) => !/^(nodejs|process)_/.test(name));
+  for (const { name, type } of own) {
+    expect(name).toMatch(/^[a-z_]+$/);
+    expect(name.endsWith('_total')).toBe(String(type) === 'counter');
+  }
+});
