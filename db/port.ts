@@ -141,9 +141,13 @@ export interface Repository {
   /** The user's sessions that are neither revoked nor expired nor of an older generation, newest `rotatedAt` first. */
   listSessions(query: { readonly userId: string; readonly now: Date }): Promise<readonly SessionRecord[]>;
 
-  /** `transitions.rotateSession`; the session as written, or null when it is revoked, replaced or not there. */
+  /**
+   * `transitions.rotateSession`; the session as written, or null when it is revoked, replaced or not there. `known` is
+   * the record as it was just read: a store may try it first and read only when it has changed meanwhile.
+   */
   rotateSession(change: {
     readonly sessionId: string;
+    readonly known?: SessionRecord;
     readonly fromHash: string;
     readonly toHash: string;
     readonly now: Date;

@@ -85,9 +85,9 @@ export function createSessions(scope: Scope): Sessions {
     },
 
     async rotateSession(request) {
-      const result = await change(scope, 'session', request.sessionId, (session) =>
-        transitions.rotateSession(session, request),
-      );
+      const { sessionId, known = null } = request;
+      const decide = (session: SessionRecord) => transitions.rotateSession(session, request);
+      const result = await change(scope, 'session', sessionId, decide, known);
       return result !== null && 'done' in result ? result.done : null;
     },
 

@@ -165,22 +165,33 @@ export type Change<E extends Entity, R extends string> =
 
 /**
  * One guarded write of one record: read, decide, commit under the stamp that was read, and again when another write
- * came between. Null when there is no record.
+ * came between. Null when there is no record. `known`, a record the caller has just read, spares the first reading;
+ * only a write may come of it, never a refusal, since it may be out of date.
  */
 export async function change<E extends Entity, R extends string>(
   scope: Scope,
   entity: E,
   id: string,
   decide: (record: RecordOf[E]) => Decision<RecordOf[E], R>,
+  known: RecordOf[E] | null = null,
 ): Promise<Change<E, R> | null> {
+  const commit = async (before: RecordOf[E], next: New<RecordOf[E]>): Promise<Change<E, R> | 'lost'> => {
+    if (!(await replace(scope, entity, before, next))) return 'lost';
+    scope.context.onWrite?.(entity, id);
+    return { done: written(before, next, scope.context) };
+  };
+  const first = known === null ? null : decide(known);
+  if (known !== null && first !== null && 'next' in first) {
+    const result = await commit(known, first.next);
+    if (result !== 'lost') return result;
+  }
   return retried<Change<E, R> | null>(async () => {
     const before = await read(scope, entity, id);
     if (before === null) return { value: null };
     const decision = decide(before);
     if ('refused' in decision) return { value: decision };
-    if (!(await replace(scope, entity, before, decision.next))) return 'lost';
-    scope.context.onWrite?.(entity, id);
-    return { value: { done: written(before, decision.next, scope.context) } };
+    const result = await commit(before, decision.next);
+    return result === 'lost' ? 'lost' : { value: result };
   });
 }
 

@@ -206,6 +206,27 @@ describe('plans', async () => {
     expect(await statementsOf(() => repo.rotateSession(rotation))).toHaveLength(2);
   });
 
+  it('a rotation of a session that was just read is one statement, and out of date it decides nothing', async () => {
+    const { session } = await signUp(repo);
+    const known = (await repo.findSession(session.id))?.session;
+    if (known === undefined) throw new Error('there is no session');
+    const [second, third] = [freshHash(), freshHash()];
+    const rotate = (fromHash: string, toHash: string) =>
+      repo.rotateSession({
+        sessionId: session.id,
+        known,
+        fromHash,
+        toHash,
+        now: NOW,
+        idleExpiresAt: later(9),
+      });
+    expect(await statementsOf(() => rotate(session.tokenHash, second))).toHaveLength(1);
+    // What was read is out of date: the token it names is replaced, so the write over it is lost, and reading decides.
+    expect(await statementsOf(() => rotate(session.tokenHash, third))).toHaveLength(2);
+    expect(await rotate(session.tokenHash, third)).toBeNull();
+    expect((await rotate(second, third))?.rotation).toBe(2);
+  });
+
   it('values travel as parameters, never in the text', async () => {
     const statements = await statementsOf(async () => {
       await signUp(repo, { id: 'secret-id-1', email: 'secret-2@example.org', name: 'secret-3' });

@@ -79,6 +79,7 @@ function advance(
 ): Promise<SessionRecord | null> {
   return context.repository.rotateSession({
     sessionId: session.id,
+    known: session,
     fromHash: presented.hash,
     toHash: successor.hash,
     now,
