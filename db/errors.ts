@@ -28,6 +28,19 @@ export class StaleWrite extends Error {
 }
 
 /**
+ * The store has seen a higher epoch than the one this apply acts under: its authority has ended. Raised at the first
+ * statement that finds it out; what earlier statements of the same call applied, they applied before.
+ */
+export class StaleEpoch extends Error {
+  override readonly name = 'StaleEpoch';
+  readonly stored: number;
+  constructor(stored: number, acting: number) {
+    super(`the store has seen epoch ${stored}, after this apply's epoch ${acting}`);
+    this.stored = stored;
+  }
+}
+
+/**
  * The store did not answer in time, or at all.
  * `outcome` is `none` only when the operation certainly left no trace; `unknown` when it may have committed.
  * The message names no host, query or value: it may be logged, while `cause` is for the debug log only.
