@@ -4,12 +4,16 @@
  */
 import { canonicalUser, type Doc, STORE_FIELDS } from '../canonical.ts';
 import { emailKey } from '../email.ts';
+import { encodeId } from '../ids.ts';
 import type { UserRecord } from '../records.ts';
 import type { Client } from './client.ts';
 import type { StoredDoc } from './models.ts';
 
 /** Spellings that differ in letter case only are few; the bound is for a collection gone wrong. */
 const CANDIDATES_MAX = 100;
+
+/** Null is how an index finds absent fields; no document holds a null there. See `indexes.ts`. */
+const UNKEYED: Doc = { [STORE_FIELDS.emailKey]: null };
 
 export interface Holder {
   readonly doc: StoredDoc;
@@ -23,15 +27,25 @@ export interface EmailLookup {
   readonly unkeyed: boolean;
 }
 
-/** All in one query, so that a known and an unknown e-mail take as long. */
+/** Once every document has its key, a known and an unknown e-mail take as long. */
 export async function lookUpEmail(client: Client, email: string): Promise<EmailLookup> {
   const key = emailKey(email);
-  const docs = await client.read(({ models, maxTimeMS }) =>
-    models.user
-      .find(filterFor(email, key), null, { limit: CANDIDATES_MAX, maxTimeMS })
-      .lean<StoredDoc[]>()
-      .exec(),
-  );
+  const read = (filter: Doc, limit = CANDIDATES_MAX): Promise<StoredDoc[]> =>
+    client.read(({ models, maxTimeMS }) =>
+      models.user.find(filter, null, { limit, maxTimeMS }).lean<StoredDoc[]>().exec(),
+    );
+  // Not one `$or`: each of these is sure of its own index, on servers with simpler planners too.
+  const [exact, keyed, duplicates, unkeyed] = await Promise.all([
+    read({ email: { $eq: email } }),
+    read({ [STORE_FIELDS.emailKey]: { $eq: key } }),
+    read({ [STORE_FIELDS.emailKeyDuplicate]: { $eq: key } }),
+    read(UNKEYED, 1),
+  ]);
+  // Looking through all documents without a key is for what no index can answer.
+  const isFallback = unkeyed.length > 0 && exact.length === 0;
+  const others = isFallback ? await read({ ...UNKEYED, email: { $regex: anyCase(key), $options: 'i' } }) : [];
+  const found = [...exact, ...keyed, ...duplicates, ...others];
+  const docs = [...new Map(found.map((doc) => [encodeId(doc._id), doc])).values()];
   const holders = docs.flatMap((doc) => {
     const canonical = canonicalUser(doc);
     // A key can be stale, when the old service changed the e-mail under it: the e-mail itself decides.
@@ -40,7 +54,7 @@ export async function lookUpEmail(client: Client, email: string): Promise<EmailL
       : [];
   });
   holders.sort((a, b) => rank(a.doc, email, key) - rank(b.doc, email, key) || compareAge(a.user, b.user));
-  return { holders, unkeyed: docs.some((doc) => !Object.hasOwn(doc, STORE_FIELDS.emailKey)) };
+  return { holders, unkeyed: unkeyed.length > 0 };
 }
 
 /** Negative when `a` is the older account. */
@@ -51,18 +65,6 @@ export function compareAge(a: UserRecord, b: UserRecord): number {
 function rank(doc: Doc, email: string, key: string): number {
   if (doc['email'] === email) return 0;
   return doc[STORE_FIELDS.emailKey] === key ? 1 : 2;
-}
-
-function filterFor(email: string, key: string): Doc {
-  return {
-    $or: [
-      { email: { $eq: email } },
-      { [STORE_FIELDS.emailKey]: { $eq: key } },
-      { [STORE_FIELDS.emailKeyDuplicate]: { $eq: key } },
-      // Null is how an index finds absent fields; no document holds a null there. See `indexes.ts`.
-      { [STORE_FIELDS.emailKey]: null, email: { $regex: anyCase(key), $options: 'i' } },
-    ],
-  };
 }
 
 /** Any letter case, either Unicode form, white space around it. */

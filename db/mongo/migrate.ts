@@ -51,7 +51,7 @@ async function ensure(
 /** A plain index is as good under any name, unique or not. */
 function serves(index: Index, spec: IndexSpec): boolean {
   if (index.name === spec.name) return true;
-  const isPlain = spec.unique !== true && spec.partialFilterExpression === undefined;
+  const isPlain = spec.unique !== true && spec.sparse !== true && spec.partialFilterExpression === undefined;
   const isWhole =
     index.partialFilterExpression === undefined &&
     index['sparse'] !== true &&

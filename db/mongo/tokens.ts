@@ -3,6 +3,7 @@ import { decodeId } from '../ids.ts';
 import type { DueMail, MailPurpose, PresentedToken, Repository } from '../port.ts';
 import type { New, ResetTokenRecord } from '../records.ts';
 import * as transitions from '../transitions.ts';
+import { MAIL_DUE_FROM } from './indexes.ts';
 import { outcome } from './users.ts';
 import { change, find, findAll, insert, type Scope } from './writes.ts';
 
@@ -80,7 +81,7 @@ export function createTokens(scope: Scope): Tokens {
     },
 
     async listDueMail({ now, limit }) {
-      const filter = { mailDueAt: { $lte: now }, expiresAt: { $gt: now } };
+      const filter = { mailDueAt: { $gt: MAIL_DUE_FROM, $lte: now }, expiresAt: { $gt: now } };
       const options = { limit, sort: { mailDueAt: 1 } } as const;
       const verifications = await findAll(client, 'verificationToken', filter, options);
       const resets = await findAll(client, 'resetToken', filter, options);

@@ -1,6 +1,8 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import mongoose from 'mongoose';
 import { afterAll, describe, expect, it } from 'vitest';
 import { freePort } from '../../db/embedded/ports.ts';
+import { descendantsOf } from '../../db/embedded/processes.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
 import { freeze, thaw } from '../support/freeze.ts';
 import { ownMongo } from '../support/stores.ts';
@@ -14,6 +16,22 @@ async function open(url: string) {
   const store = await openMongoStore({ url, timeoutMs: TIMEOUT_MS });
   afterAll(() => store.close());
   return store;
+}
+
+/** A signal reaches the threads of a busy process one by one: frozen is when all of them stand. */
+async function stop(server: { readonly pid: number }): Promise<void> {
+  freeze(server);
+  const pids = [server.pid, ...descendantsOf(server.pid)];
+  await eventually(() => pids.every((pid) => threadsOf(pid).every((state) => state === 'T')));
+}
+
+/** The kernel's letter for the state of each thread. */
+function threadsOf(pid: number): readonly string[] {
+  const tasks = `/proc/${pid}/task`;
+  return readdirSync(tasks).map((task) => {
+    const stat = readFileSync(`${tasks}/${task}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2)[0] ?? '';
+  });
 }
 
 describe('a server that is not there', () => {
@@ -47,7 +65,7 @@ describe('a server of its own', () => {
     const userId = String(doc._id);
     expect(await repo.findUser(userId)).toMatchObject({ id: userId });
 
-    freeze(server);
+    await stop(server);
     try {
       const frozen = [
         repo.findUser(userId),
@@ -89,7 +107,7 @@ describe('a server of its own', () => {
       .collection('users')
       .insertOne(legacyUser() as never);
     await client.close();
-    freeze(server);
+    await stop(server);
     try {
       const clearing = store.limits.clear(['k']);
       await expect(clearing).rejects.toMatchObject({ outcome: 'unknown', reason: 'timeout' });
