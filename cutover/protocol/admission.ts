@@ -81,7 +81,25 @@ export function mayContinue(
   return !rules.checksBetweenWrites || holds(ticket, state, now, timing, rules);
 }
 
-/** An operation that has not been answered yet, or was answered while the store had not. */
+/**
+ * Before a worker of the mirror takes something out of the mirror or writes to the authority (an orphan, a clash): what
+ * it has read was read before this check, and authority cannot have moved before it. The lease alone does not say
+ * that: once this instance has acknowledged a stop, authority moves without waiting for its lease. So this ends at the
+ * fence, and what is on its way by then counts as in flight. Plain applies go on behind the fence, or nothing would drain.
+ */
+export function mayResolve(
+  ticket: Ticket,
+  state: InstanceState,
+  now: Instant,
+  timing: Timing,
+  rules: Rules = RULES,
+): boolean {
+  const transition = transitionOf(state.following);
+  if (rules.resolvingStops && transition?.phase === 'fenced') return false;
+  return mayContinue(ticket, state, now, timing, rules);
+}
+
+/** An operation, or a worker's repair, that has not been answered yet, or was while the store had not. */
 export interface InFlight {
   readonly ticket: Ticket;
   /** The store has answered, or its own limit on the statement has passed since it was sent. */

@@ -32,6 +32,8 @@ export interface Rules {
   /** Nor may it while a mark in the mirror says that a write nobody was told of is waiting there to surface. */
   readonly orphansBlock: boolean;
   readonly resolvesOrphans: boolean;
+  /** Orphans and clashes are left alone behind a fence: who has acknowledged it no longer knows whose marks these are. */
+  readonly resolvingStops: boolean;
   /** Recorded first where authority is lost: at no time do both records claim it. */
   readonly loserFirst: boolean;
   /** Once the loser has given it up, nothing gives it back. */
@@ -67,6 +69,7 @@ export const RULES: Rules = {
   marksBlock: true,
   orphansBlock: true,
   resolvesOrphans: true,
+  resolvingStops: true,
   loserFirst: true,
   abortable: (record, id) => record.transition?.id === id,
   isLower: (read, seen) =>

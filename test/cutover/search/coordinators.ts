@@ -1,0 +1,149 @@
+/** A coordinator and its successor, and whoever takes an attempt back. */
+import { authorityOf } from '../../../cutover/mode.ts';
+import { decideChange } from '../../../cutover/protocol/changes.ts';
+import {
+  type CoordinatorState,
+  newAttempt,
+  onReply,
+  type Reply,
+  requestOf,
+} from '../../../cutover/protocol/coordinator.ts';
+import type { LeaseRow } from '../../../cutover/protocol/types.ts';
+import type { Context } from './model.ts';
+import { paid } from './operations.ts';
+import {
+  CONTROL,
+  COORDINATORS,
+  DATA,
+  type Draft,
+  isUp,
+  OPERATIONS,
+  ROWS,
+  STORES,
+  type World,
+} from './world.ts';
+
+export function coordinatorSteps(world: World, k: 0 | 1, context: Context): void {
+  const { emit } = context;
+  const part = world[COORDINATORS[k]];
+  const who = `coordinator ${k}`;
+  if (part === 'over') return;
+  if (part === 'idle') {
+    if (k >= context.scenario.attempts || (k === 1 && world.k0 === 'idle')) return;
+    for (const store of STORES) {
+      const record = world[CONTROL[store]];
+      if (!isUp(world, store) || authorityOf(record.mode) !== store) continue;
+      const target = record.mode === 'shadow-read' ? 'postgres-primary' : 'shadow-read';
+      const attempt = newAttempt(String(k), record, target, context.timing);
+      // Waiting out the silent stops nobody and decides nothing: the model lets it pass at once.
+      if (attempt !== null) advance(world, k, { ...attempt, stage: 'announce' }, context);
+    }
+    return;
+  }
+  advance(world, k, part, context);
+  if (world.env.faultsLeft > 0) {
+    const draft = paid({ ...world });
+    draft[COORDINATORS[k]] = 'over';
+    emit('crash', who, draft, 'fault');
+  }
+}
+
+function put(world: World, k: 0 | 1, state: CoordinatorState, base: Draft = { ...world }): Draft {
+  const over = state.stage === 'done' || state.stage === 'aborted';
+  const record = { ...state.record, revision: 0 };
+  const watch = state.stage === 'await-stopped' ? state.watch : {};
+  base[COORDINATORS[k]] = over ? 'over' : { ...state, record, watch, fencedAtMs: null, reason: null };
+  return base;
+}
+
+function advance(world: World, k: 0 | 1, part: CoordinatorState, context: Context): void {
+  const { emit, rules, timing } = context;
+  const request = requestOf(part);
+  const who = `coordinator ${k}`;
+  if (request === null) return;
+  if (request.kind !== 'last-check' && !isUp(world, request.store)) return;
+  const told = (reply: Reply, state: CoordinatorState = part) => onReply(state, reply, 0, timing, rules);
+
+  switch (request.kind) {
+    case 'rows': {
+      const rows = world[ROWS[request.store]].filter((row): row is LeaseRow => row !== null);
+      const waited = rows.filter((row) => row.ack?.id !== part.transition.id);
+      const next = told({ kind: 'rows', rows: waited });
+      const learned =
+        next.stage !== part.stage || waited.some((row) => part.watch[row.instance] === undefined);
+      if (learned)
+        emit(next.stage === part.stage ? 'watch rows' : 'all stopped or silent', who, put(world, k, next));
+      return;
+    }
+    case 'count-marks': {
+      const count = world[DATA[request.store]].filter((stored) => stored?.pending === true).length;
+      let next = told({ kind: 'marks', count });
+      if (next.stage === part.stage) return;
+      // The last check compares contents: it finds nothing that the handover check below would not.
+      if (next.stage === 'last-check') next = told({ kind: 'checked', clean: true }, next);
+      return emit(
+        `no marks in the ${request.store === part.loser ? 'loser' : 'winner'}`,
+        who,
+        put(world, k, next),
+      );
+    }
+    case 'control': {
+      const next = told({ kind: 'control', record: world[CONTROL[request.store]] });
+      return emit('the winner answers', who, put(world, k, next));
+    }
+    case 'last-check':
+      return;
+    case 'change': {
+      const key = CONTROL[request.store];
+      const before = world[key];
+      const decision = decideChange(request.store, before, request.change, rules);
+      const draft: Draft = { ...world };
+      if (decision.kind === 'write') draft[key] = { ...decision.record, revision: 0 };
+      if (decision.kind === 'write' && request.change.kind === 'lose' && !handsOverExactly(world, part)) {
+        draft.env = { ...world.env, bad: 'authority moved to a store with other contents' };
+      }
+      let next = told({ kind: 'change', decision });
+      // Everyone having seen the announcement makes the fence short, not safe: the model does not wait for it.
+      if (next.stage === 'await-announced') next = told({ kind: 'rows', rows: [] }, next);
+      emit(
+        `${request.change.kind}${decision.kind === 'write' ? '' : ` (${decision.kind})`}`,
+        `${who}, ${request.store}`,
+        put(world, k, next, { ...draft }),
+      );
+      if (world.env.faultsLeft > 0 && decision.kind === 'write') {
+        emit('lose the reply to a change', `${who}, ${request.change.kind}`, paid({ ...draft }), 'fault');
+      }
+    }
+  }
+}
+
+/**
+ * Both stores hold the same when authority is given up, save what a stray write has left behind the fence: that one is
+ * no different from one that lands a moment later.
+ */
+function handsOverExactly(world: World, part: CoordinatorState): boolean {
+  const winner = part.loser === 'mongo' ? 'postgres' : 'mongo';
+  let strays = 0;
+  for (const [j, key] of OPERATIONS.entries()) if (world[key].stray) strays |= 1 << j;
+  return world[DATA[part.loser]].every((stored, r) => {
+    const other = world[DATA[winner]][r]?.bits ?? 0;
+    return (((stored?.bits ?? 0) ^ other) & ~(strays | (strays << 3))) === 0;
+  });
+}
+
+/** Anyone may take an attempt back while authority has not moved; the model does not wait for its deadline. */
+export function abortSteps(world: World, context: Context): void {
+  for (const store of STORES) {
+    const record = world[CONTROL[store]];
+    if (!isUp(world, store)) continue;
+    const ids = ['0', '1'].filter((id) => context.rules.abortable(record, id));
+    for (const id of ids) {
+      if (authorityOf(record.mode) !== store && record.transition !== null) continue;
+      const decision = decideChange(store, record, { kind: 'abort', id }, context.rules);
+      if (decision.kind !== 'write') continue;
+      const draft: Draft = { ...world };
+      draft[CONTROL[store]] = { ...decision.record, revision: 0 };
+      context.emit('abort', `${id}, ${store}`, draft);
+    }
+  }
+}

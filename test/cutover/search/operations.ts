@@ -1,0 +1,153 @@
+/** A client's operation on its way: admitted, read, sent, landed, answered, told. */
+import { mirrorOf } from '../../../cutover/mode.ts';
+import { decideAdmission, mayAcknowledge, mayContinue } from '../../../cutover/protocol/admission.ts';
+import { decideWrite, nextStamp } from '../../../cutover/protocol/stamps.ts';
+import { settleAnswers } from './instances.ts';
+import { type Context, NOW } from './model.ts';
+import {
+  CONTROL,
+  DATA,
+  type Data,
+  type Draft,
+  INSTANCES,
+  isUp,
+  OPERATIONS,
+  type OperationPart,
+  OVER,
+  type Stored,
+  type World,
+} from './world.ts';
+
+export function ackedBits(world: World): number {
+  let bits = 0;
+  for (const [j, key] of OPERATIONS.entries()) if (world[key].phase === 'acked') bits |= 1 << j;
+  return bits;
+}
+
+export const bitsOf = (data: Data): readonly (number | null)[] => data.map((stored) => stored?.bits ?? null);
+
+export function withRecord(data: Data, record: number, stored: Stored | null): Data {
+  return data.map((other, index) => (index === record ? stored : other));
+}
+
+/** The other record that holds the key which `bits` would hold; null when it is free. */
+export function holderOf(data: Data, record: number, bits: number, context: Context): number | null {
+  const key = context.scenario.keyOf(record, bits);
+  if (key === null) return null;
+  const found = data.findIndex(
+    (other, index) => index !== record && other !== null && context.scenario.keyOf(index, other.bits) === key,
+  );
+  return found < 0 ? null : found;
+}
+
+export function operationSteps(world: World, j: 0 | 1 | 2, context: Context): void {
+  const { emit, rules, timing, scenario } = context;
+  const spec = scenario.operations[j];
+  const key = OPERATIONS[j];
+  const operation = world[key];
+  if (spec === undefined || operation.phase === 'acked' || operation.phase === 'over') return;
+  const part = world[INSTANCES[spec.on]];
+  const who = `${spec.name} at instance ${spec.on}`;
+  const to = (next: OperationPart): Draft => {
+    const draft: Draft = { ...world };
+    draft[key] = next;
+    return draft;
+  };
+  const over = (): OperationPart => ({ ...OVER, stray: operation.stray });
+  const { ticket } = operation;
+
+  if (ticket === null) {
+    if (!part.alive) return;
+    const admission = decideAdmission(part.state, NOW, timing, rules, Number.MAX_SAFE_INTEGER);
+    if (admission.kind !== 'admit') return;
+    const after = ackedBits(world) & spec.heeds;
+    emit(
+      'admit',
+      who,
+      to({ ...operation, phase: 'admitted', ticket: { ...admission.ticket, revision: 0 }, after }),
+    );
+    return;
+  }
+  const { store } = ticket;
+  const target = spec.writes[operation.step];
+  if (target === undefined) return;
+  const data = world[DATA[store]];
+  const stored = data[target.record] ?? null;
+
+  if (operation.phase === 'admitted') {
+    if (!isUp(world, store)) return emit('operation fails', who, to(over()));
+    const decided = target.decide(bitsOf(data), operation.bits);
+    if (decided === 'refused') return emit('refuse', who, to(over()));
+    if (decided === 'already')
+      return emit('find done', who, settled(to({ ...operation, phase: 'answered' })));
+    emit(
+      'read record',
+      who,
+      to({ ...operation, phase: 'sending', expected: stored?.stamp ?? null, bits: decided }),
+    );
+    return;
+  }
+  if (operation.phase === 'between') {
+    const goes = mayContinue(ticket, part.state, NOW, timing, rules);
+    emit(
+      goes ? 'go on' : 'stop between writes',
+      who,
+      to(goes ? { ...operation, phase: 'admitted', step: 1 } : over()),
+    );
+    return;
+  }
+  if (operation.phase === 'answered') {
+    if (!mayAcknowledge(ticket, part.state, NOW, timing, rules))
+      return emit('answer unknown', who, to(over()));
+    const acked = to({ ...OVER, phase: 'acked', after: operation.after, stray: operation.stray });
+    const newest = Math.max(world.cm.epoch, world.cp.epoch);
+    if (ticket.epoch !== newest) acked.env = { ...world.env, bad: 'acknowledged after authority had moved' };
+    const broken = scenario.violated(ackedBits(acked), [], (o) => (o === j ? operation.after : 0));
+    if (broken !== null) acked.env = { ...world.env, bad: broken };
+    emit('acknowledge', who, acked);
+    if (world.env.faultsLeft > 0) emit('lose reply', who, paid(to(over())), 'fault');
+    return;
+  }
+  // Sending: a message of its own by now, whatever has become of who sent it.
+  if (world.env.faultsLeft > 0 && ticket.incarnation === 1)
+    emit('lose message', who, paid(to(over())), 'fault');
+  if (ticket.incarnation === -1) emit('message vanishes', who, to(over()));
+  if (!isUp(world, store))
+    return ticket.incarnation === -1 ? undefined : emit('operation fails', who, to(over()));
+  const guard = decideWrite(stored?.stamp ?? null, operation.expected, ticket.epoch, rules);
+  const taken = guard === 'write' && holderOf(data, target.record, operation.bits, context) !== null;
+  if (guard === 'stale' || taken) return emit(taken ? 'key taken' : 'refuse stale', who, to(over()));
+  if (guard === 'conflict') {
+    const again: OperationPart = {
+      ...operation,
+      phase: 'admitted',
+      expected: null,
+      bits: written(operation, spec.writes.length),
+    };
+    return emit('conflict', who, to(ticket.incarnation === -1 ? over() : again));
+  }
+  const fenced = world[CONTROL[store]].transition?.phase === 'fenced';
+  const stray = operation.stray || (fenced && ticket.incarnation !== 1);
+  const last = operation.step === spec.writes.length - 1;
+  const draft = to({ ...operation, phase: last ? 'answered' : 'between', expected: null, stray });
+  const stamp = nextStamp(stored?.stamp ?? null, ticket.epoch);
+  const pending = mirrorOf(ticket.mode) !== null;
+  draft[DATA[store]] = withRecord(data, target.record, { stamp, bits: operation.bits, pending });
+  if (ticket.incarnation === -1) draft[key] = { ...OVER, stray };
+  emit('commit', who, settled(draft));
+
+  function settled(next: Draft): Draft {
+    if (spec !== undefined) settleAnswers(next, spec.on, context);
+    return next;
+  }
+}
+
+/** What the second write knows of the first; the first begins afresh. */
+function written(operation: OperationPart, writes: number): number {
+  return writes > 1 && operation.step === 1 ? operation.bits : 0;
+}
+
+export function paid(draft: Draft): Draft {
+  draft.env = { ...draft.env, faultsLeft: draft.env.faultsLeft - 1 };
+  return draft;
+}
