@@ -1,7 +1,8 @@
 import cookie from '@fastify/cookie';
 import cors from '@fastify/cors';
-import helmet from '@fastify/helmet';
+import helmet, { type FastifyHelmetOptions } from '@fastify/helmet';
 import underPressure from '@fastify/under-pressure';
+import Fastify from 'fastify';
 import fp from 'fastify-plugin';
 
 /** Past this the event loop is too far behind to answer in time, ms. */
@@ -9,16 +10,37 @@ const EVENT_LOOP_DELAY_MAX_MS = 2_000;
 /** Share of the heap limit past which requests are refused before memory grows further. */
 const HEAP_USED_MAX_BYTES = 1_500_000_000;
 
+/** Of HTTP itself, not helmet's. */
+const ORDINARY_HEADERS = new Set(['content-length', 'content-type', 'date', 'connection', 'keep-alive']);
+
+/** What helmet answers, taken once: it works out the same headers anew for each request, a twentieth of its time. */
+async function protectiveHeaders(options: FastifyHelmetOptions): Promise<Readonly<Record<string, string>>> {
+  const sample = Fastify();
+  await sample.register(helmet, options);
+  sample.get('/', async () => '');
+  const { headers } = await sample.inject('/');
+  await sample.close();
+  return Object.fromEntries(
+    Object.entries(headers)
+      .filter(([name]) => !ORDINARY_HEADERS.has(name))
+      .map(([name, value]) => [name, String(value)]),
+  );
+}
+
 /** What every HTTP answer goes through: headers, cookies, CORS, load shedding, and lenient empty bodies. */
 export default fp(
   async (app) => {
-    await app.register(helmet, {
+    const protective = await protectiveHeaders({
       contentSecurityPolicy: {
         directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
         useDefaults: false,
       },
       referrerPolicy: { policy: 'no-referrer' },
       hsts: app.config.secureCookies && { maxAge: 63_072_000, includeSubDomains: true },
+    });
+    app.addHook('onRequest', (_request, reply, done) => {
+      reply.headers(protective);
+      done();
     });
     await app.register(cookie);
     const origins = [...app.config.corsOrigins];
