@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { inEveryMode, MINUTE, startApp, storeEnv } from '../support/app.ts';
+import { inEveryMode, MINUTE, startApp } from '../support/app.ts';
 import { startInbox } from '../support/inbox.ts';
-import { productionEnv, startService } from '../support/service.ts';
+import { durableStoreEnv, productionEnv, startService } from '../support/service.ts';
 import { login, newEmail, newPassword, resetBody } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -11,7 +11,7 @@ const PATIENT = { timeout: 120_000 };
 inEveryMode(async (mode) => {
   const inbox = await startInbox();
   const stalled = await startInbox();
-  const env = productionEnv(await storeEnv(mode), inbox);
+  const env = productionEnv(await durableStoreEnv(mode), inbox);
 
   describe('an instance killed after its answers and before its mails', async () => {
     stalled.hold();

@@ -119,7 +119,7 @@ describe.each(HTTP_MODES.filter((mode) => mode === 'mongo-only' || mode === 'pos
         expect((await client.get('/readyz')).status).toBe(503);
         await start(Number(new URL(url).port));
         await eventually(async () => expect((await client.post('/auth/signup', body)).status).toBe(201), {
-          timeoutMs: 30_000,
+          timeoutMs: 60_000,
         });
         expect(await isAlive(client)).toBe(true);
       },

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { inEveryMode, storeEnv, unique } from '../support/app.ts';
+import { inEveryMode, unique } from '../support/app.ts';
 import type { Answer, RequestOptions } from '../support/client.ts';
 import { startInbox } from '../support/inbox.ts';
 import { legacyJwt } from '../support/legacy-fixtures.ts';
 import { openRepository } from '../support/repository.ts';
-import { productionEnv, startService } from '../support/service.ts';
+import { durableStoreEnv, productionEnv, startService } from '../support/service.ts';
 import { resetBody } from '../support/users.ts';
 
 /** Processes that start and hashes at real cost take long on a machine that does other things as well. */
@@ -22,7 +22,7 @@ function formsOf(secret: string): readonly string[] {
 inEveryMode(async (mode) => {
   const inbox = await startInbox();
   const env: Record<string, string> = {
-    ...productionEnv(await storeEnv(mode), inbox),
+    ...productionEnv(await durableStoreEnv(mode), inbox),
     LOG_LEVEL: 'trace',
     LEGACY_JWT_SECRET: LEGACY_SECRET,
     LEGACY_JWT_UNTIL: '2099-01-01',

@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { HTTP_MODES, inEveryMode, storeEnv } from '../support/app.ts';
+import { HTTP_MODES, inEveryMode } from '../support/app.ts';
 import { startInbox } from '../support/inbox.ts';
-import { productionEnv, type Service, startService } from '../support/service.ts';
+import { durableStoreEnv, productionEnv, type Service, startService } from '../support/service.ts';
 import { newEmail, newPassword } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -26,13 +26,13 @@ async function dial(
 
 inEveryMode(async (mode) => {
   const inbox = await startInbox();
-  const stores = await storeEnv(mode);
+  const stores = await durableStoreEnv(mode);
 
   test(
     'SIGTERM: /readyz turns 503, what is in flight finishes, mails too, idle connections do not hold it up, exit code 0',
     PATIENT,
     async () => {
-      const service = await startService({ ...productionEnv(stores, inbox), SHUTDOWN_DELAY: '1s' });
+      const service = await startService({ ...productionEnv(stores, inbox), SHUTDOWN_DELAY: '3s' });
       expect((await service.client().get('/readyz')).status).toBe(200);
       expect((await service.client().get('/dev/inbox')).status).toBe(404);
       const release = inbox.hold();
@@ -72,7 +72,7 @@ inEveryMode(async (mode) => {
 describe('whatever the mode', async () => {
   const [mode = 'mongo-only'] = HTTP_MODES;
   const inbox = await startInbox();
-  const stores = await storeEnv(mode);
+  const stores = await durableStoreEnv(mode);
 
   test('a request that never ends is given up after SHUTDOWN_GRACE, with exit code 1', PATIENT, async () => {
     const service = await startService({ ...productionEnv(stores, inbox), SHUTDOWN_GRACE: '500ms' });

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { inEveryMode, startApp, unique } from '../support/app.ts';
 import { IN_BODY, login, newEmail, newPassword, newPerson, signedIn } from '../support/users.ts';
@@ -44,6 +45,19 @@ inEveryMode(async (mode) => {
       expect(answer.setCookies).toEqual([]);
     }
     expect((await login(app, ada.email, ada.password)).user.name).toBe(ada.name);
+  });
+
+  test('TC02 an e-mail of any length has one account, and logs in', async () => {
+    const email = `${randomBytes(3_000).toString('hex')}@example.test`;
+    const body = { email, name: 'Ada', password: newPassword() };
+    signedIn(await app.client().post('/auth/signup', body), 201);
+    expect(await app.client().post('/auth/signup', { ...body, email: email.toUpperCase() })).toMatchObject({
+      status: 409,
+    });
+    expect(await app.client().post('/auth/signup', { ...body, email: `a${email}` })).toMatchObject({
+      status: 201,
+    });
+    signedIn(await app.client().post('/auth/login', body));
   });
 
   test('TC02 of 20 signups at once with one e-mail in different cases, one gets 201 and all others 409', async () => {

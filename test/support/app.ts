@@ -11,7 +11,7 @@ import { createResponseCheck, type OpenApiDocument, type ResponseCheck } from '.
 import { newMongoDatabase, newPostgresDatabase } from './stores.ts';
 
 /** Which stores a mode needs. */
-const STORES = {
+export const STORES = {
   'mongo-only': { mongo: true, postgres: false },
   'dual-write': { mongo: true, postgres: true },
   'shadow-read': { mongo: true, postgres: true },

@@ -2,10 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
-import { fetchDocument, newKeys } from './app.ts';
+import { fetchDocument, type Mode, newKeys, STORES } from './app.ts';
 import { type Client, createClient } from './client.ts';
 import type { Inbox } from './inbox.ts';
 import { createResponseCheck } from './openapi.ts';
+import { newMongoDatabase, ownPostgres } from './stores.ts';
 import { eventually } from './wait.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -21,7 +22,17 @@ export interface Service {
   client(): Client;
 }
 
-/** What production wants to be told, over `storeEnv(mode)`. */
+/** Databases for this mode that production accepts: the shared PostgreSQL trades durability for speed, so not there. */
+export async function durableStoreEnv(mode: Mode): Promise<Record<string, string>> {
+  const { mongo, postgres } = STORES[mode];
+  return {
+    BACKEND_MODE: mode,
+    ...(mongo && { MONGO_URL: newMongoDatabase() }),
+    ...(postgres && { DATABASE_URL: (await ownPostgres()).url }),
+  };
+}
+
+/** What production wants to be told, over `durableStoreEnv(mode)`. */
 export function productionEnv(
   stores: Readonly<Record<string, string>>,
   inbox: Inbox,
