@@ -1,5 +1,17 @@
-/** The form of an e-mail that is unique among living users: NFC, trimmed, lower case. Idempotent. */
+import { createHash } from 'node:crypto';
+
+/** No index of PostgreSQL takes keys of more than some 2,700 bytes; real addresses have at most 254 characters. */
+const KEY_LENGTH_MAX = 320;
+const HEAD_LENGTH = 200;
+
+/**
+ * The form of an e-mail that is unique among living users: NFC, trimmed, lower case; an absurdly long one is cut and
+ * told from others by its SHA-256. Idempotent.
+ */
 export function emailKey(email: string): string {
   // Lower case can undo NFC and change what counts as an edge, hence once more afterwards.
-  return email.normalize('NFC').toLowerCase().normalize('NFC').trim();
+  const key = email.normalize('NFC').toLowerCase().normalize('NFC').trim();
+  if (key.length <= KEY_LENGTH_MAX) return key;
+  const digest = createHash('sha256').update(key).digest('hex');
+  return `${key.slice(0, HEAD_LENGTH).toWellFormed()}~${digest}`;
 }
