@@ -8,18 +8,25 @@ export interface Page {
   readonly contentSecurityPolicy: string;
 }
 
-const STYLE = `body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}
-article{border-top:1px solid #bbb;padding:1rem 0}pre{white-space:pre-wrap;overflow-wrap:anywhere}
-input,button{font:inherit;padding:.3rem .6rem;margin:.2rem 0}label{display:block}`;
+const STYLE = `:root{color-scheme:light dark}
+body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2.5rem auto;padding:0 1rem}
+h1{font-size:1.6rem}h2{font-size:1.1rem;margin:0}
+header{display:flex;justify-content:space-between;align-items:center}
+article{border:1px solid #8886;border-radius:.5rem;padding:1rem 1.25rem;margin:1rem 0}
+article p{margin:.2rem 0 .8rem;opacity:.75;font-size:.9rem}
+pre{font:inherit;white-space:pre-wrap;overflow-wrap:anywhere;margin:0}
+input,button{font:inherit;padding:.5rem .8rem;border:1px solid #8888;border-radius:.4rem}
+button{cursor:pointer}form button{background:#1a6dd0;border-color:#1a6dd0;color:#fff}button:disabled{opacity:.5}
+label{display:block;margin:0 0 1rem}input{display:block;width:100%;max-width:24rem;box-sizing:border-box}`;
 
 const sourceHash = (source: string) => `'sha256-${createHash('sha256').update(source).digest('base64')}'`;
 
-function page(title: string, body: string, script: string): Page {
+function page(title: string, body: string, script: string, beside = ''): Page {
   return {
     html: [
       `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${escapeHtml(title)}</title>`,
       '<meta name="viewport" content="width=device-width">',
-      `<style>${STYLE}</style></head><body><h1>${escapeHtml(title)}</h1>`,
+      `<style>${STYLE}</style></head><body><header><h1>${escapeHtml(title)}</h1>${beside}</header>`,
       body,
       `<script>${script}</script></body></html>`,
     ].join('\n'),
@@ -44,8 +51,9 @@ export function inboxPage(mails: readonly KeptMail[], appUrl: string): Page {
       `<pre>${linked(text, appUrl)}</pre></article>`,
     ].join('\n'),
   );
-  const body = shown.length === 0 ? '<p>No mails yet.</p>' : ['<button>Empty</button>', ...shown].join('\n');
-  return page('Inbox', body, EMPTY_SCRIPT);
+  const body = shown.length === 0 ? '<p>No mails yet.</p>' : shown.join('\n');
+  const empty = shown.length === 0 ? '' : '<button>Empty</button>';
+  return page('Inbox', body, EMPTY_SCRIPT, empty);
 }
 
 const EMPTY_SCRIPT = `document.querySelector('button')?.addEventListener('click', async () => {
@@ -68,8 +76,8 @@ function linked(text: string, appUrl: string): string {
 export function verifyPage(): Page {
   return page(
     'Verify your e-mail',
-    '<button>Verify</button><p role="status"></p>',
-    onClick('/auth/verify-email', '{ token }', 'Your e-mail is verified.'),
+    '<form><button>Verify</button></form><p role="status"></p>',
+    onSubmit('/auth/verify-email', '{ token }', 'Your e-mail is verified.'),
   );
 }
 
@@ -77,11 +85,13 @@ export function resetPage(): Page {
   return page(
     'Choose a new password',
     [
+      '<form>',
       '<label>New password <input id="password" type="password" autocomplete="new-password"></label>',
       '<label>Again <input id="confirm" type="password" autocomplete="new-password"></label>',
-      '<button>Change password</button><p role="status"></p>',
+      '<button>Change password</button>',
+      '</form><p role="status"></p>',
     ].join('\n'),
-    onClick(
+    onSubmit(
       '/auth/reset-password',
       '{ token, password: value("password"), confirmPassword: value("confirm") }',
       'Your password was changed.',
@@ -90,19 +100,29 @@ export function resetPage(): Page {
 }
 
 /** `body` is an expression; texts are set as text, never as HTML. */
-const onClick = (
+const onSubmit = (
   url: string,
   body: string,
   done: string,
 ) => `const value = (id) => document.getElementById(id).value;
+const button = document.querySelector('button');
+const say = (text) => { document.querySelector('[role=status]').textContent = text; };
 const token = new URLSearchParams(location.hash.slice(1)).get('token') ?? '';
-document.querySelector('button').addEventListener('click', async () => {
-  const answer = await fetch('${url}', {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify(${body}),
-  });
-  const problem = answer.ok ? null : await answer.json();
-  document.querySelector('[role=status]').textContent =
-    problem === null ? '${done}' : [problem.title, ...(problem.issues ?? []).map((issue) => issue.message)].join(': ');
+if (token === '') say('This page needs the whole link of the mail.');
+document.querySelector('form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  button.disabled = true;
+  try {
+    const answer = await fetch('${url}', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(${body}),
+    });
+    if (answer.ok) return say('${done}');
+    const problem = await answer.json();
+    say([problem.title, ...(problem.issues ?? []).map((issue) => issue.message)].join(': '));
+  } catch {
+    say('The service does not answer.');
+  }
+  button.disabled = false;
 });`;

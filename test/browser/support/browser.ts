@@ -27,6 +27,8 @@ export interface Visitor {
   readonly requests: readonly Request[];
   /** Errors on the console (refused by a content security policy, too) and in scripts. */
   readonly errors: readonly string[];
+  /** Leaves out the errors that name this status: those the test provoked. */
+  forget(status: string): void;
   /** A new tab at this address. */
   open(url: string): Promise<Page>;
 }
@@ -36,7 +38,7 @@ export async function newVisitor(browser: Browser): Promise<Visitor> {
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
   onTestFinished(() => context.close());
   const requests: Request[] = [];
-  const errors: string[] = [];
+  let errors: string[] = [];
   context.on('request', (request) => void requests.push(request));
   context.on('console', (message) => {
     if (message.type() === 'error') errors.push(message.text());
@@ -45,7 +47,12 @@ export async function newVisitor(browser: Browser): Promise<Visitor> {
   return {
     context,
     requests,
-    errors,
+    get errors() {
+      return errors;
+    },
+    forget(status) {
+      errors = errors.filter((error) => !error.includes(`status of ${status}`));
+    },
     async open(url) {
       const page = await context.newPage();
       await page.goto(url);
