@@ -64,5 +64,6 @@ export const STORE_FIELDS = {
   emailKeyDuplicate: 'emailKeyDuplicate',
   epoch: 'epoch',
   version: 'version',
-  pending: 'pending',
+  /** When the mark for the mirror was first set; absent without one. */
+  pendingAt: 'pendingAt',
 } as const;

@@ -16,10 +16,13 @@ export const INDEX_NAMES = { emailKey: 'auth_email_key', unkeyed: 'auth_unkeyed'
 /** Every mail's time lies after this. */
 export const MAIL_DUE_FROM = new Date(0);
 
+/** Every mark is younger than this; a query that repeats the bound is sure of the index. */
+export const PENDING_FROM = new Date(0);
+
 const PENDING: IndexSpec = {
-  name: 'auth_pending',
-  key: { [STORE_FIELDS.pending]: 1 },
-  partialFilterExpression: { [STORE_FIELDS.pending]: true },
+  name: 'auth_pending_at',
+  key: { [STORE_FIELDS.pendingAt]: 1, _id: 1 },
+  partialFilterExpression: { [STORE_FIELDS.pendingAt]: { $gt: PENDING_FROM } },
 };
 
 const MAILED_TOKEN: readonly IndexSpec[] = [

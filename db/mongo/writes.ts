@@ -71,7 +71,7 @@ export async function insert<E extends Entity>(
   const stamped = { ...record, stamp: { epoch: context.epoch, version: 1 } } as RecordOf[E];
   const doc = {
     ...toDocument(entity, stamped),
-    ...(context.pending ? { [STORE_FIELDS.pending]: true } : {}),
+    ...(context.pending ? { [STORE_FIELDS.pendingAt]: new Date() } : {}),
   };
   try {
     await client.write(({ models, maxTimeMS }) =>
@@ -149,9 +149,9 @@ export async function replace<E extends Entity>(
     $set: {
       ...Object.fromEntries(changed),
       ...stamp,
-      // A mark that an earlier write left stays: only the mirror may clear it.
-      ...(context.pending ? { [STORE_FIELDS.pending]: true } : {}),
     },
+    // A mark that an earlier write left stays as old as it is: only the mirror may clear it.
+    ...(context.pending ? { $min: { [STORE_FIELDS.pendingAt]: new Date() } } : {}),
     ...unset(extra.unset),
   };
   const filter = {

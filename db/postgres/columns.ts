@@ -57,14 +57,19 @@ export function unprefixed<T extends Named>(
   return part as Row<T>;
 }
 
-/** The row's values with the type of their columns: in a select list PostgreSQL takes a parameter for text. */
-export function castValues<T extends Named>(table: T, row: Readonly<Record<string, unknown>>) {
-  const types = new Map(
+/** The columns' types as the server calls them, without their collation. */
+export function typesOf(table: Named): ReadonlyMap<string, string> {
+  return new Map(
     Object.values(getTableColumns(SOURCES[table])).map((column) => [
       column.name,
       column.getSQLType().replace(/ COLLATE .*/, ''),
     ]),
   );
+}
+
+/** The row's values with the type of their columns: in a select list PostgreSQL takes a parameter for text. */
+export function castValues<T extends Named>(table: T, row: Readonly<Record<string, unknown>>) {
+  const types = typesOf(table);
   return sql.join(
     Object.entries(row).map(
       ([column, value]) => sql`cast(${value} as ${sql.raw(types.get(column) ?? 'text')})`,

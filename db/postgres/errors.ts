@@ -27,6 +27,19 @@ export function toStoreError(error: unknown, phase: Phase): Error {
     : cause;
 }
 
+/** The server refused a statement. Its own message quotes the row, so it must not travel. */
+export class StatementRefused extends Error {
+  override readonly name = 'StatementRefused';
+  readonly code: string;
+  /** Null when the refusal names none. */
+  readonly constraint: string | null;
+  constructor(code: string, constraint: string | null) {
+    super(`PostgreSQL refused a statement: ${code} ${constraint ?? ''}`.trimEnd());
+    this.code = code;
+    this.constraint = constraint;
+  }
+}
+
 /** Whether the connection is of no more use: it is gone, still runs a query nobody waits for, or holds stale plans. */
 export function isFatal(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError)) return true;
@@ -64,8 +77,7 @@ function fromServer(error: pg.DatabaseError, phase: Phase): Error {
     const entity = ENTITIES.find((each) => error.constraint === `${TABLES[each]}_pkey`);
     if (entity !== undefined) return new IdTaken(entity);
   }
-  // The server's own message quotes the row, so it must not travel.
-  return new Error(`PostgreSQL refused a statement: ${code} ${error.constraint ?? ''}`.trimEnd());
+  return new StatementRefused(code, error.constraint ?? null);
 }
 
 function isConnectionLoss(error: Error): boolean {

@@ -62,7 +62,7 @@ function mailedFromRow(row: RowOf<'verificationToken'>): MailedToken {
   };
 }
 
-type Contents<E extends Entity> = Omit<RowOf<E>, 'epoch' | 'version' | 'pending'>;
+type Contents<E extends Entity> = Omit<RowOf<E>, 'epoch' | 'version' | 'pending_at'>;
 
 /** The columns of a record without its stamp. */
 export const toRow: { readonly [E in Entity]: (record: New<RecordOf[E]>) => Contents<E> } = {

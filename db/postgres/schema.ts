@@ -4,13 +4,16 @@
  */
 import { sql } from 'drizzle-orm';
 import {
+  bigint,
   boolean,
   check,
   customType,
   doublePrecision,
   index,
   integer,
+  jsonb,
   pgTable,
+  primaryKey,
   text,
   timestamp,
   uniqueIndex,
@@ -27,7 +30,8 @@ const time = <N extends string>(name: N) =>
 const stamped = {
   epoch: integer('epoch').notNull(),
   version: integer('version').notNull(),
-  pending: boolean('pending').notNull().default(false),
+  /** When the mark was first set; later writes under it leave this. */
+  pendingAt: time('pending_at'),
 };
 
 export const users = pgTable(
@@ -49,7 +53,7 @@ export const users = pgTable(
   },
   (t) => [
     uniqueIndex('users_email_key_unique').on(t.emailKey),
-    index('users_pending').on(t.id).where(sql`${t.pending}`),
+    index('users_pending_at').on(t.pendingAt, t.id).where(sql`${t.pendingAt} is not null`),
     check('users_id_filled', sql`${t.id} <> ''`),
     check('users_email_filled', sql`${t.email} <> '' and ${t.emailKey} <> ''`),
     check(
@@ -82,7 +86,7 @@ export const verificationTokens = pgTable('verification_tokens', mailed, (t) => 
   index('verification_tokens_token_hash').on(t.tokenHash),
   index('verification_tokens_expires_at').on(t.expiresAt),
   index('verification_tokens_mail_due_at').on(t.mailDueAt).where(sql`${t.mailDueAt} is not null`),
-  index('verification_tokens_pending').on(t.id).where(sql`${t.pending}`),
+  index('verification_tokens_pending_at').on(t.pendingAt, t.id).where(sql`${t.pendingAt} is not null`),
   check('verification_tokens_ids_filled', sql`${t.id} <> '' and ${t.userId} <> ''`),
   check('verification_tokens_token_hash_hex', sql`${t.tokenHash} ~ '^[0-9a-f]{64}$'`),
   check('verification_tokens_stamp', sql`${t.epoch} >= 0 and ${t.version} >= 0`),
@@ -96,7 +100,7 @@ export const passwordResetTokens = pgTable(
     index('password_reset_tokens_newest').on(t.userId, t.generation, t.createdAt, t.id),
     index('password_reset_tokens_expires_at').on(t.expiresAt),
     index('password_reset_tokens_mail_due_at').on(t.mailDueAt).where(sql`${t.mailDueAt} is not null`),
-    index('password_reset_tokens_pending').on(t.id).where(sql`${t.pending}`),
+    index('password_reset_tokens_pending_at').on(t.pendingAt, t.id).where(sql`${t.pendingAt} is not null`),
     check('password_reset_tokens_ids_filled', sql`${t.id} <> '' and ${t.userId} <> ''`),
     check('password_reset_tokens_token_hash_hex', sql`${t.tokenHash} ~ '^[0-9a-f]{64}$'`),
     check('password_reset_tokens_generation', sql`${t.generation} >= 0`),
@@ -130,7 +134,7 @@ export const sessions = pgTable(
     index('sessions_user_id').on(t.userId),
     index('sessions_unrevoked').on(t.userId).where(sql`${t.revokedAt} is null`),
     index('sessions_expires_at').on(t.expiresAt),
-    index('sessions_pending').on(t.id).where(sql`${t.pending}`),
+    index('sessions_pending_at').on(t.pendingAt, t.id).where(sql`${t.pendingAt} is not null`),
     check('sessions_ids_filled', sql`${t.id} <> '' and ${t.keyId} <> ''`),
     check(
       'sessions_token_hashes_hex',
@@ -155,3 +159,62 @@ export const rateLimits = pgTable('rate_limits', {
   level: doublePrecision('level').notNull(),
   touchedAt: time('touched_at').notNull(),
 });
+
+/**
+ * One row. Its epoch is a key, so that an apply that holds the row `for key share` keeps a change of authority waiting,
+ * and no other change of the record.
+ */
+export const cutoverControl = pgTable(
+  'cutover_control',
+  {
+    id: integer('id').primaryKey(),
+    epoch: integer('epoch').notNull(),
+    revision: integer('revision').notNull(),
+    body: jsonb('body').notNull(),
+  },
+  (t) => [uniqueIndex('cutover_control_epoch').on(t.epoch), check('cutover_control_one', sql`${t.id} = 1`)],
+);
+
+export const cutoverLeases = pgTable('cutover_leases', {
+  instance: bytewise('instance').primaryKey(),
+  counter: integer('counter').notNull(),
+  body: jsonb('body').notNull(),
+});
+
+export const cutoverLog = pgTable(
+  'cutover_log',
+  { id: bytewise('id').primaryKey(), at: time('at').notNull(), body: jsonb('body').notNull() },
+  (t) => [index('cutover_log_at').on(t.at, t.id)],
+);
+
+export const cutoverNotes = pgTable(
+  'cutover_notes',
+  {
+    kind: bytewise('kind').notNull(),
+    key: bytewise('key').notNull(),
+    body: jsonb('body').notNull(),
+    firstAt: time('first_at').notNull(),
+    lastAt: time('last_at').notNull(),
+    times: integer('times').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.kind, t.key] }),
+    index('cutover_notes_first_at').on(t.kind, t.firstAt, t.key),
+  ],
+);
+
+/** Rows that were moved out of their table, whole, so that a person can still bring one back. */
+export const cutoverAside = pgTable(
+  'cutover_aside',
+  {
+    seq: bigint('seq', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+    entity: text('entity').notNull(),
+    recordId: bytewise('record_id').notNull(),
+    epoch: integer('epoch').notNull(),
+    version: integer('version').notNull(),
+    reason: text('reason').notNull(),
+    movedAt: time('moved_at').notNull(),
+    body: jsonb('body').notNull(),
+  },
+  (t) => [index('cutover_aside_record').on(t.entity, t.recordId)],
+);

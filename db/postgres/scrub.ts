@@ -24,7 +24,7 @@ export async function scrubAll({ db, context }: Scope, userId: string, now: Date
   await sql`
     update sessions set
       revoked_at = scrubbed.revoked_at, revoked_reason = scrubbed.revoked_reason, user_agent = null,
-      pending = pending or ${context.pending}, epoch = ${context.epoch}, version = version + 1
+      pending_at = coalesce(pending_at, ${context.pending ? new Date() : null}::timestamptz), epoch = ${context.epoch}, version = version + 1
     from unnest(
       ${scrubbed.map((each) => each.id)}::text[],
       ${scrubbed.map((each) => each.revokedAt)}::timestamptz[],

@@ -23,7 +23,8 @@ const JITTER_MAX_MS = 20;
 
 /** Columns of a new row: its contents, the writer's epoch, version 1. */
 export function newRow<E extends Entity>(entity: E, record: New<RecordOf[E]>, context: WriteContext) {
-  return { ...toRow[entity](record), epoch: context.epoch, version: 1, pending: context.pending };
+  const pending_at = context.pending ? new Date() : null;
+  return { ...toRow[entity](record), epoch: context.epoch, version: 1, pending_at };
 }
 
 type ById = { readonly [E in Entity]: Statement<[id: string], RowOf<E>> };
@@ -122,8 +123,7 @@ function updateOf<E extends Entity>(
     ([column, value]) => !isSame(old.get(column), value),
   );
   changed.push(['epoch', context.epoch]);
-  // A mark that an earlier write left stays: only the mirror may clear it.
-  if (context.pending) changed.push(['pending', true]);
+  if (context.pending) changed.push(['pending_at', new Date()]);
   const { epoch, version } = before.stamp;
   return {
     columns: changed.map(([column]) => column),
@@ -136,10 +136,17 @@ function toSql(
   entity: Entity,
   { columns, values, guard: [id, version, epoch] }: Update,
 ): RawBuilder<unknown> {
-  const assignments = columns.map((column, index) => sql`${sql.ref(column)} = ${values[index]}`);
+  const assignments = columns.map((column, index) => assignment(column, values[index]));
   return sql`
     update ${sql.table(TABLES[entity])} set ${sql.join(assignments)}, version = version + 1
     where id = ${id} and version = ${version} and epoch = ${epoch}`;
+}
+
+/** A mark that an earlier write left stays as old as it is: only the mirror may clear it. */
+function assignment(column: string, value: unknown): RawBuilder<unknown> {
+  return column === 'pending_at'
+    ? sql`pending_at = coalesce(pending_at, ${value})`
+    : sql`${sql.ref(column)} = ${value}`;
 }
 
 export function assertNotStale<E extends Entity>(

@@ -13,7 +13,7 @@ describe('migrate', () => {
       'auth_email',
       'auth_email_key',
       'auth_email_key_duplicate',
-      'auth_pending',
+      'auth_pending_at',
       'auth_unkeyed',
     ]);
     expect(lines.length).toBeGreaterThan(0);

@@ -105,7 +105,7 @@ describe('writing a legacy user', () => {
     await stored(doc);
     const userId = String(doc._id);
     expect(await store.at({ epoch: 2, pending: true }).endSessions({ userId, now: NOW })).toBe('done');
-    expect(await raw(doc._id)).toMatchObject({ pending: true, epoch: 2, version: 1 });
+    expect(await raw(doc._id)).toMatchObject({ pendingAt: expect.any(Date), epoch: 2, version: 1 });
     await expect(repo.endSessions({ userId, now: NOW })).rejects.toBeInstanceOf(StaleWrite);
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { StaleWrite } from '../../../db/errors.ts';
 import type { Repository } from '../../../db/port.ts';
 import type { Entity } from '../../../db/records.ts';
+import { eventually } from '../../support/wait.ts';
 import {
   type Account,
   fakeHash,
@@ -201,9 +202,11 @@ export function stampCases({ store, readRaw }: StoreSubject): void {
 
   describe('pending marks', () => {
     it('are set on every new record only when asked for', async () => {
-      for (const raw of await allRaw(await accountAt(3, true))) expect(raw?.['pending']).toBe(true);
+      for (const raw of await allRaw(await accountAt(3, true))) {
+        expect(raw?.['pendingAt']).toBeInstanceOf(Date);
+      }
       for (const raw of await allRaw(await accountAt(3, false))) {
-        expect(raw?.['pending'] ?? false).toBe(false);
+        expect(raw?.['pendingAt'] ?? null).toBeNull();
       }
     });
 
@@ -211,8 +214,16 @@ export function stampCases({ store, readRaw }: StoreSubject): void {
       const [marked, unmarked] = [await accountAt(3), await accountAt(3)];
       await run(store.at({ epoch: 3, pending: true }), marked);
       await run(store.at({ epoch: 3, pending: false }), unmarked);
-      expect((await rawOf(marked, guarded))?.['pending']).toBe(true);
-      expect((await rawOf(unmarked, guarded))?.['pending'] ?? false).toBe(false);
+      expect((await rawOf(marked, guarded))?.['pendingAt']).toBeInstanceOf(Date);
+      expect((await rawOf(unmarked, guarded))?.['pendingAt'] ?? null).toBeNull();
+    });
+
+    it.each(WRITES)('$name leaves a mark that is there as old as it is', async ({ guarded, run }) => {
+      const account = await accountAt(3, true);
+      const before = (await rawOf(account, guarded))?.['pendingAt'];
+      await eventually(() => Date.now() > Number(before));
+      await run(store.at({ epoch: 3, pending: true }), account);
+      expect((await rawOf(account, guarded))?.['pendingAt']).toEqual(before);
     });
 
     it('are set on tokens and decoys alike', async () => {
@@ -221,8 +232,8 @@ export function stampCases({ store, readRaw }: StoreSubject): void {
       await repo.addVerificationToken(verification);
       const decoy = newResetToken(freshId());
       await repo.requestReset({ token: decoy, decoy: true, now: NOW });
-      expect((await readRaw('verificationToken', verification.id))?.['pending']).toBe(true);
-      expect((await readRaw('resetToken', decoy.id))?.['pending']).toBe(true);
+      expect((await readRaw('verificationToken', verification.id))?.['pendingAt']).toBeInstanceOf(Date);
+      expect((await readRaw('resetToken', decoy.id))?.['pendingAt']).toBeInstanceOf(Date);
     });
   });
 
