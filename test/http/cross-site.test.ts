@@ -46,6 +46,14 @@ inEveryMode(async (mode) => {
   );
 
   test.each(FOREIGN)(
+    '%s is refused at logout without cookies, too: the answer would clear those the browser held back',
+    async (_what, headers) => {
+      const answer = await app.client().post('/auth/logout', undefined, { headers });
+      expect([answer.status, answer.body.code, answer.setCookies]).toEqual([403, 'cross_site', []]);
+    },
+  );
+
+  test.each(FOREIGN)(
     '%s does not matter to a Bearer token, which no other site can send',
     async (_what, headers) => {
       const ada = await newPerson(app);

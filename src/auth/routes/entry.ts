@@ -109,7 +109,8 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
       handler: async (request, reply) => {
         const cookies = transport.readCookies(request);
         const bearer = readBearer(request);
-        if (cookies.length > 0) refuseCrossSite(request, allowedOrigins);
+        // Even without cookies: SameSite keeps them from another site's form, but not from being cleared by the answer to it.
+        if (bearer === null || cookies.length > 0) refuseCrossSite(request, allowedOrigins);
         const tokens = bearer === null ? cookies : [bearer, ...cookies];
         await logout(context, tokens, callerOf(app, request, reply));
         transport.clearCookies(reply);
