@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import bcrypt from 'bcryptjs';
-import { answerRequests } from '../lib/child.ts';
+import { answerRequests, endWithParent } from '../lib/child.ts';
 import { ratePerSecond } from '../lib/stats.ts';
 
 export interface BcryptRequest {
@@ -20,6 +20,7 @@ export interface BcryptAnswer {
 const PASSWORD = 'bench password';
 
 if (isMainThread) {
+  endWithParent();
   answerRequests<BcryptRequest>(async (request) => {
     const threads = availableParallelism();
     const hash = bcrypt.hashSync(PASSWORD, request.cost);

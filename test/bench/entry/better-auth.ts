@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import pg from 'pg';
-import { answerRequests } from '../lib/child.ts';
+import { answerRequests, endWithParent } from '../lib/child.ts';
 import { startGauges } from '../lib/gauges.ts';
 
 /** The little of its interface that is used here: the type check of the service runs without its packages. */
@@ -13,6 +13,7 @@ interface Peer {
   getMigrations(options: object): Promise<{ runMigrations(): Promise<void> }>;
 }
 
+endWithParent();
 const load = (name: string): Promise<Partial<Peer>> => import(name);
 const peer = {
   ...(await load('better-auth')),

@@ -1,6 +1,6 @@
 /** The load generator's process: holds the people of every target, and sends what it is asked to. */
 import { randomBytes } from 'node:crypto';
-import { answerRequests } from '../lib/child.ts';
+import { answerRequests, endWithParent } from '../lib/child.ts';
 import { type FlowName, flows, type Person } from '../lib/flows.ts';
 import { closedLoop, type LoadResult, once, openLoop } from '../lib/load.ts';
 import { ascending, quantileOf, ratePerSecond } from '../lib/stats.ts';
@@ -36,6 +36,8 @@ export interface LoadAnswer {
   readonly p99Ms: number;
   readonly maxMs: number;
 }
+
+endWithParent();
 
 const audiences = new Map<string, readonly Person[]>();
 

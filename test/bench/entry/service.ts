@@ -2,9 +2,10 @@
 import type { AddressInfo } from 'node:net';
 import { loadConfig } from '../../../plugins/config.ts';
 import { startServer, stopOnSignals } from '../../../src/server.ts';
-import { answerRequests } from '../lib/child.ts';
+import { answerRequests, endWithParent } from '../lib/child.ts';
 import { startGauges } from '../lib/gauges.ts';
 
+endWithParent();
 const read = startGauges({ loopDelay: process.env['BENCH_LOOP_DELAY'] === '1' });
 const config = loadConfig(process.env, { production: process.env['NODE_ENV'] === 'production' });
 const server = await startServer(config);

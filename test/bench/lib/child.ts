@@ -86,9 +86,14 @@ function wrap(name: string, child: ChildProcess): Child {
   };
 }
 
-/** The other end: answers requests one by one, and ends when the channel closes. */
-export function answerRequests<Request>(handle: (request: Request) => Promise<unknown>): void {
+/** The other end: ends this process when the channel closes, also when it has closed before. To be called first. */
+export function endWithParent(): void {
   process.on('disconnect', () => process.exit(0));
+  if (!process.connected) process.exit(0);
+}
+
+/** Answers requests one by one. */
+export function answerRequests<Request>(handle: (request: Request) => Promise<unknown>): void {
   process.on('message', ({ id, request }: { id: number; request: Request }) => {
     handle(request).then(
       (answer) => process.send?.({ id, answer }),
