@@ -50,7 +50,7 @@ inEveryMode(async (mode) => {
   test('TC02 an e-mail of any length has one account, and logs in', async () => {
     const email = `${randomBytes(3_000).toString('hex')}@example.test`;
     const body = { email, name: 'Ada', password: newPassword() };
-    signedIn(await app.client().post('/auth/signup', body), 201);
+    signedIn(await app.client().post('/auth/signup', body, IN_BODY), 201);
     expect(await app.client().post('/auth/signup', { ...body, email: email.toUpperCase() })).toMatchObject({
       status: 409,
     });
