@@ -57,7 +57,7 @@ inEveryMode(async (mode) => {
     expect(await app.client().post('/auth/signup', { ...body, email: `a${email}` })).toMatchObject({
       status: 201,
     });
-    signedIn(await app.client().post('/auth/login', body));
+    signedIn(await app.client().post('/auth/login', body, IN_BODY));
   });
 
   test('TC02 of 20 signups at once with one e-mail in different cases, one gets 201 and all others 409', async () => {
