@@ -6,7 +6,7 @@ export const problemSchema = z
   .object({
     type: z.string().describe('A URI for the kind of problem, one for each code'),
     title: z.string(),
-    status: z.number().int(),
+    status: z.number().int().min(400).max(599),
     code: z.string().describe('Stable; see docs/errors.md'),
     requestId: z.string().describe('Find the cause in the log under this id'),
     issues: z

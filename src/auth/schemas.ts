@@ -9,25 +9,32 @@ const PASSWORD_BYTES_MAX = 1024;
 const fits = (password: string) => Buffer.byteLength(password) <= PASSWORD_BYTES_MAX;
 const TOO_LONG = { error: `Must not be longer than ${PASSWORD_BYTES_MAX} bytes` };
 
-const email = z.email().refine(storable, UNSTORABLE);
-const newPassword = z.string().min(8).refine(fits, TOO_LONG);
-const password = z.string().min(1).refine(fits, TOO_LONG);
-const token = z.string().min(1).refine(storable, UNSTORABLE);
+/** What the API docs show and send by "Try it out". */
+const like = <T>(example: T) => ({ examples: [example] });
+const EMAIL = like('ada@example.com');
+const PASSWORD = like('correct horse battery');
+const ID = like('6b0448a803139207f9634789');
+const TIME = like('2030-01-31T12:00:00.000Z');
+
+const email = z.email().refine(storable, UNSTORABLE).meta(EMAIL);
+const newPassword = z.string().min(8).refine(fits, TOO_LONG).meta(PASSWORD);
+const password = z.string().min(1).refine(fits, TOO_LONG).meta(PASSWORD);
+const token = z.string().min(1).refine(storable, UNSTORABLE).meta(like('from the mailed link'));
 
 export const signupBody = z.object({
   email,
-  name: z.string().min(1).refine(storable, UNSTORABLE),
+  name: z.string().min(1).refine(storable, UNSTORABLE).meta(like('Ada')),
   password: newPassword,
 });
 
-export const loginBody = z.object({ email: z.string().refine(storable, UNSTORABLE), password });
+export const loginBody = z.object({ email: z.string().refine(storable, UNSTORABLE).meta(EMAIL), password });
 
 export const verifyEmailBody = z.object({ token });
 
 export const forgotPasswordBody = z.object({ email });
 
 export const resetPasswordBody = z
-  .object({ token, password: newPassword, confirmPassword: z.string() })
+  .object({ token, password: newPassword, confirmPassword: z.string().meta(PASSWORD) })
   .refine((body) => body.password === body.confirmPassword, {
     error: "Passwords don't match",
     path: ['confirmPassword'],
@@ -44,11 +51,11 @@ export const sessionParams = z.object({ id: z.string().min(1).max(64).refine(sto
 
 export const userView = z
   .object({
-    id: z.string(),
-    email: z.string(),
-    name: z.string(),
+    id: z.string().meta(ID),
+    email: z.string().meta(EMAIL),
+    name: z.string().meta(like('Ada')),
     isVerified: z.boolean(),
-    createdAt: z.iso.datetime(),
+    createdAt: z.iso.datetime().meta(TIME),
   })
   .meta({ id: 'User' });
 
@@ -57,7 +64,7 @@ export const signedIn = z
     user: userView,
     accessToken: z.string().describe('A JWT; send it as `Authorization: Bearer` or leave it to the cookie'),
     tokenType: z.literal('Bearer'),
-    expiresIn: z.number().int().describe('Life of the access token, seconds'),
+    expiresIn: z.number().int().describe('Life of the access token, seconds').meta(like(900)),
     refreshToken: z
       .string()
       .optional()
@@ -69,10 +76,10 @@ export const signedIn = z
 
 export const sessionView = z
   .object({
-    id: z.string(),
-    createdAt: z.iso.datetime(),
-    lastUsedAt: z.iso.datetime(),
-    expiresAt: z.iso.datetime().describe('When it ends unless it is refreshed before'),
+    id: z.string().meta(ID),
+    createdAt: z.iso.datetime().meta(TIME),
+    lastUsedAt: z.iso.datetime().meta(TIME),
+    expiresAt: z.iso.datetime().describe('When it ends unless it is refreshed before').meta(TIME),
     userAgent: z.string().nullable(),
     current: z.boolean(),
   })

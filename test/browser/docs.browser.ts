@@ -47,6 +47,15 @@ test('"Try it out" signs up, and then shows who is signed in', async () => {
   const visitor = await newVisitor(browser);
   const page = await visitor.open(`${site.origin}/docs`);
   const email = newEmail();
+  // What is there to be edited is a body that would do.
+  const block = page.locator('[id="operations-sign-in-post_auth_signup"]');
+  await block.locator('.opblock-summary-control').click();
+  expect(JSON.parse(await block.locator('.body-param__example').innerText())).toEqual({
+    email: 'ada@example.com',
+    name: 'Ada',
+    password: 'correct horse battery',
+  });
+  await block.locator('.opblock-summary-control').click();
   const signup = { email, name: 'Ada Example', password: newPassword() };
   const [created, body] = await tryOut(page, 'operations-sign-in-post_auth_signup', signup);
   expect(created).toBe('201');
