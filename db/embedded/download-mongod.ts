@@ -4,6 +4,8 @@ import binary from 'mongodb-memory-server-core/lib/util/MongoBinary.js';
 try {
   console.log(`mongod: ${await binary.MongoBinary.getPath()}`);
 } catch (error) {
-  console.log(`failed: ${error instanceof Error ? error.message.split('\n')[0] : 'unknown'}`);
+  console.log(
+    `failed: ${error instanceof Error ? error.message.split('\n')[0]?.replace(/,? Details:$/, '') : 'unknown'}`,
+  );
   process.exitCode = 1;
 }

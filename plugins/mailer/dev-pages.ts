@@ -120,7 +120,7 @@ document.querySelector('form').addEventListener('submit', async (event) => {
     });
     if (answer.ok) return say('${done}');
     const problem = await answer.json();
-    say([problem.title, ...(problem.issues ?? []).map((issue) => issue.message)].join(': '));
+    say((problem.issues ?? []).map((issue) => issue.message).join('. ') || problem.title);
   } catch {
     say('The service does not answer.');
   }
