@@ -52,7 +52,8 @@ export function violation(world: World, context: Context): string | null {
 function serves(world: World, context: Context): boolean {
   return INSTANCES.every((key) => {
     const part = world[key];
-    return part.alive && decideAdmission(part.state, NOW, context.timing, context.rules).kind === 'admit';
+    if (!part.alive) return !context.scenario.restarts;
+    return decideAdmission(part.state, NOW, context.timing, context.rules).kind === 'admit';
   });
 }
 

@@ -9,13 +9,15 @@ import {
   requestOf,
 } from '../../../cutover/protocol/coordinator.ts';
 import type { LeaseRow } from '../../../cutover/protocol/types.ts';
-import type { Context } from './model.ts';
+import { hasNothingToLose, tick } from './instances.ts';
+import { type Context, mayFail } from './model.ts';
 import { paid } from './operations.ts';
 import {
   CONTROL,
   COORDINATORS,
   DATA,
   type Draft,
+  INSTANCES,
   isUp,
   OPERATIONS,
   ROWS,
@@ -41,7 +43,7 @@ export function coordinatorSteps(world: World, k: 0 | 1, context: Context): void
     return;
   }
   advance(world, k, part, context);
-  if (world.env.faultsLeft > 0) {
+  if (mayFail(world, 'coordinator', context)) {
     const draft = paid({ ...world });
     draft[COORDINATORS[k]] = 'over';
     emit('crash', who, draft, 'fault');
@@ -71,8 +73,14 @@ function advance(world: World, k: 0 | 1, part: CoordinatorState, context: Contex
       const next = told({ kind: 'rows', rows: waited });
       const learned =
         next.stage !== part.stage || waited.some((row) => part.watch[row.instance] === undefined);
-      if (learned)
-        emit(next.stage === part.stage ? 'watch rows' : 'all stopped or silent', who, put(world, k, next));
+      if (!learned) return;
+      let draft = put(world, k, next);
+      if (next.stage === part.stage && context.scenario.swift) {
+        for (const i of [0, 1] as const) {
+          if (hasNothingToLose(world[INSTANCES[i]])) draft = tick(draft, context, null, i) ?? draft;
+        }
+      }
+      emit(next.stage === part.stage ? 'watch rows' : 'all stopped or silent', who, draft);
       return;
     }
     case 'count-marks': {
@@ -110,7 +118,7 @@ function advance(world: World, k: 0 | 1, part: CoordinatorState, context: Contex
         `${who}, ${request.store}`,
         put(world, k, next, { ...draft }),
       );
-      if (world.env.faultsLeft > 0 && decision.kind === 'write') {
+      if (mayFail(world, 'message', context) && decision.kind === 'write') {
         emit('lose the reply to a change', `${who}, ${request.change.kind}`, paid({ ...draft }), 'fault');
       }
     }

@@ -1,5 +1,5 @@
 /** A store that goes away, with everything it holds, and comes back. Other faults are steps of whom they befall. */
-import type { Context } from './model.ts';
+import { type Context, mayFail } from './model.ts';
 import type { World } from './world.ts';
 
 export function faultSteps(world: World, context: Context): void {
@@ -10,7 +10,7 @@ export function faultSteps(world: World, context: Context): void {
   if (!env.postgresUp) {
     context.emit('store returns', 'postgres', { ...world, env: { ...env, postgresUp: true } }, 'recovery');
   }
-  if (faultsLeft < 0) return;
+  if (!mayFail(world, 'store', context)) return;
   if (env.mongoUp) {
     context.emit('store lost', 'mongo', { ...world, env: { ...env, mongoUp: false, faultsLeft } }, 'fault');
   }

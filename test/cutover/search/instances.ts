@@ -14,12 +14,13 @@ import {
 import type { Watched } from '../../../cutover/protocol/silence.ts';
 import type { ControlRecord, Instant, LeaseRow } from '../../../cutover/protocol/types.ts';
 import type { StoreName } from '../../../db/errors.ts';
-import { type Context, NOW } from './model.ts';
+import { type Context, isSwift, mayFail, NOW } from './model.ts';
 import {
   CONTROL,
   COORDINATORS,
   type Draft,
   INSTANCES,
+  type InstancePart,
   isUp,
   OPERATIONS,
   OVER,
@@ -123,6 +124,7 @@ export function instanceSteps(world: World, i: 0 | 1, context: Context): void {
   const { state, beat } = part;
   const id = String(i);
   if (!part.alive) {
+    if (!context.scenario.restarts) return;
     const draft: Draft = { ...world };
     draft[INSTANCES[i]] = { alive: true, state: newInstance(id), beat: null };
     emit('restart', who, draft);
@@ -153,7 +155,8 @@ export function instanceSteps(world: World, i: 0 | 1, context: Context): void {
         ...draft[INSTANCES[i]],
         beat: { heartbeat: { ...begun.heartbeat, row }, done: 0, read: null },
       };
-      emit('send heartbeat', who, draft);
+      if (isSwift(world, context)) beatSteps(draft, i, context);
+      else emit('send heartbeat', who, draft);
     }
   }
   if (beat !== null) beatSteps(world, i, context);
@@ -185,7 +188,7 @@ export function instanceSteps(world: World, i: 0 | 1, context: Context): void {
       emit('finish forward', `${who}, ${unfinished.store}`, draft);
     }
   }
-  if (world.env.faultsLeft > 0) {
+  if (mayFail(world, 'crash', context)) {
     const draft: Draft = { ...world, env: { ...world.env, faultsLeft: world.env.faultsLeft - 1 } };
     draft[INSTANCES[i]] = { alive: false, state: newInstance(id), beat: null };
     demote(draft, i, -1, context);
@@ -245,6 +248,7 @@ function beatSteps(world: World, i: 0 | 1, context: Context): void {
   }
   const read = step === 'read' ? world[CONTROL[store]] : beat.read;
   draft[INSTANCES[i]] = { ...part, beat: { heartbeat, done: done === 0 ? 1 : 2, read } };
+  if (done === 1 && isSwift(world, context)) return beatSteps(draft, i, context);
   emit(step === 'commit' ? 'heartbeat commits' : 'read after heartbeat', who, draft);
 }
 
@@ -292,15 +296,19 @@ export function tick(world: World, context: Context, frozen: 0 | 1 | null, only:
   return changed ? draft : null;
 }
 
+export function hasNothingToLose(part: InstancePart): boolean {
+  return !part.alive || (part.state.lease === null && part.beat === null);
+}
+
 /** Time in which nothing is heard of an instance, as a step of its own; paid for where it would have beaten. */
 export function pauseSteps(world: World, i: 0 | 1, context: Context): void {
-  const { alive, state, beat } = world[INSTANCES[i]];
+  const { state } = world[INSTANCES[i]];
   const authority = state.following.record === null ? null : authorityOf(state.following.record.mode);
   const cannot = authority !== null && !isUp(world, authority);
-  const free = !alive || cannot || (state.lease === null && beat === null);
-  if (!free && world.env.faultsLeft === 0) return;
+  const free = cannot || hasNothingToLose(world[INSTANCES[i]]);
+  if (!free && !mayFail(world, 'pause', context)) return;
   for (const frozen of context.scenario.suspends ? [null, i] : [null]) {
-    const draft = tick(world, context, frozen, i);
+    const draft = tick(world, context, frozen, cannot && context.scenario.swift ? null : i);
     if (draft === null) continue;
     if (!free) draft.env = { ...draft.env, faultsLeft: draft.env.faultsLeft - 1 };
     const step = free ? 'time passes' : frozen === null ? 'pause' : 'suspend';

@@ -3,7 +3,7 @@ import { mirrorOf } from '../../../cutover/mode.ts';
 import { decideAdmission, mayAcknowledge, mayContinue } from '../../../cutover/protocol/admission.ts';
 import { decideWrite, nextStamp } from '../../../cutover/protocol/stamps.ts';
 import { settleAnswers } from './instances.ts';
-import { type Context, NOW } from './model.ts';
+import { type Context, isSwift, mayFail, NOW } from './model.ts';
 import {
   CONTROL,
   DATA,
@@ -61,11 +61,14 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context): vo
     const admission = decideAdmission(part.state, NOW, timing, rules, Number.MAX_SAFE_INTEGER);
     if (admission.kind !== 'admit') return;
     const after = ackedBits(world) & spec.heeds;
-    emit(
-      'admit',
-      who,
-      to({ ...operation, phase: 'admitted', ticket: { ...admission.ticket, revision: 0 }, after }),
-    );
+    const draft = to({
+      ...operation,
+      phase: 'admitted',
+      ticket: { ...admission.ticket, revision: 0 },
+      after,
+    });
+    if (isSwift(world, context)) operationSteps(draft, j, context);
+    else emit('admit', who, draft);
     return;
   }
   const { store } = ticket;
@@ -105,11 +108,11 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context): vo
     const broken = scenario.violated(ackedBits(acked), [], (o) => (o === j ? operation.after : 0));
     if (broken !== null) acked.env = { ...world.env, bad: broken };
     emit('acknowledge', who, acked);
-    if (world.env.faultsLeft > 0) emit('lose reply', who, paid(to(over())), 'fault');
+    if (mayFail(world, 'message', context)) emit('lose reply', who, paid(to(over())), 'fault');
     return;
   }
   // Sending: a message of its own by now, whatever has become of who sent it.
-  if (world.env.faultsLeft > 0 && ticket.incarnation === 1)
+  if (mayFail(world, 'message', context) && ticket.incarnation === 1)
     emit('lose message', who, paid(to(over())), 'fault');
   if (ticket.incarnation === -1) emit('message vanishes', who, to(over()));
   if (!isUp(world, store))
@@ -134,7 +137,9 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context): vo
   const pending = mirrorOf(ticket.mode) !== null;
   draft[DATA[store]] = withRecord(data, target.record, { stamp, bits: operation.bits, pending });
   if (ticket.incarnation === -1) draft[key] = { ...OVER, stray };
-  emit('commit', who, settled(draft));
+  const landed = settled(draft);
+  if (isSwift(world, context) && landed[key].phase === 'answered') operationSteps(landed, j, context);
+  else emit('commit', who, landed);
 
   function settled(next: Draft): Draft {
     if (spec !== undefined) settleAnswers(next, spec.on, context);

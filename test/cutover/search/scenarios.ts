@@ -12,6 +12,9 @@ const SHARED = {
   suspends: false,
   workersOverlap: false,
   pauses: 'paid',
+  restarts: false,
+  swift: true,
+  kinds: ['crash', 'pause', 'message', 'store', 'coordinator'],
 } as const;
 const USER = 0;
 const SESSION = 1;

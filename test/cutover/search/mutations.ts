@@ -1,0 +1,124 @@
+/** Every rule of the design, taken out in turn, and the smallest bound in which the search sees what it was for. */
+import { RULES, type Rules } from '../../../cutover/protocol/rules.ts';
+import type { Scenario } from './model.ts';
+import { HANDOVER_SCENARIO, KEEP_SCENARIO, SESSION_SCENARIO, SIGNUP_SCENARIO } from './scenarios.ts';
+
+export interface Mutation {
+  readonly rule: string;
+  readonly rules: Rules;
+  readonly scenario: Scenario;
+}
+
+const one = { ...SESSION_SCENARIO, attempts: 1, faults: 1 } as const;
+const firstOnly: Scenario = { ...one, operations: SESSION_SCENARIO.operations.slice(0, 1) };
+const calm: Scenario = { ...firstOnly, faults: 0 };
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    rule: 'lease incarnations',
+    rules: { ...RULES, heldWithoutGap: () => true },
+    scenario: { ...firstOnly, kinds: ['pause'], swift: false },
+  },
+  {
+    rule: 'the read after the heartbeat',
+    rules: { ...RULES, heartbeatSteps: ['read', 'commit'] },
+    scenario: { ...firstOnly, kinds: ['pause'], swift: false },
+  },
+  { rule: 'no self-resume', rules: { ...RULES, stopRunsOut: () => true }, scenario: calm },
+  {
+    rule: 'lease counted from the send',
+    rules: { ...RULES, leaseStartsAt: (_sent, renewed) => renewed },
+    scenario: { ...firstOnly, operations: [], kinds: ['pause'], faults: 2, swift: false },
+  },
+  {
+    rule: 'transition ids',
+    rules: { ...RULES, sameTransition: () => true },
+    scenario: { ...calm, attempts: 2 },
+  },
+  { rule: 'loser first', rules: { ...RULES, loserFirst: false }, scenario: calm },
+  {
+    rule: 'forward only',
+    rules: {
+      ...RULES,
+      abortable: (record, id) => record.transition?.id === id || record.changedBy === id,
+    },
+    scenario: calm,
+  },
+  {
+    rule: 'stale-epoch writes refused',
+    rules: { ...RULES, isStale: () => false },
+    scenario: {
+      ...SESSION_SCENARIO,
+      operations: SESSION_SCENARIO.operations.slice(1),
+      kinds: ['pause'],
+      faults: 1,
+    },
+  },
+  {
+    rule: 'marks cleared on exact stamps',
+    rules: { ...RULES, clearsMark: () => true },
+    scenario: { ...one, operations: SESSION_SCENARIO.operations.slice(1), faults: 0 },
+  },
+  {
+    rule: 'orphans resolved',
+    rules: { ...RULES, resolvesOrphans: false },
+    scenario: { ...firstOnly, kinds: ['pause'] },
+  },
+  {
+    rule: 'no change over an orphan',
+    rules: { ...RULES, orphansBlock: false },
+    scenario: { ...firstOnly, attempts: 2, kinds: ['pause'] },
+  },
+  {
+    rule: 'the clash rule',
+    rules: { ...RULES, resolvesClashes: false },
+    scenario: { ...HANDOVER_SCENARIO, attempts: 1 },
+  },
+  { rule: 'the fence', rules: { ...RULES, fenceStops: () => false }, scenario: calm },
+  {
+    rule: 'the second lease check',
+    rules: { ...RULES, checksAfterAnswer: false },
+    scenario: { ...firstOnly, kinds: ['pause'], swift: false },
+  },
+  {
+    rule: 'a lease check between two writes',
+    rules: { ...RULES, checksBetweenWrites: false },
+    scenario: { ...KEEP_SCENARIO, kinds: ['pause'], faults: 1 },
+  },
+  {
+    rule: 'a stop with nothing in flight',
+    rules: { ...RULES, stopsWithNothingInFlight: false },
+    scenario: calm,
+  },
+  { rule: 'drained marks', rules: { ...RULES, marksBlock: false }, scenario: calm },
+  {
+    rule: 'orphans and clashes left alone behind a fence',
+    rules: { ...RULES, resolvingStops: false },
+    scenario: { ...SIGNUP_SCENARIO, attempts: 1 },
+  },
+  {
+    rule: 'never lower than seen',
+    rules: { ...RULES, isLower: () => false },
+    scenario: { ...firstOnly, operations: [], kinds: ['pause'], swift: false },
+  },
+  {
+    rule: 'both clocks',
+    rules: { ...RULES, elapsedMs: (from, to) => to.monotonicMs - from.monotonicMs },
+    scenario: { ...firstOnly, operations: [], kinds: ['pause'], suspends: true },
+  },
+  {
+    rule: 'only newer states are applied',
+    rules: { ...RULES, isNewer: () => true },
+    scenario: { ...one, operations: SESSION_SCENARIO.operations.slice(1), faults: 1, kinds: ['pause'] },
+  },
+  {
+    rule: 'applies under an old epoch refused',
+    rules: { ...RULES, applyIsStale: () => false },
+    scenario: {
+      ...SESSION_SCENARIO,
+      operations: SESSION_SCENARIO.operations.slice(1),
+      faults: 1,
+      kinds: ['pause'],
+    },
+  },
+];
