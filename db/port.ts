@@ -16,6 +16,7 @@ import type {
   UserRecord,
   VerificationTokenRecord,
 } from './records.ts';
+import type { Books, Replica } from './replica.ts';
 
 /** A token as the client presents it: legacy documents hold the clear text, everything newer only the hash. */
 export interface PresentedToken {
@@ -206,6 +207,9 @@ export interface Store {
   /** A repository writing under this context. Cheap; the connections are shared. */
   at(context: WriteContext): Repository;
   readonly limits: LimitStore;
+  /** What the cutover needs besides the port. */
+  readonly replica: Replica;
+  readonly books: Books;
   /** Resolves when the store answers in time and can be written; throws `StoreUnavailable`. */
   ping(): Promise<void>;
   /** Why an acknowledged write could be lost in a crash of the server; empty when none could. */

@@ -64,5 +64,8 @@ export const INDEXES: Readonly<Record<string, readonly IndexSpec[]>> = {
     { name: 'auth_expires', key: { expiresAt: 1 } },
     PENDING,
   ],
+  cutover_log: [{ name: 'log_at', key: { at: 1, _id: 1 } }],
+  cutover_notes: [{ name: 'notes_first_at', key: { kind: 1, firstAt: 1, key: 1 } }],
+  cutover_aside: [{ name: 'aside_moved_at', key: { movedAt: 1 } }],
   [LIMITS_COLLECTION]: [{ name: 'auth_touched', key: { touchedAt: 1 } }],
 };

@@ -4,6 +4,8 @@ import { createEmailKeyPass } from './email-keys.ts';
 import { createLimits } from './limits.ts';
 import { migrate } from './migrate.ts';
 import { createPurge } from './purge.ts';
+import { createBooks } from './replica/books.ts';
+import { createReplica } from './replica/replica.ts';
 import { createSerial } from './serial.ts';
 import { assertWritable, describeServer } from './server.ts';
 import { createSessions } from './sessions.ts';
@@ -32,6 +34,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
   const { url, timeoutMs = 2000, poolMax = 20, emailKeyPass = true, report = () => {} } = options;
   const client = createClient({ url, timeoutMs, poolMax });
   const serial = createSerial();
+  const books = createBooks(client);
   const pass = createEmailKeyPass(client, report);
   if (!emailKeyPass) await pass.stop();
   pass.kick();
@@ -50,6 +53,8 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     name: 'mongo',
     at,
     limits: createLimits(client, serial),
+    replica: createReplica(client, books),
+    books,
     ping: () => client.read(({ db }) => assertWritable(db)),
     // Every write asks for the journal and a majority by itself; a server that has no journal refuses it.
     durabilityProblems: async () => [],

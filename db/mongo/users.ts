@@ -19,10 +19,10 @@ type Users = Pick<
 >;
 
 /** What a tombstone overwrites, also where it was read as nothing, such as a clear-text password. */
-const PERSONAL: readonly string[] = ['email', 'emailKey', 'name', 'password'];
+export const PERSONAL: readonly string[] = ['email', 'emailKey', 'name', 'password'];
 
 /** Where else a legacy document may hold what an erased user wants gone. */
-const PERSONAL_VARIANTS: readonly string[] = [
+export const PERSONAL_VARIANTS: readonly string[] = [
   ...new Set(
     [USER_FIELDS.email, USER_FIELDS.name, USER_FIELDS.passwordHash].flatMap(([, ...variants]) =>
       variants.map((path) => path.split('.')[0] ?? path),

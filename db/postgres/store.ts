@@ -5,6 +5,8 @@ import type { Database } from './database.ts';
 import { createLimits } from './limits.ts';
 import { migrate } from './migrate.ts';
 import { createPool, type PoolOptions } from './pool.ts';
+import { createBooks } from './replica/books.ts';
+import { createReplica } from './replica/replica.ts';
 import { createRepository } from './repository.ts';
 
 /** What is left out has the default of the design's table. `timeoutMs` is both time-outs where they are not given. */
@@ -30,6 +32,8 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     name: 'postgres',
     at: (context) => createRepository({ db, context }),
     limits: createLimits(db),
+    replica: createReplica(db),
+    books: createBooks(db),
 
     async ping() {
       const { rows } = await sql<{ read_only: string }>`show transaction_read_only`.execute(db);

@@ -1,0 +1,37 @@
+import { type Bucket, decide } from '../limits.ts';
+import type { LimitStore } from '../port.ts';
+import type { Operate } from './engine.ts';
+
+export function createLimits(operate: Operate): LimitStore {
+  const buckets = new Map<string, Bucket>();
+  return {
+    hit: (hits, now) =>
+      operate('limits.hit', 'write', () =>
+        hits.map((hit) => {
+          const { bucket, verdict } = decide(buckets.get(hit.key) ?? null, hit, now);
+          if (verdict.allowed) buckets.set(hit.key, bucket);
+          return verdict;
+        }),
+      ),
+
+    clear: (keys) =>
+      operate('limits.clear', 'write', () => {
+        for (const key of keys) buckets.delete(key);
+      }),
+
+    refund: (keys) =>
+      operate('limits.refund', 'write', () => {
+        for (const key of keys) {
+          const bucket = buckets.get(key);
+          if (bucket !== undefined) buckets.set(key, { ...bucket, level: Math.max(0, bucket.level - 1) });
+        }
+      }),
+
+    purge: (untouchedSince) =>
+      operate('limits.purge', 'write', () => {
+        const old = [...buckets].filter(([, { touchedAt }]) => touchedAt < untouchedSince);
+        for (const [key] of old) buckets.delete(key);
+        return old.length;
+      }),
+  };
+}

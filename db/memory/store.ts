@@ -1,0 +1,46 @@
+/**
+ * A store in memory that keeps the contracts of `port.ts` and `replica.ts`, for simulations: each operation is one
+ * synchronous step, so that with a clock and hooks of the caller's a run can be replayed.
+ */
+import type { StoreName } from '../errors.ts';
+import type { Store } from '../port.ts';
+import { createBooks } from './books.ts';
+import { createEngine, type Hooks, type Tables } from './engine.ts';
+import { createLimits } from './limits.ts';
+import { createReplica } from './replica.ts';
+import { createRepository } from './repository.ts';
+
+export type { Hooks, Operation } from './engine.ts';
+
+export interface MemoryStoreOptions {
+  /** Which store it stands in for; sessions need their user's row only in PostgreSQL. */
+  readonly name: StoreName;
+  /** For marks. Default: the process's clock. */
+  readonly now?: () => Date;
+  readonly hooks?: Hooks;
+}
+
+export interface MemoryStore extends Store {
+  /** What is stored, for looking behind its back. */
+  readonly tables: Tables;
+}
+
+export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
+  const { name, now = () => new Date(), hooks = {} } = options;
+  const engine = createEngine(name, now, hooks);
+  const { operate } = engine;
+  const { control, ...books } = createBooks(operate);
+  return {
+    name,
+    tables: engine.tables,
+    at: (context) => createRepository(engine, context),
+    limits: createLimits(operate),
+    replica: createReplica(engine, { control, ...books }),
+    books,
+    ping: () => operate('ping', 'read', () => {}),
+    describe: () => operate('describe', 'read', () => 'Memory 1.0'),
+    durabilityProblems: () => operate('durabilityProblems', 'read', () => []),
+    migrate: async () => {},
+    close: async () => {},
+  };
+}

@@ -1,0 +1,225 @@
+import mongoose from 'mongoose';
+import { judge, screen } from '../../apply.ts';
+import { CANONICAL, STORE_FIELDS, toDocument } from '../../canonical.ts';
+import { StaleEpoch, StoreUnavailable } from '../../errors.ts';
+import { compareStamps, type Entity, type RecordOf } from '../../records.ts';
+import type { ApplyOutcome, Books, Replica } from '../../replica.ts';
+import type { Client } from '../client.ts';
+import type { StoredDoc } from '../models.ts';
+import { applyUpdate, filterFor, idOf, stampOf } from './documents.ts';
+import { readDocuments } from './read.ts';
+
+/** Each round some other writer won a race. */
+const ROUNDS_MAX = 10;
+const DUPLICATE_KEY = 11000;
+/** Of the store, not of the document: whoever asks again may be luckier. */
+const TRANSIENT = new Set([50, 91, 112, 189, 262, 10058, 10107, 11600, 11602, 13435, 13436]);
+
+interface Item<E extends Entity> {
+  readonly index: number;
+  readonly record: RecordOf[E];
+}
+
+/** An item with what is to be written for it. */
+interface Planned<E extends Entity> {
+  readonly item: Item<E>;
+  readonly operation: mongoose.mongo.AnyBulkWriteOperation;
+}
+
+interface Failure {
+  readonly code: number;
+  /** Of the unique index that refused. */
+  readonly indexName: string | null;
+}
+
+type Outcomes = Map<number, ApplyOutcome>;
+
+export function createApply(
+  client: Client,
+  { readControl }: Pick<Books, 'readControl'>,
+): Pick<Replica, 'apply'> {
+  async function assertEpoch(epoch: number): Promise<void> {
+    const control = await readControl();
+    if (control !== null && control.epoch > epoch) throw new StaleEpoch(control.epoch, epoch);
+  }
+
+  return {
+    async apply(entity, records, under) {
+      const outcomes: Outcomes = new Map();
+      let items: Item<typeof entity>[] = [];
+      records.forEach((record, index) => {
+        const outcome = screen(record, under);
+        if (outcome === null) items.push({ index, record });
+        else outcomes.set(index, outcome);
+      });
+      items.sort((a, b) => compareStamps(a.record.stamp, b.record.stamp));
+      if (items.length > 0) await assertEpoch(under.epoch);
+      const attempted = new Set<number>();
+      for (let round = 0; items.length > 0; round += 1) {
+        if (round === ROUNDS_MAX) throw new StoreUnavailable('mongo', 'unknown', 'contention');
+        const [now, later] = firstOfEach(items);
+        items = [...(await applyRound(client, entity, now, attempted, outcomes)), ...later];
+      }
+      // What another instance wrote meanwhile may be a later authority's word.
+      if (attempted.size > 0) await assertEpoch(under.epoch);
+      return records.map((_, index) => outcomes.get(index) ?? { kind: 'refused', reason: 'no-outcome' });
+    },
+  };
+}
+
+/** One state of a record at a time, the older first. */
+function firstOfEach<E extends Entity>(items: readonly Item<E>[]): [Item<E>[], Item<E>[]] {
+  const seen = new Set<string>();
+  const later: Item<E>[] = [];
+  const now = items.filter((item) => {
+    const isFirst = !seen.has(item.record.id);
+    seen.add(item.record.id);
+    if (!isFirst) later.push(item);
+    return isFirst;
+  });
+  return [now, later];
+}
+
+/** Reads, decides and writes once; the items that have to be looked at again come back. */
+async function applyRound<E extends Entity>(
+  client: Client,
+  entity: E,
+  items: readonly Item<E>[],
+  attempted: Set<number>,
+  outcomes: Outcomes,
+): Promise<Item<E>[]> {
+  const docs = await readDocuments(
+    client,
+    entity,
+    items.map(({ record }) => record.id),
+  );
+  const planned: Planned<E>[] = [];
+  const unmark: mongoose.mongo.AnyBulkWriteOperation[] = [];
+  for (const item of items) {
+    const doc = docs.get(item.record.id);
+    const plan = planOf(entity, doc, item.record);
+    if ('operation' in plan) {
+      planned.push({ item, operation: plan.operation });
+      continue;
+    }
+    const isOurs = plan.kind === 'same' && attempted.has(item.index);
+    outcomes.set(item.index, isOurs ? { kind: 'applied' } : plan);
+    if (plan.kind === 'same' && doc !== undefined && STORE_FIELDS.pendingAt in doc) {
+      unmark.push(unmarking(entity, doc));
+    }
+  }
+  if (unmark.length > 0) await writeAll(client, entity, unmark);
+  if (planned.length === 0) return [];
+  for (const { item } of planned) attempted.add(item.index);
+  const { written, failures } = await writeAll(
+    client,
+    entity,
+    planned.map(({ operation }) => operation),
+  );
+  const again: Item<E>[] = [];
+  for (const [place, { item }] of planned.entries()) {
+    const failure = failures.get(place);
+    const outcome = failure === undefined ? null : await explain(client, item.record, failure);
+    if (outcome !== null) outcomes.set(item.index, outcome);
+    // The driver only counts what was written: unless that is all of it, each is asked for.
+    else if (failure === undefined && written === planned.length)
+      outcomes.set(item.index, { kind: 'applied' });
+    else again.push(item);
+  }
+  return again;
+}
+
+/** What the stored document makes of the record: a write, or an outcome. */
+function planOf<E extends Entity>(
+  entity: E,
+  doc: StoredDoc | undefined,
+  record: RecordOf[E],
+): ApplyOutcome | Pick<Planned<E>, 'operation'> {
+  try {
+    if (doc === undefined) return { operation: { insertOne: { document: toDocument(entity, record) } } };
+    const read = CANONICAL[entity](doc);
+    if ('record' in read) {
+      const outcome = judge(read.record, record);
+      if (outcome !== null) return outcome;
+    } else if (compareStamps(record.stamp, stampOf(doc)) <= 0) {
+      return { kind: 'refused', reason: 'unreadable' };
+    }
+    return { operation: { updateOne: applyUpdate(entity, doc, record) } };
+  } catch (error) {
+    // An id that no document can have.
+    if (error instanceof TypeError) return { kind: 'refused', reason: 'id' };
+    throw error;
+  }
+}
+
+function unmarking(entity: Entity, doc: StoredDoc): mongoose.mongo.AnyBulkWriteOperation {
+  return {
+    updateOne: { filter: filterFor(entity, doc, []), update: { $unset: { [STORE_FIELDS.pendingAt]: '' } } },
+  };
+}
+
+/** How many operations found their document, and why others failed, by their place. */
+async function writeAll(
+  client: Client,
+  entity: Entity,
+  operations: readonly mongoose.mongo.AnyBulkWriteOperation[],
+): Promise<{ readonly written: number; readonly failures: ReadonlyMap<number, Failure> }> {
+  return client.write(async ({ models, maxTimeMS }) => {
+    const options = { ordered: false, maxTimeMS } as const;
+    try {
+      const result = await models[entity].collection.bulkWrite(operations as never[], options);
+      return { written: result.matchedCount + result.insertedCount, failures: new Map() };
+    } catch (error) {
+      const failures = failuresOf(error);
+      if (failures === null) throw error;
+      return { written: 0, failures };
+    }
+  });
+}
+
+/** Null when the store is the one in trouble. */
+function failuresOf(error: unknown): ReadonlyMap<number, Failure> | null {
+  if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) return null;
+  const errors = Array.isArray(error.writeErrors) ? error.writeErrors : [error.writeErrors];
+  if (errors.length === 0 || error.result.getWriteConcernError() !== undefined) return null;
+  if (errors.some(({ code }) => TRANSIENT.has(Number(code)))) return null;
+  return new Map(
+    errors.map(({ index, code, errmsg }) => [
+      index,
+      { code: Number(code), indexName: /index:\s*(?:\S*\$)?(\S+)/.exec(errmsg ?? '')?.[1] ?? null },
+    ]),
+  );
+}
+
+/** Why this one document was refused; null when it is to be tried again. */
+async function explain<E extends Entity>(
+  client: Client,
+  record: RecordOf[E],
+  { code, indexName }: Failure,
+): Promise<ApplyOutcome | null> {
+  if (code !== DUPLICATE_KEY) return { kind: 'refused', reason: String(code) };
+  if (indexName === '_id_') return null;
+  const holderId = 'emailKey' in record ? await holderOf(client, record) : null;
+  return holderId === null
+    ? { kind: 'refused', reason: `${code} ${indexName ?? ''}`.trimEnd() }
+    : { kind: 'clash', holderId };
+}
+
+/** By its key first; the old service's index may also have kept two addresses of one spelling apart. */
+async function holderOf(client: Client, user: RecordOf['user']): Promise<string | null> {
+  for (const [field, value] of [
+    [STORE_FIELDS.emailKey, user.emailKey],
+    ['email', user.email],
+  ] as const) {
+    if (value === null) continue;
+    const docs = await client.read(({ models, maxTimeMS }) =>
+      models.user
+        .find({ [field]: { $eq: value } }, { _id: 1 }, { limit: 2, maxTimeMS })
+        .lean<StoredDoc[]>()
+        .exec(),
+    );
+    const other = docs.map(idOf).find((id) => id !== null && id !== user.id);
+    if (other !== undefined && other !== null) return other;
+  }
+  return null;
+}

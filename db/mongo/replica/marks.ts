@@ -1,0 +1,100 @@
+import { type Doc, STORE_FIELDS } from '../../canonical.ts';
+import { decodeId } from '../../ids.ts';
+import { ENTITIES, type Entity } from '../../records.ts';
+import type { Mark, Replica } from '../../replica.ts';
+import type { Client } from '../client.ts';
+import { PENDING_FROM } from '../indexes.ts';
+import type { StoredDoc } from '../models.ts';
+import { idOf, stampOf } from './documents.ts';
+import { pendingAt } from './read.ts';
+
+const { pendingAt: PENDING_AT, epoch: EPOCH, version: VERSION } = STORE_FIELDS;
+const MARKED = { [PENDING_AT]: { $gt: PENDING_FROM } };
+const FIELDS = { _id: 1, [PENDING_AT]: 1, [EPOCH]: 1, [VERSION]: 1 };
+
+export function createMarks(client: Client): Pick<Replica, 'marks' | 'countMarks' | 'clearMarks'> {
+  async function marksOf(entity: Entity, filter: Doc, limit: number): Promise<readonly Mark[]> {
+    const docs = await client.read(({ models, maxTimeMS }) =>
+      models[entity]
+        .find(filter, FIELDS, { sort: { [PENDING_AT]: 1, _id: 1 }, limit, maxTimeMS })
+        .lean<StoredDoc[]>()
+        .exec(),
+    );
+    return docs.flatMap((doc) => {
+      const id = idOf(doc);
+      const markedAt = pendingAt(doc);
+      return id === null || markedAt === null ? [] : [{ entity, id, stamp: stampOf(doc), markedAt }];
+    });
+  }
+
+  return {
+    async marks({ limit, olderThan, after }) {
+      const each = await Promise.all(
+        ENTITIES.map((entity) => {
+          const bounds = { ...MARKED[PENDING_AT], ...(olderThan === undefined ? {} : { $lte: olderThan }) };
+          const filter = { $and: [{ [PENDING_AT]: bounds }, ...pastMark(entity, after)] };
+          return marksOf(entity, filter, limit);
+        }),
+      );
+      return each.flat().sort(inOrder).slice(0, limit);
+    },
+
+    async countMarks() {
+      const counts = await Promise.all(
+        ENTITIES.map((entity) =>
+          client.read(({ models, maxTimeMS }) =>
+            models[entity].collection.countDocuments(MARKED, { maxTimeMS }),
+          ),
+        ),
+      );
+      const oldest = (await Promise.all(ENTITIES.map((entity) => marksOf(entity, MARKED, 1)))).flat();
+      return {
+        count: counts.reduce((sum, count) => sum + count, 0),
+        oldestAt: oldest.sort(inOrder)[0]?.markedAt ?? null,
+      };
+    },
+
+    async clearMarks(marks) {
+      let count = 0;
+      for (const entity of ENTITIES) {
+        const operations = marks
+          .filter((mark) => mark.entity === entity)
+          .map(({ id, stamp }) => ({
+            updateOne: {
+              filter: { _id: { $eq: decodeId(id) }, ...stampFilter(stamp), ...MARKED },
+              update: { $unset: { [PENDING_AT]: '' } },
+            },
+          }));
+        if (operations.length === 0) continue;
+        const { matchedCount } = await client.write(({ models, maxTimeMS }) =>
+          models[entity].collection.bulkWrite(operations as never[], { ordered: false, maxTimeMS }),
+        );
+        count += matchedCount;
+      }
+      return count;
+    },
+  };
+}
+
+/** What is marked was written by this service, so its stamp is stored as such. */
+function stampFilter(stamp: Mark['stamp']): Doc {
+  return { [EPOCH]: { $eq: stamp.epoch }, [VERSION]: { $eq: stamp.version } };
+}
+
+/** Where the mark comes after another in the order of `marks`. */
+function pastMark(entity: Entity, after: Mark | undefined): readonly Doc[] {
+  if (after === undefined) return [];
+  const at = after.markedAt;
+  const order = ENTITIES.indexOf(entity) - ENTITIES.indexOf(after.entity);
+  if (order < 0) return [{ [PENDING_AT]: { $gt: at } }];
+  if (order > 0) return [{ [PENDING_AT]: { $gte: at } }];
+  const _id = decodeId(after.id);
+  return [{ $or: [{ [PENDING_AT]: { $gt: at } }, { [PENDING_AT]: { $eq: at }, _id: { $gt: _id } }] }];
+}
+
+/** Within one collection the server has put them in order, which a stable sort keeps. */
+function inOrder(a: Mark, b: Mark): number {
+  return (
+    a.markedAt.getTime() - b.markedAt.getTime() || ENTITIES.indexOf(a.entity) - ENTITIES.indexOf(b.entity)
+  );
+}

@@ -1,0 +1,15 @@
+import type { Books, Replica } from '../../replica.ts';
+import type { Client } from '../client.ts';
+import { createApply } from './apply.ts';
+import { createMarks } from './marks.ts';
+import { createReads } from './read.ts';
+import { createRepair } from './repair.ts';
+
+export function createReplica(client: Client, books: Books): Replica {
+  return {
+    ...createReads(client),
+    ...createApply(client, books),
+    ...createMarks(client),
+    ...createRepair(client),
+  };
+}
