@@ -10,6 +10,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     reporters: reportFile ? ['default', ['json', { outputFile: reportFile }]] : ['default'],
     pool: 'forks',
+    // Files keep no state in modules, and loading the service anew for each would take half of the run.
+    isolate: false,
     // Both cores also serve the databases; more workers only make time-outs likelier.
     maxWorkers: 2,
     testTimeout: 30_000,

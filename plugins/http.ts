@@ -27,6 +27,14 @@ async function protectiveHeaders(options: FastifyHelmetOptions): Promise<Readonl
   );
 }
 
+const PROBES = new Set(['/livez', '/readyz', '/metrics']);
+
+/** What the error handler knows load shedding by. */
+class Overloaded extends Error {
+  readonly code = 'FST_UNDER_PRESSURE';
+  readonly statusCode = 503;
+}
+
 /** What every HTTP answer goes through: headers, cookies, CORS, load shedding, and lenient empty bodies. */
 export default fp(
   async (app) => {
@@ -54,7 +62,9 @@ export default fp(
     await app.register(underPressure, {
       maxEventLoopDelay: EVENT_LOOP_DELAY_MAX_MS,
       maxHeapUsedBytes: HEAP_USED_MAX_BYTES,
-      retryAfter: 2,
+      // Whoever asks whether the process lives must get an answer: killing a busy instance would load the others.
+      pressureHandler: (request, reply) =>
+        PROBES.has(request.routeOptions.url ?? '') ? undefined : void reply.send(new Overloaded()),
     });
 
     // An empty body is no body: the schema then says what is missing, and routes without one take it.

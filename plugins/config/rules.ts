@@ -65,7 +65,6 @@ const PRODUCTION: readonly Rule[] = [
       'names an http origin; only https ones may use credentials',
     ],
   (env) => env.BCRYPT_COST < 10 && ['BCRYPT_COST', 'is under 10; use 12 or what the machine can bear'],
-  (env) => weak(env, 'LEGACY_JWT_SECRET'),
   (env) => env.ADMIN_PORT !== null && weak(env, 'ADMIN_TOKEN'),
   (env) => noDatabase(env, 'MONGO_URL'),
   (env) => noDatabase(env, 'DATABASE_URL'),
@@ -80,7 +79,7 @@ function required(env: Environment, name: VariableName, remedy: string): Problem
   return env[name] === null && [name, `is missing; ${remedy}`];
 }
 
-function weak(env: Environment, name: 'LEGACY_JWT_SECRET' | 'ADMIN_TOKEN'): Problem | false {
+function weak(env: Environment, name: 'ADMIN_TOKEN'): Problem | false {
   const secret = env[name];
   const problem = secret === null ? null : weakness(secret);
   return problem !== null && [name, problem];

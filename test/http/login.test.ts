@@ -149,6 +149,15 @@ inEveryMode(async (mode) => {
     expect(await isAlive(elsewhere.client)).toBe(true);
   });
 
+  test('signing up from a browser that is signed in ends its former session, too', async () => {
+    const ada = await newPerson(app);
+    const before = ada.client.copy();
+    const body = { email: newEmail(), name: 'Other', password: newPassword() };
+    signedIn(await ada.client.post('/auth/signup', body), 201, ada.client);
+    await eventually(async () => !(await isAlive(before)));
+    expect(await isAlive(ada.client)).toBe(true);
+  });
+
   test('a failed login leaves the browser its session and cookies', async () => {
     const ada = await newPerson(app);
     const answer = await ada.client.post('/auth/login', { email: ada.email, password: 'wrong password' });

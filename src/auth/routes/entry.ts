@@ -28,7 +28,8 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
       },
     },
     handler: async (request, reply) => {
-      const result = await signup(context, request.body, callerOf(app, request, reply));
+      const caller = callerOf(app, request, reply);
+      const result = await signup(context, request.body, transport.readRefreshCookie(request), caller);
       return reply.code(201).send(answerSignedIn(deps, reply, result, transport.chosen(request)));
     },
   });

@@ -6,6 +6,7 @@ import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { makeSession, type SignedIn, signedIn } from './issue.ts';
 import { countAttempt } from './limit.ts';
+import { sessionOfBrowser } from './login.ts';
 import { makeMailedToken, presentedToken } from './mail-tokens.ts';
 import { checkPolicy } from './policy.ts';
 
@@ -13,6 +14,7 @@ import { checkPolicy } from './policy.ts';
 export async function signup(
   context: AuthContext,
   body: { readonly email: string; readonly name: string; readonly password: string },
+  browserToken: string | null,
   caller: Caller,
 ): Promise<SignedIn> {
   await countAttempt(context, caller, 'signup', { address: caller.address });
@@ -44,7 +46,18 @@ export async function signup(
   }
   caller.audit({ event: 'signup', outcome: 'success', userId: user.id, sessionId: session.id });
   context.outbox.dispatch('verificationToken', token, user);
+  if (browserToken !== null) endFormerSession(context, browserToken);
   return signedIn(context, user, session, refreshToken, now);
+}
+
+/** The new cookies replace the former session's, which nobody could end any more. The account is there either way. */
+function endFormerSession(context: AuthContext, browserToken: string): void {
+  context.background.run('end former session', async () => {
+    const sessionId = await sessionOfBrowser(context, browserToken);
+    if (sessionId === null) return;
+    const now = context.now();
+    await context.repository.revokeSession({ sessionId, userId: null, reason: 'replaced', now });
+  });
 }
 
 /** Verifies the e-mail of the token's user. The order of refusals is part of the contract. */

@@ -46,7 +46,10 @@ export async function login(
 }
 
 /** The session a browser still holds when it logs in again; only who holds its token may end it. */
-async function sessionOfBrowser(context: AuthContext, browserToken: string | null): Promise<string | null> {
+export async function sessionOfBrowser(
+  context: AuthContext,
+  browserToken: string | null,
+): Promise<string | null> {
   const presented = browserToken === null ? null : parseRefreshToken(browserToken);
   const found = presented && (await context.repository.findSession(presented.sessionId));
   if (!found) return null;
