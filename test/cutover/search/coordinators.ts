@@ -7,7 +7,9 @@ import {
   onReply,
   type Reply,
   requestOf,
+  STAGES,
 } from '../../../cutover/protocol/coordinator.ts';
+import { watchRows } from '../../../cutover/protocol/silence.ts';
 import type { LeaseRow } from '../../../cutover/protocol/types.ts';
 import { hasNothingToLose, tick } from './instances.ts';
 import { type Context, mayFail } from './model.ts';
@@ -38,7 +40,10 @@ export function coordinatorSteps(world: World, k: 0 | 1, context: Context): void
       const target = record.mode === 'shadow-read' ? 'postgres-primary' : 'shadow-read';
       const attempt = newAttempt(String(k), record, target, context.timing);
       // Waiting out the silent stops nobody and decides nothing: the model lets it pass at once.
-      if (attempt !== null) advance(world, k, { ...attempt, stage: 'announce' }, context);
+      if (attempt === null) continue;
+      const rows = world[ROWS[store]].filter((row): row is LeaseRow => row !== null);
+      const watch = watchRows({}, rows, 0);
+      advance(world, k, { ...attempt, stage: 'announce', watch }, context);
     }
     return;
   }
@@ -53,7 +58,9 @@ export function coordinatorSteps(world: World, k: 0 | 1, context: Context): void
 function put(world: World, k: 0 | 1, state: CoordinatorState, base: Draft = { ...world }): Draft {
   const over = state.stage === 'done' || state.stage === 'aborted';
   const record = { ...state.record, revision: 0 };
-  const watch = state.stage === 'await-stopped' ? state.watch : {};
+  // Once all have stopped, or are known to be silent, no row is looked at again.
+  const stopped = STAGES.indexOf(state.stage) > STAGES.indexOf('await-stopped');
+  const watch = stopped ? {} : state.watch;
   base[COORDINATORS[k]] = over ? 'over' : { ...state, record, watch, fencedAtMs: null, reason: null };
   return base;
 }
@@ -74,12 +81,7 @@ function advance(world: World, k: 0 | 1, part: CoordinatorState, context: Contex
       const learned =
         next.stage !== part.stage || waited.some((row) => part.watch[row.instance] === undefined);
       if (!learned) return;
-      let draft = put(world, k, next);
-      if (next.stage === part.stage && context.scenario.swift) {
-        for (const i of [0, 1] as const) {
-          if (hasNothingToLose(world[INSTANCES[i]])) draft = tick(draft, context, null, i) ?? draft;
-        }
-      }
+      const draft = next.stage === part.stage ? aged(put(world, k, next), context) : put(world, k, next);
       emit(next.stage === part.stage ? 'watch rows' : 'all stopped or silent', who, draft);
       return;
     }
@@ -112,17 +114,31 @@ function advance(world: World, k: 0 | 1, part: CoordinatorState, context: Contex
       }
       let next = told({ kind: 'change', decision });
       // Everyone having seen the announcement makes the fence short, not safe: the model does not wait for it.
-      if (next.stage === 'await-announced') next = told({ kind: 'rows', rows: [] }, next);
+      if (next.stage === 'await-announced') {
+        const ack = { id: part.transition.id, phase: 'announced' } as const;
+        const rows = world[ROWS[part.loser]].flatMap((row) => (row === null ? [] : [{ ...row, ack }]));
+        next = told({ kind: 'rows', rows }, next);
+      }
       emit(
         `${request.change.kind}${decision.kind === 'write' ? '' : ` (${decision.kind})`}`,
         `${who}, ${request.store}`,
-        put(world, k, next, { ...draft }),
+        aged(put(world, k, next, { ...draft }), context),
       );
       if (mayFail(world, 'message', context) && decision.kind === 'write') {
         emit('lose the reply to a change', `${who}, ${request.change.kind}`, paid({ ...draft }), 'fault');
       }
     }
   }
+}
+
+/** In the short run a row with nothing behind it is silent as soon as it is watched. */
+function aged(draft: Draft, context: Context): Draft {
+  if (!context.scenario.swift) return draft;
+  let later = draft;
+  for (const i of [0, 1] as const) {
+    if (hasNothingToLose(draft[INSTANCES[i]])) later = tick(later, context, null, i) ?? later;
+  }
+  return later;
 }
 
 /**

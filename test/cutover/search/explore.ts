@@ -50,7 +50,9 @@ export function explore(scenario: Scenario, options: Options = {}): Result {
   const edges = createEdges();
   const ids = new Uint16Array(SLOT_COUNT);
   const next = new Uint16Array(SLOT_COUNT);
-  let current: World = firstWorld(scenario.records, scenario.operations.length, scenario.faults);
+  const begun = (j: number) => j < scenario.operations.length && (scenario.without & (1 << j)) === 0;
+  const first = firstWorld(scenario.records, begun, scenario.faults);
+  let current: World = scenario.start === null ? first : scenario.start(first);
   let from = 0;
   let onEdge: ((step: string, who: string, state: number) => void) | null = null;
 

@@ -29,6 +29,10 @@ export interface Scenario {
   /** What both stores hold at first; null: no record. */
   readonly records: readonly (number | null)[];
   readonly operations: readonly OperationSpec[];
+  /** Operations of the list that are never begun, one bit each. */
+  readonly without: number;
+  /** Where it begins, if not with both stores alike in `shadow-read`: something that is known to be reachable. */
+  readonly start: ((first: World) => World) | null;
   /** The unique key a record holds, if any. */
   readonly keyOf: (record: number, bits: number) => string | null;
   /** What must not be, given what was acknowledged and what the authority holds. */

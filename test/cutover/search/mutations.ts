@@ -2,6 +2,7 @@
 import { RULES, type Rules } from '../../../cutover/protocol/rules.ts';
 import type { Scenario } from './model.ts';
 import { HANDOVER_SCENARIO, KEEP_SCENARIO, SESSION_SCENARIO, SIGNUP_SCENARIO } from './scenarios.ts';
+import { afterFlip, withOrphan } from './starts.ts';
 
 export interface Mutation {
   readonly rule: string;
@@ -10,7 +11,9 @@ export interface Mutation {
 }
 
 const one = { ...SESSION_SCENARIO, attempts: 1, faults: 1 } as const;
-const firstOnly: Scenario = { ...one, operations: SESSION_SCENARIO.operations.slice(0, 1) };
+const firstOnly: Scenario = { ...one, without: 2 | 4 };
+const nothing: Scenario = { ...one, without: 1 | 2 | 4 };
+const twoOfSession: Scenario = { ...one, without: 1 };
 const calm: Scenario = { ...firstOnly, faults: 0 };
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -28,7 +31,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'lease counted from the send',
     rules: { ...RULES, leaseStartsAt: (_sent, renewed) => renewed },
-    scenario: { ...firstOnly, operations: [], kinds: ['pause'], faults: 2, swift: false },
+    scenario: { ...nothing, kinds: ['pause'], faults: 2, swift: false },
   },
   {
     rule: 'transition ids',
@@ -47,17 +50,12 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'stale-epoch writes refused',
     rules: { ...RULES, isStale: () => false },
-    scenario: {
-      ...SESSION_SCENARIO,
-      operations: SESSION_SCENARIO.operations.slice(1),
-      kinds: ['pause'],
-      faults: 1,
-    },
+    scenario: { ...twoOfSession, faults: 0, start: (first) => afterFlip(first, 1, 'admitted', 0) },
   },
   {
     rule: 'marks cleared on exact stamps',
     rules: { ...RULES, clearsMark: () => true },
-    scenario: { ...one, operations: SESSION_SCENARIO.operations.slice(1), faults: 0 },
+    scenario: { ...twoOfSession, faults: 0 },
   },
   {
     rule: 'orphans resolved',
@@ -67,7 +65,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'no change over an orphan',
     rules: { ...RULES, orphansBlock: false },
-    scenario: { ...firstOnly, attempts: 2, kinds: ['pause'] },
+    scenario: { ...calm, start: withOrphan },
   },
   {
     rule: 'the clash rule',
@@ -83,7 +81,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'a lease check between two writes',
     rules: { ...RULES, checksBetweenWrites: false },
-    scenario: { ...KEEP_SCENARIO, kinds: ['pause'], faults: 1 },
+    scenario: { ...KEEP_SCENARIO, attempts: 1, start: (first) => afterFlip(first, 0, 'sending', 1) },
   },
   {
     rule: 'a stop with nothing in flight',
@@ -99,26 +97,21 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'never lower than seen',
     rules: { ...RULES, isLower: () => false },
-    scenario: { ...firstOnly, operations: [], kinds: ['pause'], swift: false },
+    scenario: { ...nothing, kinds: ['pause'], swift: false },
   },
   {
     rule: 'both clocks',
     rules: { ...RULES, elapsedMs: (from, to) => to.monotonicMs - from.monotonicMs },
-    scenario: { ...firstOnly, operations: [], kinds: ['pause'], suspends: true },
+    scenario: { ...nothing, kinds: ['pause'], suspends: true },
   },
   {
     rule: 'only newer states are applied',
     rules: { ...RULES, isNewer: () => true },
-    scenario: { ...one, operations: SESSION_SCENARIO.operations.slice(1), faults: 1, kinds: ['pause'] },
+    scenario: { ...twoOfSession, kinds: ['pause'] },
   },
   {
     rule: 'applies under an old epoch refused',
     rules: { ...RULES, applyIsStale: () => false },
-    scenario: {
-      ...SESSION_SCENARIO,
-      operations: SESSION_SCENARIO.operations.slice(1),
-      faults: 1,
-      kinds: ['pause'],
-    },
+    scenario: { ...twoOfSession, kinds: ['pause'] },
   },
 ];

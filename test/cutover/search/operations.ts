@@ -5,7 +5,6 @@ import { decideWrite, nextStamp } from '../../../cutover/protocol/stamps.ts';
 import { settleAnswers } from './instances.ts';
 import { type Context, isSwift, mayFail, NOW } from './model.ts';
 import {
-  CONTROL,
   DATA,
   type Data,
   type Draft,
@@ -129,7 +128,7 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context): vo
     };
     return emit('conflict', who, to(ticket.incarnation === -1 ? over() : again));
   }
-  const fenced = world[CONTROL[store]].transition?.phase === 'fenced';
+  const fenced = [world.cm, world.cp].some((record) => record.transition?.phase === 'fenced');
   const stray = operation.stray || (fenced && ticket.incarnation !== 1);
   const last = operation.step === spec.writes.length - 1;
   const draft = to({ ...operation, phase: last ? 'answered' : 'between', expected: null, stray });

@@ -6,6 +6,8 @@ import type { Scenario } from './model.ts';
 
 const SHARED = {
   keyOf: () => null,
+  without: 0,
+  start: null,
   attempts: 2,
   faults: 0,
   leaseTicks: 1,

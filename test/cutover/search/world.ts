@@ -138,7 +138,11 @@ const CONTROL_START: ControlRecord = {
 };
 
 /** Both stores alike, in `shadow-read` under epoch 1, both instances serving. How they came to is in `restart`. */
-export function firstWorld(records: readonly (number | null)[], operations: number, faults: number): World {
+export function firstWorld(
+  records: readonly (number | null)[],
+  isBegun: (operation: number) => boolean,
+  faults: number,
+): World {
   const data = records.map((bits) =>
     bits === null ? null : { stamp: { epoch: 1, version: 1 }, bits, pending: false },
   );
@@ -167,9 +171,9 @@ export function firstWorld(records: readonly (number | null)[], operations: numb
     dp: data,
     i0: instance('0'),
     i1: instance('1'),
-    o0: operations > 0 ? TODO : OVER,
-    o1: operations > 1 ? TODO : OVER,
-    o2: operations > 2 ? TODO : OVER,
+    o0: isBegun(0) ? TODO : OVER,
+    o1: isBegun(1) ? TODO : OVER,
+    o2: isBegun(2) ? TODO : OVER,
     k0: 'idle',
     k1: 'idle',
     t0: null,
