@@ -5,6 +5,7 @@ import { StaleEpoch, StoreUnavailable } from '../../errors.ts';
 import { compareStamps, type Entity, type RecordOf } from '../../records.ts';
 import type { ApplyOutcome, Books, Replica } from '../../replica.ts';
 import type { Client } from '../client.ts';
+import { INDEX_NAMES } from '../indexes.ts';
 import type { StoredDoc } from '../models.ts';
 import { applyUpdate, filterFor, idOf, stampOf } from './documents.ts';
 import { readDocuments } from './read.ts';
@@ -117,9 +118,10 @@ async function applyRound<E extends Entity>(
     planned.map(({ operation }) => operation),
   );
   const again: Item<E>[] = [];
-  for (const [place, { item }] of planned.entries()) {
+  for (const [place, plan] of planned.entries()) {
+    const { item } = plan;
     const failure = failures.get(place);
-    const outcome = failure === undefined ? null : await explain(client, item.record, failure);
+    const outcome = failure === undefined ? null : await explain(client, entity, plan, failure);
     if (outcome !== null) outcomes.set(item.index, outcome);
     // The driver only counts what was written: unless that is all of it, each is asked for.
     else if (failure === undefined && written === planned.length)
@@ -194,18 +196,24 @@ function failuresOf(error: unknown): ReadonlyMap<number, Failure> | null {
 /** Why this one document was refused; null when it is to be tried again. */
 async function explain<E extends Entity>(
   client: Client,
-  record: RecordOf[E],
+  entity: E,
+  { item: { record }, operation }: Planned<E>,
   { code, indexName }: Failure,
 ): Promise<ApplyOutcome | null> {
   if (code !== DUPLICATE_KEY) return { kind: 'refused', reason: String(code) };
   if (indexName === '_id_') return null;
-  const holderId = 'emailKey' in record ? await holderOf(client, record) : null;
-  return holderId === null
-    ? { kind: 'refused', reason: `${code} ${indexName ?? ''}`.trimEnd() }
-    : { kind: 'clash', holderId };
+  if ('emailKey' in record) {
+    const holderId = await holderOf(client, record);
+    if (holderId !== null) return { kind: 'clash', holderId };
+    // Whoever held the key has let it go meanwhile.
+    if (indexName === INDEX_NAMES.emailKey) return null;
+  }
+  // Another applier inserted this very record first, and the server looked at another index before that of the ids.
+  if ('insertOne' in operation && (await readDocuments(client, entity, [record.id])).size > 0) return null;
+  return { kind: 'refused', reason: `${code} ${indexName ?? ''}`.trimEnd() };
 }
 
-/** By its key first; the old service's index may also have kept two addresses of one spelling apart. */
+/** Another user, by its key first; the old service's index may also have kept two addresses of one spelling apart. */
 async function holderOf(client: Client, user: RecordOf['user']): Promise<string | null> {
   for (const [field, value] of [
     [STORE_FIELDS.emailKey, user.emailKey],
