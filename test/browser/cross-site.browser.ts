@@ -19,13 +19,13 @@ const startEvil = (scheme: Scheme): Promise<string> =>
     answer.setHeader('Content-Type', 'text/html').end(`<!doctype html>${pages[pathname] ?? ''}`);
   });
 
-/** With SameSite=None the browser sends the cookies from anywhere: what is left is the service's own defence. */
+/** The browser then sends the cookies when another site navigates here: what is left is the service's own defence. */
 const NONE = { COOKIE_SAMESITE_ACCESS: 'None', COOKIE_SAMESITE_REFRESH: 'None' };
 
 describe.each([
   ['http and the usual cookies', 'http', {}],
   ['TLS and the usual cookies', 'https', {}],
-  ['TLS and cookies that are sent from anywhere', 'https', NONE],
+  ['TLS and SameSite=None', 'https', NONE],
 ] as const)('a page on another site, over %s,', async (_name, scheme, env) => {
   const { origin, app } = await startSite('postgres-only', scheme, env);
   const evilOrigin = await startEvil(scheme);
