@@ -1,4 +1,4 @@
-import { STORE_FIELDS, USER_FIELDS } from '../canonical.ts';
+import { STORE_FIELDS } from '../canonical.ts';
 import { EmailTaken, IdTaken } from '../errors.ts';
 import type { Repository } from '../port.ts';
 import * as transitions from '../transitions.ts';
@@ -17,18 +17,6 @@ type Users = Pick<
   | 'eraseUser'
   | 'endSessions'
 >;
-
-/** What a tombstone overwrites, also where it was read as nothing, such as a clear-text password. */
-export const PERSONAL: readonly string[] = ['email', 'emailKey', 'name', 'password'];
-
-/** Where else a legacy document may hold what an erased user wants gone. */
-export const PERSONAL_VARIANTS: readonly string[] = [
-  ...new Set(
-    [USER_FIELDS.email, USER_FIELDS.name, USER_FIELDS.passwordHash].flatMap(([, ...variants]) =>
-      variants.map((path) => path.split('.')[0] ?? path),
-    ),
-  ),
-];
 
 export function createUsers(scope: Scope, pass: EmailKeyPass): Users {
   const { client } = scope;
@@ -86,7 +74,8 @@ export function createUsers(scope: Scope, pass: EmailKeyPass): Users {
         'user',
         erasure.userId,
         (user) => transitions.eraseUser(user, erasure),
-        { always: PERSONAL, unset: [...PERSONAL_VARIANTS, STORE_FIELDS.emailKeyDuplicate] },
+        // A phone number or an address in a field we know nothing of is personal data, too.
+        { bare: true },
       );
       const isTombstone = result !== null && ('done' in result || result.refused === 'gone');
       if (isTombstone) await scrubSessions(scope, erasure.userId, erasure.now);

@@ -88,12 +88,9 @@ export type Change<E extends Entity, R extends string> =
   | { readonly done: RecordOf[E] }
   | { readonly refused: R };
 
-/** What a change does beside writing the fields of the record that differ. */
+/** What becomes of fields that are not the record's: they survive, unless nothing but the record is to be left. */
 export interface Extra {
-  /** Fields written although the record says that they have not changed. */
-  readonly always?: readonly string[];
-  /** Fields taken away. */
-  readonly unset?: readonly string[];
+  readonly bare?: boolean;
 }
 
 /**
@@ -140,9 +137,9 @@ export async function replace<E extends Entity>(
   const stamp = { epoch: context.epoch, version: record.stamp.version + 1 };
   const written = { ...next, stamp } as RecordOf[E];
   const before = toDocument(entity, record);
+  const bare = extra.bare === true ? bareFields(doc, entity, written) : [];
   const changed = Object.entries(toDocument(entity, written)).filter(
-    ([field, value]) =>
-      !IDENTITY.has(field) && (!isSame(before[field], value) || extra.always?.includes(field) === true),
+    ([field, value]) => !IDENTITY.has(field) && (bare.includes(field) || !isSame(before[field], value)),
   );
   const fields = changed.map(([field]) => field);
   const update = {
@@ -152,7 +149,7 @@ export async function replace<E extends Entity>(
     },
     // A mark that an earlier write left stays as old as it is: only the mirror may clear it.
     ...(context.pending ? { $min: { [STORE_FIELDS.pendingAt]: new Date() } } : {}),
-    ...unset(extra.unset),
+    ...(extra.bare === true ? unset(foreignFields(doc, entity, written)) : {}),
   };
   const filter = {
     _id: { $eq: doc._id },
@@ -166,8 +163,21 @@ export async function replace<E extends Entity>(
   return written;
 }
 
-function unset(fields: readonly string[] | undefined): Doc {
-  if (fields === undefined || fields.length === 0) return {};
+/** The record's own fields that have to be written when everything else goes; an absent one already means null. */
+export function bareFields<E extends Entity>(doc: Doc, entity: E, record: RecordOf[E]): readonly string[] {
+  return Object.entries(toDocument(entity, record))
+    .filter(([field, value]) => field !== '_id' && (value !== null || Object.hasOwn(doc, field)))
+    .map(([field]) => field);
+}
+
+/** What a legacy document holds beside the record's own fields, the variants some of them were read from included. */
+export function foreignFields<E extends Entity>(doc: Doc, entity: E, record: RecordOf[E]): readonly string[] {
+  const own = toDocument(entity, record);
+  return Object.keys(doc).filter((field) => !Object.hasOwn(own, field) && field !== STORE_FIELDS.pendingAt);
+}
+
+function unset(fields: readonly string[]): Doc {
+  if (fields.length === 0) return {};
   return { $unset: Object.fromEntries(fields.map((field) => [field, ''])) };
 }
 

@@ -42,7 +42,7 @@ describe('writing a legacy user', () => {
   });
 
   it('an erased one keeps no personal data, wherever it stood, and the types the old service knows', async () => {
-    const doc = legacyUser({ password: 'clear text', emails: [{ address: 'a@example.org' }], plan: 'gold' });
+    const doc = legacyUser({ password: 'clear text', emails: [{ address: 'a@example.org' }], phone: '555' });
     await stored(doc);
     await store.whenEmailsKeyed();
     const id = String(doc._id);
@@ -61,8 +61,7 @@ describe('writing a legacy user', () => {
       sessionGeneration: 1,
       epoch: 0,
       version: 1,
-      plan: 'gold',
-      __v: 0,
+      resetGeneration: 0,
     });
     expect(await repo.findUser(id)).toMatchObject({
       email: null,

@@ -5,7 +5,7 @@ import { decodeId, encodeId } from '../../ids.ts';
 import type { Entity, RecordOf, Stamp, UserRecord } from '../../records.ts';
 import { guard, guardedFields } from '../guard.ts';
 import type { StoredDoc } from '../models.ts';
-import { PERSONAL, PERSONAL_VARIANTS } from '../users.ts';
+import { bareFields, foreignFields } from '../writes.ts';
 
 const { emailKey: KEY, emailKeyDuplicate: DUPLICATE, pendingAt: PENDING_AT } = STORE_FIELDS;
 
@@ -27,7 +27,7 @@ export function applyUpdate<E extends Entity>(entity: E, doc: StoredDoc, record:
   const unset = [
     PENDING_AT,
     ...(KEY in set ? [DUPLICATE] : []),
-    ...(isTombstone(entity, record) ? PERSONAL_VARIANTS : []),
+    ...(isTombstone(entity, record) ? foreignFields(doc, entity, record) : []),
   ];
   return {
     filter: filterFor(entity, doc, Object.keys(set)),
@@ -122,7 +122,7 @@ function fieldsToSet<E extends Entity>(entity: E, doc: StoredDoc, record: Record
 
 function forcedFields<E extends Entity>(entity: E, doc: StoredDoc, record: RecordOf[E]): readonly string[] {
   // A tombstone also overwrites what was read as nothing, such as a clear-text password.
-  if (isTombstone(entity, record)) return PERSONAL;
+  if (isTombstone(entity, record)) return bareFields(doc, entity, record);
   return entity === 'user' && isReleased(doc) ? ['email', KEY] : [];
 }
 
