@@ -65,7 +65,7 @@ function put(world: World, k: 0 | 1, state: CoordinatorState, base: Draft = { ..
   return base;
 }
 
-function advance(world: World, k: 0 | 1, part: CoordinatorState, context: Context): void {
+function advance(world: World, k: 0 | 1, part: CoordinatorState, context: Context) {
   const { emit, rules, timing } = context;
   const request = requestOf(part);
   const who = `coordinator ${k}`;

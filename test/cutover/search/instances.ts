@@ -117,7 +117,7 @@ function forgetWatch(draft: Draft, store: StoreName, id: string): void {
   }
 }
 
-export function instanceSteps(world: World, i: 0 | 1, context: Context): void {
+export function instanceSteps(world: World, i: 0 | 1, context: Context) {
   const { emit, rules, timing } = context;
   const part = world[INSTANCES[i]];
   const who = `instance ${i}`;
@@ -219,7 +219,7 @@ function overtake(draft: Draft, i: 0 | 1, store: StoreName): void {
   draft[INSTANCES[i]] = { ...part, beat: { ...beat, read: { ...beat.read, revision: -1 } } };
 }
 
-function beatSteps(world: World, i: 0 | 1, context: Context): void {
+function beatSteps(world: World, i: 0 | 1, context: Context) {
   const { emit, rules, timing } = context;
   const part = world[INSTANCES[i]];
   const { beat, state } = part;

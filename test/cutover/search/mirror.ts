@@ -63,9 +63,13 @@ function scan(world: World, i: 0 | 1, context: Context): void {
   for (const [r, stored] of own.entries()) {
     if (stored?.pending === true) batch.push({ record: r, stamp: stored.stamp, bits: stored.bits });
   }
-  // Last first: a batch keeps no order that would help.
-  if (batch.length > 0)
-    emit('read marks', who, putTask(world, i, { kind: 'apply', ticket, batch: batch.reverse() }));
+  // Last first, and where a unique key is about also cut short: a batch keeps no order that would help.
+  batch.reverse();
+  const keyed = batch.some(({ record: r, bits }) => context.scenario.keyOf(r, bits) !== null);
+  const batches = keyed && batch.length > 1 ? [batch, batch.slice(0, 1)] : [batch];
+  for (const part of batches) {
+    if (part.length > 0) emit('read marks', who, putTask(world, i, { kind: 'apply', ticket, batch: part }));
+  }
   if (!mayResolve(ticket, state, NOW, timing, rules)) return;
   for (const [r, stored] of copy.entries()) {
     if (stored?.pending !== true || !rules.resolvesOrphans) continue;
@@ -75,7 +79,7 @@ function scan(world: World, i: 0 | 1, context: Context): void {
   }
 }
 
-function work(world: World, i: 0 | 1, task: Task, context: Context): void {
+function work(world: World, i: 0 | 1, task: Task, context: Context) {
   const { emit, rules, timing } = context;
   const { ticket } = task;
   const authority = ticket.store;
@@ -149,7 +153,7 @@ function apply(
   task: Extract<Task, { readonly kind: 'apply' }>,
   mirror: StoreName,
   context: Context,
-): void {
+) {
   const { emit, rules } = context;
   // PostgreSQL reads its control row in the same statement; MongoDB can only look at the record itself.
   const targetEpoch = mirror === 'postgres' ? world[CONTROL.postgres].epoch : 0;

@@ -39,7 +39,7 @@ export function holderOf(data: Data, record: number, bits: number, context: Cont
   return found < 0 ? null : found;
 }
 
-export function operationSteps(world: World, j: 0 | 1 | 2, context: Context): void {
+export function operationSteps(world: World, j: 0 | 1 | 2, context: Context) {
   const { emit, rules, timing, scenario } = context;
   const spec = scenario.operations[j];
   const key = OPERATIONS[j];
