@@ -28,12 +28,13 @@ export function applyUpdate<E extends Entity>(entity: E, doc: StoredDoc, record:
     PENDING_AT,
     ...(KEY in set ? [DUPLICATE] : []),
     ...(isTombstone(entity, record) ? foreignFields(doc, entity, record) : []),
-  ];
+    // A mark only ever comes with a new stamp, which the filter would not match.
+  ].filter((field) => Object.hasOwn(doc, field));
   return {
     filter: filterFor(entity, doc, Object.keys(set)),
     update: {
       $set: { ...set, ...record.stamp },
-      $unset: Object.fromEntries(unset.map((field) => [field, ''])),
+      ...(unset.length === 0 ? {} : { $unset: Object.fromEntries(unset.map((field) => [field, ''])) }),
     },
   };
 }
