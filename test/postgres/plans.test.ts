@@ -53,6 +53,9 @@ const FILL = `
   insert into rate_limits select 'k' || n, 1, now() from generate_series(1, ${USERS}) n;
   analyze`;
 
+const MARK = { entity: 'session', id: 's7', stamp: { epoch: 0, version: 1 }, markedAt: NOW } as const;
+const TOUCH = { expected: { epoch: 0, version: 1 }, to: { epoch: 1, version: 2 } };
+
 describe('plans', async () => {
   const url = await newPostgresDatabase();
   const pool = new pg.Pool({ connectionString: url, max: 1 });
@@ -180,6 +183,12 @@ describe('plans', async () => {
     ['limits.hit', () => store.limits.hit([{ key: 'k7', capacity: 3, windowMs: 1_000, backoff: null }], NOW)],
     ['limits.clear', () => store.limits.clear(['k8'])],
     ['limits.refund', () => store.limits.refund(['k9'])],
+    ['replica.read', () => store.replica.read('user', ['u7', 'u8'])],
+    ['replica.marks', () => store.replica.marks({ limit: 10, olderThan: NOW, after: MARK })],
+    ['replica.countMarks', () => store.replica.countMarks()],
+    ['replica.clearMarks', () => store.replica.clearMarks([MARK])],
+    ['replica.touch', () => store.replica.touch('user', 'u17', TOUCH)],
+    ['replica.scan', () => store.replica.scan('session', { after: 's7', limit: 10 })],
   ];
 
   it.each(operations)('%s reads no table from end to end', async (_, run) => {
