@@ -1,4 +1,3 @@
-import mongoose from 'mongoose';
 import { judge, screen } from '../../apply.ts';
 import { CANONICAL, STORE_FIELDS, toDocument } from '../../canonical.ts';
 import { StaleEpoch, StoreUnavailable } from '../../errors.ts';
@@ -7,14 +6,13 @@ import type { ApplyOutcome, Books, Replica } from '../../replica.ts';
 import type { Client } from '../client.ts';
 import { INDEX_NAMES } from '../indexes.ts';
 import type { StoredDoc } from '../models.ts';
+import { type BulkOperation, bulkWrite, type Failure } from './bulk.ts';
 import { applyUpdate, filterFor, idOf, stampOf } from './documents.ts';
 import { readDocuments } from './read.ts';
 
 /** Each round some other writer won a race. */
 const ROUNDS_MAX = 10;
 const DUPLICATE_KEY = 11000;
-/** Of the store, not of the document: whoever asks again may be luckier. */
-const TRANSIENT = new Set([50, 91, 112, 189, 262, 10058, 10107, 11600, 11602, 13435, 13436]);
 
 interface Item<E extends Entity> {
   readonly index: number;
@@ -24,13 +22,7 @@ interface Item<E extends Entity> {
 /** An item with what is to be written for it. */
 interface Planned<E extends Entity> {
   readonly item: Item<E>;
-  readonly operation: mongoose.mongo.AnyBulkWriteOperation;
-}
-
-interface Failure {
-  readonly code: number;
-  /** Of the unique index that refused. */
-  readonly indexName: string | null;
+  readonly operation: BulkOperation;
 }
 
 type Outcomes = Map<number, ApplyOutcome>;
@@ -95,7 +87,7 @@ async function applyRound<E extends Entity>(
     items.map(({ record }) => record.id),
   );
   const planned: Planned<E>[] = [];
-  const unmark: mongoose.mongo.AnyBulkWriteOperation[] = [];
+  const unmark: BulkOperation[] = [];
   for (const item of items) {
     const doc = docs.get(item.record.id);
     const plan = planOf(entity, doc, item.record);
@@ -109,10 +101,10 @@ async function applyRound<E extends Entity>(
       unmark.push(unmarking(entity, doc));
     }
   }
-  if (unmark.length > 0) await writeAll(client, entity, unmark);
+  if (unmark.length > 0) await bulkWrite(client, entity, unmark);
   if (planned.length === 0) return [];
   for (const { item } of planned) attempted.add(item.index);
-  const { written, failures } = await writeAll(
+  const { written, failures } = await bulkWrite(
     client,
     entity,
     planned.map(({ operation }) => operation),
@@ -154,43 +146,10 @@ function planOf<E extends Entity>(
   }
 }
 
-function unmarking(entity: Entity, doc: StoredDoc): mongoose.mongo.AnyBulkWriteOperation {
+function unmarking(entity: Entity, doc: StoredDoc): BulkOperation {
   return {
     updateOne: { filter: filterFor(entity, doc, []), update: { $unset: { [STORE_FIELDS.pendingAt]: '' } } },
   };
-}
-
-/** How many operations found their document, and why others failed, by their place. */
-async function writeAll(
-  client: Client,
-  entity: Entity,
-  operations: readonly mongoose.mongo.AnyBulkWriteOperation[],
-): Promise<{ readonly written: number; readonly failures: ReadonlyMap<number, Failure> }> {
-  return client.write(async ({ models, maxTimeMS }) => {
-    const options = { ordered: false, maxTimeMS } as const;
-    try {
-      const result = await models[entity].collection.bulkWrite(operations as never[], options);
-      return { written: result.matchedCount + result.insertedCount, failures: new Map() };
-    } catch (error) {
-      const failures = failuresOf(error);
-      if (failures === null) throw error;
-      return { written: 0, failures };
-    }
-  });
-}
-
-/** Null when the store is the one in trouble. */
-function failuresOf(error: unknown): ReadonlyMap<number, Failure> | null {
-  if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) return null;
-  const errors = Array.isArray(error.writeErrors) ? error.writeErrors : [error.writeErrors];
-  if (errors.length === 0 || error.result.getWriteConcernError() !== undefined) return null;
-  if (errors.some(({ code }) => TRANSIENT.has(Number(code)))) return null;
-  return new Map(
-    errors.map(({ index, code, errmsg }) => [
-      index,
-      { code: Number(code), indexName: /index:\s*(?:\S*\$)?(\S+)/.exec(errmsg ?? '')?.[1] ?? null },
-    ]),
-  );
 }
 
 /** Why this one document was refused; null when it is to be tried again. */

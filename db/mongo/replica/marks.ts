@@ -5,6 +5,7 @@ import type { Mark, Replica } from '../../replica.ts';
 import type { Client } from '../client.ts';
 import { PENDING_FROM } from '../indexes.ts';
 import type { StoredDoc } from '../models.ts';
+import { bulkWrite } from './bulk.ts';
 import { idOf, stampOf } from './documents.ts';
 import { pendingAt } from './read.ts';
 
@@ -66,10 +67,7 @@ export function createMarks(client: Client): Pick<Replica, 'marks' | 'countMarks
             },
           }));
         if (operations.length === 0) continue;
-        const { matchedCount } = await client.write(({ models, maxTimeMS }) =>
-          models[entity].collection.bulkWrite(operations as never[], { ordered: false, maxTimeMS }),
-        );
-        count += matchedCount;
+        count += (await bulkWrite(client, entity, operations)).written;
       }
       return count;
     },

@@ -1,0 +1,59 @@
+import mongoose from 'mongoose';
+import type { Doc } from '../../canonical.ts';
+import { StoreUnavailable } from '../../errors.ts';
+import type { Entity } from '../../records.ts';
+import type { Client } from '../client.ts';
+
+/** The driver's own type knows no other `_id` than an ObjectId. */
+export type BulkOperation =
+  | { readonly insertOne: { readonly document: Doc } }
+  | { readonly updateOne: { readonly filter: Doc; readonly update: Doc } };
+
+/** Why the server refused one operation. */
+export interface Failure {
+  readonly code: number;
+  /** Of the unique index that refused. */
+  readonly indexName: string | null;
+}
+
+export interface BulkResult {
+  /** How many operations found or made their document; 0 where any failed, since then it must be asked anyway. */
+  readonly written: number;
+  /** By the operation's place. */
+  readonly failures: ReadonlyMap<number, Failure>;
+}
+
+/** Of the store, not of the document: whoever asks again may be luckier. */
+const TRANSIENT = new Set([50, 91, 112, 189, 262, 10058, 10107, 11600, 11602, 13435, 13436]);
+
+/** Writes in one go, in any order. Throws `StoreUnavailable` when part of it may have been written and part not. */
+export async function bulkWrite(
+  client: Client,
+  entity: Entity,
+  operations: readonly BulkOperation[],
+): Promise<BulkResult> {
+  return client.write(async ({ models, maxTimeMS }) => {
+    try {
+      const options = { ordered: false, maxTimeMS } as const;
+      const result = await models[entity].collection.bulkWrite(operations as never[], options);
+      return { written: result.matchedCount + result.insertedCount, failures: new Map() };
+    } catch (error) {
+      if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) throw error;
+      return { written: 0, failures: failuresOf(error) };
+    }
+  });
+}
+
+function failuresOf(error: mongoose.mongo.MongoBulkWriteError): ReadonlyMap<number, Failure> {
+  const errors = Array.isArray(error.writeErrors) ? error.writeErrors : [error.writeErrors];
+  const isDurable = error.result.getWriteConcernError() === undefined;
+  if (errors.length === 0 || !isDurable || errors.some(({ code }) => TRANSIENT.has(Number(code)))) {
+    throw new StoreUnavailable('mongo', 'unknown', 'timeout', { cause: error });
+  }
+  return new Map(
+    errors.map(({ index, code, errmsg }) => [
+      index,
+      { code: Number(code), indexName: /index:\s*(?:\S*\$)?(\S+)/.exec(errmsg ?? '')?.[1] ?? null },
+    ]),
+  );
+}
