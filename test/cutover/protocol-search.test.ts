@@ -65,7 +65,7 @@ describe('the flip protocol, searched', () => {
     3_600_000,
   );
 
-  // One test cannot know what the others saw, so this one looks again where each step is cheap to reach.
+  // Run on its own, this one looks for itself.
   it('takes every step of the protocol', () => {
     if (taken.size === 0)
       for (const scenario of SHORT) for (const step of explore(scenario).steps.keys()) taken.set(step, 1);

@@ -42,7 +42,7 @@ export const FULL: readonly Scenario[] = [
     (scenario): Scenario => ({ ...scenario, name: `${scenario.name}; step by step`, swift: false }),
   ),
   ...SHORT.filter((scenario) => scenario.faults === 1).map(
-    (scenario): Scenario => ({ ...scenario, name: `${scenario.name}; twice`, faults: 2 }),
+    (scenario): Scenario => ({ ...scenario, name: `${scenario.name}; twice`, faults: 2, restarts: true }),
   ),
   {
     ...session,
