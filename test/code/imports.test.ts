@@ -1,0 +1,53 @@
+/** The shape of the code itself: imports point one way, and nothing lies about unused. */
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** What a folder may import besides itself. Tests may import anything. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  src: ['plugins', 'cutover', 'db'],
+  plugins: ['cutover', 'db'],
+  cutover: ['db'],
+  db: [],
+};
+
+/** Programs and worker files: they are started by name, not imported. */
+const STARTED = [
+  'src/server.ts',
+  'src/dev.ts',
+  'src/migrate.ts',
+  'src/dev/compose-secrets.ts',
+  'plugins/passwords/worker.ts',
+  'db/embedded/watchdog.ts',
+  'db/embedded/download-mongod.ts',
+];
+
+const files = globSync('{src,plugins,cutover,db,test}/**/*.ts', { cwd: root }).filter(
+  (file) => !file.includes('node_modules'),
+);
+
+/** Files of ours that a file names in an import, an export or a URL of its own. */
+function importsOf(file: string): readonly string[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  const names = [...text.matchAll(/(?:from|import\(?)\s*'(\.[^']+)'/g)].map((match) => match[1] ?? '');
+  return names.map((name) => relative(root, join(root, dirname(file), name)));
+}
+
+const imports = files.flatMap((file) => importsOf(file).map((target) => ({ file, target })));
+
+test('imports point one way: src → plugins → cutover → db', () => {
+  const wrong = imports.filter(({ file, target }) => {
+    const [from = '', to = ''] = [file.split('/')[0], target.split('/')[0]];
+    return from !== to && MAY_IMPORT[from]?.includes(to) === false;
+  });
+  expect(wrong).toEqual([]);
+});
+
+test('every file is imported or started by something', () => {
+  const used = new Set([...imports.map(({ target }) => target), ...STARTED]);
+  const code = files.filter((file) => !file.startsWith('test/'));
+  expect(code.filter((file) => !used.has(file))).toEqual([]);
+});
