@@ -215,12 +215,12 @@ const legacy = {
 const limits = {
   LIMIT_LOGIN_ADDRESS: set('1000/15m', v.rate(), 'Failed logins from one address.'),
   LIMIT_LOGIN_ACCOUNT: set(
-    '100/1h',
+    '300/1h',
     v.rate(),
     'Failed logins to one account, after which attempts are delayed, never locked out.',
   ),
   LIMIT_LOGIN_PAIR: set(
-    '50/1h',
+    '100/1h',
     v.rate(),
     'Failed logins to one account from one address, after which attempts are delayed.',
   ),
@@ -231,7 +231,7 @@ const limits = {
   ),
   LIMIT_DELAY_MAX: set('60s', v.duration('10ms', '1h'), 'Longest such delay.'),
   LIMIT_SIGNUP_ADDRESS: set('5000/1h', v.rate(), 'Signups from one address.'),
-  LIMIT_MAIL_ACCOUNT: set('20/1h', v.rate(), 'Mails asked for one e-mail address, known or not.'),
+  LIMIT_MAIL_ACCOUNT: set('60/1h', v.rate(), 'Mails asked for one e-mail address, known or not.'),
   LIMIT_MAIL_ADDRESS: set('1000/1h', v.rate(), 'Mails asked for from one address.'),
   LIMIT_TOKEN_ADDRESS: set(
     '1000/15m',

@@ -1,7 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { renderExample } from '../../plugins/config/example.ts';
 import { renderErrors, withConfiguration } from './render.ts';
 
 const readme = new URL('../../README.md', import.meta.url);
 writeFileSync(new URL('../../docs/errors.md', import.meta.url), renderErrors());
+writeFileSync(new URL('../../.env.example', import.meta.url), renderExample());
 writeFileSync(readme, withConfiguration(readFileSync(readme, 'utf8')));
-console.log('wrote docs/errors.md and the configuration table of README.md');
+console.log('wrote docs/errors.md, .env.example and the configuration table of README.md');
