@@ -70,14 +70,26 @@ export function explore(scenario: Scenario, options: Options = {}): Result {
   };
   const load = (state: number): World => {
     visited.read(state, ids);
-    const world: Record<string, unknown> = {};
-    for (let slot = 0; slot < SLOT_COUNT; slot++) {
-      const name = SLOTS[slot]?.name;
-      const holder = interned[slot]?.worlds[ids[slot] ?? 0];
-      if (name !== undefined && holder !== undefined) world[name] = holder[name];
-    }
-    // Assembled from parts of worlds, slot by slot, so it is one.
-    return world as unknown as World;
+    const holder = (slot: number): World => interned[slot]?.worlds[ids[slot] ?? 0] ?? first;
+    // Spelled out, so that every state has the one shape the engine is fast with.
+    return {
+      cm: holder(0).cm,
+      cp: holder(1).cp,
+      rm: holder(2).rm,
+      rp: holder(3).rp,
+      dm: holder(4).dm,
+      dp: holder(5).dp,
+      i0: holder(6).i0,
+      i1: holder(7).i1,
+      o0: holder(8).o0,
+      o1: holder(9).o1,
+      o2: holder(10).o2,
+      k0: holder(11).k0,
+      k1: holder(12).k1,
+      t0: holder(13).t0,
+      t1: holder(14).t1,
+      env: holder(15).env,
+    };
   };
   const emit: Emit = (step, who, draft, stepClass = 'normal') => {
     next.set(ids);
