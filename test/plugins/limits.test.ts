@@ -43,8 +43,8 @@ describe('login', () => {
     expect(verdict).toEqual({ allowed: true, retryAfterMs: 0 });
     expect(headers).toEqual({
       'RateLimit-Policy':
-        '"login-pair";q=50;w=3600, "login-account";q=100;w=3600, "login-address";q=1000;w=900',
-      RateLimit: '"login-pair";r=49;t=72',
+        '"login-pair";q=100;w=3600, "login-account";q=300;w=3600, "login-address";q=1000;w=900',
+      RateLimit: '"login-pair";r=99;t=36',
     });
   });
 
