@@ -7,8 +7,6 @@ import fp from 'fastify-plugin';
 
 /** Past this the event loop is too far behind to answer in time, ms. */
 const EVENT_LOOP_DELAY_MAX_MS = 2_000;
-/** Share of the heap limit past which requests are refused before memory grows further. */
-const HEAP_USED_MAX_BYTES = 1_500_000_000;
 
 /** Of HTTP itself, not helmet's. */
 const ORDINARY_HEADERS = new Set(['content-length', 'content-type', 'date', 'connection', 'keep-alive']);
@@ -61,7 +59,7 @@ export default fp(
     });
     await app.register(underPressure, {
       maxEventLoopDelay: EVENT_LOOP_DELAY_MAX_MS,
-      maxHeapUsedBytes: HEAP_USED_MAX_BYTES,
+      maxHeapUsedBytes: app.config.shedHeapMaxBytes,
       // Whoever asks whether the process lives must get an answer: killing a busy instance would load the others.
       pressureHandler: (request, reply) =>
         PROBES.has(request.routeOptions.url ?? '') ? undefined : void reply.send(new Overloaded()),

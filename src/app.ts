@@ -40,7 +40,10 @@ export async function buildApp({ config, now }: AppOptions): Promise<FastifyInst
     bodyLimit: 64 * 1024,
     connectionTimeout: 30_000,
     keepAliveTimeout: 72_000,
-    requestTimeout: 15_000,
+    requestTimeout: config.requestTimeoutMs,
+    // Node swaps the two limits when the one for headers is the longer, so both are the same. The interval is how often
+    // the server looks for clients that are too slow.
+    http: { headersTimeout: config.requestTimeoutMs, connectionsCheckingInterval: 1_000 },
     return503OnClosing: false,
     frameworkErrors: sendFrameworkError,
     exposeHeadRoutes: false,

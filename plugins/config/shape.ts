@@ -30,6 +30,8 @@ export function shapeConfig(env: Environment, keys: Keys, production: boolean) {
     logLevel: env.LOG_LEVEL,
     logPretty:
       env.LOG_PRETTY === 'auto' ? !production && process.stdout.isTTY === true : env.LOG_PRETTY === 'true',
+    requestTimeoutMs: env.REQUEST_TIMEOUT,
+    shedHeapMaxBytes: env.SHED_HEAP_MAX * 1024 * 1024,
     shutdownGraceMs: env.SHUTDOWN_GRACE,
     shutdownDelayMs: env.SHUTDOWN_DELAY,
 

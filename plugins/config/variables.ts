@@ -71,6 +71,16 @@ const service = {
     v.oneOf('auto', 'true', 'false'),
     'Coloured lines instead of JSON; auto: on a terminal outside production.',
   ),
+  REQUEST_TIMEOUT: set(
+    '15s',
+    v.duration('1s', '5m'),
+    'Longest time a client may take to send a request, headers and body.',
+  ),
+  SHED_HEAP_MAX: set(
+    '1500',
+    v.integer(1, 1_000_000),
+    'Heap in MiB past which requests are refused with 503, before memory grows further.',
+  ),
   SHUTDOWN_GRACE: set(
     '20s',
     v.duration('0s', '1h'),

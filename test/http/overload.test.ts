@@ -1,0 +1,46 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { expect, test } from 'vitest';
+import { startApp } from '../support/app.ts';
+import { eventually } from '../support/wait.ts';
+
+const app = await startApp('postgres-only', { env: { REQUEST_TIMEOUT: '1s' } });
+const full = await startApp('postgres-only', { env: { SHED_HEAP_MAX: '1' } });
+
+/** Sends a part of a request and never the rest; what the server says before it hangs up. */
+async function sendPart(part: string): Promise<string> {
+  const { hostname, port } = new URL(app.url);
+  const socket = connect(Number(port), hostname);
+  let answer = '';
+  socket.on('data', (chunk) => {
+    answer += chunk.toString();
+  });
+  socket.on('error', () => {});
+  socket.write(part);
+  await once(socket, 'close');
+  return answer;
+}
+
+test.each([
+  ['headers', 'POST /auth/login HTTP/1.1\r\nHost: auth\r\n'],
+  [
+    'a body',
+    'POST /auth/login HTTP/1.1\r\nHost: auth\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"email":',
+  ],
+])('a client that never finishes %s is cut off', async (_what, part) => {
+  expect(await sendPart(part)).toMatch(/^HTTP\/1\.1 (408|400) /);
+});
+
+test('past its memory the service sheds load with 503, but not those who ask whether it lives', async () => {
+  const client = full.client();
+  const shed = await eventually(async () => {
+    const answer = await client.get('/auth/me');
+    expect(answer.status).toBe(503);
+    return answer;
+  });
+  expect(shed.body).toMatchObject({ code: 'overloaded' });
+  expect(Number(shed.headers['retry-after'])).toBeGreaterThan(0);
+  for (const probe of ['/livez', '/readyz', '/metrics']) {
+    expect((await client.get(probe)).status).toBe(200);
+  }
+});
