@@ -3,6 +3,7 @@
  * Variables marked secret are also read from the file that `NAME_FILE` names.
  */
 import { z } from 'zod';
+import { MODES } from '../../cutover/mode.ts';
 import * as v from './values.ts';
 
 interface Words {
@@ -26,13 +27,6 @@ const open = <T>(schema: z.ZodType<T, string>, words: Words) => ({
   ...words,
 });
 
-export const MODES = [
-  'mongo-only',
-  'dual-write',
-  'shadow-read',
-  'postgres-primary',
-  'postgres-only',
-] as const;
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 const SAME_SITE = ['Strict', 'Lax', 'None'] as const;
 

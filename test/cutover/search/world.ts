@@ -116,7 +116,7 @@ export function isUp(world: World, store: StoreName): boolean {
   return store === 'mongo' ? world.env.mongoUp : world.env.postgresUp;
 }
 
-export const TODO: OperationPart = {
+export const NOT_BEGUN: OperationPart = {
   phase: 'todo',
   ticket: null,
   step: 0,
@@ -125,7 +125,7 @@ export const TODO: OperationPart = {
   after: 0,
   stray: false,
 };
-export const OVER: OperationPart = { ...TODO, phase: 'over' };
+export const OVER: OperationPart = { ...NOT_BEGUN, phase: 'over' };
 
 const CONTROL_START: ControlRecord = {
   mode: 'shadow-read',
@@ -171,9 +171,9 @@ export function firstWorld(
     dp: data,
     i0: instance('0'),
     i1: instance('1'),
-    o0: isBegun(0) ? TODO : OVER,
-    o1: isBegun(1) ? TODO : OVER,
-    o2: isBegun(2) ? TODO : OVER,
+    o0: isBegun(0) ? NOT_BEGUN : OVER,
+    o1: isBegun(1) ? NOT_BEGUN : OVER,
+    o2: isBegun(2) ? NOT_BEGUN : OVER,
     k0: 'idle',
     k1: 'idle',
     t0: null,
