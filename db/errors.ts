@@ -41,22 +41,34 @@ export class StaleEpoch extends Error {
 }
 
 /**
- * The store did not answer in time, or at all.
+ * The store did not answer in time, or at all; or this instance may not ask it now: it cannot know who has authority
+ * (`no-record`, `store` is then null), holds no lease (`no-lease`), lost it while the store worked (`lease-lost`), or
+ * too many wait at a fence (`queue-full`).
  * `outcome` is `none` only when the operation certainly left no trace; `unknown` when it may have committed.
  * The message names no host, query or value: it may be logged, while `cause` is for the debug log only.
  */
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable';
-  readonly store: StoreName;
+  readonly store: StoreName | null;
   readonly outcome: 'none' | 'unknown';
-  readonly reason: 'connect' | 'timeout' | 'connection-lost' | 'overloaded' | 'read-only' | 'contention';
+  readonly reason:
+    | 'connect'
+    | 'timeout'
+    | 'connection-lost'
+    | 'overloaded'
+    | 'read-only'
+    | 'contention'
+    | 'no-record'
+    | 'no-lease'
+    | 'lease-lost'
+    | 'queue-full';
   constructor(
-    store: StoreName,
+    store: StoreName | null,
     outcome: StoreUnavailable['outcome'],
     reason: StoreUnavailable['reason'],
     options?: ErrorOptions,
   ) {
-    super(`${store} is unavailable (${reason}); outcome: ${outcome}`, options);
+    super(`${store ?? 'the authority'} is unavailable (${reason}); outcome: ${outcome}`, options);
     this.store = store;
     this.outcome = outcome;
     this.reason = reason;

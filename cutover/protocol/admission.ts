@@ -7,7 +7,7 @@ import type { Mode } from '../mode.ts';
 import { transitionOf } from './follow.ts';
 import { type InstanceState, noteLapse } from './lease.ts';
 import { RULES, type Rules } from './rules.ts';
-import type { Acknowledgement, Instant, Timing } from './types.ts';
+import type { Acknowledgement, Instant } from './types.ts';
 
 /** Under what an operation was admitted. It is kept by the operation and shown again before each further step. */
 export interface Ticket {
@@ -29,11 +29,10 @@ export type Admission =
 export function decideAdmission(
   state: InstanceState,
   now: Instant,
-  timing: Timing,
   rules: Rules = RULES,
   stopSeenForMs = 0,
 ): Admission {
-  const { lease, following, incarnation } = noteLapse(state, now, timing, rules);
+  const { lease, following, incarnation } = noteLapse(state, now, rules);
   const { record } = following;
   if (record === null) return { kind: 'refuse', reason: 'no-record' };
   const transition = transitionOf(following);
@@ -46,8 +45,8 @@ export function decideAdmission(
 }
 
 /** Whether the lease an operation was admitted under has held until now, without a gap. */
-function holds(ticket: Ticket, state: InstanceState, now: Instant, timing: Timing, rules: Rules): boolean {
-  const { lease, incarnation } = noteLapse(state, now, timing, rules);
+function holds(ticket: Ticket, state: InstanceState, now: Instant, rules: Rules): boolean {
+  const { lease, incarnation } = noteLapse(state, now, rules);
   return (
     lease !== null && lease.epoch === ticket.epoch && rules.heldWithoutGap(ticket.incarnation, incarnation)
   );
@@ -61,10 +60,9 @@ export function mayAcknowledge(
   ticket: Ticket,
   state: InstanceState,
   now: Instant,
-  timing: Timing,
   rules: Rules = RULES,
 ): boolean {
-  return !rules.checksAfterAnswer || holds(ticket, state, now, timing, rules);
+  return !rules.checksAfterAnswer || holds(ticket, state, now, rules);
 }
 
 /**
@@ -75,10 +73,9 @@ export function mayContinue(
   ticket: Ticket,
   state: InstanceState,
   now: Instant,
-  timing: Timing,
   rules: Rules = RULES,
 ): boolean {
-  return !rules.checksBetweenWrites || holds(ticket, state, now, timing, rules);
+  return !rules.checksBetweenWrites || holds(ticket, state, now, rules);
 }
 
 /**
@@ -91,12 +88,11 @@ export function mayResolve(
   ticket: Ticket,
   state: InstanceState,
   now: Instant,
-  timing: Timing,
   rules: Rules = RULES,
 ): boolean {
   const transition = transitionOf(state.following);
   if (rules.resolvingStops && transition?.phase === 'fenced') return false;
-  return mayContinue(ticket, state, now, timing, rules);
+  return mayContinue(ticket, state, now, rules);
 }
 
 /** An operation, or a worker's repair, that has not been answered yet, or was while the store had not. */

@@ -13,6 +13,8 @@ export interface Lease {
   readonly store: StoreName;
   readonly epoch: number;
   readonly startedAt: Instant;
+  /** As it stood in the heartbeat's row: a setting changed meanwhile neither stretches nor cuts it. */
+  readonly leaseMs: number;
 }
 
 export interface InstanceState {
@@ -36,18 +38,13 @@ export function newInstance(id: string): InstanceState {
   return { id, incarnation: 1, counter: 0, lease: null, following: FOLLOWING_NOTHING };
 }
 
-export function hasLapsed(lease: Lease, now: Instant, timing: Timing, rules: Rules = RULES): boolean {
-  return rules.elapsedMs(lease.startedAt, now) >= timing.leaseMs;
+export function hasLapsed(lease: Lease, now: Instant, rules: Rules = RULES): boolean {
+  return rules.elapsedMs(lease.startedAt, now) >= lease.leaseMs;
 }
 
 /** Notices a lapse. To be called before anything else that looks at the lease. */
-export function noteLapse(
-  state: InstanceState,
-  now: Instant,
-  timing: Timing,
-  rules: Rules = RULES,
-): InstanceState {
-  if (state.lease === null || !hasLapsed(state.lease, now, timing, rules)) return state;
+export function noteLapse(state: InstanceState, now: Instant, rules: Rules = RULES): InstanceState {
+  if (state.lease === null || !hasLapsed(state.lease, now, rules)) return state;
   return { ...state, lease: null, incarnation: state.incarnation + 1 };
 }
 
@@ -79,7 +76,7 @@ export function beginHeartbeat(
   timing: Timing,
   rules: Rules = RULES,
 ): { readonly state: InstanceState; readonly heartbeat: Heartbeat } | null {
-  const current = noteLapse(state, now, timing, rules);
+  const current = noteLapse(state, now, rules);
   const { record } = current.following;
   if (record === null) return null;
   const counter = current.counter + 1;
@@ -94,6 +91,7 @@ export function beginHeartbeat(
         epoch: record.epoch,
         revision,
         ack,
+        leaseMs: timing.leaseMs,
       },
       sentAt: now,
     },
@@ -110,10 +108,9 @@ export function onHeartbeatCommitted(
   heartbeat: Heartbeat,
   read: ControlRecord,
   now: Instant,
-  timing: Timing,
   rules: Rules = RULES,
 ): InstanceState {
-  const current = onControlRead(noteLapse(state, now, timing, rules), heartbeat.store, read, rules);
+  const current = onControlRead(noteLapse(state, now, rules), heartbeat.store, read, rules);
   const { record } = current.following;
   const names = (r: ControlRecord | null) =>
     r !== null && authorityOf(r.mode) === heartbeat.store && r.epoch === heartbeat.row.epoch;
@@ -123,6 +120,7 @@ export function onHeartbeatCommitted(
     store: heartbeat.store,
     epoch: read.epoch,
     startedAt: rules.leaseStartsAt(heartbeat.sentAt, now),
+    leaseMs: heartbeat.row.leaseMs,
   };
-  return hasLapsed(lease, now, timing, rules) ? current : { ...current, lease };
+  return hasLapsed(lease, now, rules) ? current : { ...current, lease };
 }

@@ -31,5 +31,8 @@ export function watchRows(watch: Watch, rows: readonly LeaseRow[], nowMs: number
 /** Whether any lease this row stands for has run out. `watch` must already have taken in this row. */
 export function isSilent(watch: Watch, row: LeaseRow, nowMs: number, timing: Timing): boolean {
   const watched = watch[row.instance];
-  return watched !== undefined && nowMs - watched.sinceMs >= timing.leaseMs + timing.marginMs;
+  return (
+    watched !== undefined &&
+    nowMs - watched.sinceMs >= Math.max(row.leaseMs, timing.leaseMs) + timing.marginMs
+  );
 }

@@ -47,6 +47,8 @@ export interface LeaseRow {
   /** The revision whose mode this instance follows, and under which alone its operations in flight were admitted. */
   readonly revision: number;
   readonly ack: Acknowledgement | null;
+  /** How long the lease this heartbeat asks for may last, ms: who waits it out needs to know it from here. */
+  readonly leaseMs: number;
 }
 
 /** The same moment on both clocks: a suspended machine stops the first, an operator may set the second back. */

@@ -12,7 +12,7 @@ export interface Metrics {
   }): void;
   authEvent(event: { readonly event: string; readonly outcome: string }): void;
   mail(result: 'sent' | 'failed' | 'retried' | 'refused'): void;
-  storeError(error: { readonly store: string; readonly reason: string }): void;
+  storeError(error: { readonly store: string | null; readonly reason: string }): void;
   /** A limit said no. */
   limitRefused(limit: string): void;
   /** The limiter itself failed and let the attempt through. */
@@ -56,7 +56,7 @@ export function createMetrics(): Metrics {
     },
     authEvent: ({ event, outcome }) => authEvents.inc({ event, outcome }),
     mail: (result) => mails.inc({ result }),
-    storeError: ({ store, reason }) => storeErrors.inc({ store, reason }),
+    storeError: ({ store, reason }) => storeErrors.inc({ store: store ?? 'none', reason }),
     limitRefused: (limit) => refused.inc({ limit }),
     limiterFailed: () => failures.inc(),
     gauge(name, help, read) {

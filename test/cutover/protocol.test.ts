@@ -52,29 +52,29 @@ function leased(ms: number): InstanceState {
   const seen = onControlRead(newInstance('a'), 'mongo', record);
   const begun = beginHeartbeat(seen, null, 4, at(ms), timing);
   if (begun === null) throw new Error('no authority');
-  return onHeartbeatCommitted(begun.state, begun.heartbeat, record, at(ms + 100), timing);
+  return onHeartbeatCommitted(begun.state, begun.heartbeat, record, at(ms + 100));
 }
 
 function ticketOf(state: InstanceState, ms: number) {
-  const admission = decideAdmission(state, at(ms), timing);
+  const admission = decideAdmission(state, at(ms));
   if (admission.kind !== 'admit') throw new Error(admission.kind);
   return admission.ticket;
 }
 
 describe('lease and admission', () => {
   it('serves nothing before it knows its mode, and nothing before its first heartbeat has come back', () => {
-    expect(decideAdmission(newInstance('a'), at(0), timing)).toEqual({ kind: 'refuse', reason: 'no-record' });
+    expect(decideAdmission(newInstance('a'), at(0))).toEqual({ kind: 'refuse', reason: 'no-record' });
     const seen = onControlRead(newInstance('a'), 'mongo', record);
-    expect(decideAdmission(seen, at(0), timing)).toEqual({ kind: 'refuse', reason: 'no-lease' });
-    expect(decideAdmission(leased(0), at(200), timing).kind).toBe('admit');
+    expect(decideAdmission(seen, at(0))).toEqual({ kind: 'refuse', reason: 'no-lease' });
+    expect(decideAdmission(leased(0), at(200)).kind).toBe('admit');
   });
 
   it('counts the lease from the send, on whichever clock says more', () => {
     const state = leased(0);
-    expect(decideAdmission(state, at(4_999), timing).kind).toBe('admit');
-    expect(decideAdmission(state, at(5_000), timing).kind).toBe('refuse');
-    expect(decideAdmission(state, at(200, 5_000), timing).kind).toBe('refuse');
-    expect(decideAdmission(state, at(5_000, 200), timing).kind).toBe('refuse');
+    expect(decideAdmission(state, at(4_999)).kind).toBe('admit');
+    expect(decideAdmission(state, at(5_000)).kind).toBe('refuse');
+    expect(decideAdmission(state, at(200, 5_000)).kind).toBe('refuse');
+    expect(decideAdmission(state, at(5_000, 200)).kind).toBe('refuse');
   });
 
   it('does not revive a lapsed lease: not by a heartbeat sent before the gap, nor for what was admitted before it', () => {
@@ -82,14 +82,14 @@ describe('lease and admission', () => {
     const ticket = ticketOf(state, 1);
     const second = beginHeartbeat(state, null, 4, at(4_000), timing);
     if (second === null) throw new Error('no authority');
-    const late = onHeartbeatCommitted(second.state, second.heartbeat, record, at(5_500), timing);
+    const late = onHeartbeatCommitted(second.state, second.heartbeat, record, at(5_500));
     expect(late.lease).toBeNull();
     const third = beginHeartbeat(late, null, 4, at(6_000), timing);
     if (third === null) throw new Error('no authority');
-    const again = onHeartbeatCommitted(third.state, third.heartbeat, record, at(6_100), timing);
-    expect(decideAdmission(again, at(6_200), timing).kind).toBe('admit');
-    expect(mayAcknowledge(ticket, again, at(6_200), timing)).toBe(false);
-    expect(mayAcknowledge(ticket, state, at(4_999), timing)).toBe(true);
+    const again = onHeartbeatCommitted(third.state, third.heartbeat, record, at(6_100));
+    expect(decideAdmission(again, at(6_200)).kind).toBe('admit');
+    expect(mayAcknowledge(ticket, again, at(6_200))).toBe(false);
+    expect(mayAcknowledge(ticket, state, at(4_999))).toBe(true);
   });
 
   it('renews behind a fence, where it finishes what it has, but admits nothing', () => {
@@ -97,10 +97,10 @@ describe('lease and admission', () => {
     const ticket = ticketOf(state, 1);
     const begun = beginHeartbeat(state, null, 4, at(1_000), timing);
     if (begun === null) throw new Error('no authority');
-    const stopped = onHeartbeatCommitted(begun.state, begun.heartbeat, fenced, at(1_100), timing);
-    expect(decideAdmission(stopped, at(5_500), timing)).toEqual({ kind: 'wait', transition: 't1' });
-    expect(mayAcknowledge(ticket, stopped, at(5_500), timing)).toBe(true);
-    expect(mayResolve(ticket, stopped, at(5_500), timing)).toBe(false);
+    const stopped = onHeartbeatCommitted(begun.state, begun.heartbeat, fenced, at(1_100));
+    expect(decideAdmission(stopped, at(5_500))).toEqual({ kind: 'wait', transition: 't1' });
+    expect(mayAcknowledge(ticket, stopped, at(5_500))).toBe(true);
+    expect(mayResolve(ticket, stopped, at(5_500))).toBe(false);
     expect(acknowledgement(stopped, [{ ticket, settled: false }])).toEqual({ id: 't1', phase: 'announced' });
     expect(acknowledgement(stopped, [{ ticket, settled: true }])).toEqual({ id: 't1', phase: 'stopped' });
     const old = { ...ticket, incarnation: 0 };
@@ -111,7 +111,7 @@ describe('lease and admission', () => {
     const after = onControlRead(leased(0), 'mongo', moved);
     expect(after.lease).toBeNull();
     expect(after.incarnation).toBe(2);
-    expect(noteLapse(after, at(9_000), timing)).toBe(after);
+    expect(noteLapse(after, at(9_000))).toBe(after);
   });
 
   it('calls a revision its own only when nothing admitted under another is in flight', () => {
@@ -210,6 +210,7 @@ describe('the coordinator', () => {
     instance,
     counter,
     ack,
+    leaseMs: timing.leaseMs,
     incarnation: 1,
     epoch: 1,
     revision: 4,

@@ -21,13 +21,7 @@ export function violation(world: World, context: Context): string | null {
   for (const key of INSTANCES) {
     const part = world[key];
     if (!part.alive) continue;
-    const admission = decideAdmission(
-      part.state,
-      NOW,
-      context.timing,
-      context.rules,
-      Number.MAX_SAFE_INTEGER,
-    );
+    const admission = decideAdmission(part.state, NOW, context.rules, Number.MAX_SAFE_INTEGER);
     if (admission.kind !== 'admit') continue;
     const { epoch, store } = admission.ticket;
     if (acting !== null && (acting.epoch !== epoch || acting.store !== store)) {
@@ -53,7 +47,7 @@ function serves(world: World, context: Context): boolean {
   return INSTANCES.every((key) => {
     const part = world[key];
     if (!part.alive) return !context.scenario.restarts;
-    return decideAdmission(part.state, NOW, context.timing, context.rules).kind === 'admit';
+    return decideAdmission(part.state, NOW, context.rules).kind === 'admit';
   });
 }
 

@@ -51,7 +51,7 @@ export function explore(scenario: Scenario, options: Options = {}): Result {
   const ids = new Uint16Array(SLOT_COUNT);
   const next = new Uint16Array(SLOT_COUNT);
   const begun = (j: number) => j < scenario.operations.length && (scenario.without & (1 << j)) === 0;
-  const first = firstWorld(scenario.records, begun, scenario.faults);
+  const first = firstWorld(scenario.records, begun, scenario.faults, scenario.leaseTicks);
   let current: World = scenario.start === null ? first : scenario.start(first);
   let from = 0;
   let onEdge: ((step: string, who: string, state: number) => void) | null = null;

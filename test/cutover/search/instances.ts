@@ -80,7 +80,7 @@ export function settleAnswers(draft: Draft, i: 0 | 1, context: Context): void {
     if (phase !== 'answered' || ticket === null || context.scenario.operations[j]?.on !== i) continue;
     // Without the lease now, it may still come back only where a rule was taken out; then it is kept.
     if (ticket.incarnation < 1 && !context.rules.heldWithoutGap(ticket.incarnation, 1)) {
-      if (!mayAcknowledge(ticket, state, NOW, context.timing, context.rules)) draft[key] = { ...OVER, stray };
+      if (!mayAcknowledge(ticket, state, NOW, context.rules)) draft[key] = { ...OVER, stray };
     }
   }
 }
@@ -220,7 +220,7 @@ function overtake(draft: Draft, i: 0 | 1, store: StoreName): void {
 }
 
 function beatSteps(world: World, i: 0 | 1, context: Context) {
-  const { emit, rules, timing } = context;
+  const { emit, rules } = context;
   const part = world[INSTANCES[i]];
   const { beat, state } = part;
   if (beat === null) return;
@@ -236,7 +236,7 @@ function beatSteps(world: World, i: 0 | 1, context: Context) {
   if (done === 2) {
     draft[INSTANCES[i]] = { ...part, beat: null };
     if (beat.read === null) return;
-    putInstance(draft, i, onHeartbeatCommitted(state, heartbeat, beat.read, NOW, timing, rules), context);
+    putInstance(draft, i, onHeartbeatCommitted(state, heartbeat, beat.read, NOW, rules), context);
     emit('heartbeat answered', who, draft);
     return;
   }
@@ -278,7 +278,7 @@ export function tick(world: World, context: Context, frozen: 0 | 1 | null, only:
         : { ...beat, heartbeat: { ...beat.heartbeat, sentAt: age(beat.heartbeat.sentAt) } };
     const aged = lease === null ? null : { ...lease, startedAt: age(lease.startedAt) };
     draft[INSTANCES[i]] = { ...part, beat: later, state: { ...part.state, lease: aged } };
-    putInstance(draft, i, noteLapse(draft[INSTANCES[i]].state, NOW, context.timing, context.rules), context);
+    putInstance(draft, i, noteLapse(draft[INSTANCES[i]].state, NOW, context.rules), context);
   }
   for (const key of COORDINATORS) {
     const part = draft[key];

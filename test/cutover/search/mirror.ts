@@ -38,7 +38,7 @@ function putTask(world: World, i: 0 | 1, task: Task | null): Draft {
 
 /** What is read here is read at one moment, and the lease is checked after it: see the ADR. */
 function scan(world: World, i: 0 | 1, context: Context): void {
-  const { emit, rules, timing } = context;
+  const { emit, rules } = context;
   const { alive, state } = world[INSTANCES[i]];
   const { record } = state.following;
   if (!alive || record === null || state.lease === null) return;
@@ -55,7 +55,7 @@ function scan(world: World, i: 0 | 1, context: Context): void {
     mode: record.mode,
     store: authority,
   };
-  if (!mayContinue(ticket, state, NOW, timing, rules)) return;
+  if (!mayContinue(ticket, state, NOW, rules)) return;
   const own = world[DATA[authority]];
   const copy = world[DATA[mirror]];
   const who = `mirror of instance ${i}`;
@@ -70,7 +70,7 @@ function scan(world: World, i: 0 | 1, context: Context): void {
   for (const part of batches) {
     if (part.length > 0) emit('read marks', who, putTask(world, i, { kind: 'apply', ticket, batch: part }));
   }
-  if (!mayResolve(ticket, state, NOW, timing, rules)) return;
+  if (!mayResolve(ticket, state, NOW, rules)) return;
   for (const [r, stored] of copy.entries()) {
     if (stored?.pending !== true || !rules.resolvesOrphans) continue;
     const decision = decideOrphan(stored.stamp, own[r] ?? null, record.epoch);
@@ -80,7 +80,7 @@ function scan(world: World, i: 0 | 1, context: Context): void {
 }
 
 function work(world: World, i: 0 | 1, task: Task, context: Context) {
-  const { emit, rules, timing } = context;
+  const { emit, rules } = context;
   const { ticket } = task;
   const authority = ticket.store;
   const mirror = authority === 'mongo' ? 'postgres' : 'mongo';
@@ -110,7 +110,7 @@ function work(world: World, i: 0 | 1, task: Task, context: Context) {
       const held =
         inAuthority === null ? null : { key: context.scenario.keyOf(task.holder, inAuthority.bits) };
       const holder = world[DATA[mirror]][task.holder] ?? null;
-      const may = mayResolve(ticket, world[INSTANCES[i]].state, NOW, timing, rules);
+      const may = mayResolve(ticket, world[INSTANCES[i]].state, NOW, rules);
       if (!may || key === null || holder === null) return emit('give clash up', who, putTask(world, i, null));
       const decision = decideClash(key, held, false);
       if (decision === 'move-holder-aside') {

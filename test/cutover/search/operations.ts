@@ -40,7 +40,7 @@ export function holderOf(data: Data, record: number, bits: number, context: Cont
 }
 
 export function operationSteps(world: World, j: 0 | 1 | 2, context: Context) {
-  const { emit, rules, timing, scenario } = context;
+  const { emit, rules, scenario } = context;
   const spec = scenario.operations[j];
   const key = OPERATIONS[j];
   const operation = world[key];
@@ -57,7 +57,7 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context) {
 
   if (ticket === null) {
     if (!part.alive) return;
-    const admission = decideAdmission(part.state, NOW, timing, rules, Number.MAX_SAFE_INTEGER);
+    const admission = decideAdmission(part.state, NOW, rules, Number.MAX_SAFE_INTEGER);
     if (admission.kind !== 'admit') return;
     const after = ackedBits(world) & spec.heeds;
     const draft = to({
@@ -90,7 +90,7 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context) {
     return;
   }
   if (operation.phase === 'between') {
-    const goes = mayContinue(ticket, part.state, NOW, timing, rules);
+    const goes = mayContinue(ticket, part.state, NOW, rules);
     emit(
       goes ? 'go on' : 'stop between writes',
       who,
@@ -99,8 +99,7 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context) {
     return;
   }
   if (operation.phase === 'answered') {
-    if (!mayAcknowledge(ticket, part.state, NOW, timing, rules))
-      return emit('answer unknown', who, to(over()));
+    if (!mayAcknowledge(ticket, part.state, NOW, rules)) return emit('answer unknown', who, to(over()));
     const acked = to({ ...OVER, phase: 'acked', after: operation.after, stray: operation.stray });
     const newest = Math.max(world.cm.epoch, world.cp.epoch);
     if (ticket.epoch !== newest) acked.env = { ...world.env, bad: 'acknowledged after authority had moved' };

@@ -14,7 +14,8 @@ export function afterFlip(
   const record = { ...first.cp, mode: 'postgres-primary', epoch: 2, changedBy: 'x' } as const;
   const seen = { epoch: 2, revision: 0 };
   const startedAt = { monotonicMs: 0, wallMs: 0 };
-  const lease = { store: 'postgres', epoch: 2, startedAt } as const;
+  const leaseMs = first.i0.state.lease?.leaseMs ?? 1;
+  const lease = { store: 'postgres', epoch: 2, startedAt, leaseMs } as const;
   const world: { -readonly [K in keyof World]: World[K] } = {
     ...first,
     cm: record,

@@ -142,13 +142,14 @@ export function firstWorld(
   records: readonly (number | null)[],
   isBegun: (operation: number) => boolean,
   faults: number,
+  leaseMs: number,
 ): World {
   const data = records.map((bits) =>
     bits === null ? null : { stamp: { epoch: 1, version: 1 }, bits, pending: false },
   );
   const seen = { epoch: 1, revision: 0 };
   const following = { record: CONTROL_START, seen: { mongo: seen, postgres: seen } };
-  const lease = { store: 'mongo', epoch: 1, startedAt: { monotonicMs: 0, wallMs: 0 } } as const;
+  const lease = { store: 'mongo', epoch: 1, startedAt: { monotonicMs: 0, wallMs: 0 }, leaseMs } as const;
   const instance = (id: string): InstancePart => ({
     alive: true,
     state: { ...newInstance(id), following, lease },
@@ -161,6 +162,7 @@ export function firstWorld(
     epoch: 1,
     revision: 0,
     ack: null,
+    leaseMs,
   });
   return {
     cm: CONTROL_START,

@@ -1,0 +1,109 @@
+/**
+ * The control record's way into a store and out of it: read, decide (`protocol/changes.ts`), write under a
+ * compare-and-set, and again when the race was lost.
+ */
+import { z } from 'zod';
+import { StoreUnavailable } from '../db/errors.ts';
+import type { Store } from '../db/port.ts';
+import type { ControlEntry, Json, LeaseEntry } from '../db/replica.ts';
+import { type CopyState, MODES } from './mode.ts';
+import { type ChangeDecision, type ControlChange, decideChange } from './protocol/changes.ts';
+import type { ControlRecord, LeaseRow } from './protocol/types.ts';
+
+const copy: z.ZodType<CopyState> = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('none') }),
+  z.object({ kind: z.literal('stale'), sinceMs: z.number() }),
+  z.object({
+    kind: z.literal('complete'),
+    run: z.string(),
+    completedAtMs: z.number(),
+    verifiedAtMs: z.number().nullable(),
+  }),
+]);
+
+const controlBody = z.object({
+  mode: z.enum(MODES),
+  transition: z
+    .object({
+      id: z.string(),
+      target: z.enum(MODES),
+      phase: z.enum(['announced', 'fenced']),
+      deadlineMs: z.number(),
+    })
+    .nullable(),
+  changedBy: z.string().nullable(),
+  copy,
+  settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+});
+
+const leaseBody = z.object({
+  incarnation: z.number(),
+  epoch: z.number(),
+  revision: z.number(),
+  ack: z.object({ id: z.string(), phase: z.enum(['announced', 'stopped']) }).nullable(),
+  leaseMs: z.number(),
+});
+
+/** A control record or a lease that this version cannot read: somebody else wrote it. Nothing may be guessed from it. */
+export class UnreadableControl extends Error {
+  override readonly name = 'UnreadableControl';
+}
+
+function parse<T>(schema: z.ZodType<T>, body: Json, what: string): T {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  const paths = parsed.error.issues.map((issue) => issue.path.join('.')).join(', ');
+  throw new UnreadableControl(`the ${what} was written by another version: check ${paths}`);
+}
+
+export function toControl({ epoch, revision, body }: ControlEntry): ControlRecord {
+  return { ...parse(controlBody, body, 'control record'), epoch, revision };
+}
+
+export function fromControl({ epoch, revision, ...body }: ControlRecord): ControlEntry {
+  return { epoch, revision, body: { ...body } as unknown as Json };
+}
+
+export function toLease({ instance, counter, body }: LeaseEntry): LeaseRow {
+  return { ...parse(leaseBody, body, 'row of leases'), instance, counter };
+}
+
+export function fromLease({ instance, counter, ...body }: LeaseRow): LeaseEntry {
+  return { instance, counter, body: { ...body } as unknown as Json };
+}
+
+/** The store's control record; null before there is one. Throws `UnreadableControl`. */
+export async function readControl(store: Store): Promise<ControlRecord | null> {
+  const entry = await store.books.readControl();
+  return entry === null ? null : toControl(entry);
+}
+
+export async function readLeases(store: Store): Promise<readonly LeaseRow[]> {
+  return (await store.books.readLeases()).map(toLease);
+}
+
+/** How often a lost race is run again: each loss is somebody's success, and few write here. */
+const RACES_MAX = 50;
+
+/**
+ * Makes the change in that store, and says what came of it. `StoreUnavailable` with an unknown outcome: it may have
+ * been made; asking again then answers `already`. In a store without a record only `gain` and `copy` can be made.
+ */
+export async function changeControl(store: Store, change: ControlChange): Promise<ChangeDecision> {
+  for (let race = 0; race < RACES_MAX; race += 1) {
+    const record = await readControl(store);
+    if (record === null) {
+      if (change.kind !== 'gain' && change.kind !== 'copy') {
+        throw new UnreadableControl(`${store.name} has no control record`);
+      }
+      if (await store.books.createControl(fromControl(change.record))) {
+        return { kind: 'write', record: change.record };
+      }
+      continue;
+    }
+    const decision = decideChange(store.name, record, change);
+    if (decision.kind !== 'write') return decision;
+    if (await store.books.replaceControl(record, fromControl(decision.record))) return decision;
+  }
+  throw new StoreUnavailable(store.name, 'none', 'contention');
+}

@@ -1,0 +1,194 @@
+/**
+ * What operators can change while everything runs: `cutover set KEY VALUE` writes it into the control record, and every
+ * instance follows within one poll. Values are scalars, times are milliseconds.
+ */
+import type { ControlRecord, Setting, Timing } from './protocol/types.ts';
+import { DEFAULT_TIMING } from './protocol/types.ts';
+
+interface Definition<T extends Setting> {
+  readonly fallback: T;
+  readonly description: string;
+  /** What is wrong with the value, or null. */
+  readonly check: (value: T) => string | null;
+}
+
+const between =
+  (min: number, max: number) =>
+  (value: number): string | null =>
+    Number.isFinite(value) && value >= min && value <= max ? null : `must be between ${min} and ${max}`;
+
+const number = (fallback: number, min: number, max: number, description: string): Definition<number> => ({
+  fallback,
+  description,
+  check: between(min, max),
+});
+const flag = (fallback: boolean, description: string): Definition<boolean> => ({
+  fallback,
+  description,
+  check: () => null,
+});
+const text = (
+  fallback: string,
+  description: string,
+  check: (value: string) => string | null,
+): Definition<string> => ({ fallback, description, check });
+
+const DAY = 86_400_000;
+
+export const SETTINGS = {
+  'poll-ms': number(DEFAULT_TIMING.pollMs, 20, 60_000, 'Time between two looks at the control record'),
+  'fast-poll-ms': number(DEFAULT_TIMING.fastPollMs, 1, 1_000, 'The same while authority is about to change'),
+  'heartbeat-ms': number(DEFAULT_TIMING.heartbeatMs, 20, 60_000, 'Time between two heartbeats'),
+  'lease-ms': number(DEFAULT_TIMING.leaseMs, 200, 600_000, 'How long a heartbeat lets an instance serve'),
+  'margin-ms': number(DEFAULT_TIMING.marginMs, 50, 600_000, 'Added to the lease by whoever waits it out'),
+  'deadline-ms': number(
+    DEFAULT_TIMING.deadlineMs,
+    500,
+    600_000,
+    'After this anyone may abort a change of authority',
+  ),
+  'fence-max-ms': number(
+    DEFAULT_TIMING.fenceMaxMs,
+    100,
+    60_000,
+    'A fence longer than this aborts the attempt',
+  ),
+  'flip-attempts': number(3, 1, 20, 'How often an aborted change of authority is tried again'),
+
+  'mirror-paused': flag(false, 'Stops the mirror; writes go on being marked'),
+  'mirror-batch': number(100, 1, 1_000, 'Records in one batch of the mirror'),
+  'mirror-retry-min-ms': number(50, 1, 60_000, 'First wait after a failure of the mirror'),
+  'mirror-retry-max-ms': number(30_000, 10, 3_600_000, 'Longest wait after failures of the mirror'),
+  'breaker-failures': number(5, 1, 1_000, 'Failures within the window that open a breaker'),
+  'breaker-window-ms': number(10_000, 100, 600_000, 'The window of failures'),
+  'breaker-half-open-ms': number(5_000, 100, 600_000, 'After this an open breaker lets one attempt through'),
+
+  'shadow-sample': number(1, 0, 1, 'Share of reads that are compared'),
+  'shadow-rate': number(200, 0, 100_000, 'Comparisons each second at most, for each instance'),
+  'shadow-queue': number(1_000, 1, 100_000, 'Comparisons that may wait; more are shed and counted'),
+  'shadow-baseline': flag(false, 'A/A mode: the authority is compared with itself'),
+  'shadow-ignore': text(
+    '[]',
+    'Known differences as JSON: [{"entity","field","reason","until"}], until as YYYY-MM-DD',
+    (value) => problemOfAllowList(value),
+  ),
+
+  'gate-shadow-pending': number(1_000, 0, 1e9, 'To shadow-read: fewer pending than this'),
+  'gate-shadow-oldest-ms': number(60_000, 0, 1e9, 'To shadow-read: none pending for longer'),
+  'gate-primary-comparisons': number(
+    10_000,
+    0,
+    1e9,
+    'To change authority: comparisons in the window at least',
+  ),
+  'gate-primary-window-ms': number(DAY, 1_000, 30 * DAY, 'The window of comparisons that count'),
+  'gate-primary-mismatches': number(0, 0, 1e9, 'To change authority: unexplained mismatches at most'),
+  'gate-primary-pending': number(100, 0, 1e9, 'To change authority: fewer pending than this'),
+  'gate-primary-oldest-ms': number(5_000, 0, 1e9, 'To change authority: none pending for longer'),
+  'gate-verify-age-ms': number(
+    DAY,
+    1_000,
+    30 * DAY,
+    'To change authority: the last clean verify is no older',
+  ),
+  'gate-snapshot-age-ms': number(DAY, 1_000, 30 * DAY, 'To change authority: the last snapshot is no older'),
+  'gate-only-soak-ms': number(
+    DAY,
+    0,
+    365 * DAY,
+    'To postgres-only: so long without fallback, conflict or fence',
+  ),
+
+  'backfill-rate': number(0, 0, 1e7, 'Documents each second a copy may move; 0: as fast as it goes'),
+  'backfill-paused': flag(false, 'Pauses every copy'),
+} as const;
+
+export type SettingKey = keyof typeof SETTINGS;
+type Widened<T> = T extends number ? number : T extends boolean ? boolean : string;
+export type Settings = { readonly [K in SettingKey]: Widened<(typeof SETTINGS)[K]['fallback']> };
+
+export const DEFAULT_SETTINGS = Object.fromEntries(
+  Object.entries(SETTINGS).map(([key, { fallback }]) => [key, fallback]),
+) as Settings;
+
+const merged = new WeakMap<ControlRecord['settings'], Settings>();
+
+/** The settings of a record over the defaults. The same object for the same record. */
+export function settingsOf(record: Pick<ControlRecord, 'settings'> | null): Settings {
+  if (record === null) return DEFAULT_SETTINGS;
+  const known = merged.get(record.settings);
+  if (known !== undefined) return known;
+  const settings = { ...DEFAULT_SETTINGS, ...record.settings } as Settings;
+  merged.set(record.settings, settings);
+  return settings;
+}
+
+export function timingOf(settings: Settings): Timing {
+  return {
+    heartbeatMs: settings['heartbeat-ms'],
+    pollMs: settings['poll-ms'],
+    fastPollMs: settings['fast-poll-ms'],
+    leaseMs: settings['lease-ms'],
+    marginMs: settings['margin-ms'],
+    deadlineMs: settings['deadline-ms'],
+    fenceMaxMs: settings['fence-max-ms'],
+  };
+}
+
+export function isSettingKey(key: string): key is SettingKey {
+  return Object.hasOwn(SETTINGS, key);
+}
+
+/** A value as typed on a command line. Throws `RangeError` with what is wrong with it. */
+export function parseSetting(key: SettingKey, typed: string): Setting {
+  const { fallback, check } = SETTINGS[key] as Definition<Setting>;
+  const value = parseAs(fallback, typed);
+  const problem = value === undefined ? `must be a ${kindOf(fallback)}` : check(value);
+  if (value === undefined || problem !== null) throw new RangeError(`${key} ${problem}`);
+  return value;
+}
+
+const kindOf = (fallback: Setting) => (typeof fallback === 'boolean' ? 'true or false' : typeof fallback);
+
+function parseAs(fallback: Setting, typed: string): Setting | undefined {
+  if (typeof fallback === 'string') return typed;
+  if (typeof fallback === 'boolean') return typed === 'true' ? true : typed === 'false' ? false : undefined;
+  const value = typed.trim() === '' ? Number.NaN : Number(typed);
+  return Number.isNaN(value) ? undefined : value;
+}
+
+/** A difference between the stores that is known and expected until a day. */
+export interface KnownDifference {
+  readonly entity: string;
+  readonly field: string;
+  readonly reason: string;
+  /** The last day it counts, YYYY-MM-DD. */
+  readonly until: string;
+}
+
+/** The entries of the setting `shadow-ignore`; none when it cannot be read. */
+export function allowListOf(value: string): readonly KnownDifference[] {
+  return problemOfAllowList(value) === null ? (JSON.parse(value) as KnownDifference[]) : [];
+}
+
+function problemOfAllowList(value: string): string | null {
+  let list: unknown;
+  try {
+    list = JSON.parse(value);
+  } catch {
+    return 'must be JSON';
+  }
+  if (!Array.isArray(list)) return 'must be a JSON list';
+  const words = ['entity', 'field', 'reason', 'until'] as const;
+  for (const entry of list as unknown[]) {
+    const fields = (typeof entry === 'object' && entry !== null ? entry : {}) as Record<string, unknown>;
+    const missing = words.find((word) => typeof fields[word] !== 'string' || fields[word] === '');
+    if (missing !== undefined) return `has an entry without ${missing}`;
+    if (
+      !/^\d{4}-\d\d-\d\d$/.test(String(fields['until'])) ||
+      Number.isNaN(Date.parse(String(fields['until'])))
+    )
+      return 'has an entry whose until is no day such as 2027-01-31';
+  }
+  return null;
+}
