@@ -1,8 +1,34 @@
 /** What the operator's verbs say and take: plain data, printed for people or as JSON. Times are milliseconds. */
 import type { StoreName } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
+import type { Entity, Stamp } from '../../db/records.ts';
+import type { Json } from '../../db/replica.ts';
+import type { Environment } from '../environment.ts';
 import type { CopyState, Mode, Move } from '../mode.ts';
-import type { Transition } from '../protocol/types.ts';
+import type { PerStore, Setting, Transition } from '../protocol/types.ts';
 import type { Settings } from '../settings.ts';
+import type { Telemetry } from '../telemetry.ts';
+
+/** What every verb works with: the stores and nothing else of the running system. */
+export interface OperatorContext {
+  /** Null: not configured. */
+  readonly stores: PerStore<Store | null>;
+  readonly environment: Environment;
+  readonly telemetry: Telemetry;
+  /** Told of each step as it begins, for a terminal. */
+  readonly report: (progress: Progress) => void;
+  /** `BACKEND_MODE`, where the command line knows it; only shown. */
+  readonly configuredMode?: Mode | null;
+}
+
+export interface Progress {
+  /** A fixed word: `finish`, `settle`, `gates`, `flip`, `canary`, `wait-silent`, `announce`, `fence`, `lose`, `gain` and so on. */
+  readonly step: string;
+  /** A sentence for people. */
+  readonly message: string;
+  /** Since the verb began, ms. */
+  readonly elapsedMs: number;
+}
 
 /** One condition of a move. */
 export interface Gate {
@@ -85,6 +111,147 @@ export interface Status {
   readonly settings: Settings;
 }
 
+/** The state that a verb prints before and after. */
+export interface Summary {
+  readonly mode: Mode;
+  readonly epoch: number;
+  readonly revision: number;
+  readonly authority: StoreName;
+  readonly copy: CopyState;
+  readonly transition: Transition | null;
+  readonly pending: Backlog;
+}
+
+/** Where to: `to` may be several rungs away, in this direction. Null: the next one. */
+export interface Destination {
+  readonly to: Mode | null;
+  readonly direction: Move['direction'];
+}
+
+export interface PlannedMove {
+  readonly from: Mode;
+  readonly to: Mode;
+  readonly changesAuthority: boolean;
+  /** As they stand now; those of a later move are judged again when it comes. */
+  readonly gates: readonly Gate[];
+}
+
+export type PlanResult =
+  | {
+      readonly kind: 'planned';
+      readonly from: Mode;
+      readonly to: Mode;
+      /** The whole way as sentences, to be numbered from 1. */
+      readonly steps: readonly string[];
+      readonly moves: readonly PlannedMove[];
+      /** Whether the first move would be made now. */
+      readonly allowed: boolean;
+    }
+  /** There is no such way: the end of the ladder, or `to` lies in the other direction. */
+  | { readonly kind: 'refused'; readonly reasons: readonly string[] };
+
+export interface MoveRequest extends Destination {
+  /** Overrides evidence, never safety. */
+  readonly force: { readonly reason: string } | null;
+  /** For the whole verb: waits end then. A change of authority past its last doubt still goes on to its end. */
+  readonly timeoutMs: number;
+  /** The operator's statement that nothing but this service writes to the authority. Asked for by `dual-write`. */
+  readonly noForeignWriters: boolean;
+}
+
+export interface MoveResult {
+  /** `refused`: this move was not begun. `aborted`: begun and taken back, or its outcome is not known: see `reasons`. */
+  readonly kind: 'done' | 'refused' | 'aborted';
+  readonly before: Summary;
+  /** Null: the authority could not be asked any more. */
+  readonly after: Summary | null;
+  /** Where it was to go. */
+  readonly to: Mode | null;
+  /** Moves that were made, in their order; also when a later one was refused. */
+  readonly made: readonly { readonly from: Mode; readonly to: Mode }[];
+  /** From asking for the fence until authority was taken over; null when no authority changed. */
+  readonly longestPauseMs: number | null;
+  /** Attempts at a change of authority. */
+  readonly attempts: number;
+  /** What refused it. */
+  readonly failing: readonly Gate[];
+  /** What `--force` passed over. */
+  readonly overridden: readonly Gate[];
+  readonly reasons: readonly string[];
+}
+
+export interface ActionResult {
+  readonly kind: 'done' | 'refused';
+  readonly before: Summary;
+  readonly after: Summary;
+  readonly reasons: readonly string[];
+}
+
+export interface SetResult extends ActionResult {
+  readonly key: string;
+  readonly was: Setting | null;
+  readonly is: Setting | null;
+}
+
+export interface FailoverRequest {
+  /** `--accept-loss`: the operator also states that no instance can reach the old authority any more. */
+  readonly acceptLoss: boolean;
+  readonly reason: string;
+}
+
+export interface FailoverResult {
+  readonly kind: 'done' | 'refused';
+  readonly before: Summary | null;
+  readonly after: Summary | null;
+  readonly reasons: readonly string[];
+  /** What can be known of the loss: one sentence each. */
+  readonly loss: readonly string[];
+}
+
+/** `unknown`: something changed while it was written; to be run again, which does no harm. */
+export interface UserActionResult {
+  readonly kind: 'done' | 'gone' | 'refused' | 'unknown';
+  readonly reasons: readonly string[];
+}
+
+export interface EraseResult extends UserActionResult {
+  /** Copies elsewhere that went too: what was moved aside, notes, quarantine. */
+  readonly leftoversRemoved: number;
+}
+
+export interface PendingList {
+  readonly store: StoreName;
+  readonly count: number;
+  readonly oldestAgeMs: number | null;
+  readonly records: readonly {
+    readonly entity: Entity;
+    readonly id: string;
+    readonly stamp: Stamp;
+    readonly ageMs: number;
+  }[];
+}
+
+export interface PendingResult {
+  readonly authority: PendingList;
+  /** Marks in the other store; null: there is none, or it cannot be asked. */
+  readonly orphans: PendingList | null;
+}
+
+/** A note as it is kept; the body holds no value of a record. */
+export interface NoteLine {
+  readonly key: string;
+  readonly body: Json;
+  readonly firstAt: Date;
+  readonly lastAt: Date;
+  readonly times: number;
+}
+
+export interface LogLine {
+  readonly at: Date;
+  readonly id: string;
+  readonly event: Event;
+}
+
 /** Notes that the engine keeps in the authority's books, by kind; the key is `entity/id` unless said otherwise. */
 export const NOTES = {
   /** A record the mirror refuses. Body: `{ reason, stamp }`. */
@@ -97,6 +264,8 @@ export const NOTES = {
   shadowWindow: 'shadow-window',
   /** A read that fell back, by hour and instance. Key: `HOUR/INSTANCE`. Body: `{ count }`. */
   fallback: 'fallback',
+  /** A lease that lapsed while its instance lived, by hour and instance. Key: `HOUR/INSTANCE`. Body: `{ count }`. */
+  lapse: 'lapse',
   /** Evidence from the bulk verbs. Keys: `verify`, `snapshot`, `backfill`. Body: `{ atMs, clean, run }`. */
   evidence: 'evidence',
   /** A write that no instance made. Key: `entity/id`. Body: `{ foundAtMs }`. */
