@@ -218,3 +218,90 @@ export const cutoverAside = pgTable(
   },
   (t) => [index('cutover_aside_record').on(t.entity, t.recordId)],
 );
+
+/** Runs of the bulk copy and of verify, in either direction: both stores are up while one runs. */
+export const copyRuns = pgTable(
+  'copy_runs',
+  {
+    id: bytewise('id').primaryKey(),
+    kind: text('kind').notNull(),
+    state: text('state').notNull(),
+    body: jsonb('body').notNull(),
+    startedAt: time('started_at').notNull(),
+    updatedAt: time('updated_at').notNull(),
+  },
+  (t) => [
+    uniqueIndex('copy_runs_one_active')
+      .on(t.kind)
+      .where(sql`${t.kind} = 'backfill' and ${t.state} in ('copying', 'merging', 'undoing')`),
+  ],
+);
+
+/** Pieces of a run: each is worked by one owner at a time, whose beat goes on while it lives. */
+export const copyRanges = pgTable(
+  'copy_ranges',
+  {
+    run: bytewise('run').notNull(),
+    seq: integer('seq').notNull(),
+    entity: text('entity').notNull(),
+    bounds: jsonb('bounds').notNull(),
+    state: text('state').notNull(),
+    owner: text('owner'),
+    beatAt: time('beat_at'),
+    counts: jsonb('counts').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.run, t.seq] }),
+    index('copy_ranges_open').on(t.run, t.seq).where(sql`${t.state} = 'open'`),
+  ],
+);
+
+/** What was found wrong with a document: names and reasons, never a value. */
+export const copyFindings = pgTable(
+  'copy_findings',
+  {
+    run: bytewise('run').notNull(),
+    entity: text('entity').notNull(),
+    recordId: bytewise('record_id').notNull(),
+    field: text('field').notNull(),
+    reason: text('reason').notNull(),
+    /** Of the range that found it; null: a check of all ranges together. */
+    range: integer('range'),
+    detail: jsonb('detail'),
+  },
+  (t) => [primaryKey({ columns: [t.run, t.entity, t.recordId, t.field, t.reason] })],
+);
+
+/** Originals that were put aside, as canonical extended JSON. As secret as the live tables. */
+export const copyQuarantine = pgTable(
+  'copy_quarantine',
+  {
+    entity: text('entity').notNull(),
+    recordId: bytewise('record_id').notNull(),
+    run: bytewise('run').notNull(),
+    state: text('state').notNull(),
+    reasons: jsonb('reasons').notNull(),
+    document: text('document').notNull(),
+    putAt: time('put_at').notNull(),
+    resolvedAt: time('resolved_at'),
+    resolution: text('resolution'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.entity, t.recordId] }),
+    check('copy_quarantine_state', sql`${t.state} in ('held', 'moved', 'accepted', 'dropped')`),
+  ],
+);
+
+/** What a merge wrote over what, so that it can be undone exactly: no `before` where there was no record. */
+export const copyUndo = pgTable(
+  'copy_undo',
+  {
+    run: bytewise('run').notNull(),
+    entity: text('entity').notNull(),
+    recordId: bytewise('record_id').notNull(),
+    epoch: integer('epoch').notNull(),
+    version: integer('version').notNull(),
+    before: text('before'),
+  },
+  (t) => [primaryKey({ columns: [t.run, t.entity, t.recordId] })],
+);
