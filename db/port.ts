@@ -32,6 +32,11 @@ export interface DueMail {
   readonly token: VerificationTokenRecord | ResetTokenRecord;
 }
 
+export interface PurgeQuery {
+  readonly expiredBefore: Date;
+  readonly limit: number;
+}
+
 export interface PurgeCounts {
   readonly verificationTokens: number;
   readonly resetTokens: number;
@@ -176,7 +181,7 @@ export interface Repository {
   }): Promise<boolean>;
 
   /** Retention: deletes at most `limit` of each: tokens and sessions whose `expiresAt` is before `expiredBefore`. */
-  purge(query: { readonly expiredBefore: Date; readonly limit: number }): Promise<PurgeCounts>;
+  purge(query: PurgeQuery): Promise<PurgeCounts>;
 }
 
 /** Under what authority a repository writes. */
@@ -216,6 +221,8 @@ export interface Store {
   durabilityProblems(): Promise<readonly string[]>;
   /** Product and version as the server names itself, for banners: `PostgreSQL 18.4`, `SecantusDB 0.7.0b3`. */
   describe(): Promise<string>;
+  /** Whether `migrate` would find nothing to do. Only reads. */
+  isMigrated(): Promise<boolean>;
   /** Brings schema and indexes up to date, whoever calls it first. One line for each thing done. */
   migrate(report: (line: string) => void): Promise<void>;
   close(): Promise<void>;

@@ -5,6 +5,7 @@
  * Every call may throw `StoreUnavailable`; a call that only reads leaves no trace, and each of the others may be made
  * again after an unknown outcome: it then finds its own work done.
  */
+import type { PurgeCounts, PurgeQuery } from './port.ts';
 import type { Entity, RecordOf, Stamp } from './records.ts';
 
 /** A record as it is held, and since when its mark has been there; null: unmarked. */
@@ -121,6 +122,9 @@ export interface Replica {
   /** What was moved aside, the latest first. */
   asides(query: { readonly limit: number }): Promise<readonly Aside[]>;
 
+  /** Erases from that log whatever is this user's: the record itself, tokens, sessions. How many. */
+  eraseAsides(userId: string): Promise<number>;
+
   /**
    * Gives the user's e-mail key free for another, if its stamp is `expected`; stamp and mark stay. For a cycle of
    * clashes in the mirror: the newer state that the authority holds gives the user its key back.
@@ -135,6 +139,9 @@ export interface Replica {
     entity: E,
     range: { readonly after: string | null; readonly limit: number },
   ): Promise<Scanned<E>>;
+
+  /** `Repository.purge` without what else it finishes: for the mirror, whose records only follow. */
+  purge(query: PurgeQuery): Promise<PurgeCounts>;
 
   /** Whether there is any user, tombstones included. */
   holdsUsers(): Promise<boolean>;

@@ -11,10 +11,11 @@ import {
 import type { ApplyOutcome, Aside, Held, Mark, Replica } from '../replica.ts';
 import type { MemoryBooks } from './books.ts';
 import { type Engine, records } from './engine.ts';
+import { deleteExpired } from './purge.ts';
 
 export function createReplica(engine: Engine, books: MemoryBooks): Replica {
   const { operate, tables } = engine;
-  const asides: Aside[] = [];
+  const asides: (Aside & { readonly userId: string })[] = [];
 
   function get<E extends Entity>(entity: E, id: string): Held<E> | null {
     const table: Map<string, Held<E>> = tables[entity];
@@ -61,8 +62,10 @@ export function createReplica(engine: Engine, books: MemoryBooks): Replica {
   }
 
   function moveOne(entity: Entity, id: string, stamp: Stamp, reason: string, movedAt: Date): void {
+    const record = get(entity, id)?.record;
+    const userId = record !== undefined && 'userId' in record ? record.userId : id;
     engine.remove(entity, id);
-    asides.unshift({ entity, id, stamp, reason, movedAt });
+    asides.unshift({ entity, id, stamp, reason, movedAt, userId });
   }
 
   return {
@@ -130,7 +133,16 @@ export function createReplica(engine: Engine, books: MemoryBooks): Replica {
         return true;
       }),
 
-    asides: ({ limit }) => operate('asides', 'read', () => asides.slice(0, limit)),
+    asides: ({ limit }) =>
+      operate('asides', 'read', () => asides.slice(0, limit).map(({ userId: _, ...aside }) => aside)),
+
+    eraseAsides: (userId) =>
+      operate('eraseAsides', 'write', () => {
+        const kept = asides.filter((aside) => aside.userId !== userId);
+        const count = asides.length - kept.length;
+        asides.splice(0, asides.length, ...kept);
+        return count;
+      }),
 
     releaseEmailKey: (userId, { expected }) =>
       operate('releaseEmailKey', 'write', () => {
@@ -150,6 +162,8 @@ export function createReplica(engine: Engine, books: MemoryBooks): Replica {
         const next = page.length < limit ? null : (page.at(-1)?.id ?? null);
         return { records: page, unreadable: [], next };
       }),
+
+    purge: (query) => operate('purge', 'write', () => deleteExpired(engine, query)),
 
     holdsUsers: () => operate('holdsUsers', 'read', () => tables.user.size > 0),
   };

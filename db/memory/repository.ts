@@ -4,6 +4,7 @@ import type { DueMail, Repository, WriteContext } from '../port.ts';
 import type { MailedToken, ResetTokenRecord, SessionRecord, UserRecord } from '../records.ts';
 import * as transitions from '../transitions.ts';
 import { createWriter, type Engine, records, type Writer } from './engine.ts';
+import { deleteExpired } from './purge.ts';
 
 /** The port, each operation one atomic step. */
 export function createRepository(engine: Engine, context: WriteContext): Repository {
@@ -187,22 +188,7 @@ export function createRepository(engine: Engine, context: WriteContext): Reposit
         );
       }),
 
-    purge: ({ expiredBefore, limit }) =>
-      write('purge', () => {
-        const purgeExpired = (entity: 'verificationToken' | 'resetToken' | 'session'): number => {
-          const expired = [...records(engine, entity)]
-            .filter(({ expiresAt }) => expiresAt < expiredBefore)
-            .sort((a, b) => Number(a.expiresAt) - Number(b.expiresAt))
-            .slice(0, limit);
-          for (const { id } of expired) engine.remove(entity, id);
-          return expired.length;
-        };
-        return {
-          verificationTokens: purgeExpired('verificationToken'),
-          resetTokens: purgeExpired('resetToken'),
-          sessions: purgeExpired('session'),
-        };
-      }),
+    purge: (query) => write('purge', () => deleteExpired(engine, query)),
   };
 }
 

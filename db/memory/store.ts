@@ -40,6 +40,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
     ping: () => operate('ping', 'read', () => {}),
     describe: () => operate('describe', 'read', () => 'Memory 1.0'),
     durabilityProblems: () => operate('durabilityProblems', 'read', () => []),
+    isMigrated: () => operate('isMigrated', 'read', () => true),
     migrate: async () => {},
     close: async () => {},
   };

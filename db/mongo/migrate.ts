@@ -27,6 +27,16 @@ export async function migrate(db: mongoose.mongo.Db, tell: (line: string) => voi
   if (count === 0) report('indexes are up to date');
 }
 
+/** Whether every index is there, and none of the old service's is left that would have to be replaced. */
+export async function isMigrated(db: mongoose.mongo.Db): Promise<boolean> {
+  for (const [name, specs] of Object.entries(INDEXES)) {
+    const indexes = await existing(db.collection(name));
+    const lacks = specs.some((spec) => !indexes.some((index) => serves(index, spec)));
+    if (lacks || indexes.some((index) => legacyFix(name, index) !== null)) return false;
+  }
+  return true;
+}
+
 async function fixLegacy(collection: Collection, report: (line: string) => void): Promise<void> {
   for (const index of await existing(collection)) {
     const fix = legacyFix(collection.collectionName, index);

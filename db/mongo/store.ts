@@ -2,7 +2,7 @@ import type { Repository, Store, WriteContext } from '../port.ts';
 import { createClient } from './client.ts';
 import { createEmailKeyPass } from './email-keys.ts';
 import { createLimits } from './limits.ts';
-import { migrate } from './migrate.ts';
+import { isMigrated, migrate } from './migrate.ts';
 import { createPurge } from './purge.ts';
 import { createBooks } from './replica/books.ts';
 import { createReplica } from './replica/replica.ts';
@@ -59,6 +59,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     // Every write asks for the journal and a majority by itself; a server that has no journal refuses it.
     durabilityProblems: async () => [],
     describe: () => client.read(({ db }) => describeServer(db)),
+    isMigrated: () => client.read(({ db }) => isMigrated(db)),
     async migrate(line) {
       // Building an index takes as long as the collection is large.
       const builder = createClient({ url, timeoutMs, poolMax: 1, patient: true });

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { type Kysely, sql } from 'kysely';
 import pg from 'pg';
+import type { Database } from './database.ts';
 import { toStoreError } from './errors.ts';
 
 const FOLDER = new URL('./migrations/', import.meta.url);
@@ -71,6 +73,17 @@ export async function readMigrations(): Promise<readonly Migration[]> {
       return { tag, hash, statements: text.split('--> statement-breakpoint') };
     }),
   );
+}
+
+/** Whether every migration has been applied as it stands here. */
+export async function isMigrated(db: Kysely<Database>): Promise<boolean> {
+  const exists = await sql<{ name: string | null }>`
+    select to_regclass('schema_migrations') as name`.execute(db);
+  if (exists.rows[0]?.name === null) return false;
+  const { rows } = await sql<{ tag: string; hash: string }>`
+    select tag, hash from schema_migrations`.execute(db);
+  const applied = new Map(rows.map(({ tag, hash }) => [tag, hash]));
+  return (await readMigrations()).every(({ tag, hash }) => applied.get(tag) === hash);
 }
 
 async function connect(options: MigrateOptions): Promise<pg.Client> {

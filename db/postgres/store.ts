@@ -3,7 +3,7 @@ import { StoreUnavailable } from '../errors.ts';
 import type { Store } from '../port.ts';
 import type { Database } from './database.ts';
 import { createLimits } from './limits.ts';
-import { migrate } from './migrate.ts';
+import { isMigrated, migrate } from './migrate.ts';
 import { createPool, type PoolOptions } from './pool.ts';
 import { createBooks } from './replica/books.ts';
 import { createReplica } from './replica/replica.ts';
@@ -47,6 +47,8 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       const { rows } = await sql<{ server_version: string }>`show server_version`.execute(db);
       return `PostgreSQL ${rows[0]?.server_version.split(' ')[0]}`;
     },
+
+    isMigrated: () => isMigrated(db),
 
     migrate: (report) =>
       migrate({ url: pool.url, connectTimeoutMs: pool.connectTimeoutMs, migrationTimeoutMs }, report),

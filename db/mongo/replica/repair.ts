@@ -28,7 +28,7 @@ export const ASIDE_COLLECTION = 'cutover_aside';
 const ATTEMPTS_MAX = 10;
 const SESSIONS_BATCH = 200;
 
-type Repair = Pick<Replica, 'touch' | 'moveAside' | 'asides' | 'releaseEmailKey'>;
+type Repair = Pick<Replica, 'touch' | 'moveAside' | 'asides' | 'eraseAsides' | 'releaseEmailKey'>;
 
 /** A change of the document as it stands; null: there is nothing left to do. */
 type Change<E extends Entity> = (doc: StoredDoc, record: RecordOf[E]) => Update | null;
@@ -132,6 +132,16 @@ export function createRepair(client: Client): Repair {
         reason,
         movedAt,
       }));
+    },
+
+    async eraseAsides(userId) {
+      // Legacy references may be strings.
+      const references = { $in: [userId, decodeId(userId)] };
+      const filter = { $or: [{ entity: 'user', recordId: userId }, { 'document.userId': references }] };
+      const { deletedCount } = await client.write((opened) =>
+        asideLog(opened).deleteMany(filter as never, { maxTimeMS: opened.maxTimeMS }),
+      );
+      return deletedCount;
     },
 
     releaseEmailKey: (userId, { expected }) => guarded('user', userId, expected, releaseUpdate),

@@ -8,7 +8,7 @@ import { fromRow, type RowOf } from '../rows.ts';
 
 type Records = Pick<
   Replica,
-  'read' | 'touch' | 'moveAside' | 'asides' | 'releaseEmailKey' | 'scan' | 'holdsUsers'
+  'read' | 'touch' | 'moveAside' | 'asides' | 'eraseAsides' | 'releaseEmailKey' | 'scan' | 'holdsUsers'
 >;
 
 interface AsideRow {
@@ -71,6 +71,13 @@ export function createRecords(db: Kysely<Database>): Records {
           movedAt: moved_at,
         }),
       );
+    },
+
+    async eraseAsides(userId) {
+      const { numAffectedRows } = await sql`
+        delete from cutover_aside
+        where (entity = 'user' and record_id = ${userId}) or body ->> 'user_id' = ${userId}`.execute(db);
+      return Number(numAffectedRows ?? 0n);
     },
 
     async releaseEmailKey(userId, { expected }) {
