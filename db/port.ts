@@ -192,6 +192,11 @@ export interface WriteContext {
   readonly pending: boolean;
   /** Told of each record after its write has committed. */
   readonly onWrite?: (entity: Entity, id: string) => void;
+  /**
+   * Asked before each further write of the same operation; when false nothing more is written, and the operation throws
+   * `StoreUnavailable` with the reason `lease-lost`.
+   */
+  readonly mayContinue?: () => boolean;
 }
 
 /** Failure counters, shared by all instances. They may be lost in a crash: no journal, no mirror. */

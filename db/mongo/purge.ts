@@ -1,15 +1,27 @@
 /** Retention. */
-import type { Repository } from '../port.ts';
+import type { PurgeCounts, PurgeQuery, Repository } from '../port.ts';
 import type { Entity } from '../records.ts';
+import type { Client } from './client.ts';
 import type { StoredDoc } from './models.ts';
 import { finishErasures } from './scrub.ts';
 import type { Scope } from './writes.ts';
 
 export function createPurge(scope: Scope): Pick<Repository, 'purge'> {
-  const { client } = scope;
+  return {
+    async purge(query) {
+      await finishErasures(scope, query.limit, query.expiredBefore);
+      return deleteExpired(scope.client, query);
+    },
+  };
+}
 
-  async function purgeExpired(entity: Entity, before: Date, limit: number): Promise<number> {
-    const expired = { expiresAt: { $lt: before } };
+/** Deletes by the records' own times alone, which is the same in every store. */
+export async function deleteExpired(
+  client: Client,
+  { expiredBefore, limit }: PurgeQuery,
+): Promise<PurgeCounts> {
+  async function deleteFrom(entity: Entity): Promise<number> {
+    const expired = { expiresAt: { $lt: expiredBefore } };
     const docs = await client.read(({ models, maxTimeMS }) =>
       models[entity].find(expired, { _id: 1 }, { limit, maxTimeMS }).lean<StoredDoc[]>().exec(),
     );
@@ -22,13 +34,8 @@ export function createPurge(scope: Scope): Pick<Repository, 'purge'> {
   }
 
   return {
-    async purge({ expiredBefore, limit }) {
-      await finishErasures(scope, limit, expiredBefore);
-      return {
-        verificationTokens: await purgeExpired('verificationToken', expiredBefore, limit),
-        resetTokens: await purgeExpired('resetToken', expiredBefore, limit),
-        sessions: await purgeExpired('session', expiredBefore, limit),
-      };
-    },
+    verificationTokens: await deleteFrom('verificationToken'),
+    resetTokens: await deleteFrom('resetToken'),
+    sessions: await deleteFrom('session'),
   };
 }

@@ -1,5 +1,6 @@
 import type { Books, Replica } from '../../replica.ts';
 import type { Client } from '../client.ts';
+import { deleteExpired } from '../purge.ts';
 import { createApply } from './apply.ts';
 import { createMarks } from './marks.ts';
 import { createReads } from './read.ts';
@@ -11,5 +12,6 @@ export function createReplica(client: Client, books: Books): Replica {
     ...createApply(client, books),
     ...createMarks(client),
     ...createRepair(client),
+    purge: (query) => deleteExpired(client, query),
   };
 }

@@ -1,0 +1,223 @@
+/**
+ * The port over whichever store has authority: the one place where the mode decides what happens. An operation is
+ * admitted, carried out by one store under its ticket, and answered only if the ticket still holds.
+ */
+import { EmailTaken, IdTaken, StaleWrite, type StoreName, StoreUnavailable } from '../db/errors.ts';
+import type { LimitStore, PurgeCounts, Repository, Store, WriteContext } from '../db/port.ts';
+import type { Environment } from './environment.ts';
+import type { Admitted, Member } from './instance/member.ts';
+import { authorityOf, MODE_FACTS, mirrorOf } from './mode.ts';
+import type { Ticket } from './protocol/admission.ts';
+import type { PerStore } from './protocol/types.ts';
+import type { Telemetry } from './telemetry.ts';
+
+export type Operation = keyof Repository;
+
+/** Operations that leave no trace. Only these are compared, and only these may be answered by another store. */
+export const READS = [
+  'findUser',
+  'findUserByEmail',
+  'findVerificationToken',
+  'findResetToken',
+  'findSession',
+  'listSessions',
+  'listDueMail',
+] as const satisfies readonly Operation[];
+export type ReadOperation = (typeof READS)[number];
+
+const WRITES = [
+  'createAccount',
+  'upgradeHash',
+  'changePassword',
+  'eraseUser',
+  'endSessions',
+  'addVerificationToken',
+  'verifyEmail',
+  'requestReset',
+  'consumeReset',
+  'openSession',
+  'rotateSession',
+  'revokeSession',
+  'moveMailDue',
+] as const satisfies readonly Exclude<Operation, ReadOperation>[];
+
+type Answer<K extends Operation> = Awaited<ReturnType<Repository[K]>>;
+
+export interface RouterOptions {
+  readonly stores: PerStore<Store | null>;
+  readonly member: Member;
+  readonly environment: Environment;
+  readonly telemetry: Telemetry;
+  /** Told of each marked record after its write has committed. */
+  readonly onMarked: NonNullable<WriteContext['onWrite']>;
+  /** Told of each read after its answer, in modes that compare. */
+  readonly onRead: <K extends ReadOperation>(
+    operation: K,
+    args: Parameters<Repository[K]>,
+    answer: Answer<K>,
+    ticket: Ticket,
+  ) => void;
+  /** Where else a read that its store failed may be answered; null: nowhere. */
+  readonly tryElsewhere: <K extends ReadOperation>(
+    operation: K,
+    args: Parameters<Repository[K]>,
+    ticket: Ticket,
+    error: StoreUnavailable,
+  ) => Promise<{ readonly answer: Answer<K> } | null>;
+}
+
+export interface Router {
+  readonly repository: Repository;
+  readonly limits: LimitStore;
+}
+
+export function createRouter(options: RouterOptions): Router {
+  const { stores, member, environment, telemetry, onMarked, onRead, tryElsewhere } = options;
+  let cached: { readonly ticket: Ticket; readonly repository: Repository } | null = null;
+
+  function storeOf(name: StoreName): Store {
+    const store = stores[name];
+    if (store === null) throw new StoreUnavailable(name, 'none', 'connect');
+    return store;
+  }
+
+  /** Operations admitted under the same authority, revision and incarnation share one repository. */
+  function repositoryFor({ ticket, mayContinue }: Admitted): Repository {
+    const known = cached?.ticket;
+    if (
+      cached !== null &&
+      known?.revision === ticket.revision &&
+      known.epoch === ticket.epoch &&
+      known.incarnation === ticket.incarnation
+    ) {
+      return cached.repository;
+    }
+    const pending = mirrorOf(ticket.mode) !== null;
+    const repository = storeOf(ticket.store).at({
+      epoch: ticket.epoch,
+      pending,
+      mayContinue,
+      ...(pending ? { onWrite: onMarked } : {}),
+    });
+    cached = { ticket, repository };
+    return repository;
+  }
+
+  function acknowledge({ mayAcknowledge, ticket }: Admitted): void {
+    if (mayAcknowledge()) return;
+    telemetry.count('cutover_refused_total', { reason: 'lease-lost' });
+    throw new StoreUnavailable(ticket.store, 'unknown', 'lease-lost');
+  }
+
+  /** Carries one admitted operation out, counts it, and lets nothing out that the ticket does not cover. */
+  async function carryOut<T>(operation: Operation, admitted: Admitted, act: () => Promise<T>): Promise<T> {
+    const { store, mode } = admitted.ticket;
+    const startedMs = environment.now().monotonicMs;
+    let outcome: Outcome = 'ok';
+    try {
+      return await act();
+    } catch (error) {
+      outcome = outcomeOf(error);
+      if (error instanceof StaleWrite) telemetry.count('cutover_refused_total', { reason: 'stale' });
+      throw error;
+    } finally {
+      if (outcome === 'unknown') admitted.settleLater();
+      else admitted.settle();
+      const seconds = (environment.now().monotonicMs - startedMs) / 1_000;
+      telemetry.observe('cutover_operation_duration_seconds', { operation, store, mode, outcome }, seconds);
+      // Words such as `EmailTaken` are answers like any other: true only under the authority that gave them.
+      if (outcome === 'ok' || outcome === 'refused') acknowledge(admitted);
+    }
+  }
+
+  async function write<K extends Operation>(
+    operation: K,
+    args: Parameters<Repository[K]>,
+  ): Promise<Answer<K>> {
+    const admitted = member.admitNow() ?? (await member.admit());
+    return carryOut(operation, admitted, () => call(repositoryFor(admitted), operation, args));
+  }
+
+  async function read<K extends ReadOperation>(
+    operation: K,
+    args: Parameters<Repository[K]>,
+  ): Promise<Answer<K>> {
+    const admitted = member.admitNow() ?? (await member.admit());
+    const { ticket } = admitted;
+    const answer = await carryOut(operation, admitted, async () => {
+      try {
+        return await call(repositoryFor(admitted), operation, args);
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error;
+        const elsewhere = await tryElsewhere(operation, args, ticket, error);
+        if (elsewhere === null) throw asRead(error);
+        return elsewhere.answer;
+      }
+    });
+    if (MODE_FACTS[ticket.mode].compare !== null) onRead(operation, args, answer, ticket);
+    return answer;
+  }
+
+  /** Retention deletes by the same predicate in both stores; what the mirror misses, a later run deletes. */
+  async function purge(query: Parameters<Repository['purge']>[0]): Promise<PurgeCounts> {
+    const counts = await write('purge', [query]);
+    const mode = member.mode();
+    const mirror = mode === null ? null : mirrorOf(mode);
+    const other = mirror === null ? null : stores[mirror];
+    other?.replica.purge(query).catch((error: unknown) => {
+      telemetry.warn({ err: error, store: other.name }, 'retention could not reach the mirror');
+    });
+    return counts;
+  }
+
+  const reading = <K extends ReadOperation>(operation: K) =>
+    [operation, (...args: Parameters<Repository[K]>) => read(operation, args)] as const;
+  const writing = <K extends Operation>(operation: K) =>
+    [operation, (...args: Parameters<Repository[K]>) => write(operation, args)] as const;
+
+  const repository = {
+    ...Object.fromEntries(READS.map(reading)),
+    ...Object.fromEntries(WRITES.map(writing)),
+    purge,
+  } as Repository;
+
+  /** Limits are the authority's, without a fence: a counter that is lost at a flip only lets an attempt through. */
+  function limits(): LimitStore {
+    const mode = member.mode();
+    if (mode === null) throw new StoreUnavailable(null, 'none', 'no-record');
+    return storeOf(authorityOf(mode)).limits;
+  }
+
+  return {
+    repository,
+    limits: {
+      hit: async (hits, now) => limits().hit(hits, now),
+      clear: async (keys) => limits().clear(keys),
+      refund: async (keys) => limits().refund(keys),
+      purge: async (untouchedSince) => limits().purge(untouchedSince),
+    },
+  };
+}
+
+type Outcome = 'ok' | 'refused' | 'unavailable' | 'unknown' | 'failed';
+
+function outcomeOf(error: unknown): Outcome {
+  if (error instanceof StoreUnavailable) return error.outcome === 'unknown' ? 'unknown' : 'unavailable';
+  if (error instanceof StaleWrite) return 'unavailable';
+  return error instanceof EmailTaken || error instanceof IdTaken ? 'refused' : 'failed';
+}
+
+/** A read leaves no trace, whatever became of it. */
+function asRead(error: StoreUnavailable): StoreUnavailable {
+  if (error.outcome === 'none') return error;
+  return new StoreUnavailable(error.store, 'none', error.reason, { cause: error });
+}
+
+function call<K extends Operation>(
+  repository: Repository,
+  operation: K,
+  args: Parameters<Repository[K]>,
+): Promise<Answer<K>> {
+  const act = repository[operation] as (...given: Parameters<Repository[K]>) => Promise<Answer<K>>;
+  return act(...args);
+}

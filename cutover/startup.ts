@@ -1,0 +1,75 @@
+/** What a process does with what it finds when it starts: it follows what is recorded, or begins a new system. */
+import { type CopyState, MODE_FACTS, type Mode, otherStore } from './mode.ts';
+import type { ControlRecord, PerStore } from './protocol/types.ts';
+
+/** What one store said. */
+export type Reading =
+  /** No URL was given. */
+  | { readonly kind: 'not-configured' }
+  | { readonly kind: 'unreachable' }
+  | { readonly kind: 'read'; readonly record: ControlRecord | null; readonly holdsUsers: boolean };
+
+export type StartDecision =
+  /** A record exists: it counts, whatever the configuration says. */
+  | { readonly kind: 'follow' }
+  /** A new system: to be created in MongoDB first if that is configured, so that two beginners cannot begin twice. */
+  | { readonly kind: 'create'; readonly record: ControlRecord }
+  /** It cannot be known yet. */
+  | { readonly kind: 'wait'; readonly reason: string }
+  /** It will never be right: the configuration has to change. */
+  | { readonly kind: 'refuse'; readonly reason: string };
+
+/** `firstMode` is what the configuration names. Times are of the record clock. */
+export function decideStart(firstMode: Mode, readings: PerStore<Reading>, nowMs: number): StartDecision {
+  const found = Object.values(readings);
+  if (found.some((reading) => reading.kind === 'read' && reading.record !== null)) return { kind: 'follow' };
+  const { authority, mirror } = MODE_FACTS[firstMode];
+  for (const store of [authority, mirror]) {
+    if (store !== null && readings[store].kind === 'not-configured') {
+      const variable = store === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL';
+      return { kind: 'refuse', reason: `${firstMode} needs ${variable}: set it` };
+    }
+  }
+  const silent = (['mongo', 'postgres'] as const).find((store) => readings[store].kind === 'unreachable');
+  if (silent !== undefined) {
+    return { kind: 'wait', reason: `no mode is recorded yet, and ${silent} must be asked before one is` };
+  }
+  const holds = (store: 'mongo' | 'postgres') => {
+    const reading = readings[store];
+    return reading.kind === 'read' && reading.holdsUsers;
+  };
+  if (authority === 'postgres' && holds('mongo')) {
+    return {
+      kind: 'refuse',
+      reason: `MongoDB holds users: a new system beside it starts with BACKEND_MODE=mongo-only, not ${firstMode}`,
+    };
+  }
+  if (firstMode === 'shadow-read' && holds('mongo')) {
+    return {
+      kind: 'refuse',
+      reason: 'MongoDB holds users that were never copied: start with BACKEND_MODE=mongo-only or dual-write',
+    };
+  }
+  if (firstMode !== 'postgres-only' && holds('postgres')) {
+    return {
+      kind: 'refuse',
+      reason: `PostgreSQL holds users but no control record: empty it, or start with BACKEND_MODE=postgres-only`,
+    };
+  }
+  const isEmpty = !holds(authority) && mirror !== null && !holds(otherStore(authority));
+  const copy: CopyState = isEmpty
+    ? { kind: 'complete', run: 'started-empty', completedAtMs: nowMs, verifiedAtMs: null }
+    : { kind: 'none' };
+  return {
+    kind: 'create',
+    record: {
+      mode: firstMode,
+      revision: 1,
+      epoch: 1,
+      transition: null,
+      changedBy: null,
+      copy,
+      settings: {},
+    },
+  };
+}
