@@ -40,6 +40,8 @@ export function toStoreError(error: unknown, kind: 'read' | 'write'): unknown {
   if (isNamed(error, 'MongoNotConnectedError', 'MongoTopologyClosedError', 'MongoClientClosedError')) {
     return unavailable(lost, 'connect');
   }
+  // What the socket itself reports when it breaks under a write reaches us unwrapped.
+  if (isBrokenSocket(error)) return unavailable(lost, 'connection-lost');
   return error;
 }
 
@@ -61,6 +63,11 @@ export function takenError(entity: Entity, key: readonly string[]): EmailTaken |
 
 function isNamed(error: unknown, ...names: readonly string[]): boolean {
   return error instanceof Error && names.includes(error.name);
+}
+
+function isBrokenSocket(error: unknown): boolean {
+  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+  return typeof code === 'string' && /^(ECONN|EPIPE|ETIMEDOUT|EHOST|ENET)/.test(code);
 }
 
 /** The connection was not even made, so nothing was sent on it. */

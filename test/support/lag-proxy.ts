@@ -1,0 +1,206 @@
+/** A TCP proxy with faults: what a bad network, or a server that dies between its commit and its reply, looks like. */
+import { once } from 'node:events';
+import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isStatement } from './wire.ts';
+
+export type Matcher = (sent: Buffer) => boolean;
+
+export interface LagProxyOptions {
+  readonly targetPort: number;
+  /** Without it a free one. */
+  readonly port?: number;
+}
+
+export interface LagStats {
+  /** Open now. */
+  readonly connections: number;
+  readonly accepted: number;
+  /** Turned away while cut. */
+  readonly refused: number;
+  readonly bytesToServer: number;
+  readonly bytesToClient: number;
+  /** Statements that reached the server, and whose reply was thrown away. */
+  readonly repliesLost: number;
+  /** Bytes held back now. */
+  readonly heldBytes: number;
+}
+
+export interface LagProxy {
+  readonly port: number;
+  /** The same URL, through this proxy; a MongoDB driver is kept from going round it to the members it learns of. */
+  through(url: string): string;
+  /** Everything in both directions arrives so much later, in order; 0 ends it. Milliseconds. */
+  delay(ms: number): void;
+  /** Resets all connections; new ones are reset as soon as they are made, until `heal`. */
+  cut(): void;
+  /** Keeps connections open and accepts new ones, but holds all they send until `heal`, also when a side gives up. */
+  freeze(): void;
+  /** Ends every fault; what was held goes on its way. */
+  heal(): void;
+  /** The next `count` statements reach the server; once it answers, the answer is dropped and the connection reset. */
+  loseReplies(count: number): void;
+  /** The same for the next chunk that matches; true once it was lost, false when `heal` or `close` came first. */
+  loseNextReplyAfterCommit(matcher: Matcher): Promise<boolean>;
+  stats(): LagStats;
+  close(): Promise<void>;
+}
+
+/** More than this on its way from one socket, and the socket is read no further. */
+const HELD_MAX = 1 << 20;
+
+interface Loss {
+  readonly matcher: Matcher;
+  readonly settle: (lost: boolean) => void;
+}
+
+/** Listens on loopback. */
+export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions): Promise<LagProxy> {
+  const links = new Set<() => void>();
+  const counts = {
+    accepted: 0,
+    refused: 0,
+    bytesToServer: 0,
+    bytesToClient: 0,
+    repliesLost: 0,
+    heldBytes: 0,
+  };
+  let delayMs = 0;
+  let isCut = false;
+  let gate: PromiseWithResolvers<void> | null = null;
+  let losses: Loss[] = [];
+
+  /** One direction of a connection: in order, late, and held while frozen. */
+  function flow(
+    from: Socket,
+    to: Socket,
+    counter: 'bytesToServer' | 'bytesToClient',
+    intercept: Matcher,
+  ): void {
+    let tail = Promise.resolve();
+    let held = 0;
+
+    function enqueue(bytes: number, deliver: () => void | Promise<void>): void {
+      const due = performance.now() + delayMs;
+      held += bytes;
+      counts.heldBytes += bytes;
+      if (held > HELD_MAX) from.pause();
+      tail = tail.then(async () => {
+        if (due > performance.now()) await sleep(due - performance.now());
+        while (gate !== null) await gate.promise;
+        await deliver();
+        held -= bytes;
+        counts.heldBytes -= bytes;
+        if (held <= HELD_MAX) from.resume();
+      });
+    }
+
+    from.on('data', (chunk: Buffer) =>
+      enqueue(chunk.length, async () => {
+        if (to.destroyed || intercept(chunk)) return;
+        counts[counter] += chunk.length;
+        if (!to.write(chunk)) await Promise.race([once(to, 'drain'), once(to, 'close')]).catch(() => {});
+      }),
+    );
+    from.on('end', () => enqueue(0, () => void to.end()));
+    from.on('close', (failed) => enqueue(0, () => void (failed ? to.resetAndDestroy() : to.destroySoon())));
+  }
+
+  function accept(client: Socket): void {
+    counts.accepted += 1;
+    const server = dial({ host: '127.0.0.1', port: targetPort, allowHalfOpen: true, noDelay: true });
+    const reset = (): void => {
+      client.resetAndDestroy();
+      server.resetAndDestroy();
+    };
+    let doom: Loss | null = null;
+    links.add(reset);
+    for (const socket of [client, server]) {
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        if (client.destroyed && server.destroyed) links.delete(reset);
+      });
+    }
+    flow(client, server, 'bytesToServer', (chunk) => {
+      const found = doom === null ? losses.find(({ matcher }) => matcher(chunk)) : undefined;
+      if (found === undefined) return false;
+      doom = found;
+      losses = losses.filter((loss) => loss !== found);
+      return false;
+    });
+    flow(server, client, 'bytesToClient', () => {
+      if (doom === null) return false;
+      counts.repliesLost += 1;
+      doom.settle(true);
+      reset();
+      return true;
+    });
+  }
+
+  const listener = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
+    if (!isCut) return accept(client);
+    counts.refused += 1;
+    client.on('error', () => {});
+    client.resetAndDestroy();
+  });
+  await new Promise<void>((resolve, reject) => {
+    listener.once('error', reject);
+    listener.listen(port, '127.0.0.1', resolve);
+  });
+  const address = listener.address() as AddressInfo;
+
+  function lose(matcher: Matcher): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    losses.push({ matcher, settle: resolve });
+    return promise;
+  }
+
+  function resetAll(): void {
+    for (const reset of links) reset();
+  }
+
+  function heal(): void {
+    delayMs = 0;
+    isCut = false;
+    gate?.resolve();
+    gate = null;
+    for (const loss of losses) loss.settle(false);
+    losses = [];
+  }
+
+  return {
+    port: address.port,
+    through(url) {
+      const parsed = new URL(url);
+      parsed.hostname = '127.0.0.1';
+      parsed.port = String(address.port);
+      if (!parsed.protocol.startsWith('mongodb')) return parsed.href;
+      parsed.searchParams.delete('replicaSet');
+      parsed.searchParams.set('directConnection', 'true');
+      return parsed.href;
+    },
+    delay(ms) {
+      delayMs = ms;
+    },
+    cut() {
+      isCut = true;
+      resetAll();
+    },
+    freeze() {
+      gate ??= Promise.withResolvers<void>();
+    },
+    heal,
+    loseReplies(count) {
+      for (let i = 0; i < count; i += 1) void lose(isStatement);
+    },
+    loseNextReplyAfterCommit: lose,
+    stats: () => ({ connections: links.size, ...counts }),
+    async close() {
+      const closed = once(listener, 'close');
+      listener.close();
+      heal();
+      resetAll();
+      await closed;
+    },
+  };
+}

@@ -1,0 +1,49 @@
+/** What a chunk from a client says, as far as faults have to know. One message starts at the start of a chunk. */
+
+/** In PostgreSQL's protocol: Query, Parse, Bind, Execute. A password or the start of a connection is none of them. */
+const POSTGRES_STATEMENT = new Set(['Q', 'P', 'B', 'E']);
+
+/** Commands by which a MongoDB driver looks after its connections. */
+const MONGO_HOUSEKEEPING = new Set([
+  'hello',
+  'ismaster',
+  'isMaster',
+  'ping',
+  'saslStart',
+  'saslContinue',
+  'endSessions',
+]);
+const OP_MSG = 2013;
+/** The old form, in which a driver says its first hello. */
+const OP_QUERY = 2004;
+
+/** Asks the server to read or write something, in either protocol; what only keeps a connection going does not. */
+export function isStatement(sent: Buffer): boolean {
+  const command = mongoCommand(sent);
+  if (command !== null) return !MONGO_HOUSEKEEPING.has(command);
+  if (sent.length >= 16 && sent.readInt32LE(12) === OP_QUERY) return false;
+  return POSTGRES_STATEMENT.has(String.fromCharCode(sent[0] ?? 0));
+}
+
+/** The end of a PostgreSQL transaction. A statement outside one commits by itself: match what it carries instead. */
+export function isPostgresCommit(sent: Buffer): boolean {
+  return sent[0] === 'Q'.charCodeAt(0) && /^commit\0/i.test(sent.toString('latin1', 5));
+}
+
+/** A MongoDB command that writes. */
+export function isMongoWrite(sent: Buffer): boolean {
+  return ['insert', 'update', 'delete', 'findAndModify'].includes(mongoCommand(sent) ?? '');
+}
+
+/** A statement that carries this text, such as a token's hash, an e-mail or an id, in either protocol. */
+export function carries(text: string): (sent: Buffer) => boolean {
+  const binary = /^[0-9a-f]{24}$/.test(text) ? Buffer.from(text, 'hex') : null;
+  return (sent) => isStatement(sent) && (sent.includes(text) || (binary !== null && sent.includes(binary)));
+}
+
+/** The name of the command that an OP_MSG holds; null when the chunk starts with none. */
+export function mongoCommand(sent: Buffer): string | null {
+  if (sent.length < 27 || sent.readInt32LE(12) !== OP_MSG || sent[20] !== 0) return null;
+  const end = sent.indexOf(0, 26);
+  return end < 0 ? null : sent.toString('latin1', 26, end);
+}
