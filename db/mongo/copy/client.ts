@@ -1,0 +1,86 @@
+/**
+ * The bulk copy's own connection to MongoDB. Raw documents come out as bytes, each decoded by itself: one that no
+ * driver can read must not take its batch along.
+ */
+import { type Document, deserialize, EJSON, serialize } from 'bson';
+import mongoose from 'mongoose';
+import type { Doc } from '../../canonical.ts';
+import { encodeId } from '../../ids.ts';
+import type { Entity } from '../../records.ts';
+import { COLLECTIONS } from '../models.ts';
+
+export interface MongoBulkOptions {
+  readonly url: string;
+  /** Connections. */
+  readonly poolMax: number;
+  /** Bound on each batch of a cursor and each write, ms. */
+  readonly timeoutMs: number;
+}
+
+export interface MongoBulk {
+  readonly db: mongoose.mongo.Db;
+  readonly timeoutMs: number;
+  collection(entity: Entity): mongoose.mongo.Collection<Document>;
+  close(): Promise<void>;
+}
+
+/** Opens without a word to the server. */
+export function openMongoBulk(options: MongoBulkOptions): MongoBulk {
+  const client = new mongoose.mongo.MongoClient(options.url, {
+    appName: 'auth-copy',
+    maxPoolSize: options.poolMax,
+    serverSelectionTimeoutMS: 5_000,
+    connectTimeoutMS: 5_000,
+    socketTimeoutMS: options.timeoutMs + 1_000,
+    readPreference: 'primary',
+    readConcern: { level: 'majority' },
+    writeConcern: { w: 'majority', journal: true },
+    retryWrites: false,
+    enableUtf8Validation: false,
+  });
+  const db = client.db();
+  return {
+    db,
+    timeoutMs: options.timeoutMs,
+    collection: (entity) => db.collection(COLLECTIONS[entity]),
+    close: () => client.close(),
+  };
+}
+
+/** A document as its bytes say; null when they cannot be decoded. */
+export function decodeDocument(bytes: Uint8Array): Doc | null {
+  try {
+    return deserialize(bytes, { validation: { utf8: false } });
+  } catch {
+    return null;
+  }
+}
+
+/** The id of a document; a made-up one, that names no document, when it has none that can be encoded. */
+export function recordIdOf(doc: Doc | null, place: string): string {
+  try {
+    if (doc !== null) return encodeId(doc['_id']);
+  } catch {
+    // Falls through: an id of a kind nobody can refer to.
+  }
+  return `~?${place}`;
+}
+
+/** The bytes as canonical extended JSON; as base64 when they cannot be decoded. */
+export function toExtendedJson(bytes: Uint8Array): string {
+  try {
+    const options = { promoteValues: false, promoteLongs: false, validation: { utf8: false } };
+    return EJSON.stringify(deserialize(bytes, options), { relaxed: false });
+  } catch {
+    return JSON.stringify({ $bytes: Buffer.from(bytes).toString('base64') });
+  }
+}
+
+/** The document that `toExtendedJson` wrote. */
+export function fromExtendedJson(text: string): Document {
+  return EJSON.parse(text, { relaxed: false }) as Document;
+}
+
+/** Any single value of BSON as text, and back: exact, unlike JSON. */
+export const packValue = (value: unknown): string => Buffer.from(serialize({ v: value })).toString('base64');
+export const unpackValue = (packed: string): unknown => deserialize(Buffer.from(packed, 'base64'))['v'];

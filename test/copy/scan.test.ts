@@ -1,0 +1,61 @@
+/** Reading every document there is, whatever its `_id`. */
+import { Binary, Code, Decimal128, Double, Int32, Long, MaxKey, MinKey, ObjectId, Timestamp } from 'bson';
+import { afterAll, describe, expect, it } from 'vitest';
+import { openMongoBulk } from '../../db/mongo/copy/client.ts';
+import { cutRanges } from '../../db/mongo/copy/ranges.ts';
+import { scanRange } from '../../db/mongo/copy/scan.ts';
+import { newMongoDatabase } from '../support/stores.ts';
+
+describe('ranges over _id', () => {
+  const bulk = openMongoBulk({ url: newMongoDatabase(), poolMax: 4, timeoutMs: 10_000 });
+  afterAll(() => bulk.close());
+
+  it('together hold every document exactly once, of whatever type its _id is', async () => {
+    const ids: unknown[] = [
+      ...Array.from({ length: 500 }, () => new ObjectId()),
+      ...Array.from({ length: 40 }, (_, i) => i * 7 - 20),
+      new Double(Number.NaN),
+      new Double(Number.NEGATIVE_INFINITY),
+      new Double(2.5),
+      Long.fromString('9007199254740993'),
+      Decimal128.fromString('12345678901234567890.5'),
+      new Int32(1_000_000),
+      ...Array.from({ length: 30 }, (_, i) => `id-${i}`),
+      '',
+      '~x',
+      'é😀',
+      { a: 1 },
+      { b: new Date(0) },
+      new Binary(Buffer.from('abc')),
+      true,
+      false,
+      new Date(0),
+      new Date('2024-01-01'),
+      new Timestamp({ t: 5, i: 1 }),
+      new MinKey(),
+      new MaxKey(),
+      new Code('1'),
+      null,
+    ];
+    const accepted: unknown[] = [];
+    for (const _id of ids) {
+      try {
+        await bulk.collection('user').insertOne({ _id, a: 1 } as never);
+        accepted.push(_id);
+      } catch {
+        // A server may refuse a kind of id altogether.
+      }
+    }
+    expect(accepted.length).toBeGreaterThan(570);
+    for (const parts of [1, 7]) {
+      const seen: string[] = [];
+      for (const range of await cutRanges(bulk, 'user', parts)) {
+        for await (const { documents } of scanRange(bulk, 'user', range, { batchMax: 64 })) {
+          seen.push(...documents.map(({ id }) => id));
+        }
+      }
+      expect(new Set(seen).size).toBe(seen.length);
+      expect(seen.length).toBe(accepted.length);
+    }
+  });
+});
