@@ -1,0 +1,284 @@
+/** The checker by itself, on histories made by hand: what it lets pass, and what it must find. */
+import { describe, expect, test } from 'vitest';
+import { check, type Finding } from './checker/checker.ts';
+import { type Script, script } from './checker/histories.ts';
+
+const LIMITS = { leewayMs: 2_000, configsMax: 20_000 };
+
+function findings({ operations }: Script): readonly Finding[] {
+  const { findings: found, undecided } = check(operations, LIMITS);
+  expect(undecided).toEqual([]);
+  return found;
+}
+
+const invariants = (history: Script): readonly number[] =>
+  findings(history).map(({ invariant }) => invariant);
+
+/** A signed-up user; the session is named by the id that comes back. */
+function signedUp(h: Script): number {
+  return h.ok({ kind: 'signup', password: 'p1' }, 0, 1, { userId: 'u1', isVerified: false });
+}
+
+describe('a history that can be explained', () => {
+  test('a life without trouble', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'me', session: s }, 2, 3, { userId: 'u1', isVerified: false });
+    h.ok({ kind: 'verify', sure: true }, 4, 5);
+    h.refused({ kind: 'verify', sure: true }, 6, 7, 'token_invalid');
+    h.ok({ kind: 'refresh', session: s, token: 0 }, 8, 9, { userId: 'u1', isVerified: true });
+    const t = h.ok({ kind: 'login', password: 'p1' }, 10, 11, { userId: 'u1' });
+    h.ok({ kind: 'list', session: t }, 12, 13, { sessions: [s, t] });
+    h.ok({ kind: 'change', session: t, password: 'p1', next: 'p2' }, 14, 15);
+    h.refused({ kind: 'me', session: s }, 16, 17, 'unauthenticated');
+    h.ok({ kind: 'me', session: t }, 16, 17);
+    h.refused({ kind: 'login', password: 'p1' }, 18, 19, 'invalid_credentials');
+    const r = h.ok({ kind: 'forgot' }, 20, 21);
+    h.ok({ kind: 'reset', requests: [r], password: 'p3' }, 22, 23);
+    h.refused({ kind: 'me', session: t }, 24, 25, 'unauthenticated');
+    const u = h.ok({ kind: 'login', password: 'p3' }, 26, 27);
+    h.ok({ kind: 'erase', session: u, password: 'p3' }, 28, 29);
+    h.refused({ kind: 'login', password: 'p3' }, 30, 31, 'invalid_credentials');
+    h.ok({ kind: 'signup', password: 'p4' }, 32, 33, { userId: 'u2' });
+    h.ok({ kind: 'final' }, 40, 41, { exists: true, userId: 'u2', isVerified: false });
+    expect(findings(h)).toEqual([]);
+  });
+
+  test('an open outcome may show at once, late, or never', () => {
+    for (const shows of ['at once', 'late', 'never']) {
+      const h = script();
+      const s = signedUp(h);
+      h.unknown({ kind: 'logout', session: s }, 2);
+      if (shows !== 'at once') h.ok({ kind: 'me', session: s }, 3, 4);
+      if (shows !== 'never') h.refused({ kind: 'me', session: s }, 5, 6, 'unauthenticated');
+      expect(findings(h), shows).toEqual([]);
+    }
+  });
+
+  test('an open password change may end its own session, or let it live on', () => {
+    for (const survives of [true, false]) {
+      const h = script();
+      const s = signedUp(h);
+      h.unknown({ kind: 'change', session: s, password: 'p1', next: 'p2' }, 2);
+      h.ok({ kind: 'login', password: 'p2' }, 3, 4);
+      if (survives) h.ok({ kind: 'me', session: s }, 5, 6);
+      else h.refused({ kind: 'me', session: s }, 5, 6, 'unauthenticated');
+      expect(findings(h), String(survives)).toEqual([]);
+    }
+  });
+
+  test('two who race for one token: one wins', () => {
+    const h = script();
+    signedUp(h);
+    const r = h.ok({ kind: 'forgot' }, 2, 3);
+    h.ok({ kind: 'reset', requests: [r], password: 'p2' }, 4, 6);
+    h.refused({ kind: 'reset', requests: [r], password: 'p3' }, 4, 6, 'token_invalid');
+    h.ok({ kind: 'login', password: 'p2' }, 7, 8);
+    expect(findings(h)).toEqual([]);
+  });
+
+  test('two rotations of one token inside the leeway give the same successor', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'refresh', session: s, token: 0 }, 2, 3);
+    h.ok({ kind: 'refresh', session: s, token: 0 }, 2, 3);
+    h.ok({ kind: 'refresh', session: s, token: 1 }, 4, 5);
+    expect(findings(h)).toEqual([]);
+  });
+
+  test('a replaced token, used again, ends the session', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'refresh', session: s, token: 0 }, 2, 3);
+    h.refused({ kind: 'refresh', session: s, token: 0 }, 20, 21, 'refresh_invalid');
+    h.refused({ kind: 'refresh', session: s, token: 1 }, 22, 23, 'refresh_invalid');
+    expect(findings(h)).toEqual([]);
+  });
+
+  test('a login that began before a reset was answered may succeed, and is worth nothing', () => {
+    const h = script();
+    signedUp(h);
+    const r = h.ok({ kind: 'forgot' }, 2, 3);
+    h.ok({ kind: 'reset', requests: [r], password: 'p2' }, 4, 6);
+    const t = h.ok({ kind: 'login', password: 'p1' }, 5, 8);
+    h.refused({ kind: 'me', session: t }, 9, 10, 'unauthenticated');
+    expect(findings(h)).toEqual([]);
+  });
+});
+
+describe('each invariant, broken', () => {
+  test('1: a signup is lost', () => {
+    const h = script();
+    signedUp(h);
+    h.refused({ kind: 'login', password: 'p1' }, 2, 3, 'invalid_credentials');
+    expect(invariants(h)).toEqual([1]);
+  });
+
+  test('1: a rotation is lost', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'refresh', session: s, token: 0 }, 2, 3);
+    h.refused({ kind: 'refresh', session: s, token: 1 }, 4, 5, 'refresh_invalid');
+    expect(invariants(h)).toEqual([1]);
+  });
+
+  test('5: a verification is lost in the final stores only', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'verify', sure: true }, 2, 3);
+    h.ok({ kind: 'final' }, 9, 10, { exists: true, userId: 'u1', isVerified: false, sessions: [s] });
+    expect(invariants(h)).toEqual([5]);
+  });
+
+  test('1: an account is gone from the final stores', () => {
+    const h = script();
+    signedUp(h);
+    h.ok({ kind: 'final' }, 9, 10, { exists: false });
+    expect(invariants(h)).toEqual([1]);
+  });
+
+  test('2: two signups of one address succeed', () => {
+    const h = script();
+    signedUp(h);
+    h.ok({ kind: 'signup', password: 'p2' }, 0, 1, { userId: 'u2' });
+    expect(invariants(h)).toEqual([2]);
+  });
+
+  test('1: the user comes back under another id', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'me', session: s }, 2, 3, { userId: 'u9' });
+    expect(invariants(h)).toEqual([1]);
+  });
+
+  test('3: a session lives on after its logout', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'logout', session: s }, 2, 3);
+    h.ok({ kind: 'me', session: s }, 4, 5);
+    expect(invariants(h)).toEqual([3]);
+  });
+
+  test('3: a login that began before a reset was answered outlives it', () => {
+    const h = script();
+    signedUp(h);
+    const r = h.ok({ kind: 'forgot' }, 2, 3);
+    const t = h.ok({ kind: 'login', password: 'p1' }, 4, 8);
+    h.ok({ kind: 'reset', requests: [r], password: 'p2' }, 5, 7);
+    h.ok({ kind: 'me', session: t }, 9, 10);
+    expect(invariants(h)).toEqual([3]);
+  });
+
+  test('3: a dead session is listed as alive', () => {
+    const h = script();
+    const s = signedUp(h);
+    const t = h.ok({ kind: 'login', password: 'p1' }, 2, 3);
+    h.ok({ kind: 'logout', session: s }, 4, 5);
+    h.ok({ kind: 'list', session: t }, 6, 7, { sessions: [s, t] });
+    expect(invariants(h)).toEqual([3]);
+  });
+
+  test('3: reuse of a replaced token goes unpunished', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'refresh', session: s, token: 0 }, 2, 3);
+    h.refused({ kind: 'refresh', session: s, token: 0 }, 20, 21, 'refresh_invalid');
+    h.ok({ kind: 'refresh', session: s, token: 1 }, 22, 23);
+    expect(invariants(h)).toEqual([3]);
+  });
+
+  test('4: a refresh token rotates twice', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'refresh', session: s, token: 0 }, 2, 3);
+    h.ok({ kind: 'refresh', session: s, token: 0 }, 20, 21);
+    expect(invariants(h)).toEqual([4]);
+  });
+
+  test('4: a reset token is consumed twice', () => {
+    const h = script();
+    signedUp(h);
+    const r = h.ok({ kind: 'forgot' }, 2, 3);
+    h.ok({ kind: 'reset', requests: [r], password: 'p2' }, 4, 6);
+    h.ok({ kind: 'reset', requests: [r], password: 'p3' }, 4, 6);
+    expect(invariants(h)).toEqual([4]);
+  });
+
+  test('4: a verification token is consumed twice', () => {
+    const h = script();
+    signedUp(h);
+    h.ok({ kind: 'verify', sure: true }, 2, 4);
+    h.ok({ kind: 'verify', sure: true }, 2, 4);
+    expect(invariants(h)).toEqual([4]);
+  });
+
+  test('5: an old password returns', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'change', session: s, password: 'p1', next: 'p2' }, 2, 3);
+    h.ok({ kind: 'login', password: 'p1' }, 4, 5);
+    expect(invariants(h)).toEqual([5]);
+  });
+
+  test('5: verified goes back', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'verify', sure: true }, 2, 3);
+    h.ok({ kind: 'me', session: s }, 4, 5, { isVerified: false });
+    expect(invariants(h)).toEqual([5]);
+  });
+});
+
+describe('seeded bugs, by the traces they leave', () => {
+  test('mirror dropped: what was written before the flip is missing after it', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.refused({ kind: 'me', session: s }, 2, 3, 'unauthenticated');
+    expect(invariants(h)).toEqual([1]);
+  });
+
+  test('stamp guard removed, or a late retry of an old state: a logout is undone', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'logout', session: s }, 2, 3);
+    h.refused({ kind: 'me', session: s }, 4, 5, 'unauthenticated');
+    h.ok({ kind: 'refresh', session: s, token: 0 }, 6, 7);
+    expect(invariants(h)).toEqual([3]);
+  });
+
+  test('no fence, or no second look at the lease: an answer came from the store that had lost authority', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'verify', sure: true }, 2, 3);
+    h.ok({ kind: 'me', session: s }, 4, 5, { isVerified: true });
+    h.ok({ kind: 'me', session: s }, 6, 7, { isVerified: false });
+    expect(invariants(h)).toEqual([5]);
+  });
+
+  test('time-out counted as failure: what was refused has happened', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.refused({ kind: 'change', session: s, password: 'p1', next: 'p2' }, 2, 3, 'changed_meanwhile');
+    h.ok({ kind: 'login', password: 'p2' }, 4, 5);
+    expect(invariants(h)).toEqual([5]);
+  });
+
+  test('orphan kept: a write that nobody was told of surfaces over one that was acknowledged', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.unknown({ kind: 'change', session: s, password: 'p1', next: 'p2' }, 2);
+    h.ok({ kind: 'change', session: s, password: 'p1', next: 'p3' }, 10, 11);
+    h.ok({ kind: 'login', password: 'p3' }, 12, 13);
+    h.ok({ kind: 'login', password: 'p2' }, 20, 21);
+    expect(invariants(h)).toEqual([5]);
+  });
+
+  test('legacy reset token left alive: an older token works after a newer was asked for', () => {
+    const h = script();
+    signedUp(h);
+    const first = h.ok({ kind: 'forgot' }, 2, 3);
+    h.ok({ kind: 'forgot' }, 4, 5);
+    h.ok({ kind: 'reset', requests: [first], password: 'p2' }, 6, 7);
+    expect(invariants(h)).toEqual([4]);
+  });
+});
