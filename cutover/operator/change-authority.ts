@@ -1,0 +1,159 @@
+/**
+ * Drives one attempt at a change of authority: the steps and their order are `protocol/coordinator.ts`; here each request
+ * becomes one call to a store, made after the request, and what has no answer is `unknown`.
+ */
+import { StoreUnavailable } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
+import { changeControl, readControl, readLeases } from '../control.ts';
+import type { Mode } from '../mode.ts';
+import {
+  type CoordinatorState,
+  giveUp,
+  newAttempt,
+  onReply,
+  type Reply,
+  type Request,
+  requestOf,
+  type Stage,
+} from '../protocol/coordinator.ts';
+import type { ControlRecord } from '../protocol/types.ts';
+import { settingsOf, timingOf } from '../settings.ts';
+import { lastCheck, newSuspects, noteMarked } from './last-check.ts';
+import { isOver, type Run } from './run.ts';
+
+export interface AttemptResult {
+  /** `unknown`: the stores fell silent between the two halves; whoever comes next finishes it, or takes it back. */
+  readonly kind: 'done' | 'aborted' | 'unknown';
+  readonly reasons: readonly string[];
+  /** From asking for the fence until authority was taken over, or the fence taken back; null before the fence. */
+  readonly pauseMs: number | null;
+}
+
+const MESSAGES: Readonly<Partial<Record<Stage, string>>> = {
+  'wait-silent': 'waiting out silent instances; all others serve',
+  announce: 'announcing the change in both stores',
+  'await-announced': 'waiting until every instance has seen it',
+  fence: 'closing the fence: requests wait from here on',
+  'drain-loser': 'draining what is pending',
+  'last-check': 'a last look at what was written around the fence',
+  lose: 'authority is given up; from here on it only goes forward',
+  gain: 'authority is taken over',
+  abort: 'taking the attempt back',
+};
+/** Once the outcome can no longer be told otherwise, the stores are asked for this much longer than the verb may last. */
+const FORWARD_MS = 10_000;
+
+/** One attempt from `record`, just read from the loser, whose gates have been passed. */
+export async function attemptChange(
+  run: Run,
+  stores: { readonly loser: Store; readonly winner: Store },
+  record: ControlRecord,
+  target: Mode,
+): Promise<AttemptResult> {
+  const { environment } = run;
+  const timing = timingOf(settingsOf(record));
+  const begun = newAttempt(environment.newId(), record, target, timing);
+  if (begun === null) return { kind: 'aborted', reasons: ['this is no change of authority'], pauseMs: null };
+  const nowMs = () => environment.now().monotonicMs;
+  const perform = createPerformer(run, stores);
+  let state: CoordinatorState = begun;
+  let fenceAskedMs: number | null = null;
+  let pauseMs: number | null = null;
+  say(run, state.stage);
+
+  for (let request = requestOf(state); request !== null; request = requestOf(state)) {
+    if (state.stage === 'fence') fenceAskedMs ??= nowMs();
+    const before: Stage = state.stage;
+    state = onReply(state, await perform.reply(request), nowMs(), timing);
+    if (state.stage !== before) {
+      if (fenceAskedMs !== null && (before === 'gain' || before === 'abort'))
+        pauseMs = nowMs() - fenceAskedMs;
+      say(run, state.stage);
+      continue;
+    }
+    if (isOver(run) && mayStop(before)) state = giveUp(state, 'the time for this verb was over');
+    else if (nowMs() >= run.untilMs + FORWARD_MS) return silence(before, pauseMs);
+    await environment.sleep(before === 'wait-silent' ? timing.heartbeatMs / 5 : timing.fastPollMs);
+  }
+  const reasons = [state.reason, ...perform.differences()].filter((reason) => reason !== null);
+  if (state.stage === 'done') return { kind: 'done', reasons: [], pauseMs };
+  await forgetNote(stores.winner, state.transition.id);
+  return { kind: 'aborted', reasons, pauseMs };
+}
+
+/** Past asking for the loss nobody knows on which side it is, so nobody may turn back on a doubt. */
+function mayStop(stage: Stage): boolean {
+  return stage !== 'lose' && stage !== 'gain' && stage !== 'abort';
+}
+
+function silence(stage: Stage, pauseMs: number | null): AttemptResult {
+  const reason =
+    stage === 'abort'
+      ? 'the attempt could not be taken back: past its deadline any instance does, and the next verb'
+      : 'the stores fell silent while authority was moving: any instance finishes it or takes it back, and the next verb';
+  return { kind: 'unknown', reasons: [reason], pauseMs };
+}
+
+function say(run: Run, stage: Stage): void {
+  const message = MESSAGES[stage];
+  if (message !== undefined) run.say(stage, message);
+}
+
+interface Performer {
+  reply(request: Request): Promise<Reply>;
+  /** What the last check found. */
+  differences(): readonly string[];
+}
+
+function createPerformer(
+  run: Run,
+  { loser, winner }: { readonly loser: Store; readonly winner: Store },
+): Performer {
+  const suspects = newSuspects();
+  let differing: readonly string[] = [];
+  const storeOf = (name: Store['name']) => (name === loser.name ? loser : winner);
+
+  async function perform(request: Request): Promise<Reply> {
+    switch (request.kind) {
+      case 'rows': {
+        // While the fence closes, the marks tell what the last check should look at.
+        const [rows] = await Promise.all([readLeases(storeOf(request.store)), noteMarked(loser, suspects)]);
+        return { kind: 'rows', rows };
+      }
+      case 'change':
+        return { kind: 'change', decision: await changeControl(storeOf(request.store), request.change) };
+      case 'count-marks': {
+        const { count } = await storeOf(request.store).replica.countMarks();
+        if (count > 0 && request.store === loser.name) await noteMarked(loser, suspects);
+        return { kind: 'marks', count };
+      }
+      case 'last-check':
+        differing = await lastCheck({ loser, winner }, suspects, run.environment.date());
+        return { kind: 'checked', clean: differing.length === 0 };
+      case 'control': {
+        const record = await readControl(storeOf(request.store));
+        return record === null ? { kind: 'unknown' } : { kind: 'control', record };
+      }
+    }
+  }
+
+  return {
+    async reply(request) {
+      try {
+        return await perform(request);
+      } catch (error) {
+        if (error instanceof StoreUnavailable) return { kind: 'unknown' };
+        throw error;
+      }
+    },
+    differences: () =>
+      differing
+        .slice(0, 10)
+        .map((key) => `${key} is not the same in both stores: see whether the mirror keeps up`),
+  };
+}
+
+/** Best effort: a note that stays is replaced by the next attempt. */
+async function forgetNote(winner: Store, id: string): Promise<void> {
+  await changeControl(winner, { kind: 'abort', id }).catch(() => {});
+}

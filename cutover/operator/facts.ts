@@ -1,0 +1,143 @@
+/** Measures what the gates judge. Only reads; what a store does not tell counts as not known. */
+import type { Store } from '../../db/port.ts';
+import type { Json, Note } from '../../db/replica.ts';
+import type { ControlRecord } from '../protocol/types.ts';
+import { type Settings, settingsOf } from '../settings.ts';
+import { sumWindow } from '../shadow/window.ts';
+import type { Evidence, GateFacts, StoreFacts } from './gates.ts';
+import { attempt, backlogOf, isDeposed, type Situation, type STORES, type Standing } from './situation.ts';
+import type { InstanceStatus, OperatorContext, ShadowStatus } from './types.ts';
+import { NOTES } from './types.ts';
+
+/** Bulk verbs that this version has. */
+export const BULK_VERBS: GateFacts['verbs'] = { backfill: false, verify: false, snapshot: false };
+
+const NOTES_MAX = 10_000;
+const LOG_MAX = 2_000;
+
+export interface Watched {
+  readonly instances: readonly InstanceStatus[];
+  readonly noForeignWriters: boolean;
+}
+
+export async function readFacts(
+  context: OperatorContext,
+  standing: Standing,
+  { instances, noForeignWriters }: Watched,
+): Promise<GateFacts> {
+  const { situation, record, authority, other } = standing;
+  const nowMs = context.environment.date().getTime();
+  const settings = settingsOf(record);
+  const [mongo, postgres, pending, orphans, notes, shadow, evidence, soak] = await Promise.all([
+    storeFacts(situation, 'mongo'),
+    storeFacts(situation, 'postgres'),
+    backlogOf(authority, nowMs),
+    backlogOf(other, nowMs),
+    countNotes(authority, record),
+    readShadow(authority, record, settings, nowMs),
+    readEvidence(authority),
+    readSoak(authority, record),
+  ]);
+  return {
+    nowMs,
+    record,
+    unfinished: situation.unfinished !== null,
+    stores: { mongo, postgres },
+    pending,
+    orphans,
+    notes,
+    shadow,
+    evidence,
+    instances,
+    soak,
+    noForeignWriters,
+    verbs: BULK_VERBS,
+  };
+}
+
+async function storeFacts(situation: Situation, name: (typeof STORES)[number]): Promise<StoreFacts> {
+  const { store, reachable } = situation.readings[name];
+  const configured = store !== null;
+  const writable = store !== null && reachable && (await attempt(async () => store.ping().then(() => true)));
+  const migrated = store !== null && writable === true ? await attempt(() => store.isMigrated()) : null;
+  return { configured, reachable: writable === true, migrated, deposed: isDeposed(situation, name) };
+}
+
+async function countNotes(store: Store, { copy }: ControlRecord): Promise<GateFacts['notes']> {
+  const counts = await attempt(() => store.books.countNotes());
+  if (counts === null) return { poison: null, conflict: null, quarantine: null, foreign: null };
+  const sinceMs = copy.kind === 'complete' ? copy.completedAtMs : 0;
+  const foreign = await notesOf(store, NOTES.foreign);
+  return {
+    poison: counts[NOTES.poison] ?? 0,
+    conflict: counts[NOTES.conflict] ?? 0,
+    quarantine: counts[NOTES.quarantine] ?? 0,
+    foreign: foreign?.filter(({ lastAt }) => lastAt.getTime() >= sinceMs).length ?? null,
+  };
+}
+
+/** Comparisons of this epoch, and of this very copy, in the window that the gates ask about. */
+export async function readShadow(
+  store: Store,
+  { epoch, copy }: ControlRecord,
+  settings: Settings,
+  nowMs: number,
+): Promise<ShadowStatus> {
+  const windowMs = settings['gate-primary-window-ms'];
+  const notes = (await notesOf(store, NOTES.shadowWindow)) ?? [];
+  const run = copy.kind === 'complete' ? { run: copy.run } : {};
+  const { outcomes, compared, mismatches } = sumWindow(notes, { nowMs, windowMs, epoch, ...run });
+  return { windowMs, outcomes, compared, mismatches };
+}
+
+async function readEvidence(store: Store): Promise<GateFacts['evidence']> {
+  const notes = (await notesOf(store, NOTES.evidence)) ?? [];
+  const of = (key: string) => evidenceOf(notes.find((note) => note.key === key)?.body);
+  return { verify: of('verify'), snapshot: of('snapshot'), backfill: of('backfill') };
+}
+
+function evidenceOf(body: Json | undefined): Evidence | null {
+  if (typeof body !== 'object' || body === null || !('atMs' in body)) return null;
+  const { atMs, clean, run } = body;
+  if (typeof atMs !== 'number') return null;
+  return { atMs, clean: clean === true, run: typeof run === 'string' ? run : null };
+}
+
+/** Since when the mode has stood, and what last disturbed it: by the log and the notes, where they can be read. */
+async function readSoak(store: Store, record: ControlRecord): Promise<GateFacts['soak']> {
+  const log = (await attempt(() => store.books.readLog({ limit: LOG_MAX, newestFirst: true }))) ?? [];
+  const events = log.map(({ at, body }) => ({ atMs: at.getTime(), ...eventOf(body) }));
+  const entered = events.find(
+    ({ kind, mode }) =>
+      (kind === 'moved' || kind === 'created' || kind === 'failover') && mode === record.mode,
+  );
+  const troubles = events
+    .filter(({ kind, epoch }) => kind === 'aborted' && epoch === record.epoch)
+    .map(({ atMs }) => ({ what: 'a change of authority was aborted', atMs }));
+  const kinds = [
+    [NOTES.fallback, 'a fallback'],
+    [NOTES.conflict, 'a conflict'],
+    [NOTES.lapse, 'an instance lost its lease'],
+  ] as const;
+  for (const [kind, what] of kinds) {
+    for (const { lastAt } of (await notesOf(store, kind)) ?? []) {
+      troubles.push({ what, atMs: lastAt.getTime() });
+    }
+  }
+  const trouble = troubles.reduce<(typeof troubles)[number] | null>(
+    (last, each) => (last === null || each.atMs > last.atMs ? each : last),
+    null,
+  );
+  return { sinceMs: entered?.atMs ?? null, trouble };
+}
+
+function eventOf(body: Json): { readonly kind: Json; readonly mode: Json; readonly epoch: Json } {
+  if (typeof body !== 'object' || body === null || !('kind' in body)) {
+    return { kind: null, mode: null, epoch: null };
+  }
+  return { kind: body.kind ?? null, mode: body.mode ?? null, epoch: body.epoch ?? null };
+}
+
+async function notesOf(store: Store, kind: string): Promise<readonly Note[] | null> {
+  return attempt(() => store.books.notes(kind, { limit: NOTES_MAX }));
+}

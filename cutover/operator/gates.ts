@@ -1,0 +1,301 @@
+/**
+ * The conditions of each move, as a pure function of what was measured. `evidence` can be overridden by an operator
+ * with a reason; `safety` never: reachability, schema, a complete copy, leases, and the drain.
+ */
+import type { StoreName } from '../../db/errors.ts';
+import { authorityOf, type Move, otherStore } from '../mode.ts';
+import type { ControlRecord, PerStore } from '../protocol/types.ts';
+import type { Settings } from '../settings.ts';
+import type { Backlog, Gate, InstanceStatus, ShadowStatus } from './types.ts';
+import { backlogInWords, inWords, STORE_NAMES } from './words.ts';
+
+export interface StoreFacts {
+  readonly configured: boolean;
+  readonly reachable: boolean;
+  /** Null: could not be asked. */
+  readonly migrated: boolean | null;
+  /** Its own record still claims the authority of an epoch that was overtaken by a failover. */
+  readonly deposed: boolean;
+}
+
+/** What a bulk verb left. Times are of the record clock. */
+export interface Evidence {
+  readonly atMs: number;
+  readonly clean: boolean;
+  readonly run: string | null;
+}
+
+export interface GateFacts {
+  readonly nowMs: number;
+  readonly record: ControlRecord;
+  /** A change of authority that only one of the stores has recorded. */
+  readonly unfinished: boolean;
+  readonly stores: PerStore<StoreFacts>;
+  readonly pending: Backlog;
+  readonly orphans: Backlog;
+  /** Open notes; null: could not be asked. `foreign`: since the copy. */
+  readonly notes: Readonly<Record<'poison' | 'conflict' | 'quarantine' | 'foreign', number | null>>;
+  readonly shadow: Pick<ShadowStatus, 'windowMs' | 'compared' | 'mismatches'>;
+  readonly evidence: Readonly<Record<'verify' | 'snapshot' | 'backfill', Evidence | null>>;
+  readonly instances: readonly InstanceStatus[];
+  /** Since when the present mode; null: not known. And the latest of what spoils a soak. */
+  readonly soak: {
+    readonly sinceMs: number | null;
+    readonly trouble: { readonly what: string; readonly atMs: number } | null;
+  };
+  readonly noForeignWriters: boolean;
+  /** Bulk verbs that this version has. */
+  readonly verbs: Readonly<Record<'backfill' | 'verify' | 'snapshot', boolean>>;
+}
+
+const CLI = 'npx --no cutover';
+
+/** The conditions of one move, all of them, met or not. */
+export function gatesFor(move: Move, facts: GateFacts, settings: Settings): readonly Gate[] {
+  const other = otherStore(authorityOf(move.from));
+  const always = [transitionGate(facts), instancesGate(facts)];
+  const mirror = [reachableGate(other, facts), schemaGate(other, facts)];
+  if (move.changesAuthority) {
+    return [
+      ...always,
+      ...mirror,
+      copyGate(facts),
+      ...drainGates(facts, settings),
+      ...evidenceGates(facts, settings),
+    ];
+  }
+  if (move.startsMirror) {
+    const statement = move.to === 'dual-write' ? [foreignWritersGate(facts)] : [];
+    return [...always, ...mirror, rebuiltGate(other, facts), ...statement];
+  }
+  if (move.to === 'shadow-read') {
+    const [count, oldestMs] = [settings['gate-shadow-pending'], settings['gate-shadow-oldest-ms']];
+    return [...always, ...mirror, copyGate(facts), pendingGate(facts.pending, count, oldestMs)];
+  }
+  return move.to === 'postgres-only' ? [...always, soakGate(facts, settings)] : always;
+}
+
+/** What stands in the way: with `force` only what nobody may override. */
+export function failingGates(gates: readonly Gate[], force: boolean): readonly Gate[] {
+  return gates.filter(({ ok, kind }) => !ok && !(force && kind === 'evidence'));
+}
+
+function transitionGate({ record: { transition }, unfinished }: GateFacts): Gate {
+  const found = unfinished
+    ? 'a change of authority is half done'
+    : transition === null
+      ? 'none'
+      : `one to ${transition.target}, ${transition.phase}`;
+  return {
+    name: 'transition',
+    ok: transition === null && !unfinished,
+    found,
+    required: 'no other change of authority under way',
+    remedy: unfinished
+      ? `any instance finishes it, and so does the next ${CLI} promote or rollback`
+      : `wait for it, or ${CLI} abort`,
+    kind: 'safety',
+  };
+}
+
+function instancesGate({ instances }: GateFacts): Gate {
+  const count = (state: InstanceStatus['state']) => instances.filter((each) => each.state === state).length;
+  const behind = instances.filter(({ state }) => state === 'behind').map(({ instance }) => instance);
+  return {
+    name: 'instances',
+    ok: behind.length === 0,
+    found: `${count('current')} current, ${count('behind')} behind, ${count('silent')} silent`,
+    required: 'every live instance at the present revision; silent ones are waited out',
+    remedy: behind.length === 0 ? 'none' : `wait for, or restart: ${behind.join(', ')}`,
+    kind: 'safety',
+  };
+}
+
+function reachableGate(name: StoreName, { stores }: GateFacts): Gate {
+  const { configured, reachable } = stores[name];
+  return {
+    name: 'reachable',
+    ok: configured && reachable,
+    found: !configured ? 'not configured' : reachable ? 'answers' : 'does not answer',
+    required: `${STORE_NAMES[name]} answers and can be written`,
+    remedy: `set ${name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL'}, and see that the server runs`,
+    kind: 'safety',
+  };
+}
+
+function schemaGate(name: StoreName, { stores }: GateFacts): Gate {
+  const { migrated } = stores[name];
+  return {
+    name: 'schema',
+    ok: migrated === true,
+    found: migrated === null ? 'not known' : migrated ? 'current' : 'behind',
+    required: `${STORE_NAMES[name]}'s schema and indexes are current`,
+    remedy: 'npm run migrate',
+    kind: 'safety',
+  };
+}
+
+function rebuiltGate(name: StoreName, { stores }: GateFacts): Gate {
+  const { deposed } = stores[name];
+  return {
+    name: 'rebuilt',
+    ok: !deposed,
+    found: deposed ? 'it holds what was lost by a failover' : 'no former authority',
+    required: `${STORE_NAMES[name]} has been rebuilt if a failover took its authority`,
+    remedy: 'put its database away, create an empty one, npm run migrate',
+    kind: 'safety',
+  };
+}
+
+function foreignWritersGate({ noForeignWriters }: GateFacts): Gate {
+  return {
+    name: 'foreign-writers',
+    ok: noForeignWriters,
+    found: noForeignWriters ? 'stated' : 'not stated',
+    required: 'the statement that nothing but this service writes to MongoDB',
+    remedy: 'stop the old service and its scripts, then add --no-foreign-writers',
+    kind: 'safety',
+  };
+}
+
+function copyGate({ record: { copy, mode }, verbs }: GateFacts): Gate {
+  const from = authorityOf(mode) === 'postgres' ? ' --from postgres' : '';
+  const what = authorityOf(mode) === 'postgres' ? 'a reverse backfill' : 'a backfill';
+  return {
+    name: 'copy',
+    ok: copy.kind === 'complete',
+    found: copy.kind === 'complete' ? `complete, by ${copy.run}` : copy.kind,
+    required: 'a complete copy',
+    remedy: `${what}: ${verb(`backfill${from}`, verbs.backfill)}`,
+    kind: 'safety',
+  };
+}
+
+function pendingGate(pending: Backlog, countMax: number, oldestMaxMs: number): Gate {
+  const { count, oldestAgeMs } = pending;
+  return {
+    name: 'pending',
+    // A bound of 0 asks for none at all.
+    ok: count === 0 || (count !== null && count < countMax && (oldestAgeMs ?? 0) < oldestMaxMs),
+    found: `${backlogInWords(pending)} pending`.replace(/^(\d+),(.*) pending$/, '$1 pending,$2'),
+    required: `fewer than ${countMax}, none for ${inWords(oldestMaxMs)} or longer`,
+    remedy: `let the mirror catch up; ${CLI} pending lists them`,
+    kind: 'safety',
+  };
+}
+
+function drainGates(facts: GateFacts, settings: Settings): readonly Gate[] {
+  const { orphans, notes } = facts;
+  const none = (name: string, count: number | null, what: string, remedy: string): Gate => ({
+    name,
+    ok: count === 0,
+    found: count === null ? 'not known' : `${count} ${what}`,
+    required: 'none',
+    remedy,
+    kind: 'safety',
+  });
+  return [
+    pendingGate(facts.pending, settings['gate-primary-pending'], settings['gate-primary-oldest-ms']),
+    none('orphans', orphans.count, 'marked in the mirror', 'the instances resolve them: see that one runs'),
+    none('poison', notes.poison, 'refused by the mirror', `${CLI} pending names them: repair or erase them`),
+    none('conflicts', notes.conflict, 'in conflict', `${CLI} conflicts names them`),
+    none(
+      'quarantine',
+      notes.quarantine,
+      'in quarantine',
+      `${CLI} quarantine list, then retry, accept or drop each`,
+    ),
+    none(
+      'foreign-writes',
+      notes.foreign,
+      'written by others since the copy',
+      `stop who writes, then ${CLI} repair`,
+    ),
+  ];
+}
+
+function evidenceGates(facts: GateFacts, settings: Settings): readonly Gate[] {
+  const { shadow, nowMs } = facts;
+  const least = settings['gate-primary-comparisons'];
+  const most = settings['gate-primary-mismatches'];
+  const window = inWords(shadow.windowMs);
+  return [
+    {
+      name: 'comparisons',
+      ok: shadow.compared >= least,
+      found: `${shadow.compared} in the last ${window}`,
+      required: `at least ${least} in the last ${window}, under this epoch`,
+      remedy: `let traffic flow, or raise shadow-sample and shadow-rate: ${CLI} set shadow-sample 1`,
+      kind: 'evidence',
+    },
+    {
+      name: 'mismatches',
+      ok: shadow.mismatches <= most,
+      found: `${shadow.mismatches} in the last ${window}`,
+      required: `at most ${most}`,
+      remedy: `${CLI} diffs names them; explain them with shadow-ignore, or repair them`,
+      kind: 'evidence',
+    },
+    bulkGate('verify', facts, settings['gate-verify-age-ms'], nowMs),
+    bulkGate('snapshot', facts, settings['gate-snapshot-age-ms'], nowMs),
+  ];
+}
+
+/**
+ * A clean verify, a snapshot. Where both stores began empty and nothing was ever copied in bulk, there is no history that
+ * either could have missed: all there is came through the mirror, and comparisons judge that.
+ */
+function bulkGate(name: 'verify' | 'snapshot', facts: GateFacts, ageMaxMs: number, nowMs: number): Gate {
+  const { evidence, record, verbs } = facts;
+  const last = evidence[name];
+  const since = Math.max(
+    evidence.backfill?.atMs ?? 0,
+    record.copy.kind === 'complete' ? record.copy.completedAtMs : 0,
+  );
+  const startedEmpty =
+    record.copy.kind === 'complete' && record.copy.run === 'started-empty' && evidence.backfill === null;
+  const gate = {
+    name,
+    required: `${name === 'verify' ? 'a clean verify' : 'a snapshot'} since the last copy, no older than ${inWords(ageMaxMs)}`,
+    remedy: verb(name === 'verify' ? 'verify --full' : 'snapshot create', verbs[name]),
+  };
+  // An old or missing look is a lack of evidence; one that found differences is evidence against the move.
+  if (last !== null && !last.clean && last.atMs >= since) {
+    const what = name === 'verify' ? 'found differences' : 'failed';
+    return { ...gate, ok: false, found: `the last one ${what}`, kind: 'safety' };
+  }
+  if (last === null || last.atMs < since) {
+    const found = startedEmpty ? 'not needed: both stores started empty' : 'none since the last copy';
+    return { ...gate, ok: startedEmpty, found, kind: 'evidence' };
+  }
+  const ageMs = nowMs - last.atMs;
+  return {
+    ...gate,
+    ok: startedEmpty || ageMs <= ageMaxMs,
+    found: `${inWords(ageMs)} old`,
+    kind: 'evidence',
+  };
+}
+
+function soakGate({ soak, nowMs }: GateFacts, settings: Settings): Gate {
+  const wantedMs = settings['gate-only-soak-ms'];
+  const { sinceMs, trouble } = soak;
+  const quietSinceMs = sinceMs === null ? null : Math.max(sinceMs, trouble?.atMs ?? 0);
+  const quietMs = quietSinceMs === null ? null : Math.max(0, nowMs - quietSinceMs);
+  const why =
+    trouble !== null && trouble.atMs === quietSinceMs
+      ? `since ${trouble.what}`
+      : 'since the mode was entered';
+  return {
+    name: 'soak',
+    ok: wantedMs === 0 || (quietMs !== null && quietMs >= wantedMs),
+    found: quietMs === null ? 'the log does not say since when' : `${inWords(quietMs)} ${why}`,
+    required: `${inWords(wantedMs)} without a fallback, a conflict or an instance that lost its lease`,
+    remedy: 'wait',
+    kind: 'evidence',
+  };
+}
+
+function verb(command: string, exists: boolean): string {
+  return `${CLI} ${command}${exists ? '' : ' (not available yet)'}`;
+}

@@ -1,0 +1,83 @@
+/** Who is alive, and at which revision: seen only by watching the rows move. */
+import { StoreUnavailable } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
+import { readLeases } from '../control.ts';
+import type { Environment } from '../environment.ts';
+import { isSilent, type Watch, watchRows } from '../protocol/silence.ts';
+import type { ControlRecord, LeaseRow, Timing } from '../protocol/types.ts';
+import type { InstanceStatus } from './types.ts';
+
+export interface Watching {
+  readonly rows: readonly LeaseRow[];
+  readonly watch: Watch;
+}
+
+const NOTHING: Watching = { rows: [], watch: {} };
+/** Looks at the rows while waiting, within one heartbeat. */
+const LOOKS_PER_HEARTBEAT = 5;
+
+/** Watches the rows for that long, or until each has been seen to move. A store out of reach shows what was seen. */
+export async function watchInstances(
+  environment: Environment,
+  store: Store,
+  options: { readonly watchMs: number; readonly timing: Timing },
+): Promise<Watching> {
+  const until = environment.now().monotonicMs + options.watchMs;
+  let watching = NOTHING;
+  for (;;) {
+    watching = await lookOnce(environment, store, watching);
+    const { rows, watch } = watching;
+    const leftMs = until - environment.now().monotonicMs;
+    if (leftMs <= 0 || rows.every(({ instance }) => watch[instance]?.moved === true)) return watching;
+    await environment.sleep(Math.min(leftMs, options.timing.heartbeatMs / LOOKS_PER_HEARTBEAT));
+  }
+}
+
+/**
+ * Waits until every instance that is alive has acknowledged this record: its row says so, or it has been silent for a
+ * lease and a margin. Gives back who has not by `untilMs` of the monotonic clock.
+ */
+export async function awaitAcknowledged(
+  environment: Environment,
+  store: Store,
+  record: ControlRecord,
+  options: { readonly untilMs: number; readonly timing: Timing },
+): Promise<{ readonly watching: Watching; readonly behind: readonly string[] }> {
+  const { timing, untilMs } = options;
+  let watching = NOTHING;
+  for (;;) {
+    watching = await lookOnce(environment, store, watching);
+    const { rows, watch } = watching;
+    const nowMs = environment.now().monotonicMs;
+    const open = rows.filter((row) => !follows(row, record) && !isSilent(watch, row, nowMs, timing));
+    if (open.length === 0 || nowMs >= untilMs) {
+      return { watching, behind: open.map(({ instance }) => instance) };
+    }
+    await environment.sleep(Math.min(timing.heartbeatMs / LOOKS_PER_HEARTBEAT, untilMs - nowMs));
+  }
+}
+
+/** As they stand, by what was seen of them. */
+export function instancesOf({ rows, watch }: Watching, record: ControlRecord): readonly InstanceStatus[] {
+  return rows.map((row) => {
+    const { instance, epoch, revision, incarnation, counter, leaseMs, ack } = row;
+    const alive = watch[instance]?.moved === true;
+    const state = !alive ? 'silent' : follows(row, record) ? 'current' : 'behind';
+    const acknowledged = ack === null ? null : `${ack.phase} ${ack.id}`;
+    return { instance, epoch, revision, incarnation, counter, state, leaseMs, acknowledged };
+  });
+}
+
+function follows(row: LeaseRow, record: ControlRecord): boolean {
+  return row.epoch === record.epoch && row.revision >= record.revision;
+}
+
+async function lookOnce(environment: Environment, store: Store, before: Watching): Promise<Watching> {
+  try {
+    const rows = await readLeases(store);
+    return { rows, watch: watchRows(before.watch, rows, environment.now().monotonicMs) };
+  } catch (error) {
+    if (error instanceof StoreUnavailable) return before;
+    throw error;
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * The last look before authority is given up, behind the fence, with no mark left in either store: what was written around
+ * the fence must be the same in both. Verify looks at everything, beforehand and at leisure; this catches what a mirror that
+ * has just gone wrong does to the very last writes, which nothing else would look at in time.
+ *
+ * Looked at: every record that was seen marked while the fence closed (200 at each poll), and the records that were made in
+ * the last seconds, in both stores, by their ids (new ids begin with their time). A sample of bounded size, a dozen
+ * statements side by side: the fence is closed meanwhile.
+ */
+import { isExpired, isSameContent } from '../../db/apply.ts';
+import type { Store } from '../../db/port.ts';
+import { compareStamps, ENTITIES, type Entity } from '../../db/records.ts';
+
+/** Seen marked, or known otherwise to be new, by entity. */
+export type Suspects = Readonly<Record<Entity, Set<string>>>;
+
+const MARKS_MAX = 200;
+const MADE_MAX = 100;
+const SUSPECTS_MAX = 500;
+const MADE_WITHIN_MS = 5_000;
+/** Retention never takes anything younger, so both stores hold it, or neither does. */
+const RETENTION_MIN_MS = 7 * 86_400_000;
+
+export function newSuspects(): Suspects {
+  return { user: new Set(), verificationToken: new Set(), resetToken: new Set(), session: new Set() };
+}
+
+/** Notes what is marked now. */
+export async function noteMarked(store: Store, suspects: Suspects): Promise<void> {
+  for (const { entity, id } of await store.replica.marks({ limit: MARKS_MAX })) {
+    if (suspects[entity].size < SUSPECTS_MAX) suspects[entity].add(id);
+  }
+}
+
+/** What differs, as `entity/id`; empty when nothing does. `date`: the record clock. */
+export async function lastCheck(
+  stores: { readonly loser: Store; readonly winner: Store },
+  suspects: Suspects,
+  date: Date,
+): Promise<readonly string[]> {
+  const each = await Promise.all(ENTITIES.map((entity) => checkEntity(entity, stores, suspects, date)));
+  return each.flat();
+}
+
+async function checkEntity<E extends Entity>(
+  entity: E,
+  { loser, winner }: { readonly loser: Store; readonly winner: Store },
+  suspects: Suspects,
+  date: Date,
+): Promise<readonly string[]> {
+  const range = { after: idAt(date.getTime() - MADE_WITHIN_MS), limit: MADE_MAX };
+  const made = await Promise.all([loser, winner].map((store) => store.replica.scan(entity, range)));
+  const ids = new Set(suspects[entity]);
+  for (const { records } of made) for (const { id } of records) ids.add(id);
+  const all = [...ids];
+  const [a, b] = await Promise.all([loser.replica.read(entity, all), winner.replica.read(entity, all)]);
+  const expiredBefore = new Date(date.getTime() - RETENTION_MIN_MS);
+  return all
+    .filter((id) => {
+      const [one, other] = [a.found.get(id)?.record, b.found.get(id)?.record];
+      const known = one ?? other;
+      // What nobody holds was moved aside, or purged, meanwhile.
+      if (known === undefined) return a.unreadable.includes(id) || b.unreadable.includes(id);
+      if (isExpired<E>(known, expiredBefore)) return false;
+      if (one === undefined || other === undefined) return true;
+      return compareStamps(one.stamp, other.stamp) !== 0 || !isSameContent<E>(one, other);
+    })
+    .map((id) => `${entity}/${id}`);
+}
+
+/** Below every id that was made from that second on. */
+function idAt(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1_000));
+  return seconds.toString(16).padStart(8, '0') + '0'.repeat(16);
+}

@@ -1,0 +1,124 @@
+/** What the two control records say together, and which of them speaks. Only reads. */
+import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
+import { readControl, UnreadableControl } from '../control.ts';
+import { authorityOf, mirrorOf, otherStore } from '../mode.ts';
+import { FOLLOWING_NOTHING, type Following, follow, unfinishedChange } from '../protocol/follow.ts';
+import type { ControlRecord, PerStore } from '../protocol/types.ts';
+import { AuthorityUnknown } from './errors.ts';
+import type { Backlog, OperatorContext, Summary } from './types.ts';
+
+export interface StoreReading {
+  /** Null: not configured. */
+  readonly store: Store | null;
+  readonly reachable: boolean;
+  readonly record: ControlRecord | null;
+}
+
+export interface Situation {
+  readonly readings: PerStore<StoreReading>;
+  readonly following: Following;
+  /** The record that counts; null when none could be read. */
+  readonly record: ControlRecord | null;
+  /** A change of authority that only one of the stores has recorded. */
+  readonly unfinished: ReturnType<typeof unfinishedChange>;
+}
+
+/** A situation whose authority answers, so that something can be done. */
+export interface Standing {
+  readonly situation: Situation;
+  readonly record: ControlRecord;
+  readonly authority: Store;
+  /** Null: not configured, or out of reach. */
+  readonly other: Store | null;
+}
+
+export const STORES = ['mongo', 'postgres'] as const satisfies readonly StoreName[];
+
+/** Reads both records; a store out of reach is left out. Throws `UnreadableControl`. */
+export async function readSituation({ stores }: Pick<OperatorContext, 'stores'>): Promise<Situation> {
+  const [mongo, postgres] = await Promise.all([readOne(stores.mongo), readOne(stores.postgres)]);
+  const readings = { mongo, postgres };
+  let following = FOLLOWING_NOTHING;
+  for (const name of STORES) {
+    const { record } = readings[name];
+    if (record !== null) following = follow(following, name, record);
+  }
+  return { readings, following, record: following.record, unfinished: unfinishedChange(following) };
+}
+
+async function readOne(store: Store | null): Promise<StoreReading> {
+  if (store === null) return { store, reachable: false, record: null };
+  try {
+    return { store, reachable: true, record: await readControl(store) };
+  } catch (error) {
+    if (error instanceof StoreUnavailable) return { store, reachable: false, record: null };
+    if (error instanceof UnreadableControl) throw error;
+    // A store that was never migrated has no place for a record.
+    const migrated = await attempt(() => store.isMigrated());
+    if (migrated === null) return { store, reachable: false, record: null };
+    if (migrated) throw error;
+    return { store, reachable: true, record: null };
+  }
+}
+
+/** The situation as something can be done in it. Throws `AuthorityUnknown` when the authority does not answer. */
+export function stand(situation: Situation): Standing {
+  const { record, readings } = situation;
+  if (record === null) throw new AuthorityUnknown(noRecordReason(situation));
+  const name = authorityOf(record.mode);
+  const { store, reachable, record: own } = readings[name];
+  if (store === null || !reachable || own === null) {
+    throw new AuthorityUnknown(`${name} has authority, as far as is known, and does not answer`);
+  }
+  const other = readings[otherStore(name)];
+  return { situation, record, authority: store, other: other.reachable ? other.store : null };
+}
+
+/** Both at once, for what has to be as of now. */
+export async function readStanding(context: Pick<OperatorContext, 'stores'>): Promise<Standing> {
+  return stand(await readSituation(context));
+}
+
+export function noRecordReason({ readings }: Situation): string {
+  const away = STORES.filter((name) => readings[name].store !== null && !readings[name].reachable);
+  if (away.length > 0) return `no control record could be read: ${away.join(' and ')} cannot be reached`;
+  return 'no system has been started yet: the first instance creates the control record';
+}
+
+/** Whether this store still takes itself for the authority of an epoch that has been overtaken without it. */
+export function isDeposed(situation: Situation, name: StoreName): boolean {
+  const own = situation.readings[name].record;
+  if (own === null || situation.record === null) return false;
+  return (
+    own.epoch < situation.record.epoch &&
+    authorityOf(own.mode) === name &&
+    situation.unfinished?.store !== name
+  );
+}
+
+/** Marks in a store; nulls when it cannot be asked, or is not there. */
+export async function backlogOf(store: Store | null, nowMs: number): Promise<Backlog> {
+  const marks = store === null ? null : await attempt(() => store.replica.countMarks());
+  if (marks === null) return { count: null, oldestAgeMs: null };
+  const { count, oldestAt } = marks;
+  return { count, oldestAgeMs: oldestAt === null ? null : Math.max(0, nowMs - oldestAt.getTime()) };
+}
+
+/** What is printed before and after. */
+export async function summarize(context: OperatorContext, standing: Standing): Promise<Summary> {
+  const { mode, epoch, revision, copy, transition } = standing.record;
+  const marks = await backlogOf(standing.authority, context.environment.date().getTime());
+  const pending =
+    mirrorOf(mode) === null && marks.count === null ? { count: null, oldestAgeMs: null } : marks;
+  return { mode, epoch, revision, authority: authorityOf(mode), copy, transition, pending };
+}
+
+/** The value, or null when the store does not give it; never for what changes anything. */
+export async function attempt<T>(ask: () => Promise<T>): Promise<T | null> {
+  try {
+    return await ask();
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,157 @@
+import {
+  authorityOf,
+  type Mode,
+  mirrorOf,
+  moveBetween,
+  neighbour,
+  otherStore,
+  rollbackIsLossless,
+} from '../mode.ts';
+import type { ControlRecord } from '../protocol/types.ts';
+import { settingsOf, timingOf } from '../settings.ts';
+import { AuthorityUnknown } from './errors.ts';
+import { readFacts } from './facts.ts';
+import { failingGates, type GateFacts, gatesFor } from './gates.ts';
+import { instancesOf, watchInstances } from './instances.ts';
+import {
+  attempt,
+  noRecordReason,
+  readSituation,
+  type Situation,
+  STORES,
+  type Standing,
+  stand,
+} from './situation.ts';
+import type { NextMove, OperatorContext, Status, StoreStatus } from './types.ts';
+import { NOTES } from './types.ts';
+
+const UNKNOWN = { count: null, oldestAgeMs: null };
+
+/**
+ * Everything there is to see. Never writes. Tolerates a store out of reach, the authority too: what only that knows is
+ * then null, and nothing is allowed. `watchMs`: how long instances are watched to see which are alive, at most.
+ */
+export async function readStatus(
+  context: OperatorContext,
+  { watchMs }: { readonly watchMs: number },
+): Promise<Status> {
+  const situation = await readSituation(context);
+  const { record } = situation;
+  if (record === null) throw new AuthorityUnknown(noRecordReason(situation));
+  const standing = tryToStand(situation);
+  const common = {
+    mode: record.mode,
+    configuredMode: context.configuredMode ?? null,
+    epoch: record.epoch,
+    revision: record.revision,
+    authority: authorityOf(record.mode),
+    mirror: mirrorOf(record.mode),
+    transition: record.transition,
+    copy: record.copy,
+    stores: await Promise.all(STORES.map((name) => storeStatus(situation, record, name))),
+    settings: settingsOf(record),
+  };
+  if (standing === null) return { ...common, ...blind(record) };
+  const timing = timingOf(common.settings);
+  const watching = await watchInstances(context.environment, standing.authority, { watchMs, timing });
+  const instances = instancesOf(watching, record);
+  const facts = await readFacts(context, standing, { instances, noForeignWriters: false });
+  const counts = await attempt(() => standing.authority.books.countNotes());
+  return {
+    ...common,
+    instances,
+    pending: facts.pending,
+    orphans: facts.orphans,
+    poisoned: facts.notes.poison,
+    conflicts: facts.notes.conflict,
+    differences: counts === null ? null : (counts[NOTES.difference] ?? 0),
+    shadow: { outcomes: {}, ...facts.shadow },
+    next: nextMoves(record.mode, facts),
+    rollback: rollbackOf(record, facts),
+  };
+}
+
+function tryToStand(situation: Situation): Standing | null {
+  try {
+    return stand(situation);
+  } catch (error) {
+    if (error instanceof AuthorityUnknown) return null;
+    throw error;
+  }
+}
+
+/** What is left to say while the authority is silent. */
+function blind(record: ControlRecord) {
+  const windowMs = settingsOf(record)['gate-primary-window-ms'];
+  const to = neighbour(record.mode, 'rollback');
+  return {
+    instances: [],
+    pending: UNKNOWN,
+    orphans: UNKNOWN,
+    poisoned: null,
+    conflicts: null,
+    differences: null,
+    shadow: { windowMs, outcomes: {}, compared: 0, mismatches: 0 },
+    next: [],
+    rollback: { to, lossless: false, why: 'the authority does not answer' },
+  };
+}
+
+async function storeStatus(
+  situation: Situation,
+  { mode }: ControlRecord,
+  name: (typeof STORES)[number],
+): Promise<StoreStatus> {
+  const { store, reachable, record: own } = situation.readings[name];
+  const role = authorityOf(mode) === name ? 'authority' : mirrorOf(mode) === name ? 'mirror' : 'unused';
+  const server = store === null || !reachable ? null : await attempt(() => store.describe());
+  const control = own === null ? null : { mode: own.mode, epoch: own.epoch, revision: own.revision };
+  return { name, configured: store !== null, reachable, role, server, control };
+}
+
+/** The neighbouring modes and what each asks for. */
+export function nextMoves(mode: Mode, facts: GateFacts): readonly NextMove[] {
+  return (['promote', 'rollback'] as const).flatMap((direction) => {
+    const to = neighbour(mode, direction);
+    const move = to === null ? null : moveBetween(mode, to);
+    if (to === null || move === null) return [];
+    const gates = gatesFor(move, facts, settingsOf(facts.record));
+    return [{ direction, to, gates, allowed: failingGates(gates, false).length === 0 }];
+  });
+}
+
+/** Whether going one rung back now would lose anything that was acknowledged. */
+export function rollbackOf(record: ControlRecord, facts: GateFacts): Status['rollback'] {
+  const { mode, copy } = record;
+  const to = neighbour(mode, 'rollback');
+  if (to === null) return { to, lossless: true, why: 'this is the first mode' };
+  const { lossless, why } = judgeRollback(record, facts);
+  if (!lossless || mode !== 'postgres-primary') return { to, lossless, why };
+  return { to, lossless, why: copy.kind === 'complete' ? `${why}; the copy is complete` : why };
+}
+
+function judgeRollback({ mode, copy }: ControlRecord, facts: GateFacts) {
+  if (authorityOf(mode) === 'mongo') {
+    return { lossless: true, why: 'MongoDB has had authority all along' };
+  }
+  if (!rollbackIsLossless(mode, copy)) {
+    const why =
+      mirrorOf(mode) === null
+        ? 'MongoDB is not kept up to date: it takes the way through postgres-primary and a reverse backfill'
+        : 'MongoDB lacks what was written without a mirror: it takes a reverse backfill';
+    return { lossless: false, why };
+  }
+  const mirror = otherStore('postgres');
+  if (!facts.stores[mirror].reachable) {
+    return { lossless: false, why: 'MongoDB does not answer: it cannot take authority now' };
+  }
+  const { count } = facts.pending;
+  if (count === null) return { lossless: false, why: 'it is not known what is pending' };
+  return {
+    lossless: true,
+    why:
+      count === 0
+        ? 'nothing is pending'
+        : `${count} pending are drained behind the fence before authority moves`,
+  };
+}
