@@ -1,0 +1,126 @@
+/** The service as processes: each instance has a place with a port of its own, whoever runs there. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { freePort } from '../../../db/embedded/ports.ts';
+import { signal } from '../../../db/embedded/processes.ts';
+import { eventually } from '../../support/wait.ts';
+import type { ServiceEnv } from './environment.ts';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const START_TIMEOUT_MS = 60_000;
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface Instance {
+  readonly name: string;
+  readonly url: string;
+  readonly pid: number;
+  /** Null while it runs. */
+  exit(): Exit | null;
+  readonly exited: Promise<Exit>;
+  kill(name: NodeJS.Signals): void;
+  /** What it has logged so far. */
+  log(): string;
+}
+
+export interface Place {
+  readonly name: string;
+  readonly url: string;
+  /** The process that runs there now; null before the first. */
+  current(): Instance | null;
+  /** Starts a process there and waits until it is ready; the former one must have ended. */
+  start(): Promise<Instance>;
+  /** Ends what runs there. */
+  close(): Promise<void>;
+}
+
+export interface PlaceOptions {
+  readonly name: string;
+  readonly env: ServiceEnv;
+  /** Relative to the repository: `src/server.ts`, or an entry that starts it with a seeded bug. */
+  readonly entry: string;
+  readonly logFolder: string;
+}
+
+export async function createPlace({ name, env, entry, logFolder }: PlaceOptions): Promise<Place> {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  let runs = 0;
+  let current: Instance | null = null;
+  return {
+    name,
+    url,
+    current: () => current,
+    async start() {
+      runs += 1;
+      const logFile = join(logFolder, `${name}-${runs}.log`);
+      const instance = launch({ name, url, entry, logFile, env: { ...env, PORT: String(port) } });
+      current = instance;
+      await eventually(
+        async () => {
+          if (instance.exit() !== null) throw new Error(`instance ${name} ended: ${instance.log()}`);
+          if ((await probe(url, '/readyz', 2_000)) !== 200) throw new Error(`not ready: ${instance.log()}`);
+        },
+        { timeoutMs: START_TIMEOUT_MS, intervalMs: 50 },
+      );
+      return instance;
+    },
+    async close() {
+      if (current === null || current.exit() !== null) return;
+      current.kill('SIGCONT');
+      current.kill('SIGKILL');
+      await current.exited;
+    },
+  };
+}
+
+function launch(options: {
+  readonly name: string;
+  readonly url: string;
+  readonly entry: string;
+  readonly logFile: string;
+  readonly env: ServiceEnv;
+}): Instance {
+  const log = openSync(options.logFile, 'a');
+  const child: ChildProcess = spawn(process.execPath, [options.entry], {
+    cwd: ROOT,
+    env: options.env,
+    stdio: ['ignore', log, log],
+  });
+  closeSync(log);
+  let exit: Exit | null = null;
+  const exited = new Promise<Exit>((resolve) => {
+    child.once('exit', (code, name) => {
+      exit = { code, signal: name };
+      resolve(exit);
+    });
+  });
+  return {
+    name: options.name,
+    url: options.url,
+    pid: child.pid ?? 0,
+    exit: () => exit,
+    exited,
+    kill: (name) => void signal(child.pid ?? 0, name),
+    log: () => readFileSync(options.logFile, 'utf8'),
+  };
+}
+
+/** The status of a GET on a connection of its own; null when none comes in time. */
+export function probe(url: string, path: string, timeoutMs: number): Promise<number | null> {
+  return new Promise((resolve) => {
+    const request = get(`${url}${path}`, { agent: false, timeout: timeoutMs }, (response) => {
+      response.resume();
+      response.on('error', () => resolve(null));
+      response.on('end', () => resolve(response.statusCode ?? null));
+    });
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(null));
+  });
+}
