@@ -110,10 +110,11 @@ export function allMoves(): readonly Move[] {
 
 /**
  * The copy's state once the move has been made. Leaving the mirror makes it stale; entering it again does not make it
- * complete, because what was written in between was never marked.
+ * complete, because what was written in between was never marked. A stale one gets a new time, by which a backfill that
+ * was under way sees that it missed something.
  */
 export function copyAfter(move: Move, copy: CopyState, nowMs: number): CopyState {
-  return move.stopsMirror && copy.kind === 'complete' ? { kind: 'stale', sinceMs: nowMs } : copy;
+  return move.stopsMirror && copy.kind !== 'none' ? { kind: 'stale', sinceMs: nowMs } : copy;
 }
 
 /** Whether going back from this mode would lose nothing that was acknowledged in it. */

@@ -72,12 +72,11 @@ export async function cutRanges(bulk: MongoBulk, entity: Entity, parts: number):
 }
 
 async function edge(bulk: MongoBulk, entity: Entity, type: IdType, way: 1 | -1): Promise<unknown> {
-  const doc = await bulk
-    .collection(entity)
-    .findOne(
-      { _id: { $type: type } } as never,
-      { projection: { _id: 1 }, sort: { _id: way }, maxTimeMS: bulk.timeoutMs },
-    );
+  const doc = await bulk.collection(entity).findOne({ _id: { $type: type } } as never, {
+    projection: { _id: 1 },
+    sort: { _id: way },
+    maxTimeMS: bulk.timeoutMs,
+  });
   return doc?._id;
 }
 

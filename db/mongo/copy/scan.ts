@@ -44,7 +44,9 @@ export async function* scanRange(
     for (;;) {
       if (!(await cursor.hasNext())) break;
       for (const bytes of cursor.readBufferedDocuments(batchMax - documents.length)) {
-        documents.push(toRaw(bytes as unknown as Uint8Array, `${entity}-${range.after ?? ''}-${documents.length}`));
+        documents.push(
+          toRaw(bytes as unknown as Uint8Array, `${entity}-${range.after ?? ''}-${documents.length}`),
+        );
       }
       if (documents.length < batchMax) continue;
       yield { documents, cut: cutAfter(documents) };

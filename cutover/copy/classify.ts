@@ -1,0 +1,101 @@
+/** One document on its way: the record it means, or why it is bad; and what to count about it. Pure. */
+import { isExpired } from '../../db/apply.ts';
+import {
+  CANONICAL,
+  type Doc,
+  SESSION_FIELDS,
+  STORE_FIELDS,
+  TOKEN_FIELDS,
+  USER_FIELDS,
+} from '../../db/canonical.ts';
+import { misfitOf } from '../../db/postgres/copy/rows.ts';
+import type { Entity, RecordOf } from '../../db/records.ts';
+
+export interface Flaw {
+  readonly field: string;
+  readonly reason: string;
+}
+
+export type Classified<E extends Entity> =
+  | { readonly kind: 'good'; readonly record: RecordOf[E] }
+  | { readonly kind: 'expired' }
+  | { readonly kind: 'bad'; readonly flaws: readonly Flaw[] };
+
+/** Adds what was cleaned and which fields are unknown to `counts`. */
+export function classify<E extends Entity>(
+  entity: E,
+  doc: Doc | null,
+  expiredBefore: Date,
+  counts: Counts,
+): Classified<E> {
+  counts.add('read');
+  if (doc === null) return { kind: 'bad', flaws: [{ field: '_id', reason: 'undecodable' }] };
+  const read = CANONICAL[entity](doc);
+  for (const field of Object.keys(doc))
+    if (!KNOWN[entity].has(field)) counts.addName(`unknown:${entity}.${field}`);
+  if ('bad' in read) return { kind: 'bad', flaws: read.bad };
+  const misfit = misfitOf(read.record);
+  if (misfit !== null) return { kind: 'bad', flaws: [misfit] };
+  if (isExpired(read.record, expiredBefore)) return { kind: 'expired' };
+  for (const { field, reason } of read.cleaned) counts.addName(`clean:${entity}.${field}: ${reason}`);
+  return { kind: 'good', record: read.record };
+}
+
+const tops = (paths: Readonly<Record<string, readonly string[]>>): readonly string[] =>
+  Object.values(paths).flatMap((names) => names.map((name) => name.split('.')[0] ?? name));
+
+const OURS = ['_id', '__v', ...Object.values(STORE_FIELDS)];
+const KNOWN: Readonly<Record<Entity, ReadonlySet<string>>> = {
+  user: new Set([...OURS, ...tops(USER_FIELDS)]),
+  verificationToken: new Set([...OURS, ...tops(TOKEN_FIELDS)]),
+  resetToken: new Set([...OURS, ...tops(TOKEN_FIELDS)]),
+  session: new Set([...OURS, ...SESSION_FIELDS]),
+};
+
+/** Field names that are data themselves must not fill the memory. */
+const NAMES_MAX = 500;
+
+export interface Counts {
+  add(name: string, by?: number): void;
+  /** For names that come out of documents: only so many different ones are kept. */
+  addName(name: string): void;
+  toJson(): Readonly<Record<string, number>>;
+}
+
+export function createCounts(): Counts {
+  const counts = new Map<string, number>();
+  const add = (name: string, by = 1): void => {
+    counts.set(name, (counts.get(name) ?? 0) + by);
+  };
+  return {
+    add,
+    addName(name) {
+      if (counts.has(name) || counts.size < NAMES_MAX) add(name.replaceAll('\0', '').toWellFormed());
+    },
+    toJson: () => Object.fromEntries(counts),
+  };
+}
+
+/** Sums of several counts. */
+export function sumCounts(
+  all: readonly Readonly<Record<string, number>>[],
+): Readonly<Record<string, number>> {
+  const sum: Record<string, number> = {};
+  for (const counts of all) {
+    for (const [name, count] of Object.entries(counts)) sum[name] = (sum[name] ?? 0) + count;
+  }
+  return sum;
+}
+
+/** The counts behind a prefix, without it, the most frequent first. */
+export function countsOf(
+  counts: Readonly<Record<string, number>>,
+  prefix: string,
+): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(counts)
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([name, count]): [string, number] => [name.slice(prefix.length), count])
+      .sort(([, a], [, b]) => b - a),
+  );
+}

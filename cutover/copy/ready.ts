@@ -1,0 +1,119 @@
+/** What must hold before a copy may begin, and what it says in the end. */
+import type { StoreName } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
+import { fromControl, readControl, readLeases } from '../control.ts';
+import type { Environment } from '../environment.ts';
+import { authorityOf, type CopyState, mirrorOf, otherStore } from '../mode.ts';
+import { type Event, NOTES } from '../operator/types.ts';
+import { decideChange } from '../protocol/changes.ts';
+import { isSilent, type Watch, watchRows } from '../protocol/silence.ts';
+import type { ControlRecord } from '../protocol/types.ts';
+import { settingsOf, timingOf } from '../settings.ts';
+import { CopyRefused, type CopyScope } from './types.ts';
+
+/** How much longer than any lease could hold a silent instance's row up. */
+const PATIENCE_MS = 30_000;
+const LOOK_MS = 100;
+
+/** The authority's record. Throws `CopyRefused` unless `from` is the authority and its mirror, the other store, is on. */
+export async function assertCopyable(
+  { stores }: Pick<CopyScope, 'stores'>,
+  from: StoreName,
+): Promise<ControlRecord> {
+  const target = otherStore(from);
+  const [record, seen] = await Promise.all([readControl(stores[from]), readControl(stores[target])]);
+  if (record === null || authorityOf(record.mode) !== from || (seen !== null && seen.epoch > record.epoch)) {
+    throw new CopyRefused(
+      'not-authority',
+      `${from} is not the authority: nothing is ever copied over the authority`,
+    );
+  }
+  if (record.transition !== null) {
+    throw new CopyRefused('in-transition', 'authority is about to change: wait for that to end');
+  }
+  if (mirrorOf(record.mode) !== target) {
+    throw new CopyRefused(
+      'no-mirror',
+      `in ${record.mode} nothing is mirrored to ${target}: what is written meanwhile would be missed`,
+    );
+  }
+  return record;
+}
+
+/** Resolves once every living instance follows this revision or a later one, so that each write is marked. */
+export async function awaitInstances(
+  store: Store,
+  record: ControlRecord,
+  environment: Environment,
+  signal?: AbortSignal,
+): Promise<void> {
+  const timing = timingOf(settingsOf(record));
+  const deadlineMs = environment.now().monotonicMs + PATIENCE_MS + timing.leaseMs + timing.marginMs;
+  let watch: Watch = {};
+  for (;;) {
+    const rows = await readLeases(store);
+    const nowMs = environment.now().monotonicMs;
+    watch = watchRows(watch, rows, nowMs);
+    const behind = rows.filter(
+      (row) => row.revision < record.revision && !isSilent(watch, row, nowMs, timing),
+    );
+    if (behind.length === 0) return;
+    if (nowMs > deadlineMs || signal?.aborted === true) {
+      const names = behind.map(({ instance }) => instance).join(', ');
+      throw new CopyRefused('instances-behind', `not yet at revision ${record.revision}: ${names}`);
+    }
+    await environment.sleep(LOOK_MS, signal);
+  }
+}
+
+/** Races lost while others write the record; each is somebody's success. */
+const RACES_MAX = 50;
+
+/** Writes the copy's state if it is still `expected` under this epoch; false when it is not. */
+export async function markCopy(
+  store: Store,
+  epoch: number,
+  expected: CopyState,
+  copy: CopyState,
+): Promise<boolean> {
+  for (let race = 0; race < RACES_MAX; race += 1) {
+    const record = await readControl(store);
+    if (record === null || record.epoch !== epoch) return false;
+    if (isSameCopy(record.copy, copy)) return true;
+    if (!isSameCopy(record.copy, expected)) return false;
+    const decision = decideChange(store.name, record, { kind: 'mark-copy', copy });
+    if (decision.kind === 'refused') return false;
+    if (await store.books.replaceControl(record, fromControl(decision.record))) return true;
+  }
+  return false;
+}
+
+export function isSameCopy(a: CopyState, b: CopyState): boolean {
+  const list = (copy: CopyState) => Object.entries(copy).sort(([x], [y]) => (x < y ? -1 : 1));
+  return JSON.stringify(list(a)) === JSON.stringify(list(b));
+}
+
+/** Evidence for the gates, in the authority's books. */
+export async function putEvidence(
+  { environment }: CopyScope,
+  store: Store,
+  key: 'backfill' | 'verify' | 'snapshot',
+  body: { readonly clean: boolean; readonly run: string },
+): Promise<void> {
+  const now = environment.date();
+  await store.books.putNote(NOTES.evidence, key, { ...body, atMs: now.getTime() }, now);
+}
+
+/** One entry of the event log. */
+export async function logCopy(
+  { environment }: CopyScope,
+  store: Store,
+  id: string,
+  details: Event['details'],
+): Promise<void> {
+  const record = await readControl(store);
+  if (record === null) return;
+  const { mode, epoch, revision } = record;
+  const body: Event = { kind: 'copy', mode, epoch, revision, details };
+  await store.books.log({ at: environment.date(), id, body: { ...body, details: { ...details } } });
+}

@@ -1,0 +1,42 @@
+/** Checks over all staged rows together, and the changes of staging that follow from them. */
+import type { Entity } from '../../records.ts';
+import type { PostgresBulk } from './client.ts';
+import { stagingTable } from './staging.ts';
+
+export interface SharedEmail {
+  readonly emailKey: string;
+  /** Of the living users that share it, ascending. */
+  readonly ids: readonly string[];
+}
+
+/** E-mails that more than one staged user answers to, in pages. */
+export function sharedEmails(
+  bulk: PostgresBulk,
+  page: { readonly after: string; readonly limit: number },
+): Promise<readonly SharedEmail[]> {
+  return bulk.query<{ emailKey: string; ids: string[] }>(
+    `select email_key as "emailKey", array_agg(id order by id) as ids from staging.users
+     where email_key > $1 group by email_key having count(*) > 1 order by email_key limit $2`,
+    [page.after, page.limit],
+  );
+}
+
+export async function unstage(bulk: PostgresBulk, entity: Entity, ids: readonly string[]): Promise<void> {
+  await bulk.query(`delete from ${stagingTable(entity)} where id = any($1::text[])`, [[...ids]]);
+}
+
+/** Staged sessions of users that were put aside, in pages. */
+export async function sessionsOfAside(
+  bulk: PostgresBulk,
+  page: { readonly after: string; readonly limit: number },
+): Promise<readonly string[]> {
+  const rows = await bulk.query<{ id: string }>(
+    `select s.id from staging.sessions as s
+     join copy_quarantine as q on q.entity = 'user' and q.record_id = s.user_id and q.state = 'held'
+     where s.id > $1 and not exists (select from staging.users as u where u.id = s.user_id)
+       and not exists (select from users as u where u.id = s.user_id)
+     order by s.id limit $2`,
+    [page.after, page.limit],
+  );
+  return rows.map(({ id }) => id);
+}

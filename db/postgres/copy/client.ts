@@ -1,0 +1,111 @@
+/** The bulk copy's own connections to PostgreSQL: patient ones, and as durable as the service's. */
+import pg from 'pg';
+import { toStoreError } from '../errors.ts';
+
+export interface PostgresBulkOptions {
+  readonly url: string;
+  readonly poolMax: number;
+  /** Bound on one statement, ms; merging and analysing take long. */
+  readonly statementTimeoutMs: number;
+}
+
+export type Connection = pg.PoolClient;
+
+export interface PostgresBulk {
+  /** One statement on any connection. Throws the port's errors. */
+  query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<readonly R[]>;
+  /** Statements in one transaction; rolled back when `work` throws. */
+  transaction<T>(work: (connection: Connection) => Promise<T>): Promise<T>;
+  /** The session's advisory lock on this number; null when another session has it. It ends with the process. */
+  lock(key: number): Promise<{ release(): Promise<void> } | null>;
+  close(): Promise<void>;
+}
+
+/** Opens without a word to the server. */
+export function openPostgresBulk(options: PostgresBulkOptions): PostgresBulk {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.poolMax,
+    application_name: 'auth-copy',
+    keepAlive: true,
+    connectionTimeoutMillis: 10_000,
+    statement_timeout: options.statementTimeoutMs,
+    idle_in_transaction_session_timeout: options.statementTimeoutMs,
+    options: '-c synchronous_commit=on',
+  });
+  pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
+
+  async function connect(): Promise<Connection> {
+    try {
+      return await pool.connect();
+    } catch (error) {
+      throw toStoreError(error, 'connecting');
+    }
+  }
+
+  async function transaction<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+    const connection = await connect();
+    let committing = false;
+    try {
+      await connection.query('begin');
+      const result = await work(connection);
+      committing = true;
+      await connection.query('commit');
+      connection.release();
+      return result;
+    } catch (error) {
+      // Ended, not rolled back: a connection in the middle of a COPY takes no statement.
+      connection.release(true);
+      throw toStoreError(error, committing ? 'committing' : 'uncommitted');
+    }
+  }
+
+  return {
+    async query<R extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) {
+      const connection = await connect();
+      try {
+        const { rows } = await connection.query<R>(text, [...values]);
+        connection.release();
+        return rows;
+      } catch (error) {
+        connection.release(!(error instanceof pg.DatabaseError));
+        throw toStoreError(error, 'committing');
+      }
+    },
+    transaction,
+    async lock(key) {
+      const connection = await connect();
+      const { rows } = await connection.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [
+        key,
+      ]);
+      if (rows[0]?.held !== true) {
+        connection.release();
+        return null;
+      }
+      return {
+        async release() {
+          connection.release(true);
+        },
+      };
+    },
+    close: () => pool.end(),
+  };
+}
+
+/** Runs statements of a transaction that may be refused, and undoes only them. Null, or the refusal. */
+export async function attempt(
+  connection: Connection,
+  work: () => Promise<void>,
+): Promise<pg.DatabaseError | null> {
+  await connection.query('savepoint attempt');
+  try {
+    await work();
+    await connection.query('release savepoint attempt');
+    return null;
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError) || error.severity !== 'ERROR') throw error;
+    await connection.query('rollback to savepoint attempt');
+    return error;
+  }
+}

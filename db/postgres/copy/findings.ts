@@ -1,0 +1,145 @@
+/** What was found wrong, and the originals that were put aside. */
+import type { Entity } from '../../records.ts';
+import type { Json } from '../../replica.ts';
+import type { Connection, PostgresBulk } from './client.ts';
+
+export interface BadDocument {
+  readonly entity: Entity;
+  readonly id: string;
+  readonly field: string;
+  readonly reason: string;
+  /** Names and ids that belong to it, such as the ids that share an e-mail; never a value. */
+  readonly detail: Json;
+}
+
+export type QuarantineState = 'held' | 'moved' | 'accepted' | 'dropped';
+
+export interface Quarantined {
+  readonly entity: Entity;
+  readonly id: string;
+  readonly run: string;
+  readonly state: QuarantineState;
+  readonly reasons: readonly { readonly field: string; readonly reason: string }[];
+  readonly putAt: Date;
+  readonly resolution: string | null;
+}
+
+/** To be put aside: the original as canonical extended JSON. */
+export interface Original {
+  readonly entity: Entity;
+  readonly id: string;
+  readonly reasons: readonly { readonly field: string; readonly reason: string }[];
+  readonly document: string;
+}
+
+type Asking = Pick<Connection, 'query'>;
+
+export async function putFindings(
+  connection: Asking,
+  run: string,
+  range: number | null,
+  found: readonly BadDocument[],
+): Promise<void> {
+  if (found.length === 0) return;
+  await connection.query(
+    `insert into copy_findings (run, entity, record_id, field, reason, range, detail)
+     select $1, entity, record_id, field, reason, $2, detail
+     from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[]) as f (entity, record_id, field, reason, detail)
+     on conflict do nothing`,
+    [
+      run,
+      range,
+      found.map(({ entity }) => entity),
+      found.map(({ id }) => id),
+      found.map(({ field }) => field),
+      found.map(({ reason }) => reason),
+      found.map(({ detail }) => JSON.stringify(detail)),
+    ],
+  );
+}
+
+/** A document that was put aside before, and dealt with, is held anew: it was found bad once more. */
+export async function putAside(
+  connection: Asking,
+  run: string,
+  originals: readonly Original[],
+  now: Date,
+): Promise<void> {
+  if (originals.length === 0) return;
+  await connection.query(
+    `insert into copy_quarantine as held (entity, record_id, run, state, reasons, document, put_at)
+     select entity, record_id, $1, 'held', reasons, document, $2
+     from unnest($3::text[], $4::text[], $5::jsonb[], $6::text[]) as q (entity, record_id, reasons, document)
+     on conflict (entity, record_id) do update
+     set run = excluded.run, reasons = excluded.reasons, document = excluded.document, put_at = excluded.put_at,
+       state = case when held.state in ('accepted', 'dropped') and held.document = excluded.document then held.state else 'held' end,
+       resolved_at = case when held.state in ('accepted', 'dropped') and held.document = excluded.document then held.resolved_at end,
+       resolution = case when held.state in ('accepted', 'dropped') and held.document = excluded.document then held.resolution end`,
+    [
+      run,
+      now,
+      originals.map(({ entity }) => entity),
+      originals.map(({ id }) => id),
+      originals.map(({ reasons }) => JSON.stringify(reasons)),
+      originals.map(({ document }) => document),
+    ],
+  );
+}
+
+export interface Findings {
+  bad(run: string, query: { readonly limit: number }): Promise<readonly BadDocument[]>;
+  countBad(run: string): Promise<number>;
+  quarantined(query: {
+    readonly state?: QuarantineState;
+    readonly limit: number;
+  }): Promise<readonly Quarantined[]>;
+  original(entity: Entity, id: string): Promise<string | null>;
+  /** False when it is not held. */
+  resolve(entity: Entity, id: string, to: QuarantineState, resolution: string, now: Date): Promise<boolean>;
+  /** Forgets what a run put aside and nobody has dealt with. */
+  forget(run: string): Promise<void>;
+}
+
+const QUARANTINED = 'entity, record_id as id, run, state, reasons, put_at as "putAt", resolution';
+
+export function createFindings(bulk: PostgresBulk): Findings {
+  return {
+    bad: (run, { limit }) =>
+      bulk.query<BadDocument & Record<string, unknown>>(
+        `select entity, record_id as id, field, reason, detail from copy_findings where run = $1
+         order by entity, record_id, field, reason limit $2`,
+        [run, limit],
+      ),
+    async countBad(run) {
+      const rows = await bulk.query<{ count: number }>(
+        `select count(distinct (entity, record_id))::int as count from copy_findings where run = $1`,
+        [run],
+      );
+      return rows[0]?.count ?? 0;
+    },
+    quarantined: ({ state, limit }) =>
+      bulk.query<Quarantined & Record<string, unknown>>(
+        `select ${QUARANTINED} from copy_quarantine where $1::text is null or state = $1
+         order by put_at, entity, record_id limit $2`,
+        [state ?? null, limit],
+      ),
+    async original(entity, id) {
+      const rows = await bulk.query<{ document: string }>(
+        'select document from copy_quarantine where entity = $1 and record_id = $2',
+        [entity, id],
+      );
+      return rows[0]?.document ?? null;
+    },
+    async resolve(entity, id, to, resolution, now) {
+      const rows = await bulk.query(
+        `update copy_quarantine set state = $3, resolution = $4, resolved_at = $5
+         where entity = $1 and record_id = $2 and state = 'held' returning record_id`,
+        [entity, id, to, resolution, now],
+      );
+      return rows.length === 1;
+    },
+    async forget(run) {
+      await bulk.query(`delete from copy_quarantine where run = $1 and state = 'held'`, [run]);
+    },
+  };
+}

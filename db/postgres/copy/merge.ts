@@ -1,0 +1,190 @@
+/**
+ * From staging into the live tables, and out of them again. Each step is one transaction over a stretch of ids, guarded
+ * like every apply: only over an older stamp, and only while no higher epoch has been seen. What it wrote over is kept.
+ */
+import { StaleEpoch } from '../../errors.ts';
+import type { Entity } from '../../records.ts';
+import { TABLES } from '../database.ts';
+import { attempt, type Connection, type PostgresBulk } from './client.ts';
+import { columnsOf } from './rows.ts';
+import { stagingTable } from './staging.ts';
+
+export interface MergeStep {
+  readonly inserted: number;
+  readonly updated: number;
+  /** Ids that were not merged and are not held in this state: a clash of e-mails, or a user who is not there. */
+  readonly deferred: readonly string[];
+  /** Where the next step goes on; null: done. */
+  readonly next: string | null;
+}
+
+export interface MergeOptions {
+  readonly run: string;
+  readonly epoch: number;
+  readonly after: string;
+  readonly limit: number;
+}
+
+/** Merges the next `limit` staged rows past `after`. Throws `StaleEpoch`; may be made again. */
+export function mergeStep(bulk: PostgresBulk, entity: Entity, options: MergeOptions): Promise<MergeStep> {
+  const { run, epoch, after, limit } = options;
+  return bulk.transaction(async (connection) => {
+    await assertEpoch(connection, epoch);
+    const staging = stagingTable(entity);
+    const ids = await connection.query<{ last: string | null; count: number }>(
+      `select max(id) as last, count(*)::int as count
+       from (select id from ${staging} where id > $1 order by id limit $2) as step`,
+      [after, limit],
+    );
+    const { last = null, count = 0 } = ids.rows[0] ?? {};
+    if (last === null) return { inserted: 0, updated: 0, deferred: [], next: null };
+    const within = [run, entity, after, last];
+    const updated = await updateOlder(connection, entity, within);
+    const inserted = await insertNew(connection, entity, within);
+    const { rows } = await connection.query<{ id: string }>(
+      `select s.id from ${staging} as s where s.id > $1 and s.id <= $2 and not exists (
+         select from ${TABLES[entity]} as held
+         where held.id = s.id and (held.epoch, held.version) >= (s.epoch, s.version))`,
+      [after, last],
+    );
+    return { inserted, updated, deferred: rows.map(({ id }) => id), next: count < limit ? null : last };
+  });
+}
+
+/** The lock keeps a change of authority waiting until this step has committed, and none later is passed over. */
+async function assertEpoch(connection: Connection, epoch: number): Promise<void> {
+  const { rows } = await connection.query<{ epoch: number }>(
+    'select epoch from cutover_control for key share',
+  );
+  const stored = rows[0]?.epoch ?? 0;
+  if (stored > epoch) throw new StaleEpoch(stored, epoch);
+}
+
+/** Rows whose e-mail another holds, or whose user is not there, wait for the mirror, which knows what to do. */
+function fits(entity: Entity): string {
+  if (entity === 'user') {
+    return 'not exists (select from users as other where other.email_key = s.email_key and other.id <> s.id)';
+  }
+  return entity === 'session' ? 'exists (select from users as owner where owner.id = s.user_id)' : 'true';
+}
+
+async function updateOlder(
+  connection: Connection,
+  entity: Entity,
+  within: readonly string[],
+): Promise<number> {
+  const [live, staging] = [TABLES[entity], stagingTable(entity)];
+  // Locked here, so that what is kept is what the update writes over.
+  await connection.query(
+    `insert into copy_undo (run, entity, record_id, epoch, version, before)
+     select $1, $2, s.id, s.epoch, s.version, to_jsonb(held)::text
+     from ${staging} as s join ${live} as held on held.id = s.id
+     where s.id > $3 and s.id <= $4 and (held.epoch, held.version) < (s.epoch, s.version) and ${fits(entity)}
+     order by s.id for no key update of held
+     on conflict do nothing`,
+    [...within],
+  );
+  const assignments = columnsOf(entity)
+    .filter((column) => column !== 'id')
+    .map((column) => `${column} = s.${column}`);
+  const { rowCount } = await connection.query(
+    `update ${live} as held set ${assignments.join(', ')}, pending_at = null
+     from ${staging} as s
+     join copy_undo as undo on undo.run = $1 and undo.entity = $2 and undo.record_id = s.id
+     where s.id > $3 and s.id <= $4 and held.id = s.id
+       and (held.epoch, held.version) < (s.epoch, s.version)
+       and (undo.epoch, undo.version) = (s.epoch, s.version)`,
+    [...within],
+  );
+  return rowCount ?? 0;
+}
+
+async function insertNew(connection: Connection, entity: Entity, within: readonly string[]): Promise<number> {
+  const [live, staging] = [TABLES[entity], stagingTable(entity)];
+  const columns = columnsOf(entity);
+  const { rowCount } = await connection.query(
+    `with added as (
+       insert into ${live} (${columns.join(', ')})
+       select ${columns.map((column) => `s.${column}`).join(', ')} from ${staging} as s
+       where s.id > $3 and s.id <= $4 and not exists (select from ${live} as held where held.id = s.id)
+         and ${fits(entity)}
+       order by s.id
+       on conflict (id) do nothing returning id, epoch, version)
+     insert into copy_undo (run, entity, record_id, epoch, version)
+     select $1, $2, id, epoch, version from added on conflict do nothing`,
+    [...within],
+  );
+  return rowCount ?? 0;
+}
+
+export interface UndoStep {
+  readonly removed: number;
+  readonly restored: number;
+  /** Written since by others, or referred to by what was. */
+  readonly spared: number;
+  readonly done: boolean;
+}
+
+/** Users last: what refers to them has gone by then, or is to be spared with them. */
+export const UNDO_ORDER: readonly Entity[] = ['session', 'resetToken', 'verificationToken', 'user'];
+
+/** Undoes up to `limit` writes of a run, and forgets them. Throws `StaleEpoch`; may be made again. */
+export function undoStep(
+  bulk: PostgresBulk,
+  entity: Entity,
+  { run, epoch, limit }: Omit<MergeOptions, 'after'>,
+): Promise<UndoStep> {
+  const live = TABLES[entity];
+  return bulk.transaction(async (connection) => {
+    await assertEpoch(connection, epoch);
+    const { rows } = await connection.query<{
+      id: string;
+      epoch: number;
+      version: number;
+      before: string | null;
+    }>(
+      `delete from copy_undo where ctid = any(array(
+         select ctid from copy_undo where run = $1 and entity = $2 order by record_id limit $3 for update))
+       returning record_id as id, epoch, version, before`,
+      [run, entity, limit],
+    );
+    const ours = `(held.epoch, held.version) = (undo.epoch, undo.version) and held.pending_at is null`;
+    const added = rows.filter(({ before }) => before === null);
+    const removed = await connection.query(
+      `delete from ${live} as held
+       using unnest($1::text[], $2::int[], $3::int[]) as undo (id, epoch, version)
+       where held.id = undo.id and ${ours} ${entity === 'user' ? UNREFERRED : ''}`,
+      [added.map(({ id }) => id), added.map((row) => row.epoch), added.map((row) => row.version)],
+    );
+    let restored = 0;
+    for (const row of rows) {
+      if (row.before === null) continue;
+      const refused = await attempt(connection, async () => {
+        const columns = columnsOf(entity).filter((column) => column !== 'id');
+        const { rowCount } = await connection.query(
+          `update ${live} as held
+           set ${[...columns, 'pending_at'].map((column) => `${column} = was.${column}`).join(', ')}
+           from (select $2::int as epoch, $3::int as version) as undo,
+             jsonb_populate_record(null::${live}, $4::jsonb) as was
+           where held.id = $1 and ${ours}`,
+          [row.id, row.epoch, row.version, row.before],
+        );
+        restored += rowCount ?? 0;
+      });
+      // Another has its e-mail by now.
+      if (refused !== null && refused.code !== '23505') throw refused;
+    }
+    const gone = removed.rowCount ?? 0;
+    return { removed: gone, restored, spared: rows.length - gone - restored, done: rows.length < limit };
+  });
+}
+
+const UNREFERRED = `
+  and not exists (select from sessions where sessions.user_id = held.id)
+  and not exists (select from password_reset_tokens as token where token.user_id = held.id)
+  and not exists (select from verification_tokens as token where token.user_id = held.id)`;
+
+/** Up-to-date statistics, without which the first queries after a copy read whole tables. */
+export async function analyzeLive(bulk: PostgresBulk): Promise<void> {
+  for (const table of Object.values(TABLES)) await bulk.query(`analyze ${table}`);
+}
