@@ -57,13 +57,14 @@ async function checkEntity<E extends Entity>(
   const expiredBefore = new Date(date.getTime() - RETENTION_MIN_MS);
   return all
     .filter((id) => {
-      const [one, other] = [a.found.get(id)?.record, b.found.get(id)?.record];
+      const one = a.found.get(id)?.record;
+      const other = b.found.get(id)?.record;
       const known = one ?? other;
       // What nobody holds was moved aside, or purged, meanwhile.
       if (known === undefined) return a.unreadable.includes(id) || b.unreadable.includes(id);
-      if (isExpired<E>(known, expiredBefore)) return false;
+      if (isExpired(known, expiredBefore)) return false;
       if (one === undefined || other === undefined) return true;
-      return compareStamps(one.stamp, other.stamp) !== 0 || !isSameContent<E>(one, other);
+      return compareStamps(one.stamp, other.stamp) !== 0 || !isSameContent(one, other);
     })
     .map((id) => `${entity}/${id}`);
 }

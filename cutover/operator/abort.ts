@@ -1,0 +1,47 @@
+import { changeControl } from '../control.ts';
+import { logEvent } from './events.ts';
+import { readSituation, stand, summarize } from './situation.ts';
+import type { ActionResult, OperatorContext } from './types.ts';
+
+/** Takes a change of authority back, before its deadline too, as long as the losing store has not given authority up. */
+export async function abort(context: OperatorContext): Promise<ActionResult> {
+  const situation = await readSituation(context);
+  const { unfinished } = situation;
+  if (unfinished !== null) {
+    const standing = {
+      situation,
+      record: unfinished.record,
+      authority: situation.readings[unfinished.store].store,
+    };
+    const { mode, epoch, revision, copy, transition } = standing.record;
+    const before = {
+      mode,
+      epoch,
+      revision,
+      authority: unfinished.store,
+      copy,
+      transition,
+      pending: { count: null, oldestAgeMs: null },
+    };
+    const reason = `authority has been given up already: it only goes forward to ${mode}; any instance finishes it, and the next promote or rollback`;
+    return { kind: 'refused', before, after: before, reasons: [reason] };
+  }
+  const standing = stand(situation);
+  const before = await summarize(context, standing);
+  const { transition } = standing.record;
+  if (transition === null) {
+    return { kind: 'refused', before, after: before, reasons: ['no change of authority is under way'] };
+  }
+  const decision = await changeControl(standing.authority, { kind: 'abort', id: transition.id });
+  // Its note in the other store is of no consequence, and replaced by the next attempt.
+  if (standing.other !== null)
+    await changeControl(standing.other, { kind: 'abort', id: transition.id }).catch(() => {});
+  const after = await summarize(context, stand(await readSituation(context)));
+  if (decision.kind === 'refused') {
+    const reason = `too late: it has ended, or authority has been given up; the mode is ${after.mode}`;
+    return { kind: 'refused', before, after, reasons: [reason] };
+  }
+  const details = { transition: transition.id, target: transition.target, reason: 'by the operator' };
+  await logEvent(context, standing.authority, 'aborted', decision.record, details);
+  return { kind: 'done', before, after, reasons: [] };
+}

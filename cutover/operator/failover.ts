@@ -1,0 +1,141 @@
+/**
+ * PostgreSQL is lost for good while it has authority: MongoDB takes over with what was mirrored. Whatever had been acknowledged
+ * and not mirrored is lost, hence the words it asks for. The old PostgreSQL, if it returns, still takes itself for the
+ * authority of its epoch: every instance that reads both follows the higher one, and it cannot become the mirror again until
+ * it has been rebuilt. That no instance reaches only the old one is the operator's statement.
+ *
+ * The epoch goes up by two. A rollback that was under way may have been recorded in PostgreSQL (the loser is written first)
+ * as the next epoch and not in MongoDB; no later one can have been, for that would have begun in MongoDB.
+ */
+import type { Store } from '../../db/port.ts';
+import { ENTITIES } from '../../db/records.ts';
+import { changeControl, readControl, readLeases } from '../control.ts';
+import type { ControlRecord } from '../protocol/types.ts';
+import { DEFAULT_TIMING } from '../protocol/types.ts';
+import { settingsOf, timingOf } from '../settings.ts';
+import { AuthorityUnknown } from './errors.ts';
+import { logEvent } from './events.ts';
+import { beginRun, type Run } from './run.ts';
+import { attempt, backlogOf, readSituation } from './situation.ts';
+import type { FailoverRequest, FailoverResult, OperatorContext, Summary } from './types.ts';
+import { inWords } from './words.ts';
+
+const EPOCHS = 2;
+const NEWEST_WITHIN_MS = 3_600_000;
+const NEWEST_MAX = 5_000;
+
+export async function failover(context: OperatorContext, request: FailoverRequest): Promise<FailoverResult> {
+  if (request.reason.trim() === '') throw new RangeError('a failover needs a reason');
+  const run = beginRun(context, Number.POSITIVE_INFINITY);
+  const { mongo, record } = await readMongo(run);
+  const before = await summary(run, mongo, record);
+  const refusal = (await whyNot(run, record)) ?? (request.acceptLoss ? null : LOSS_NOT_ACCEPTED);
+  const refuse = async (reason: string): Promise<FailoverResult> => {
+    await logEvent(run, mongo, 'refused', record, { verb: 'failover', reason });
+    return { kind: 'refused', before, after: before, reasons: [reason], loss: [] };
+  };
+  if (refusal !== null) return refuse(refusal);
+
+  const waitMs = await longestLeaseMs(mongo, record);
+  run.say('leases', `waiting ${inWords(waitMs)} until every lease from the old authority has lapsed`);
+  await run.environment.sleep(waitMs);
+  const again = await readMongo(run);
+  const changed = again.record.epoch !== record.epoch || again.record.revision !== record.revision;
+  if (changed)
+    return refuse('MongoDB’s control record changed meanwhile: look at the status, then try again');
+  const late = await whyNot(run, record);
+  if (late !== null) return refuse(late);
+
+  const loss = await lossOf(run, mongo, record);
+  const next: ControlRecord = {
+    ...record,
+    mode: 'mongo-only',
+    epoch: record.epoch + EPOCHS,
+    revision: record.revision + 1,
+    transition: null,
+    changedBy: null,
+    copy: { kind: 'none' },
+  };
+  run.say('failover', `MongoDB takes authority under epoch ${next.epoch}`);
+  const decision = await changeControl(mongo, { kind: 'gain', record: next });
+  if (decision.kind === 'refused') return refuse(`the control record refused it: ${decision.reason}`);
+  const details = { reason: request.reason, from: record.mode, fromEpoch: record.epoch };
+  await logEvent(run, mongo, 'failover', decision.record, details);
+  const after = await summary(run, mongo, decision.record);
+  return { kind: 'done', before, after, reasons: [], loss };
+}
+
+const LOSS_NOT_ACCEPTED =
+  'it loses what was not mirrored: add --accept-loss, which also states that no instance can reach PostgreSQL any more';
+
+async function readMongo(run: Run): Promise<{ readonly mongo: Store; readonly record: ControlRecord }> {
+  const { mongo } = run.stores;
+  if (mongo === null) throw new AuthorityUnknown('MongoDB is not configured');
+  const record = await readControl(mongo);
+  if (record === null)
+    throw new AuthorityUnknown('MongoDB holds no control record: nothing was ever mirrored there');
+  return { mongo, record };
+}
+
+async function whyNot(run: Run, record: ControlRecord): Promise<string | null> {
+  if (record.mode !== 'postgres-primary') {
+    return `a failover leads from postgres-primary only; MongoDB last knew of ${record.mode}`;
+  }
+  const { readings } = await readSituation(run);
+  if (readings.postgres.reachable) return 'PostgreSQL answers: cutover rollback loses nothing';
+  return null;
+}
+
+/** The rows are lost with the authority, so it is the longest that any of them can have been. */
+async function longestLeaseMs(mongo: Store, record: ControlRecord): Promise<number> {
+  const timing = timingOf(settingsOf(record));
+  const rows = (await attempt(() => readLeases(mongo))) ?? [];
+  const lease = Math.max(timing.leaseMs, DEFAULT_TIMING.leaseMs, ...rows.map(({ leaseMs }) => leaseMs));
+  return lease + Math.max(timing.marginMs, DEFAULT_TIMING.marginMs);
+}
+
+/** One sentence for each thing that can still be known. */
+async function lossOf(run: Run, mongo: Store, { copy }: ControlRecord): Promise<readonly string[]> {
+  const newest = await attempt(() => newestMirrored(mongo, run.environment.date()));
+  return [
+    'what PostgreSQL had acknowledged and not yet mirrored is lost; how much it was only PostgreSQL knew',
+    newest === null || newest === undefined
+      ? `nothing that was made in the last ${inWords(NEWEST_WITHIN_MS)} has reached MongoDB`
+      : `the newest record that reached MongoDB is of ${newest.toISOString()}; writes after that are certainly lost`,
+    'sessions that were ended, and passwords that were changed, since then are as they were before: consider ending all sessions',
+    ...(copy.kind === 'complete'
+      ? []
+      : [`the copy in MongoDB was ${copy.kind}: what was written without a mirror is lost too`]),
+  ];
+}
+
+async function newestMirrored(mongo: Store, date: Date): Promise<Date | null> {
+  const seconds = Math.floor((date.getTime() - NEWEST_WITHIN_MS) / 1_000);
+  const after = seconds.toString(16).padStart(8, '0') + '0'.repeat(16);
+  const pages = await Promise.all(
+    ENTITIES.map((entity) => mongo.replica.scan(entity, { after, limit: NEWEST_MAX })),
+  );
+  const times = pages.flatMap(({ records }) =>
+    records.map((record) => {
+      if ('rotatedAt' in record) return record.rotatedAt;
+      return 'updatedAt' in record ? record.updatedAt : record.createdAt;
+    }),
+  );
+  return times.reduce<Date | null>((last, time) => (last === null || time > last ? time : last), null);
+}
+
+async function summary(run: Run, mongo: Store, record: ControlRecord): Promise<Summary> {
+  const { mode, epoch, revision, copy, transition } = record;
+  const pending = mode === 'mongo-only' ? await backlogOf(mongo, run.environment.date().getTime()) : UNKNOWN;
+  return {
+    mode,
+    epoch,
+    revision,
+    authority: mode === 'mongo-only' ? 'mongo' : 'postgres',
+    copy,
+    transition,
+    pending,
+  };
+}
+
+const UNKNOWN = { count: null, oldestAgeMs: null };

@@ -1,0 +1,122 @@
+/** A flip without a change of authority: one compare-and-set, and the wait until everybody has followed it. */
+import { StoreUnavailable } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
+import { compareStamps, ENTITIES, type Entity } from '../../db/records.ts';
+import { changeControl } from '../control.ts';
+import { type Move, mirrorOf } from '../mode.ts';
+import type { ChangeDecision, ControlChange } from '../protocol/changes.ts';
+import type { ControlRecord } from '../protocol/types.ts';
+import { settingsOf, timingOf } from '../settings.ts';
+import { copyTo } from './copy.ts';
+import { logEvent } from './events.ts';
+import { awaitAcknowledged } from './instances.ts';
+import { isOver, type Run } from './run.ts';
+import { attempt, type Standing } from './situation.ts';
+
+export interface FlipResult {
+  readonly kind: 'done' | 'refused';
+  readonly record: ControlRecord;
+  readonly reasons: readonly string[];
+}
+
+/** Records of one kind that are looked at when a mirror starts: more, and it takes a backfill to complete the copy. */
+const STARTED_EMPTY_MAX = 5_000;
+
+export async function flip(
+  run: Run,
+  { authority, other, record: before }: Standing,
+  move: Move,
+  details: Readonly<Record<string, string | boolean>>,
+): Promise<FlipResult> {
+  const { environment } = run;
+  const startsEmpty =
+    move.startsMirror && before.copy.kind !== 'complete' && (await holdNobody(authority, other));
+  run.say('flip', `${move.from} → ${move.to}`);
+  const nowMs = environment.date().getTime();
+  const decision = await ask(run, authority, { kind: 'move', to: move.to, nowMs });
+  if (decision.kind === 'refused') {
+    return {
+      kind: 'refused',
+      record: decision.record,
+      reasons: [`the control record refused it: ${decision.reason}`],
+    };
+  }
+  let { record } = decision;
+  if (other !== null) await copyTo(other, record);
+  await logEvent(run, authority, 'moved', record, { from: move.from, to: move.to, ...details });
+
+  run.say('acknowledge', `waiting until every live instance follows ${move.to}`);
+  const timing = timingOf(settingsOf(record));
+  const { behind } = await awaitAcknowledged(environment, authority, record, {
+    untilMs: run.untilMs,
+    timing,
+  });
+  const reasons = behind.map((instance) => `${instance} has not followed yet: the next move waits for it`);
+  if (startsEmpty && behind.length === 0 && other !== null && (await isWholeOrMarked(authority, other))) {
+    const copy = {
+      kind: 'complete',
+      run: 'started-empty',
+      completedAtMs: nowMs,
+      verifiedAtMs: null,
+    } as const;
+    const marked = await ask(run, authority, { kind: 'mark-copy', copy });
+    if (marked.kind !== 'refused') {
+      record = marked.record;
+      await copyTo(other, record);
+      await logEvent(run, authority, 'copy', record, { copy: 'complete', run: copy.run });
+    }
+  }
+  if (mirrorOf(record.mode) !== null && record.copy.kind !== 'complete' && move.startsMirror) {
+    reasons.push(`the copy is ${record.copy.kind}: only a backfill completes it`);
+  }
+  return { kind: 'done', record, reasons };
+}
+
+/** Asks again while the outcome is unknown: what was made answers `already`. */
+async function ask(run: Run, store: Store, change: ControlChange): Promise<ChangeDecision> {
+  for (;;) {
+    try {
+      return await changeControl(store, change);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable) || isOver(run)) throw error;
+      await run.environment.sleep(200);
+    }
+  }
+}
+
+async function holdNobody(authority: Store, other: Store | null): Promise<boolean> {
+  if (other === null) return false;
+  const holding = await attempt(() =>
+    Promise.all([authority, other].map((store) => store.replica.holdsUsers())),
+  );
+  return holding !== null && !holding.includes(true);
+}
+
+/**
+ * Whether each record of the authority is marked, or in the mirror under the same stamp. Asked once every instance marks
+ * what it writes: then nothing can have been written in between, and the copy is complete as soon as the marks are drained.
+ */
+async function isWholeOrMarked(authority: Store, other: Store): Promise<boolean> {
+  const each = await attempt(() =>
+    Promise.all(ENTITIES.map((entity) => isEntityWhole(entity, authority, other))),
+  );
+  return each !== null && !each.includes(false);
+}
+
+async function isEntityWhole<E extends Entity>(entity: E, authority: Store, other: Store): Promise<boolean> {
+  const { records, unreadable, next } = await authority.replica.scan(entity, {
+    after: null,
+    limit: STARTED_EMPTY_MAX,
+  });
+  if (next !== null || unreadable.length > 0) return false;
+  const ids = records.map(({ id }) => id);
+  // The mirror first: a mark that goes meanwhile goes into it.
+  const here = await authority.replica.read(entity, ids);
+  const there = await other.replica.read(entity, ids);
+  return ids.every((id) => {
+    const held = here.found.get(id);
+    if (held === undefined || held.pendingAt !== null) return true;
+    const mirrored = there.found.get(id);
+    return mirrored !== undefined && compareStamps(mirrored.record.stamp, held.record.stamp) >= 0;
+  });
+}

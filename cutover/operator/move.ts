@@ -1,0 +1,214 @@
+import type { Store } from '../../db/port.ts';
+import { authorityOf, type Mode, type Move, otherStore } from '../mode.ts';
+import { settingsOf, timingOf } from '../settings.ts';
+import { sendCanary } from './canary.ts';
+import { attemptChange } from './change-authority.ts';
+import { logEvent } from './events.ts';
+import { readFacts } from './facts.ts';
+import { finishOrAbort } from './finish.ts';
+import { flip } from './flip.ts';
+import { failingGates, gatesFor } from './gates.ts';
+import { awaitAcknowledged, instancesOf, watchInstances } from './instances.ts';
+import { beginRun, isOver, type Run } from './run.ts';
+import { attempt, readStanding, type Standing, summarize } from './situation.ts';
+import type { Gate, MoveRequest, MoveResult } from './types.ts';
+import { wayTo } from './way.ts';
+
+/** How one rung was taken. */
+interface Step {
+  readonly kind: MoveResult['kind'];
+  readonly failing?: readonly Gate[];
+  readonly overridden?: readonly Gate[];
+  readonly reasons?: readonly string[];
+  readonly attempts?: number;
+  readonly pauseMs?: number | null;
+}
+
+/** Between two attempts at a change of authority; doubled each time. */
+const SPACING_MS = 1_000;
+
+/**
+ * Moves to the next mode, or one rung after the other to a farther one, each with its own gates when it comes. What a dead
+ * coordinator left is finished or taken back first. May be run again after any end: it goes on from what is recorded.
+ */
+export async function move(
+  context: Run | Parameters<typeof beginRun>[0],
+  request: MoveRequest,
+): Promise<MoveResult> {
+  const run = beginRun(context, request.timeoutMs);
+  const { standing, finished, blocked } = await finishOrAbort(run);
+  const before = await summarize(run, standing);
+  // The change that was half done is the one that was asked for: not one more on top of it.
+  const from = finished === null || request.to !== null ? standing.record.mode : finished.from;
+  const way = wayTo(from, request);
+  const to = typeof way === 'string' ? request.to : (way.at(-1)?.to ?? from);
+  const made: { from: Mode; to: Mode }[] = finished === null ? [] : [finished];
+  const steps: Step[] = [];
+  if (typeof way === 'string') {
+    steps.push({ kind: 'refused', reasons: [way] });
+  } else if (blocked) {
+    steps.push({ kind: 'refused', reasons: ['another change of authority is under way'] });
+  } else {
+    for (const rung of way.filter((each) => each.from !== finished?.from || each.to !== finished.to)) {
+      const step = await climb(run, rung, request);
+      steps.push(step);
+      if (step.kind !== 'done') break;
+      made.push({ from: rung.from, to: rung.to });
+    }
+  }
+  const last = await attempt(async () => summarize(run, await readStanding(run)));
+  const pauses = steps.map(({ pauseMs }) => pauseMs ?? null).filter((ms) => ms !== null);
+  return {
+    kind: steps.at(-1)?.kind ?? 'done',
+    before,
+    after: last,
+    to,
+    made,
+    longestPauseMs: pauses.length === 0 ? null : Math.max(...pauses),
+    attempts: steps.reduce((sum, { attempts = 0 }) => sum + attempts, 0),
+    failing: steps.at(-1)?.failing ?? [],
+    overridden: steps.flatMap(({ overridden = [] }) => overridden),
+    reasons: steps.flatMap(({ reasons = [] }) => reasons),
+  };
+}
+
+async function climb(run: Run, move: Move, request: MoveRequest): Promise<Step> {
+  const judged = await judge(run, move, request);
+  const { standing, failing, overridden } = judged;
+  const { record, authority } = standing;
+  const force = request.force?.reason ?? null;
+  if (failing.length > 0) {
+    const gates = failing.map(({ name }) => name).join(' ');
+    await logEvent(run, authority, 'refused', record, { from: move.from, to: move.to, gates });
+    return { kind: 'refused', failing, overridden };
+  }
+  if (overridden.length > 0) {
+    const gates = overridden.map(({ name, found }) => `${name}: ${found}`).join('; ');
+    await logEvent(run, authority, 'forced', record, { from: move.from, to: move.to, gates, reason: force });
+  }
+  if (!move.changesAuthority) {
+    const details = move.to === 'dual-write' && move.startsMirror ? { noForeignWriters: true } : {};
+    const { kind, reasons } = await flip(run, standing, move, details);
+    return { kind, reasons, overridden };
+  }
+  return { ...(await changeAuthority(run, move, request, standing)), overridden };
+}
+
+/** The gates, once every live instance has acknowledged what stands now. */
+async function judge(run: Run, move: Move, request: MoveRequest) {
+  const { environment } = run;
+  const standing = await readStanding(run);
+  const { record, authority } = standing;
+  const settings = settingsOf(record);
+  const timing = timingOf(settings);
+  run.say('settle', 'waiting until every live instance has acknowledged the present mode');
+  const { behind } = await awaitAcknowledged(environment, authority, record, {
+    untilMs: run.untilMs,
+    timing,
+  });
+  const watching = await watchInstances(environment, authority, { watchMs: 2 * timing.heartbeatMs, timing });
+  const instances = instancesOf(watching, record).map((each) =>
+    behind.includes(each.instance) ? { ...each, state: 'behind' as const } : each,
+  );
+  run.say('gates', `judging ${move.from} → ${move.to}`);
+  const facts = await readFacts(run, standing, { instances, noForeignWriters: request.noForeignWriters });
+  const gates = gatesFor(move, facts, settings);
+  const failing = failingGates(gates, request.force !== null);
+  const overridden = gates.filter((gate) => !gate.ok && !failing.includes(gate));
+  return { standing, failing, overridden };
+}
+
+async function changeAuthority(run: Run, move: Move, request: MoveRequest, first: Standing): Promise<Step> {
+  const attemptsMax = 1 + settingsOf(first.record)['flip-attempts'];
+  const reasons: string[] = [];
+  let pauseMs: number | null = null;
+  for (let attempts = 1; ; attempts += 1) {
+    const sides = sidesOf(run, move);
+    if (sides === null) return { kind: 'refused', reasons: ['both stores must be configured'] };
+    const { loser, winner } = sides;
+    const canary = await tryCanary(run, sides, first.record.epoch);
+    if (canary !== null) {
+      await logEvent(run, loser, 'canary', first.record, { to: move.to, lost: canary.found });
+      return { kind: 'refused', failing: [canary], attempts: attempts - 1, reasons, pauseMs };
+    }
+    const { record } = await readStanding(run);
+    if (record.mode !== move.from) {
+      return {
+        kind: 'aborted',
+        attempts,
+        pauseMs,
+        reasons: [...reasons, `the mode is ${record.mode} meanwhile`],
+      };
+    }
+    const outcome = await attemptChange(run, sides, record, move.to);
+    if (outcome.pauseMs !== null) pauseMs = Math.max(pauseMs ?? 0, outcome.pauseMs);
+    reasons.push(...outcome.reasons.map((reason) => `attempt ${attempts}: ${reason}`));
+    if (outcome.kind === 'done') {
+      return { ...(await settleInWinner(run, move, winner, attempts, pauseMs)), attempts, pauseMs };
+    }
+    if (outcome.kind === 'unknown') return { kind: 'aborted', attempts, pauseMs, reasons };
+    await attempt(() =>
+      logEvent(run, loser, 'aborted', record, {
+        from: move.from,
+        to: move.to,
+        attempt: attempts,
+        reason: outcome.reasons.join('; '),
+        pauseMs: outcome.pauseMs,
+      }),
+    );
+    const spacingMs = SPACING_MS * 2 ** (attempts - 1) * (0.5 + run.environment.random());
+    if (
+      attempts >= attemptsMax ||
+      isOver(run) ||
+      run.environment.now().monotonicMs + spacingMs >= run.untilMs
+    ) {
+      return { kind: 'aborted', attempts, pauseMs, reasons };
+    }
+    run.say('retry', `attempt ${attempts} was taken back; the next one in ${Math.round(spacingMs)} ms`);
+    await run.environment.sleep(spacingMs);
+    // What the gates asked for may have gone meanwhile.
+    const { failing } = await judge(run, move, request);
+    if (failing.length > 0) return { kind: 'refused', failing, attempts, pauseMs, reasons };
+  }
+}
+
+/** Authority has moved: the log, and the wait until everybody serves under it. */
+async function settleInWinner(run: Run, move: Move, winner: Store, attempts: number, pauseMs: number | null) {
+  const { record } = await readStanding(run);
+  const details = { from: move.from, to: move.to, attempts, pauseMs };
+  await logEvent(run, winner, 'moved', record, details);
+  const timing = timingOf(settingsOf(record));
+  run.say('acknowledge', `waiting until every live instance serves in ${move.to}`);
+  const { behind } = await awaitAcknowledged(run.environment, winner, record, {
+    untilMs: run.untilMs,
+    timing,
+  });
+  const reasons = behind.map((instance) => `${instance} has not followed yet`);
+  return { kind: 'done' as const, reasons };
+}
+
+function sidesOf(run: Run, { from }: Move): { readonly loser: Store; readonly winner: Store } | null {
+  const loser = run.stores[authorityOf(from)];
+  const winner = run.stores[otherStore(authorityOf(from))];
+  return loser === null || winner === null ? null : { loser, winner };
+}
+
+async function tryCanary(
+  run: Run,
+  { loser, winner }: { readonly loser: Store; readonly winner: Store },
+  epoch: number,
+): Promise<Gate | null> {
+  run.say('canary', `sending a canary to ${winner.name} and back`);
+  const lost = await sendCanary(run.environment, { authority: loser, mirror: winner }, epoch).catch(
+    (error: unknown) => (error instanceof Error ? error.message : 'it failed'),
+  );
+  if (lost === null) return null;
+  return {
+    name: 'canary',
+    ok: false,
+    found: lost,
+    required: 'a canary goes to the mirror and comes back',
+    remedy: 'see why that store refuses it, then try again',
+    kind: 'safety',
+  };
+}
