@@ -193,8 +193,9 @@ export interface WriteContext {
   /** Told of each record after its write has committed. */
   readonly onWrite?: (entity: Entity, id: string) => void;
   /**
-   * Asked before each further write of the same operation; when false nothing more is written, and the operation throws
-   * `StoreUnavailable` with the reason `lease-lost`.
+   * Asked before each further write of the same operation, and by a store that commits them together before it does;
+   * when false nothing more is written, and the operation throws `StoreUnavailable` with the reason `lease-lost`: its
+   * outcome is `none` where nothing was committed. Not asked before an operation's first or only write.
    */
   readonly mayContinue?: () => boolean;
 }
@@ -211,6 +212,23 @@ export interface LimitStore {
   purge(untouchedSince: Date): Promise<number>;
 }
 
+/** What a store says of itself before an answer of the other one may stand in for its own. */
+export interface Assurance {
+  /** Records that are marked. */
+  readonly marks: number;
+  /** Notes of each kind; kinds without any are missing. */
+  readonly notes: Readonly<Record<string, number>>;
+}
+
+/** Connections of a store's pool, the one reserved for `assurance` left out. */
+export interface PoolUse {
+  readonly used: number;
+  readonly idle: number;
+  /** Operations that wait for one. */
+  readonly waiting: number;
+  readonly max: number;
+}
+
 /** One store, opened. */
 export interface Store {
   readonly name: StoreName;
@@ -222,6 +240,13 @@ export interface Store {
   readonly books: Books;
   /** Resolves when the store answers in time and can be written; throws `StoreUnavailable`. */
   ping(): Promise<void>;
+  /**
+   * Asked on a connection reserved for it, in a question that begins after this call, and so answered also while the
+   * pool is exhausted. Throws `StoreUnavailable` within some 250 ms when the store cannot say, or is not the primary.
+   */
+  assurance(): Promise<Assurance>;
+  /** As it is now. A store without connections has none. */
+  poolUse(): PoolUse;
   /** Why an acknowledged write could be lost in a crash of the server; empty when none could. */
   durabilityProblems(): Promise<readonly string[]>;
   /** Product and version as the server names itself, for banners: `PostgreSQL 18.4`, `SecantusDB 0.7.0b3`. */

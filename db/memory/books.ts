@@ -5,6 +5,8 @@ import type { Operate } from './engine.ts';
 export interface MemoryBooks extends Books {
   /** As it stands within a step. */
   control(): ControlEntry | null;
+  /** How many notes of each kind there are, within a step. */
+  noteCounts(): Readonly<Record<string, number>>;
 }
 
 type KindNote = Note & { readonly kind: string };
@@ -16,8 +18,15 @@ export function createBooks(operate: Operate): MemoryBooks {
   const notes = new Map<string, KindNote>();
   const noteId = (kind: string, key: string): string => JSON.stringify([kind, key]);
 
+  function noteCounts(): Readonly<Record<string, number>> {
+    const counts: Record<string, number> = {};
+    for (const { kind } of notes.values()) counts[kind] = (counts[kind] ?? 0) + 1;
+    return counts;
+  }
+
   return {
     control: () => control,
+    noteCounts,
 
     readControl: () => operate('readControl', 'read', () => control),
 
@@ -84,12 +93,7 @@ export function createBooks(operate: Operate): MemoryBooks {
 
     deleteNote: (kind, key) => operate('deleteNote', 'write', () => notes.delete(noteId(kind, key))),
 
-    countNotes: () =>
-      operate('countNotes', 'read', () => {
-        const counts: Record<string, number> = {};
-        for (const { kind } of notes.values()) counts[kind] = (counts[kind] ?? 0) + 1;
-        return counts;
-      }),
+    countNotes: () => operate('countNotes', 'read', noteCounts),
   };
 }
 

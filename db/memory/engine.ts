@@ -1,7 +1,7 @@
 /** What all operations of the in-memory store share: the tables, and one atomic step for each operation. */
-import { IdTaken, StaleWrite, type StoreName } from '../errors.ts';
+import { IdTaken, StaleWrite, type StoreName, StoreUnavailable } from '../errors.ts';
 import type { WriteContext } from '../port.ts';
-import type { Entity, New, RecordOf } from '../records.ts';
+import { ENTITIES, type Entity, type New, type RecordOf } from '../records.ts';
 import type { Held } from '../replica.ts';
 import type { Decision } from '../transitions.ts';
 
@@ -96,6 +96,8 @@ export interface Writer {
     id: string,
     decide: (record: RecordOf[E]) => Decision<RecordOf[E], R>,
   ): { readonly done: RecordOf[E] } | { readonly refused: R } | null;
+  /** To be called last in the step. Throws when there is more than one write and they may not go on. */
+  commit(): void;
   tell(): void;
 }
 
@@ -130,6 +132,12 @@ export function createWriter(engine: Engine, context: WriteContext): Writer {
       if (before.stamp.epoch > context.epoch) throw new StaleWrite(entity, before.stamp, context.epoch);
       return { done: store(entity, decision.next, before.stamp.version + 1) };
     },
+    commit() {
+      // Each write but the first is one that a store without transactions would have asked about.
+      if (written.length > 1 && context.mayContinue?.() === false) {
+        throw new StoreUnavailable(engine.store, 'none', 'lease-lost');
+      }
+    },
     tell() {
       for (const [entity, id] of written) context.onWrite?.(entity, id);
     },
@@ -139,4 +147,9 @@ export function createWriter(engine: Engine, context: WriteContext): Writer {
 export function records<E extends Entity>(engine: Engine, entity: E): RecordOf[E][] {
   const table: Map<string, Held<E>> = engine.tables[entity];
   return [...table.values()].map(({ record }) => record);
+}
+
+export function countMarks({ tables }: Engine): number {
+  const held = ENTITIES.flatMap((entity) => [...tables[entity].values()]);
+  return held.filter(({ pendingAt }) => pendingAt !== null).length;
 }

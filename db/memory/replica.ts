@@ -8,12 +8,12 @@ import {
   type Stamp,
   type UserRecord,
 } from '../records.ts';
-import type { ApplyOutcome, Aside, Held, Mark, Replica } from '../replica.ts';
-import type { MemoryBooks } from './books.ts';
+import type { ApplyOutcome, Aside, ControlEntry, Held, Mark, Replica } from '../replica.ts';
 import { type Engine, records } from './engine.ts';
 import { deleteExpired } from './purge.ts';
 
-export function createReplica(engine: Engine, books: MemoryBooks): Replica {
+/** `control` gives the control record as it stands within a step. */
+export function createReplica(engine: Engine, control: () => ControlEntry | null): Replica {
   const { operate, tables } = engine;
   const asides: (Aside & { readonly userId: string })[] = [];
 
@@ -82,7 +82,7 @@ export function createReplica(engine: Engine, books: MemoryBooks): Replica {
 
     apply: (entity, batch, under) =>
       operate('apply', 'write', () => {
-        const stored = books.control()?.epoch ?? 0;
+        const stored = control()?.epoch ?? 0;
         if (stored > under.epoch) throw new StaleEpoch(stored, under.epoch);
         return batch.map((record) => screen(record, under) ?? applyOne(entity, record));
       }),

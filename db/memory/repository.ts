@@ -12,7 +12,11 @@ export function createRepository(engine: Engine, context: WriteContext): Reposit
 
   async function write<T>(name: keyof Repository, step: (writer: Writer) => T): Promise<T> {
     const writer = createWriter(engine, context);
-    const result = await engine.operate(name, 'write', () => step(writer));
+    const result = await engine.operate(name, 'write', () => {
+      const answer = step(writer);
+      writer.commit();
+      return answer;
+    });
     writer.tell();
     return result;
   }

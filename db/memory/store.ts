@@ -5,7 +5,7 @@
 import type { StoreName } from '../errors.ts';
 import type { Store } from '../port.ts';
 import { createBooks } from './books.ts';
-import { createEngine, type Hooks, type Tables } from './engine.ts';
+import { countMarks, createEngine, type Hooks, type Tables } from './engine.ts';
 import { createLimits } from './limits.ts';
 import { createReplica } from './replica.ts';
 import { createRepository } from './repository.ts';
@@ -29,16 +29,18 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
   const { name, now = () => new Date(), hooks = {} } = options;
   const engine = createEngine(name, now, hooks);
   const { operate } = engine;
-  const { control, ...books } = createBooks(operate);
+  const { control, noteCounts, ...books } = createBooks(operate);
   return {
     name,
     tables: engine.tables,
     at: (context) => createRepository(engine, context),
     limits: createLimits(operate),
-    replica: createReplica(engine, { control, ...books }),
+    replica: createReplica(engine, control),
     books,
     ping: () => operate('ping', 'read', () => {}),
     describe: () => operate('describe', 'read', () => 'Memory 1.0'),
+    assurance: () => operate('assurance', 'read', () => ({ marks: countMarks(engine), notes: noteCounts() })),
+    poolUse: () => ({ used: 0, idle: 0, waiting: 0, max: 0 }),
     durabilityProblems: () => operate('durabilityProblems', 'read', () => []),
     isMigrated: () => operate('isMigrated', 'read', () => true),
     migrate: async () => {},

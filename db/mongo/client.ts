@@ -1,8 +1,10 @@
 /** The connection: made at the first operation, bounded in time, and made again when it was lost. */
 import mongoose, { type Connection } from 'mongoose';
 import { StoreUnavailable } from '../errors.ts';
+import type { PoolUse } from '../port.ts';
 import { toStoreError } from './errors.ts';
 import { defineModels, type Models } from './models.ts';
+import { createPoolWatch } from './pool-use.ts';
 
 export interface ClientOptions {
   readonly url: string;
@@ -24,6 +26,7 @@ export interface Client {
   /** Runs one operation; its failure comes out as `StoreUnavailable` when it is the store's. */
   read<T>(operation: (opened: Opened) => Promise<T>): Promise<T>;
   write<T>(operation: (opened: Opened) => Promise<T>): Promise<T>;
+  use(): PoolUse;
   close(): Promise<void>;
 }
 
@@ -34,12 +37,14 @@ export function createClient(options: ClientOptions): Client {
   const { timeoutMs } = options;
   const connection = new mongoose.Mongoose().createConnection();
   const models = defineModels(connection);
+  const pool = createPoolWatch(options.poolMax);
   let opening: Promise<Opened> | null = null;
   let closed = false;
 
   async function open(): Promise<Opened> {
     await connection.openUri(options.url, driverOptions(options));
     const { db } = connection;
+    pool.watch(connection.getClient());
     if (db === undefined) throw new StoreUnavailable('mongo', 'none', 'connect');
     return { models, db, maxTimeMS: timeoutMs };
   }
@@ -69,6 +74,7 @@ export function createClient(options: ClientOptions): Client {
   return {
     read: (operation) => run('read', operation),
     write: (operation) => run('write', operation),
+    use: pool.use,
     async close() {
       closed = true;
       await opening?.catch(() => {});

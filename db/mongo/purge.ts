@@ -4,12 +4,13 @@ import type { Entity } from '../records.ts';
 import type { Client } from './client.ts';
 import type { StoredDoc } from './models.ts';
 import { finishErasures } from './scrub.ts';
+import { inSteps } from './steps.ts';
 import type { Scope } from './writes.ts';
 
 export function createPurge(scope: Scope): Pick<Repository, 'purge'> {
   return {
     async purge(query) {
-      await finishErasures(scope, query.limit, query.expiredBefore);
+      await inSteps(scope, (inner) => finishErasures(inner, query.limit, query.expiredBefore));
       return deleteExpired(scope.client, query);
     },
   };

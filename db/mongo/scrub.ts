@@ -18,21 +18,24 @@ interface Erasure {
 
 const BATCH_MAX = 200;
 
-export async function beginErasure({ client }: Scope, userId: string, now: Date): Promise<void> {
+export async function beginErasure({ client, steps }: Scope, userId: string, now: Date): Promise<void> {
   try {
     await client.write((opened) =>
       erasures(opened).insertOne({ _id: userId, startedAt: now }, { maxTimeMS: opened.maxTimeMS }),
     );
+    steps?.after();
   } catch (error) {
     // Another attempt at the same erasure.
     if (duplicateKey(error) === null) throw error;
   }
 }
 
-export async function endErasure({ client }: Scope, userId: string): Promise<void> {
-  await client.write((opened) =>
-    erasures(opened).deleteOne({ _id: userId }, { maxTimeMS: opened.maxTimeMS }),
-  );
+export async function endErasure({ client, steps }: Scope, userId: string): Promise<void> {
+  await client.write((opened) => {
+    steps?.before();
+    return erasures(opened).deleteOne({ _id: userId }, { maxTimeMS: opened.maxTimeMS });
+  });
+  steps?.after();
 }
 
 /** Every session of the user, also those that had ended before. */

@@ -2,6 +2,7 @@ import { decodeId } from '../ids.ts';
 import type { Repository } from '../port.ts';
 import type { New, SessionRecord } from '../records.ts';
 import * as transitions from '../transitions.ts';
+import { inSteps } from './steps.ts';
 import { change, find, findAll, insert, type Scope } from './writes.ts';
 
 type Sessions = Pick<
@@ -27,12 +28,13 @@ export function createSessions(scope: Scope): Sessions {
   }
 
   async function revoke(
+    inner: Scope,
     id: string,
     userId: string | null,
     reason: SessionRecord['revokedReason'],
     now: Date,
   ) {
-    const result = await change(scope, 'session', id, (session) =>
+    const result = await change(inner, 'session', id, (session) =>
       userId === null || session.userId === userId
         ? transitions.revokeSession(session, { reason: reason ?? 'ended', now })
         : { refused: 'revoked' },
@@ -40,22 +42,28 @@ export function createSessions(scope: Scope): Sessions {
     return result !== null && 'done' in result;
   }
 
-  async function enforceLimit(session: New<SessionRecord>, sessionsMax: number, now: Date): Promise<void> {
+  async function enforceLimit(
+    inner: Scope,
+    session: New<SessionRecord>,
+    sessionsMax: number,
+    now: Date,
+  ): Promise<void> {
     const others = (await unrevoked(session.userId, now)).filter(
       ({ id, generation }) => id !== session.id && generation === session.generation,
     );
     for (const other of others.slice(Math.max(0, sessionsMax - 1))) {
       // One opened after this on another instance counts this one: revoking each other would leave neither.
-      if (other.createdAt <= session.createdAt) await revoke(other.id, null, 'limit', now);
+      if (other.createdAt <= session.createdAt) await revoke(inner, other.id, null, 'limit', now);
     }
   }
 
   return {
-    async openSession({ session, replacesId, sessionsMax, now }) {
-      await insert(scope, 'session', session);
-      if (replacesId !== null) await revoke(replacesId, null, 'replaced', now);
-      await serial(`sessions of ${session.userId}`, () => enforceLimit(session, sessionsMax, now));
-    },
+    openSession: ({ session, replacesId, sessionsMax, now }) =>
+      inSteps(scope, async (inner) => {
+        await insert(inner, 'session', session);
+        if (replacesId !== null) await revoke(inner, replacesId, null, 'replaced', now);
+        await serial(`sessions of ${session.userId}`, () => enforceLimit(inner, session, sessionsMax, now));
+      }),
 
     async findSession(id) {
       const found = await find(client, 'session', id);
@@ -78,7 +86,7 @@ export function createSessions(scope: Scope): Sessions {
       return result !== null && 'done' in result ? result.done : null;
     },
 
-    revokeSession: ({ sessionId, userId, reason, now }) => revoke(sessionId, userId, reason, now),
+    revokeSession: ({ sessionId, userId, reason, now }) => revoke(scope, sessionId, userId, reason, now),
   };
 }
 

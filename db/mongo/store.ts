@@ -1,4 +1,5 @@
 import type { Repository, Store, WriteContext } from '../port.ts';
+import { createAssurance } from './assurance.ts';
 import { createClient } from './client.ts';
 import { createEmailKeyPass } from './email-keys.ts';
 import { createLimits } from './limits.ts';
@@ -55,6 +56,8 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     limits: createLimits(client, serial),
     replica: createReplica(client, books),
     books,
+    assurance: createAssurance(client),
+    poolUse: client.use,
     ping: () => client.read(({ db }) => assertWritable(db)),
     // Every write asks for the journal and a majority by itself; a server that has no journal refuses it.
     durabilityProblems: async () => [],

@@ -4,6 +4,7 @@ import type { DueMail, MailPurpose, PresentedToken, Repository } from '../port.t
 import type { New, ResetTokenRecord } from '../records.ts';
 import * as transitions from '../transitions.ts';
 import { MAIL_DUE_FROM } from './indexes.ts';
+import { inSteps } from './steps.ts';
 import { outcome } from './users.ts';
 import { change, find, findAll, insert, type Scope } from './writes.ts';
 
@@ -40,9 +41,9 @@ export function createTokens(scope: Scope): Tokens {
     );
   }
 
-  async function storeDecoy(token: New<ResetTokenRecord>): Promise<void> {
-    await insert(scope, 'resetToken', token);
-    await change(scope, 'resetToken', token.id, (stored) => ({ next: stored }));
+  async function storeDecoy(inner: Scope, token: New<ResetTokenRecord>): Promise<void> {
+    await insert(inner, 'resetToken', token);
+    await change(inner, 'resetToken', token.id, (stored) => ({ next: stored }));
   }
 
   return {
@@ -56,18 +57,19 @@ export function createTokens(scope: Scope): Tokens {
       );
     },
 
-    async requestReset({ token, decoy, now }) {
-      if (decoy) {
-        await storeDecoy({ ...token, generation: 0 });
+    requestReset: ({ token, decoy, now }) =>
+      inSteps(scope, async (inner) => {
+        if (decoy) {
+          await storeDecoy(inner, { ...token, generation: 0 });
+          return 'done';
+        }
+        const raised = await change(inner, 'user', token.userId, (user) =>
+          transitions.raiseResetGeneration(user, { now }),
+        );
+        if (raised === null || 'refused' in raised) return 'gone';
+        await insert(inner, 'resetToken', { ...token, generation: raised.done.resetGeneration });
         return 'done';
-      }
-      const raised = await change(scope, 'user', token.userId, (user) =>
-        transitions.raiseResetGeneration(user, { now }),
-      );
-      if (raised === null || 'refused' in raised) return 'gone';
-      await insert(scope, 'resetToken', { ...token, generation: raised.done.resetGeneration });
-      return 'done';
-    },
+      }),
 
     async findResetToken(presented) {
       const found = await findToken('resetToken', presented);

@@ -5,6 +5,7 @@ import * as transitions from '../transitions.ts';
 import { dropKey, type EmailKeyPass } from './email-keys.ts';
 import { lookUpEmail } from './emails.ts';
 import { beginErasure, endErasure, scrubSessions } from './scrub.ts';
+import { inSteps } from './steps.ts';
 import { type Change, change, find, insert, type Scope } from './writes.ts';
 
 type Users = Pick<
@@ -29,9 +30,11 @@ export function createUsers(scope: Scope, pass: EmailKeyPass): Users {
       if ((await find(client, 'verificationToken', token.id)) !== null)
         throw new IdTaken('verificationToken');
       if ((await find(client, 'session', session.id)) !== null) throw new IdTaken('session');
-      await insert(scope, 'user', user);
-      await insert(scope, 'verificationToken', token);
-      await insert(scope, 'session', session);
+      await inSteps(scope, async (inner) => {
+        await insert(inner, 'user', user);
+        await insert(inner, 'verificationToken', token);
+        await insert(inner, 'session', session);
+      });
     },
 
     findUser: async (id) => (await find(client, 'user', id))?.record ?? null,
@@ -52,36 +55,38 @@ export function createUsers(scope: Scope, pass: EmailKeyPass): Users {
       return result !== null && 'done' in result;
     },
 
-    async changePassword(password) {
-      const result = await change(scope, 'user', password.userId, (user) =>
-        transitions.changePassword(user, password),
-      );
-      if (result === null || 'refused' in result) return result?.refused ?? 'gone';
-      const to = result.done.sessionGeneration;
-      await change(scope, 'session', password.keepSessionId, (session) =>
-        session.userId === password.userId
-          ? transitions.adoptGeneration(session, { from: password.sessionGeneration, to })
-          : { refused: 'changed' },
-      );
-      return 'done';
-    },
+    changePassword: (password) =>
+      inSteps(scope, async (inner) => {
+        const result = await change(inner, 'user', password.userId, (user) =>
+          transitions.changePassword(user, password),
+        );
+        if (result === null || 'refused' in result) return result?.refused ?? 'gone';
+        const to = result.done.sessionGeneration;
+        await change(inner, 'session', password.keepSessionId, (session) =>
+          session.userId === password.userId
+            ? transitions.adoptGeneration(session, { from: password.sessionGeneration, to })
+            : { refused: 'changed' },
+        );
+        return 'done';
+      }),
 
-    async eraseUser(erasure) {
-      // Before the tombstone: if this process dies between user and sessions, `purge` goes on from here.
-      await beginErasure(scope, erasure.userId, erasure.now);
-      const result = await change(
-        scope,
-        'user',
-        erasure.userId,
-        (user) => transitions.eraseUser(user, erasure),
-        // A phone number or an address in a field we know nothing of is personal data, too.
-        { bare: true },
-      );
-      const isTombstone = result !== null && ('done' in result || result.refused === 'gone');
-      if (isTombstone) await scrubSessions(scope, erasure.userId, erasure.now);
-      await endErasure(scope, erasure.userId);
-      return outcome(result);
-    },
+    eraseUser: (erasure) =>
+      inSteps(scope, async (inner) => {
+        // Before the tombstone: if this process dies between user and sessions, `purge` goes on from here.
+        await beginErasure(inner, erasure.userId, erasure.now);
+        const result = await change(
+          inner,
+          'user',
+          erasure.userId,
+          (user) => transitions.eraseUser(user, erasure),
+          // A phone number or an address in a field we know nothing of is personal data, too.
+          { bare: true },
+        );
+        const isTombstone = result !== null && ('done' in result || result.refused === 'gone');
+        if (isTombstone) await scrubSessions(inner, erasure.userId, erasure.now);
+        await endErasure(inner, erasure.userId);
+        return outcome(result);
+      }),
 
     async endSessions(ending) {
       return outcome(

@@ -11,12 +11,15 @@ import { duplicateKey, takenError } from './errors.ts';
 import { guard, guardedFields } from './guard.ts';
 import type { StoredDoc } from './models.ts';
 import type { Serial } from './serial.ts';
+import type { Steps } from './steps.ts';
 
 /** The connection, and the authority it writes under. */
 export interface Scope {
   readonly client: Client;
   readonly context: WriteContext;
   readonly serial: Serial;
+  /** Of the operation, when it has several writes. */
+  readonly steps?: Steps;
 }
 
 /** How often a change that lost a race is decided anew. Each round some writer wins, so more means a storm. */
@@ -64,7 +67,7 @@ export async function findAll<E extends Entity>(
 
 /** Stores a new record as version 1. Throws `IdTaken`, or `EmailTaken` for a user. */
 export async function insert<E extends Entity>(
-  { client, context }: Scope,
+  { client, context, steps }: Scope,
   entity: E,
   record: New<RecordOf[E]>,
 ): Promise<void> {
@@ -74,13 +77,15 @@ export async function insert<E extends Entity>(
     ...(context.pending ? { [STORE_FIELDS.pendingAt]: new Date() } : {}),
   };
   try {
-    await client.write(({ models, maxTimeMS }) =>
-      models[entity].collection.insertOne(doc as never, { maxTimeMS }),
-    );
+    await client.write(({ models, maxTimeMS }) => {
+      steps?.before();
+      return models[entity].collection.insertOne(doc as never, { maxTimeMS });
+    });
   } catch (error) {
     const key = duplicateKey(error);
     throw key === null ? error : takenError(entity, key);
   }
+  steps?.after();
   context.onWrite?.(entity, record.id);
 }
 
@@ -127,7 +132,7 @@ export async function change<E extends Entity, R extends string>(
 
 /** The record as written, or null when the document is no longer as it was read. Throws `StaleWrite`. */
 export async function replace<E extends Entity>(
-  { client, context }: Scope,
+  { client, context, steps }: Scope,
   entity: E,
   { doc, record }: Found<E>,
   next: New<RecordOf[E]>,
@@ -155,10 +160,12 @@ export async function replace<E extends Entity>(
     _id: { $eq: doc._id },
     ...guard(doc, [STORE_FIELDS.version, STORE_FIELDS.epoch, ...guardedFields(entity, fields)]),
   };
-  const { matchedCount } = await client.write(({ models, maxTimeMS }) =>
-    models[entity].collection.updateOne(filter as never, update as never, { maxTimeMS }),
-  );
+  const { matchedCount } = await client.write(({ models, maxTimeMS }) => {
+    steps?.before();
+    return models[entity].collection.updateOne(filter as never, update as never, { maxTimeMS });
+  });
   if (matchedCount === 0) return null;
+  steps?.after();
   context.onWrite?.(entity, record.id);
   return written;
 }

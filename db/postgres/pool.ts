@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { PostgresCursor, PostgresPool, PostgresPoolClient, PostgresQueryResult } from 'kysely';
 import pg from 'pg';
+import type { PoolUse } from '../port.ts';
 import { isFatal, type Phase, toStoreError } from './errors.ts';
 
 export interface PoolOptions {
@@ -20,8 +21,12 @@ const CLIENT_MARGIN_MS = 500;
 /** Statements that get a name; more than this many different texts would be a leak on the server. */
 const NAMES_MAX = 256;
 
+export interface Pool extends PostgresPool {
+  use(): PoolUse;
+}
+
 /** A `pg` pool as Kysely wants one, with time-outs, named prepared statements, and errors of the port. */
-export function createPool(options: PoolOptions): PostgresPool {
+export function createPool(options: PoolOptions): Pool {
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.poolMax,
@@ -41,6 +46,12 @@ export function createPool(options: PoolOptions): PostgresPool {
   return {
     options: pool.options,
     connect: async () => wrap(await connect(pool), options.onQuery),
+    use: () => ({
+      used: pool.totalCount - pool.idleCount,
+      idle: pool.idleCount,
+      waiting: pool.waitingCount,
+      max: options.poolMax,
+    }),
     end: () => pool.end(),
   };
 }

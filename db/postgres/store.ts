@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { StoreUnavailable } from '../errors.ts';
 import type { Store } from '../port.ts';
+import { createAssurer } from './assurance.ts';
 import type { Database } from './database.ts';
 import { createLimits } from './limits.ts';
 import { isMigrated, migrate } from './migrate.ts';
@@ -26,6 +27,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     ...given,
   };
   const opened = createPool(pool);
+  const assurer = createAssurer(pool.url);
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: opened }) });
 
   return {
@@ -41,6 +43,9 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       if (answer !== 'off') throw new StoreUnavailable('postgres', 'none', 'read-only');
     },
 
+    assurance: assurer.ask,
+    poolUse: opened.use,
+
     durabilityProblems: () => durabilityProblems(db),
 
     async describe() {
@@ -54,7 +59,9 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       migrate({ url: pool.url, connectTimeoutMs: pool.connectTimeoutMs, migrationTimeoutMs }, report),
 
     // Not `db.destroy()`: that leaves the pool open when no query was ever run.
-    close: () => opened.end(),
+    async close() {
+      await Promise.all([opened.end(), assurer.close()]);
+    },
   };
 }
 

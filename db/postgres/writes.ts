@@ -230,9 +230,18 @@ export async function transact<T>(scope: Scope, run: (inner: Scope) => Promise<T
 async function transactOnce<T>(scope: Scope, run: (inner: Scope) => Promise<T>): Promise<T> {
   const done: [Entity, string][] = [];
   const context = { ...scope.context, onWrite: (entity: Entity, id: string) => void done.push([entity, id]) };
-  const result = await scope.db.transaction().execute((db) => run({ db, context }));
+  const result = await scope.db.transaction().execute(async (db) => {
+    const answer = await run({ db, context });
+    // Thrown in here, it rolls back.
+    if (done.length > 0) assertMayCommit(scope.context);
+    return answer;
+  });
   for (const [entity, id] of done) scope.context.onWrite?.(entity, id);
   return result;
+}
+
+function assertMayCommit({ mayContinue }: WriteContext): void {
+  if (mayContinue?.() === false) throw new StoreUnavailable('postgres', 'none', 'lease-lost');
 }
 
 function isSame(a: unknown, b: unknown): boolean {

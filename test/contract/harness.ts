@@ -19,6 +19,7 @@ import { raceCases } from './cases/races.ts';
 import { resetCases } from './cases/resets.ts';
 import { sessionCases } from './cases/sessions.ts';
 import { stampCases } from './cases/stamps.ts';
+import { stepCases } from './cases/steps.ts';
 import { verificationCases } from './cases/verification.ts';
 
 /** Reads a record as it is stored, with a plain client: an adapter must not vouch for itself. */
@@ -35,7 +36,11 @@ export interface Subject {
 
 export interface StoreSubject extends Subject {
   readonly store: Store;
+  readonly commits: Commits;
 }
+
+/** How the writes of one operation become visible. */
+export type Commits = 'together' | 'one by one';
 
 export interface RepositoryDriver {
   readonly name: string;
@@ -44,6 +49,7 @@ export interface RepositoryDriver {
 
 export interface StoreDriver {
   readonly name: string;
+  readonly commits: Commits;
   open(): Promise<{ store: Store; readRaw: ReadRaw; close(): Promise<void> }>;
 }
 
@@ -64,9 +70,11 @@ export function storeContract(driver: StoreDriver): void {
     afterAll(close);
     const repo = store.at({ epoch: EPOCH, pending: false });
     repositoryCases({ repo, readRaw });
-    stampCases({ store, repo, readRaw });
-    limitCases({ store, repo, readRaw });
-    lifecycleCases({ store, repo, readRaw });
+    const subject = { store, repo, readRaw, commits: driver.commits };
+    stampCases(subject);
+    stepCases(subject);
+    limitCases(subject);
+    lifecycleCases(subject);
   });
 }
 

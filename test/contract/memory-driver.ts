@@ -5,6 +5,7 @@ import type { StoreDriver } from './harness.ts';
 export function memoryDriver(name: StoreName): StoreDriver {
   return {
     name: `memory, as ${name}`,
+    commits: 'together',
     async open() {
       const store = createMemoryStore({ name });
       return {

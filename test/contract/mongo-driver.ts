@@ -14,6 +14,7 @@ const COLLECTIONS: Readonly<Record<Entity, string>> = {
 export function mongoDriver(name: string, openStore: () => Promise<OpenedStore>): StoreDriver {
   return {
     name,
+    commits: 'one by one',
     async open() {
       const { store, url } = await openStore();
       const client = new mongoose.mongo.MongoClient(url);

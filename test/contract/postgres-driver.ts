@@ -7,6 +7,7 @@ import type { RawRecord, ReadRaw, StoreDriver } from './harness.ts';
 export function postgresDriver(target: PostgresTarget): StoreDriver {
   return {
     name: target.server,
+    commits: 'together',
     async open() {
       const { store, url } = await openPostgres(target);
       const pool = new pg.Pool({ connectionString: url, max: 2 });

@@ -164,18 +164,18 @@ export function createBooks(client: Client): Books {
       return deletedCount === 1;
     },
 
-    async countNotes() {
-      const groups = await client.read((opened) =>
-        notes(opened)
-          .aggregate<{ readonly _id: string; readonly count: number }>(
-            [{ $group: { _id: '$kind', count: { $sum: 1 } } }],
-            { maxTimeMS: opened.maxTimeMS },
-          )
-          .toArray(),
-      );
-      return Object.fromEntries(groups.map(({ _id, count }) => [_id, count]));
-    },
+    countNotes: () => client.read(countNotes),
   };
+}
+
+export async function countNotes(opened: Opened): Promise<Readonly<Record<string, number>>> {
+  const groups = await notes(opened)
+    .aggregate<{ readonly _id: string; readonly count: number }>(
+      [{ $group: { _id: '$kind', count: { $sum: 1 } } }],
+      { maxTimeMS: opened.maxTimeMS },
+    )
+    .toArray();
+  return Object.fromEntries(groups.map(({ _id, count }) => [_id, count]));
 }
 
 function controlFields({ epoch, revision, body }: ControlEntry): Omit<ControlDoc, '_id'> {

@@ -2,7 +2,7 @@ import { type Doc, STORE_FIELDS } from '../../canonical.ts';
 import { decodeId } from '../../ids.ts';
 import { ENTITIES, type Entity } from '../../records.ts';
 import type { Mark, Replica } from '../../replica.ts';
-import type { Client } from '../client.ts';
+import type { Client, Opened } from '../client.ts';
 import { PENDING_FROM } from '../indexes.ts';
 import type { StoredDoc } from '../models.ts';
 import { bulkWrite } from './bulk.ts';
@@ -42,11 +42,7 @@ export function createMarks(client: Client): Pick<Replica, 'marks' | 'countMarks
 
     async countMarks() {
       const counts = await Promise.all(
-        ENTITIES.map((entity) =>
-          client.read(({ models, maxTimeMS }) =>
-            models[entity].collection.countDocuments(MARKED, { maxTimeMS }),
-          ),
-        ),
+        ENTITIES.map((entity) => client.read((opened) => countMarked(opened, entity))),
       );
       const oldest = (await Promise.all(ENTITIES.map((entity) => marksOf(entity, MARKED, 1)))).flat();
       return {
@@ -72,6 +68,10 @@ export function createMarks(client: Client): Pick<Replica, 'marks' | 'countMarks
       return count;
     },
   };
+}
+
+export function countMarked({ models, maxTimeMS }: Opened, entity: Entity): Promise<number> {
+  return models[entity].collection.countDocuments(MARKED, { maxTimeMS });
 }
 
 /** What is marked was written by this service, so its stamp is stored as such. */

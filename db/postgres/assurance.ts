@@ -1,0 +1,66 @@
+/** Marks and notes, counted on a connection of their own: a pool that hangs must not keep the answer back. */
+import pg from 'pg';
+import { StoreUnavailable } from '../errors.ts';
+import type { Assurance } from '../port.ts';
+import { shared, within } from '../within.ts';
+import { TABLES } from './database.ts';
+import { isFatal, toStoreError } from './errors.ts';
+
+/** For connecting, for the server's work, for its answer, and for all of them together. */
+const LIMIT_MS = 200;
+
+const MARKS = Object.values(TABLES).map(
+  (table) => `(select count(*) from ${table} where pending_at is not null)`,
+);
+const QUESTION = `
+  select (${MARKS.join(' + ')})::int as marks,
+    coalesce((
+      select jsonb_object_agg(kind, count)
+      from (select kind, count(*)::int as count from cutover_notes group by kind) as each
+    ), '{}') as notes,
+    pg_is_in_recovery() as standby`;
+
+export interface Assurer {
+  ask(): Promise<Assurance>;
+  close(): Promise<void>;
+}
+
+/** Connects with the first question, and keeps that connection. */
+export function createAssurer(url: string): Assurer {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: 1,
+    application_name: 'auth assurance',
+    keepAlive: true,
+    idleTimeoutMillis: 0,
+    connectionTimeoutMillis: LIMIT_MS,
+    query_timeout: LIMIT_MS,
+    statement_timeout: LIMIT_MS,
+  });
+  pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
+
+  async function ask(): Promise<Assurance> {
+    const client = await pool.connect().catch((error: unknown) => {
+      throw toStoreError(error, 'connecting');
+    });
+    try {
+      const query = { name: 'assurance', text: QUESTION };
+      const { rows } = await client.query<Assurance & { readonly standby: boolean }>(query);
+      client.release();
+      const [answer] = rows;
+      if (answer === undefined || answer.standby) throw new StoreUnavailable('postgres', 'none', 'read-only');
+      return { marks: answer.marks, notes: answer.notes };
+    } catch (error) {
+      if (error instanceof StoreUnavailable) throw error;
+      client.release(isFatal(error));
+      throw toStoreError(error, 'uncommitted');
+    }
+  }
+
+  const askShared = shared(ask);
+  return {
+    ask: () => within(LIMIT_MS, askShared(), () => new StoreUnavailable('postgres', 'none', 'timeout')),
+    close: () => pool.end(),
+  };
+}

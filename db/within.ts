@@ -1,0 +1,28 @@
+/** As the promise settles, or rejects with `late()` after so many milliseconds; the promise then goes on unheard. */
+export async function within<T>(limitMs: number, promise: Promise<T>, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), limitMs);
+  });
+  promise.catch(() => {});
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Callers that wait at the same time share one question, which begins after the last of them has called. */
+export function shared<T>(ask: () => Promise<T>): () => Promise<T> {
+  let running: Promise<unknown> = Promise.resolve();
+  let next: Promise<T> | null = null;
+  return () => {
+    next ??= running.then(() => {
+      next = null;
+      const asked = ask();
+      running = asked.catch(() => {});
+      return asked;
+    });
+    return next;
+  };
+}
