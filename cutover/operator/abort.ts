@@ -8,12 +8,7 @@ export async function abort(context: OperatorContext): Promise<ActionResult> {
   const situation = await readSituation(context);
   const { unfinished } = situation;
   if (unfinished !== null) {
-    const standing = {
-      situation,
-      record: unfinished.record,
-      authority: situation.readings[unfinished.store].store,
-    };
-    const { mode, epoch, revision, copy, transition } = standing.record;
+    const { mode, epoch, revision, copy, transition } = unfinished.record;
     const before = {
       mode,
       epoch,

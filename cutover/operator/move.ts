@@ -3,7 +3,7 @@ import { authorityOf, type Mode, type Move, otherStore } from '../mode.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import { sendCanary } from './canary.ts';
 import { attemptChange } from './change-authority.ts';
-import { logEvent } from './events.ts';
+import { logEvent, noteEntered } from './events.ts';
 import { readFacts } from './facts.ts';
 import { finishOrAbort } from './finish.ts';
 import { flip } from './flip.ts';
@@ -11,7 +11,7 @@ import { failingGates, gatesFor } from './gates.ts';
 import { awaitAcknowledged, instancesOf, watchInstances } from './instances.ts';
 import { beginRun, isOver, type Run } from './run.ts';
 import { attempt, readStanding, type Standing, summarize } from './situation.ts';
-import type { Gate, MoveRequest, MoveResult } from './types.ts';
+import type { Gate, MoveRequest, MoveResult, OperatorContext } from './types.ts';
 import { wayTo } from './way.ts';
 
 /** How one rung was taken. */
@@ -31,13 +31,11 @@ const SPACING_MS = 1_000;
  * Moves to the next mode, or one rung after the other to a farther one, each with its own gates when it comes. What a dead
  * coordinator left is finished or taken back first. May be run again after any end: it goes on from what is recorded.
  */
-export async function move(
-  context: Run | Parameters<typeof beginRun>[0],
-  request: MoveRequest,
-): Promise<MoveResult> {
+export async function move(context: OperatorContext, request: MoveRequest): Promise<MoveResult> {
   const run = beginRun(context, request.timeoutMs);
   const { standing, finished, blocked } = await finishOrAbort(run);
   const before = await summarize(run, standing);
+  await noteEntered(run, standing);
   // The change that was half done is the one that was asked for: not one more on top of it.
   const from = finished === null || request.to !== null ? standing.record.mode : finished.from;
   const way = wayTo(from, request);
