@@ -1,0 +1,102 @@
+/** What two stores' answers, and two stores' copies of a record, say about each other. Pure. */
+import { isExpired, isSame, isSameContent } from '../../db/apply.ts';
+import { compareStamps, type Entity, type RecordOf } from '../../db/records.ts';
+import type { Held } from '../../db/replica.ts';
+import type { KnownDifference } from '../settings.ts';
+import type { AnyRecord, Parts } from './reads.ts';
+
+/** A document that is there but means no record is never taken for absent. */
+export type Seen = Held<Entity> | 'unreadable' | null;
+
+export type Verdict =
+  | { readonly kind: 'match' }
+  | {
+      readonly kind: 'mismatch' | 'missing-in-mirror' | 'missing-in-authority';
+      /** Names of fields; `stamp`, `record` (one side has none) and `document` (one side cannot be read) among them. */
+      readonly fields: readonly string[];
+      /** One stamp names one content: no race explains two. */
+      readonly sameStamp: boolean;
+    };
+
+const MATCH: Verdict = { kind: 'match' };
+
+/** What expires before `expiredBefore` is past retention: either store may have deleted it, so it is left out. */
+export function judgeRecord(authority: Seen, other: Seen, expiredBefore: Date): Verdict {
+  const past = (seen: Seen) => isHeld(seen) && isExpired(seen.record, expiredBefore);
+  if (past(authority) || past(other)) return MATCH;
+  if (authority === null) {
+    return isHeld(other) ? differs('missing-in-authority', ['record']) : MATCH;
+  }
+  // To every reader of the authority that document is not there, and no copy of it can be: the copy's report names it.
+  if (authority === 'unreadable') return isHeld(other) ? differs('mismatch', ['document']) : MATCH;
+  if (other === null) return differs('missing-in-mirror', ['record']);
+  if (other === 'unreadable') return differs('mismatch', ['document']);
+  const fields = differingFields(authority.record, other.record);
+  const sameStamp = compareStamps(authority.record.stamp, other.record.stamp) === 0;
+  if (fields.length === 0 && sameStamp) return MATCH;
+  return differs('mismatch', sameStamp ? fields : [...fields, 'stamp'], sameStamp);
+}
+
+/** Names of the fields that differ, the stamp left out. */
+export function differingFields(a: RecordOf[Entity], b: RecordOf[Entity]): readonly string[] {
+  const other = new Map<string, unknown>(Object.entries(b));
+  return Object.entries(a).flatMap(([field, value]) =>
+    field === 'stamp' || isSame(value, other.get(field)) ? [] : [field],
+  );
+}
+
+/** Whether two answers are the same, in whatever order: stores may order equal times as they like. */
+export function isSameAnswer(a: Parts, b: Parts): boolean {
+  if (a.said !== b.said || a.records.length !== b.records.length) return false;
+  const others = new Map(b.records.map((part) => [keyOf(part), part.record]));
+  return a.records.every((part) => {
+    const other = others.get(keyOf(part));
+    return (
+      other !== undefined &&
+      compareStamps(part.record.stamp, other.stamp) === 0 &&
+      isSameContent<Entity>(part.record, other)
+    );
+  });
+}
+
+/** Whether an answer holds what a store may have deleted by now. */
+export function holdsExpired({ records }: Parts, expiredBefore: Date): boolean {
+  return records.some(({ record }) => isExpired<Entity>(record, expiredBefore));
+}
+
+/** Which records an answer holds in which states: the same text, the same answer. */
+export function fingerprint({ records, said }: Parts): string {
+  const states = records.map(
+    (part) => `${keyOf(part)}@${part.record.stamp.epoch}.${part.record.stamp.version}`,
+  );
+  return [said, ...states.sort()].join(' ');
+}
+
+/** Whether every one of these fields is on the list, today. */
+export function isKnown(
+  list: readonly KnownDifference[],
+  entity: Entity,
+  fields: readonly string[],
+  today: Date,
+): boolean {
+  const day = today.toISOString().slice(0, 10);
+  return fields.every((field) =>
+    list.some((known) => known.entity === entity && known.field === field && known.until >= day),
+  );
+}
+
+export function keyOf({ entity, record }: AnyRecord): string {
+  return `${entity}/${record.id}`;
+}
+
+export function isHeld(seen: Seen): seen is Held<Entity> {
+  return seen !== null && seen !== 'unreadable';
+}
+
+function differs(
+  kind: Exclude<Verdict['kind'], 'match'>,
+  fields: readonly string[],
+  sameStamp = false,
+): Verdict {
+  return { kind, fields, sameStamp };
+}
