@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { authorityOf } from '../cutover/mode.ts';
 import type { Store } from '../db/port.ts';
 
 declare module 'fastify' {
@@ -13,13 +14,26 @@ declare module 'fastify' {
 
 const live = z.object({ status: z.literal('live') });
 const readiness = z.object({
-  status: z.enum(['ready', 'store-unavailable', 'stopping']),
-  mode: z.object({ configured: z.string(), effective: z.string() }),
+  status: z.enum(['ready', 'store-unavailable', 'mode-unknown', 'no-lease', 'stopping']),
+  /** What is in the way, in words; null when nothing is. */
+  problem: z.string().nullable(),
+  /** What the environment says, and what the system is in; null: this instance cannot know, and serves nothing. */
+  mode: z.object({ configured: z.string(), effective: z.string().nullable() }),
+  epoch: z.number().nullable(),
+  instance: z.string(),
   stores: z.array(
     z.object({ name: z.enum(['mongo', 'postgres']), role: z.enum(['authority', 'other']), up: z.boolean() }),
   ),
 });
 type Readiness = z.infer<typeof readiness>;
+
+const PROBLEMS: Readonly<Record<Readiness['status'], string | null>> = {
+  ready: null,
+  stopping: 'the service is stopping',
+  'store-unavailable': 'the store that has authority does not answer',
+  'mode-unknown': 'the mode cannot be known',
+  'no-lease': 'no lease is held: the store that has authority has not confirmed this instance',
+};
 
 export interface Health {
   check(): Promise<Readiness>;
@@ -47,22 +61,39 @@ function createProbe(store: Store, timeoutMs: number): () => Promise<boolean> {
 }
 
 export function createHealth(app: FastifyInstance): Health {
-  const { backendMode, storeTimeoutMs } = app.config;
+  const { storeTimeoutMs } = app.config;
   const stores = [app.mongo, app.postgres].filter((store) => store !== null);
   const probes = stores.map((store) => ({ store, isUp: createProbe(store, storeTimeoutMs) }));
   return {
     async check() {
       const states = await Promise.all(
         probes.map(async ({ store, isUp }) => {
-          const role = store === app.authority ? ('authority' as const) : ('other' as const);
-          return { name: store.name, role, up: await isUp() };
+          return { name: store.name, up: await isUp() };
         }),
       );
-      const usable = states.every(({ role, up }) => role !== 'authority' || up);
+      const { configured, effective, epoch, instance, standing, problem } = app.cutover.status();
+      const authority = effective === null ? null : authorityOf(effective);
+      const usable = states.some(({ name, up }) => name === authority && up);
+      const status = app.shutdown.begun
+        ? 'stopping'
+        : effective === null
+          ? 'mode-unknown'
+          : !usable
+            ? 'store-unavailable'
+            : standing === 'no-lease'
+              ? 'no-lease'
+              : 'ready';
       return {
-        status: app.shutdown.begun ? 'stopping' : usable ? 'ready' : 'store-unavailable',
-        mode: { configured: backendMode, effective: backendMode },
-        stores: states,
+        status,
+        problem: problem ?? PROBLEMS[status],
+        mode: { configured, effective },
+        epoch,
+        instance,
+        stores: states.map(({ name, up }) => ({
+          name,
+          role: name === authority ? 'authority' : 'other',
+          up,
+        })),
       };
     },
   };
@@ -90,7 +121,9 @@ export function registerHealthRoutes(app: FastifyInstance, health: Health): void
         'Whether requests should be sent here: the deciding store answers, and the service is not stopping',
       response: {
         200: readiness.describe('Ready'),
-        503: readiness.describe('Not ready: the store does not answer, or the service is stopping'),
+        503: readiness.describe(
+          'Not ready: the store does not answer, the mode is not known, or the service is stopping',
+        ),
       },
     },
     handler: async (_request, reply) => {

@@ -4,15 +4,15 @@ import type { Store } from '../db/port.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Null when the mode does without MongoDB. */
+    /** Null when no URL is given. */
     mongo: Store | null;
   }
 }
 
 export default fp(
   async (app) => {
-    const { mongoUrl, backendMode, storeTimeoutMs, mongoPoolMax } = app.config;
-    if (mongoUrl === null || backendMode === 'postgres-only') {
+    const { mongoUrl, storeTimeoutMs, mongoPoolMax } = app.config;
+    if (mongoUrl === null) {
       app.decorate('mongo', null);
       return;
     }

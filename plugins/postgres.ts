@@ -4,15 +4,15 @@ import { openPostgresStore } from '../db/postgres/store.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Null when the mode does without PostgreSQL. */
+    /** Null when no URL is given. */
     postgres: Store | null;
   }
 }
 
 export default fp(
   async (app) => {
-    const { databaseUrl, backendMode, storeTimeoutMs, postgresPoolMax } = app.config;
-    if (databaseUrl === null || backendMode === 'mongo-only') {
+    const { databaseUrl, storeTimeoutMs, postgresPoolMax } = app.config;
+    if (databaseUrl === null) {
       app.decorate('postgres', null);
       return;
     }

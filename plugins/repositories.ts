@@ -1,44 +1,66 @@
 import fp from 'fastify-plugin';
-import { StoreUnavailable } from '../db/errors.ts';
+import { createEngine, type Engine } from '../cutover/engine.ts';
+import { systemEnvironment } from '../cutover/environment.ts';
+import type { Rules } from '../cutover/protocol/rules.ts';
 import type { LimitStore, Repository, Store } from '../db/port.ts';
+import { registerGauges } from './repositories/gauges.ts';
+import { createTelemetry } from './repositories/telemetry.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
     repository: Repository;
     limitStore: LimitStore;
-    /** The store that decides, in the effective mode. */
-    authority: Store;
+    /** Follows the effective mode; everything above sees only the port. */
+    cutover: Engine;
   }
 }
 
-/** How long to wait before a store that was down at startup is asked again to migrate, ms. */
-const MIGRATE_RETRY_MS = 2_000;
+/** What only proofs hand in: rules taken out, stores that lie. */
+export interface Seams {
+  readonly rules?: Rules;
+  readonly wrapStore?: (store: Store) => Store;
+}
 
-export default fp(
-  async (app) => {
-    const { backendMode } = app.config;
-    const authority =
-      backendMode === 'postgres-only' ? app.postgres : backendMode === 'mongo-only' ? app.mongo : null;
-    if (authority === null) {
-      throw new Error(`BACKEND_MODE=${backendMode} is not available yet: use mongo-only or postgres-only`);
-    }
-    app.decorate('authority', authority);
-    app.decorate('repository', authority.at({ epoch: 1, pending: false }));
-    app.decorate('limitStore', authority.limits);
+/** How long the mirror may go on after the last request when the service stops, ms. */
+const MIRROR_GRACE_MS = 3_000;
 
-    // A store that is down must not keep the service from starting: it answers 503 until the store is back.
-    const migrate = async (): Promise<void> => {
-      try {
-        await authority.migrate((line) => app.log.info({ store: authority.name }, line));
-        const problems = app.config.production ? await authority.durabilityProblems() : [];
-        if (problems.length > 0) throw new Error(`not durable: ${problems.join('; ')}`);
-      } catch (error) {
-        if (!(error instanceof StoreUnavailable)) throw error;
-        app.log.warn({ err: error }, 'store unavailable at startup, will migrate when it is back');
-        setTimeout(() => app.background.run('migrate', migrate), MIGRATE_RETRY_MS).unref();
-      }
+export default fp<{ readonly seams?: Seams }>(
+  async (app, { seams = {} }) => {
+    const { config, keyring, log, metrics } = app;
+    const { rules, wrapStore = (store: Store) => store } = seams;
+    const stores = {
+      mongo: app.mongo && wrapStore(app.mongo),
+      postgres: app.postgres && wrapStore(app.postgres),
     };
-    app.addHook('onReady', migrate);
+    const engine = createEngine({
+      stores,
+      environment: systemEnvironment(app.now),
+      telemetry: createTelemetry(log, metrics),
+      firstMode: config.backendMode,
+      retentionMs: config.retentionMs,
+      storeTimeoutMs: config.storeTimeoutMs,
+      digestKey: Buffer.from(keyring.digest('diff-digest', 'differences')),
+      ...(rules && { rules }),
+      async prepare(store) {
+        await store.migrate((line) => log.info({ store: store.name }, line));
+        const problems = config.production ? await store.durabilityProblems() : [];
+        if (problems.length > 0) throw new Error(`not durable: ${problems.join('; ')}`);
+      },
+    });
+    registerGauges(
+      metrics,
+      engine,
+      [stores.mongo, stores.postgres].filter((store) => store !== null),
+    );
+    app.decorate('cutover', engine);
+    app.decorate('repository', engine.repository);
+    app.decorate('limitStore', engine.limits);
+    app.addHook('onReady', () => engine.start());
+    // Closed after what was registered later: mails and requests in flight end before the lease does.
+    app.addHook('onClose', () => engine.stop(MIRROR_GRACE_MS));
   },
-  { name: 'repositories', dependencies: ['config', 'mongo', 'postgres', 'background'] },
+  {
+    name: 'repositories',
+    dependencies: ['config', 'clock', 'mongo', 'postgres', 'keys', 'metrics'],
+  },
 );

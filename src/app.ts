@@ -17,7 +17,7 @@ import mongo from '../plugins/mongo.ts';
 import openapi from '../plugins/openapi.ts';
 import passwords from '../plugins/passwords.ts';
 import postgres from '../plugins/postgres.ts';
-import repositories from '../plugins/repositories.ts';
+import repositories, { type Seams } from '../plugins/repositories.ts';
 import tokens from '../plugins/tokens.ts';
 import auth from './auth/index.ts';
 import errorHandler, { sendFrameworkError } from './error-handler.ts';
@@ -27,10 +27,12 @@ export interface AppOptions {
   readonly config: Config;
   /** The clock of all records; the system's unless a test lets hours pass. */
   readonly now?: () => Date;
+  /** What only proofs hand in. */
+  readonly seams?: Seams;
 }
 
 /** The whole service, ready to listen. The order is the map: what comes later builds on what came before. */
-export async function buildApp({ config, now }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp({ config, now, seams }: AppOptions): Promise<FastifyInstance> {
   const loggerInstance: FastifyBaseLogger = pino(loggerOptions(config));
   const app = Fastify({
     loggerInstance,
@@ -63,11 +65,11 @@ export async function buildApp({ config, now }: AppOptions): Promise<FastifyInst
   // The stores, and the port over them
   await app.register(mongo);
   await app.register(postgres);
+  await app.register(keys);
+  await app.register(repositories, seams ? { seams } : {});
   await app.register(background);
-  await app.register(repositories);
 
   // What the rules act through
-  await app.register(keys);
   await app.register(passwords);
   await app.register(tokens);
   await app.register(limits);

@@ -1,7 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
+import { StartRefused } from '../cutover/engine.ts';
 import type { Config } from '../plugins/config.ts';
 import { ConfigError, loadConfig } from '../plugins/config.ts';
+import type { Seams } from '../plugins/repositories.ts';
 import { buildApp } from './app.ts';
 
 export interface RunningServer {
@@ -10,13 +12,18 @@ export interface RunningServer {
   readonly stop: (reason: string) => Promise<void>;
 }
 
-/** Builds the app, listens, and notes in the first log line what it runs on. */
-export async function startServer(config: Config): Promise<RunningServer> {
-  const app = await buildApp({ config });
+/**
+ * Builds the app, finds out its mode, notes what it runs on, and listens. Rejects with `StartRefused` when the
+ * configuration contradicts what the stores hold.
+ */
+export async function startServer(config: Config, seams?: Seams): Promise<RunningServer> {
+  const app = await buildApp({ config, ...(seams && { seams }) });
+  await app.ready();
   const servers = await describeServers(app);
+  const { configured, effective, epoch, instance } = app.cutover.status();
   app.log.info(
-    { mode: { configured: config.backendMode, effective: config.backendMode }, servers },
-    `starting in ${config.backendMode} on ${Object.values(servers).join(' and ')}`,
+    { mode: { configured, effective }, epoch, instance, servers },
+    `starting in ${effective ?? 'a mode that is not known yet'} on ${Object.values(servers).join(' and ')}`,
   );
   await app.listen({ host: config.host, port: config.port });
   let stopping: Promise<void> | undefined;
@@ -79,7 +86,13 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  stopOnSignals(await startServer(config), config);
+  try {
+    stopOnSignals(await startServer(config), config);
+  } catch (error) {
+    if (!(error instanceof StartRefused)) throw error;
+    console.error(`BACKEND_MODE ${error.message}`);
+    process.exit(2);
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -53,7 +53,8 @@ export interface InstanceOptions {
 export interface Instance extends Member {
   /** Takes in a record that was read before the loops run. */
   learn(store: Store, record: ControlRecord): void;
-  start(): void;
+  /** Resolves after the first heartbeat, whatever became of it. */
+  start(): Promise<void>;
   /** Admits nothing any more; takes its row out once nothing is in flight. */
   stop(): Promise<void>;
   /** Whether an operation would be admitted now, and if not, why. */
@@ -346,7 +347,8 @@ export function createInstance(options: InstanceOptions): Instance {
       return () => listeners.delete(listener);
     },
     learn: (store, record) => commit(onControlRead(state, store.name, record, rules)),
-    start() {
+    async start() {
+      await beat().catch((error: unknown) => complain(error, 'a heartbeat failed'));
       const pollMs = () => (inHurry() ? timing().fastPollMs : timing().pollMs);
       const beatMs = () => (inHurry() && state.lease === null ? timing().fastPollMs : timing().heartbeatMs);
       loops.push(

@@ -40,6 +40,12 @@ export class StatementRefused extends Error {
   }
 }
 
+/** For questions that may come before the first migration: a database without the table holds nothing. */
+export function emptyWhenNoTable(error: unknown): { readonly rows: never[] } {
+  if (error instanceof StatementRefused && error.code === '42P01') return { rows: [] };
+  throw error;
+}
+
 /** Whether the connection is of no more use: it is gone, still runs a query nobody waits for, or holds stale plans. */
 export function isFatal(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError)) return true;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { inEveryMode, startApp } from '../support/app.ts';
+import { inEveryMode, STORES, startApp } from '../support/app.ts';
 import { unusedPort } from '../support/inbox.ts';
 
 inEveryMode(async (mode) => {
@@ -8,10 +8,15 @@ inEveryMode(async (mode) => {
   test('/readyz tells mode and stores, and nothing of where they are', async () => {
     const answer = await app.client().get('/readyz');
     expect(answer.status).toBe(200);
+    const authority = mode.startsWith('postgres') ? 'postgres' : 'mongo';
+    const stores = (['mongo', 'postgres'] as const).filter((name) => STORES[mode][name]);
     expect(JSON.parse(answer.text)).toEqual({
       status: 'ready',
+      problem: null,
       mode: { configured: mode, effective: mode },
-      stores: [{ name: mode === 'mongo-only' ? 'mongo' : 'postgres', role: 'authority', up: true }],
+      epoch: 1,
+      instance: expect.stringMatching(/^[0-9a-f]{24}$/),
+      stores: stores.map((name) => ({ name, role: name === authority ? 'authority' : 'other', up: true })),
     });
   });
 
@@ -30,7 +35,12 @@ describe('a store that is down', async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => app.client().get('/readyz')));
     for (const answer of answers) {
       expect(answer.status).toBe(503);
-      expect(JSON.parse(answer.text)).toMatchObject({ status: 'store-unavailable', stores: [{ up: false }] });
+      expect(JSON.parse(answer.text)).toMatchObject({
+        status: 'mode-unknown',
+        problem: 'no mode is recorded yet, and postgres must be asked before one is',
+        mode: { configured: 'postgres-only', effective: null },
+        stores: [{ role: 'other', up: false }],
+      });
     }
     expect((await app.client().get('/livez')).status).toBe(200);
   });

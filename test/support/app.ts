@@ -3,6 +3,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { afterAll, describe } from 'vitest';
+import { MODES } from '../../cutover/mode.ts';
 import { type Config, loadConfig } from '../../plugins/config.ts';
 import { buildApp } from '../../src/app.ts';
 import { type Client, createClient } from './client.ts';
@@ -22,7 +23,7 @@ export const STORES = {
 export type Mode = keyof typeof STORES;
 
 /** The modes the HTTP suite runs in. */
-export const HTTP_MODES: readonly Mode[] = ['mongo-only', 'postgres-only'];
+export const HTTP_MODES: readonly Mode[] = MODES;
 
 /** Defines the same tests for every mode. */
 export function inEveryMode(define: (mode: Mode) => Promise<void>): void {

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Books, ControlEntry, Json, LeaseEntry, LogEntry } from '../../replica.ts';
 import type { Database } from '../database.ts';
+import { emptyWhenNoTable } from '../errors.ts';
 
 interface NoteRow {
   readonly key: string;
@@ -16,7 +17,8 @@ const json = (value: Json) => sql`cast(${JSON.stringify(value)}::text as jsonb)`
 export function createBooks(db: Kysely<Database>): Books {
   return {
     async readControl() {
-      const { rows } = await sql<ControlEntry>`select epoch, revision, body from cutover_control`.execute(db);
+      const asked = sql<ControlEntry>`select epoch, revision, body from cutover_control`.execute(db);
+      const { rows } = await asked.catch(emptyWhenNoTable);
       return rows[0] ?? null;
     },
 

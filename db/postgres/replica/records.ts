@@ -4,6 +4,7 @@ import type { Entity } from '../../records.ts';
 import type { Aside, Held, Looked, Replica } from '../../replica.ts';
 import { columnList } from '../columns.ts';
 import { type Database, TABLES } from '../database.ts';
+import { emptyWhenNoTable } from '../errors.ts';
 import { fromRow, type RowOf } from '../rows.ts';
 
 type Records = Pick<
@@ -100,8 +101,8 @@ export function createRecords(db: Kysely<Database>): Records {
     },
 
     async holdsUsers() {
-      const { rows } = await sql<{ readonly holds: boolean }>`
-        select exists (select from users) as holds`.execute(db);
+      const asked = sql<{ readonly holds: boolean }>`select exists (select from users) as holds`.execute(db);
+      const { rows } = await asked.catch(emptyWhenNoTable);
       return rows[0]?.holds ?? false;
     },
   };

@@ -1,0 +1,262 @@
+/**
+ * The cutover as one process has it: a member of the system, the port over the store that has authority, the mirror
+ * and the comparisons behind it. Built from parts that only meet here.
+ */
+import { StoreUnavailable } from '../db/errors.ts';
+import type { LimitStore, Repository, Store } from '../db/port.ts';
+import { changeControl, fromControl, readControl } from './control.ts';
+import type { Environment } from './environment.ts';
+import { createFallback } from './fallback.ts';
+import { createInstance, type Instance } from './instance/instance.ts';
+import { createMirror, type Mirror } from './mirror/mirror.ts';
+import { authorityOf, type Mode, mirrorOf, otherStore } from './mode.ts';
+import { transitionOf } from './protocol/follow.ts';
+import type { Rules } from './protocol/rules.ts';
+import type { ControlRecord, PerStore } from './protocol/types.ts';
+import { createRouter } from './router.ts';
+import { createShadow, type Shadow } from './shadow/shadow.ts';
+import { decideStart, type Reading } from './startup.ts';
+import type { Telemetry } from './telemetry.ts';
+
+export interface EngineOptions {
+  /** Null: no URL was given. */
+  readonly stores: PerStore<Store | null>;
+  readonly environment: Environment;
+  readonly telemetry: Telemetry;
+  /** The mode of a new system; where a record exists it is ignored. */
+  readonly firstMode: Mode;
+  /** How long expired tokens and sessions are kept, ms: the mirror takes nothing that is past it. */
+  readonly retentionMs: number;
+  /** The stores' own limit on a statement, ms. */
+  readonly storeTimeoutMs: number;
+  /** Keys the digests under which differing values are named. */
+  readonly digestKey: Uint8Array;
+  /** Made ready before it is used: schema, durability. Throws `StoreUnavailable` when it is to be tried again. */
+  readonly prepare?: (store: Store) => Promise<void>;
+  readonly rules?: Rules;
+  readonly queueMax?: number;
+}
+
+/** What this process knows of itself. */
+export interface EngineStatus {
+  readonly instance: string;
+  readonly configured: Mode;
+  /** Null: it cannot know its mode, and serves nothing. */
+  readonly effective: Mode | null;
+  readonly epoch: number | null;
+  readonly revision: number | null;
+  readonly transition: string | null;
+  /** `serving`, `fenced` (requests wait), or why nothing is served, in words. */
+  readonly standing: 'serving' | 'fenced' | 'no-record' | 'no-lease';
+  /** What an operator should know about that; null when all is well. */
+  readonly problem: string | null;
+  readonly leaseAgeMs: number | null;
+  readonly waiting: number;
+  readonly mirror: ReturnType<Mirror['stats']>;
+  readonly shadow: ReturnType<Shadow['stats']>;
+}
+
+export interface Engine {
+  readonly repository: Repository;
+  readonly limits: LimitStore;
+  /** The same member that the router asks. */
+  readonly member: Instance;
+  readonly mirror: Mirror;
+  readonly shadow: Shadow;
+  /** Finds out the mode, or begins a new system; goes on trying in the background. Throws `StartRefused`. */
+  start(): Promise<void>;
+  /** Ends the loops, finishes what the mirror has in hand as far as the grace allows, and signs off. */
+  stop(graceMs: number): Promise<void>;
+  status(): EngineStatus;
+}
+
+/** The configuration contradicts what the stores hold: another one is needed. */
+export class StartRefused extends Error {
+  override readonly name = 'StartRefused';
+}
+
+/** Between two attempts to find out the mode, ms. */
+const START_RETRY_MS = 500;
+
+export function createEngine(options: EngineOptions): Engine {
+  const { stores, environment, telemetry, firstMode, retentionMs, storeTimeoutMs } = options;
+  const { prepare = async () => {}, rules, queueMax, digestKey } = options;
+  const member = createInstance({
+    stores,
+    environment,
+    telemetry,
+    storeTimeoutMs,
+    ...(rules && { rules }),
+    ...(queueMax === undefined ? {} : { queueMax }),
+  });
+  const parts = { stores, environment, telemetry, member };
+  const mirror = createMirror({ ...parts, retentionMs });
+  const shadow = createShadow({ ...parts, retentionMs, digestKey });
+  const fallback = createFallback(parts);
+  const { repository, limits } = createRouter({
+    ...parts,
+    onMarked: mirror.notice,
+    onRead: shadow.offer,
+    tryElsewhere: fallback.tryRead,
+  });
+  const ready = new Set<Store>();
+  const ended = new AbortController();
+  let starting: Promise<void> = Promise.resolve();
+  let problem: string | null = 'not started';
+
+  async function readingOf(store: Store | null): Promise<Reading> {
+    if (store === null) return { kind: 'not-configured' };
+    try {
+      const record = await readControl(store);
+      const holdsUsers = record === null && (await store.replica.holdsUsers());
+      if (record !== null) member.learn(store, record);
+      return { kind: 'read', record, holdsUsers };
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      return { kind: 'unreachable' };
+    }
+  }
+
+  async function makeReady(store: Store | null): Promise<void> {
+    if (store === null || ready.has(store)) return;
+    await prepare(store);
+    ready.add(store);
+  }
+
+  /** One attempt; null once the mode is known, otherwise why it is not. Throws `StartRefused`. */
+  async function attempt(): Promise<string | null> {
+    const [mongo, postgres] = await Promise.all([readingOf(stores.mongo), readingOf(stores.postgres)]);
+    const decision = decideStart(firstMode, { mongo, postgres }, environment.date().getTime());
+    if (decision.kind === 'refuse') throw new StartRefused(decision.reason);
+    if (decision.kind === 'wait') return decision.reason;
+    if (decision.kind === 'create') {
+      await begin(decision.record);
+      return attempt();
+    }
+    const record = member.record();
+    const authority = record === null ? null : stores[authorityOf(record.mode)];
+    if (record !== null && authority === null) {
+      return `the effective mode ${record.mode} needs a store that is not configured here`;
+    }
+    await makeReady(authority);
+    const own = record === null ? null : { mongo, postgres }[authorityOf(record.mode)];
+    // Whoever began this system got no further than its first record.
+    if (record !== null && own?.kind === 'read' && own.record === null && record.revision === 1) {
+      await begin(record);
+    }
+    return null;
+  }
+
+  /** MongoDB's record first, where there is a MongoDB: of two that begin at once, only one comes first. */
+  async function begin(record: ControlRecord): Promise<void> {
+    for (const store of [stores.mongo, stores.postgres]) {
+      if (store === null) continue;
+      await makeReady(store);
+      const created = await store.books.createControl(fromControl(record));
+      // Another came first: its record counts, unless it is this very one, left without its copy.
+      const there = created ? record : await readControl(store);
+      if (there?.mode !== record.mode || there.revision !== record.revision) return;
+      if (created && store.name === authorityOf(record.mode)) await noteBeginning(store, record);
+    }
+  }
+
+  async function noteBeginning(store: Store, { mode, epoch, revision, copy }: ControlRecord): Promise<void> {
+    telemetry.info({ mode, epoch }, `a new system begins in ${mode}`);
+    const details = { copy: copy.kind };
+    const body = { kind: 'created', mode, epoch, revision, details };
+    await store.books.log({ at: environment.date(), id: environment.newId(), body });
+  }
+
+  async function tryToStart(): Promise<boolean> {
+    try {
+      problem = await attempt();
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      problem = `${error.store ?? 'a store'} does not answer`;
+    }
+    if (problem === null) await goOn();
+    return problem === null;
+  }
+
+  async function keepTrying(): Promise<void> {
+    while (!ended.signal.aborted) {
+      await environment.sleep(START_RETRY_MS, ended.signal);
+      if (ended.signal.aborted) return;
+      const before = problem;
+      try {
+        if (await tryToStart()) return;
+      } catch (error) {
+        problem = error instanceof Error ? error.message : String(error);
+        if (problem !== before) telemetry.error({ err: error }, 'cannot start serving');
+      }
+    }
+  }
+
+  async function goOn(): Promise<void> {
+    const effective = member.mode();
+    if (effective !== firstMode) {
+      telemetry.warn(
+        { configured: firstMode, effective },
+        `BACKEND_MODE=${firstMode} is ignored: the system is in ${effective}`,
+      );
+    }
+    member.onFollow((record) => void tellOther(record));
+    const record = member.record();
+    if (record !== null) void tellOther(record);
+    await member.start();
+    mirror.start();
+    shadow.start();
+  }
+
+  /** The store that is not the authority keeps a copy of the record, so that it can be told of a change. */
+  async function tellOther(record: ControlRecord): Promise<void> {
+    const other = stores[otherStore(authorityOf(record.mode))];
+    if (other === null || mirrorOf(record.mode) === null || transitionOf(member.state().following) !== null)
+      return;
+    try {
+      await makeReady(other);
+      await changeControl(other, { kind: 'copy', record });
+    } catch (error) {
+      telemetry.debug({ err: error, store: other.name }, 'the other store has no copy of the record yet');
+    }
+  }
+
+  return {
+    repository,
+    limits,
+    member,
+    mirror,
+    shadow,
+    async start() {
+      if (await tryToStart()) return;
+      telemetry.warn({ problem }, 'the mode is not known yet: nothing is served');
+      starting = keepTrying();
+    },
+    async stop(graceMs) {
+      ended.abort();
+      await starting;
+      await shadow.stop();
+      await mirror.stop(graceMs);
+      await member.stop();
+    },
+    status() {
+      const record = member.record();
+      const standing = member.standing();
+      return {
+        instance: member.id,
+        configured: firstMode,
+        effective: record?.mode ?? null,
+        epoch: record?.epoch ?? null,
+        revision: record?.revision ?? null,
+        transition: record?.transition?.id ?? null,
+        standing:
+          standing.kind === 'admit' ? 'serving' : standing.kind === 'wait' ? 'fenced' : standing.reason,
+        problem,
+        leaseAgeMs: member.leaseAgeMs(),
+        waiting: member.waiting(),
+        mirror: mirror.stats(),
+        shadow: shadow.stats(),
+      };
+    },
+  };
+}

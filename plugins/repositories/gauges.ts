@@ -1,0 +1,49 @@
+import type { Engine } from '../../cutover/engine.ts';
+import { MODES } from '../../cutover/mode.ts';
+import type { Store } from '../../db/port.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+
+/** What the engine knows at the moment it is asked, as gauges. A number that is not known is left out. */
+export function registerGauges(metrics: Metrics, engine: Engine, stores: readonly Store[]): void {
+  const plain = (name: string, help: string, read: () => number | null) =>
+    metrics.gauges(name, help, [], () => {
+      const value = read();
+      return value === null ? [] : [{ labels: {}, value }];
+    });
+
+  metrics.gauges('cutover_mode', 'The effective mode is 1, every other one 0', ['mode'], () => {
+    const { effective } = engine.status();
+    return MODES.map((mode) => ({ labels: { mode }, value: mode === effective ? 1 : 0 }));
+  });
+  plain('cutover_epoch', 'Changes of authority so far', () => engine.status().epoch);
+  plain('cutover_revision', 'Changes of the control record so far', () => engine.status().revision);
+  plain('cutover_serving', '1 while operations are admitted', () =>
+    engine.status().standing === 'serving' ? 1 : 0,
+  );
+  plain('cutover_waiting', 'Operations waiting at a fence', () => engine.status().waiting);
+  plain('cutover_lease_age_seconds', 'Since the lease was last counted from', () =>
+    seconds(engine.status().leaseAgeMs),
+  );
+  plain(
+    'cutover_mirror_queued',
+    'Records this instance has yet to mirror',
+    () => engine.status().mirror.queued,
+  );
+  plain('cutover_mirror_pending', 'Marked records in the authority', () => engine.status().mirror.pending);
+  plain('cutover_mirror_oldest_seconds', 'Age of the oldest mark', () =>
+    seconds(engine.status().mirror.oldestAgeMs),
+  );
+  plain('cutover_shadow_queued', 'Comparisons that wait', () => engine.status().shadow.queued);
+  metrics.gauges('store_pool_connections', 'Connections by state', ['store', 'state'], () =>
+    stores.flatMap((store) => {
+      const { used, idle, waiting, max } = store.poolUse();
+      const states = { used, idle, waiting, max };
+      return Object.entries(states).map(([state, value]) => ({
+        labels: { store: store.name, state },
+        value,
+      }));
+    }),
+  );
+}
+
+const seconds = (ms: number | null): number | null => (ms === null ? null : ms / 1_000);

@@ -1,0 +1,113 @@
+/**
+ * The program `cutover`: the operator's command line. It reads what it needs from the environment, opens the stores,
+ * and leaves the rest to cutover/cli.
+ */
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline/promises';
+import { parseEnv } from 'node:util';
+import { ConfigurationProblem } from '../cutover/cli/failures.ts';
+import { type Opened, run } from '../cutover/cli/run.ts';
+import { styleFor } from '../cutover/cli/style.ts';
+import type { Terminal } from '../cutover/cli/terminal.ts';
+import { systemEnvironment } from '../cutover/environment.ts';
+import { openMongoStore } from '../db/mongo/store.ts';
+import { openPostgresStore } from '../db/postgres/store.ts';
+import metadata from '../package.json' with { type: 'json' };
+import { loadStoresConfig } from '../plugins/config/stores.ts';
+import { ConfigError } from '../plugins/config.ts';
+
+const POOL_MAX = 4;
+/** How long closing the stores may take: a frozen server must not keep the terminal. */
+const CLOSE_MS = 2_000;
+/** A shim and a terminal both hand on the same Ctrl-C; a later one means it. */
+const SAME_SIGNAL_MS = 500;
+
+function environmentOf(file: string | null): NodeJS.ProcessEnv {
+  if (file === null) return process.env;
+  try {
+    return { ...parseEnv(readFileSync(file, 'utf8')), ...process.env };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unreadable';
+    throw new ConfigurationProblem([
+      `--env-file cannot be read (${code}); name a file this process may read`,
+    ]);
+  }
+}
+
+function configOf(file: string | null) {
+  try {
+    return loadStoresConfig(environmentOf(file));
+  } catch (error) {
+    if (error instanceof ConfigError) throw new ConfigurationProblem(error.problems);
+    throw error;
+  }
+}
+
+async function open(envFile: string | null): Promise<Opened> {
+  const { mongoUrl, databaseUrl, storeTimeoutMs, configuredMode } = configOf(envFile);
+  const timeouts = { timeoutMs: storeTimeoutMs, poolMax: POOL_MAX };
+  const mongo =
+    mongoUrl === null ? null : await openMongoStore({ url: mongoUrl, emailKeyPass: false, ...timeouts });
+  const postgres = databaseUrl === null ? null : await openPostgresStore({ url: databaseUrl, ...timeouts });
+  const closing = () => Promise.allSettled([mongo?.close(), postgres?.close()]);
+  const limit = () => new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref());
+  return {
+    stores: { mongo, postgres },
+    configuredMode,
+    close: async () => {
+      await Promise.race([closing(), limit()]);
+    },
+  };
+}
+
+async function ask(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  // Ctrl-C at the question is a signal like any other.
+  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  try {
+    return await lines.question(question);
+  } finally {
+    lines.close();
+  }
+}
+
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  let firstMs: number | null = null;
+  const stop = (): void => {
+    firstMs ??= performance.now();
+    controller.abort();
+    if (performance.now() - firstMs > SAME_SIGNAL_MS) {
+      process.stderr.write(
+        '\ncutover: ended at once; what state it left is not known: look at `cutover status`\n',
+      );
+      process.exit(4);
+    }
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+  return controller.signal;
+}
+
+// Whoever reads may stop reading, as `head` does.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
+const terminal: Terminal = {
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  outIsTty: process.stdout.isTTY === true,
+  errIsTty: process.stderr.isTTY === true,
+  outStyle: styleFor(process.stdout, process.env),
+  errStyle: styleFor(process.stderr, process.env),
+  ask: process.stdin.isTTY === true && process.stderr.isTTY === true ? ask : null,
+};
+
+const exitCode = await run({
+  argv: process.argv.slice(2),
+  version: metadata.version,
+  terminal,
+  environment: systemEnvironment(),
+  open,
+  interrupted: interruption(),
+});
+// What is written to a pipe is written by now; what a driver may still hold open must not keep the terminal.
+process.exit(exitCode);
