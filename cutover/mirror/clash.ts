@@ -1,0 +1,156 @@
+/**
+ * A unique clash: the mirror has another user under the e-mail's key. The authority says who is right, and the clash
+ * is noted there before anything is done about it. Users are put in place from the end of the chain of holders.
+ */
+import { compareStamps } from '../../db/records.ts';
+import type { Held } from '../../db/replica.ts';
+import { NOTES } from '../operator/types.ts';
+import { decideClash, nextStamp } from '../protocol/stamps.ts';
+import { applyRecords, clear, isMirrored } from './apply.ts';
+import type { Pass } from './pass.ts';
+import { keyOf } from './queue.ts';
+import { AGAIN, DONE, LATER, type Verdict } from './verdict.ts';
+
+/** A longer chain is resolved from its end, for all of it is marked. */
+const STEPS_MAX = 300;
+
+type User = Held<'user'>;
+type Resolution = ReturnType<typeof decideClash> | 'unreadable' | 'unresolved';
+
+/** What the authority and the mirror make of one clash. */
+type Way =
+  /** Nothing is in the way any more, or nothing that was found. */
+  | { readonly kind: 'free' }
+  /** Not now. */
+  | { readonly kind: 'stop' }
+  /** The user as the authority has it by now; null: not there. */
+  | { readonly kind: 'changed'; readonly user: User | null }
+  /** The holder goes first. */
+  | { readonly kind: 'first'; readonly holder: User }
+  | { readonly kind: 'unresolved'; readonly resolution: Resolution; readonly doubtful: boolean };
+
+/** `done` once the user is in place. */
+export async function resolveClash(pass: Pass, userId: string, holderId: string): Promise<Verdict> {
+  const first = (await pass.authority.replica.read('user', [userId])).found.get(userId);
+  if (first === undefined) return AGAIN;
+  const chain: User[] = [first];
+  const placed = new Set<string>();
+  const doubted = new Set<string>();
+  const unresolved = async (resolution: Resolution): Promise<Verdict> => {
+    await note(pass, first, holderId, resolution);
+    return { kind: 'conflict', stamp: first.record.stamp };
+  };
+  let inTheWay: string | null = holderId;
+  for (let step = 0; step < STEPS_MAX; step += 1) {
+    const top = chain.at(-1);
+    if (top === undefined) return DONE;
+    if (inTheWay === null) {
+      const outcome = await put(pass, top);
+      if (outcome === 'placed') {
+        placed.add(top.record.id);
+        chain.pop();
+      } else if (outcome === 'other') {
+        if (chain.length === 1) return AGAIN;
+        await mark(pass, top);
+        return unresolved('unresolved');
+      } else inTheWay = outcome.holderId;
+      continue;
+    }
+    const way: Way = await makeWay(pass, chain, top, inTheWay);
+    inTheWay = null;
+    switch (way.kind) {
+      case 'free':
+        break;
+      case 'stop':
+        return LATER;
+      case 'changed':
+        chain.pop();
+        if (way.user !== null) chain.push(way.user);
+        break;
+      case 'first':
+        // It is in place, and still holds the key: by another index than the one on keys.
+        if (placed.has(way.holder.record.id)) return unresolved('unresolved');
+        chain.push(way.holder);
+        break;
+      case 'unresolved':
+        // Two records are not read at one moment: the key may have gone from one to the other in between.
+        if (!way.doubtful || doubted.has(top.record.id)) return unresolved(way.resolution);
+        doubted.add(top.record.id);
+    }
+  }
+  return LATER;
+}
+
+/** Applies one user; its mark and its note go once it is in place. */
+async function put(pass: Pass, user: User): Promise<'placed' | 'other' | { readonly holderId: string }> {
+  const [outcome] = await applyRecords(pass, 'user', [user.record]);
+  if (outcome?.kind === 'clash') return { holderId: outcome.holderId };
+  if (outcome === undefined || !isMirrored(outcome)) return 'other';
+  await clear(pass, 'user', [user]);
+  await pass.authority.books.deleteNote(NOTES.conflict, keyOf('user', user.record.id));
+  return 'placed';
+}
+
+async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: string): Promise<Way> {
+  const { authority, environment } = pass;
+  const { id, stamp } = top.record;
+  const own = await authority.replica.read('user', [id, holderId]);
+  const now = own.found.get(id) ?? null;
+  if (own.unreadable.includes(id)) return { kind: 'stop' };
+  if (now === null || compareStamps(now.record.stamp, stamp) !== 0) return { kind: 'changed', user: now };
+  if (now.record.emailKey === null) return { kind: 'free' };
+  const unreadable: Way = { kind: 'unresolved', resolution: 'unreadable', doubtful: false };
+  // There, though it means nothing: not to be taken for absent.
+  if (own.unreadable.includes(holderId)) return unreadable;
+  const holder = own.found.get(holderId) ?? null;
+  const copies = await pass.callMirror((replica) => replica.read('user', [holderId]));
+  const copy = copies.found.get(holderId);
+
+  const decision = decideClash(
+    now.record.emailKey,
+    holder === null ? null : { key: holder.record.emailKey },
+    chain.some(({ record }) => record.id === holderId),
+  );
+  if (decision === 'corrupt') return { kind: 'unresolved', resolution: decision, doubtful: true };
+  if (decision !== 'apply-holder-first' && copy === undefined) {
+    return copies.unreadable.includes(holderId) ? unreadable : { kind: 'free' };
+  }
+  const done = await pass.repair(async () => {
+    await note(pass, now, holderId, decision);
+    if (copy === undefined || decision === 'apply-holder-first') return;
+    const expected = copy.record.stamp;
+    if (decision === 'move-holder-aside') {
+      const move = { expected, reason: 'clash', now: environment.date() };
+      await pass.callMirror((replica) => replica.moveAside('user', holderId, move));
+    } else {
+      // Only a mark brings the key back should this instance die right after.
+      if (holder !== null) await touchUnmarked(pass, holder);
+      await pass.callMirror((replica) => replica.releaseEmailKey(holderId, { expected }));
+    }
+  });
+  if (done === null) return { kind: 'stop' };
+  return decision === 'apply-holder-first' && holder !== null ? { kind: 'first', holder } : { kind: 'free' };
+}
+
+async function mark(pass: Pass, user: User): Promise<void> {
+  await pass.repair(() => touchUnmarked(pass, user));
+}
+
+async function touchUnmarked(pass: Pass, { record: { id, stamp }, pendingAt }: User): Promise<void> {
+  if (pendingAt !== null) return;
+  const to = nextStamp(stamp, pass.epoch);
+  await pass.authority.replica.touch('user', id, { expected: stamp, to });
+}
+
+async function note(pass: Pass, user: User, holderId: string, resolution: Resolution): Promise<void> {
+  const { id, stamp } = user.record;
+  const { telemetry, mirror, authority, environment } = pass;
+  await authority.books.putNote(
+    NOTES.conflict,
+    keyOf('user', id),
+    { holderId, resolution, stamp: { ...stamp } },
+    environment.date(),
+  );
+  telemetry.count('cutover_mirror_conflicts_total', { store: mirror.name, resolution });
+  telemetry.warn({ entity: 'user', id, holderId, resolution }, 'mirror: another user holds the key');
+}

@@ -1,0 +1,94 @@
+/** One permitted piece of the mirror's work: from which store into which, under what authority, and until when. */
+import { StoreUnavailable } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
+import type { Replica } from '../../db/replica.ts';
+import type { Breaker } from '../breaker.ts';
+import type { Environment } from '../environment.ts';
+import type { WorkPermit } from '../instance/member.ts';
+import type { ControlRecord } from '../protocol/types.ts';
+import type { Telemetry } from '../telemetry.ts';
+
+export interface Pass {
+  readonly environment: Environment;
+  readonly telemetry: Telemetry;
+  readonly authority: Store;
+  readonly mirror: Store;
+  readonly epoch: number;
+  /** What this instance followed when the pass began. */
+  readonly record: ControlRecord;
+  readonly retentionMs: number;
+  /** Throws `PermitEnded`. To be asked after the last read and before each plain write. */
+  assertMayContinue(): void;
+  /** Calls the mirror, and tells its breaker how that went. */
+  callMirror<T>(call: (replica: Replica) => Promise<T>): Promise<T>;
+  /** A step that takes something out of the mirror or writes to the authority; null: none may begin now, nothing was done. */
+  repair<T>(step: () => Promise<T>): Promise<T | null>;
+}
+
+/** This instance may not go on with what it has begun. Nothing is lost by that: what was not finished is still marked. */
+export class PermitEnded extends Error {
+  override readonly name = 'PermitEnded';
+}
+
+export interface PassOptions {
+  readonly environment: Environment;
+  readonly telemetry: Telemetry;
+  readonly authority: Store;
+  readonly mirror: Store;
+  readonly record: ControlRecord;
+  readonly permit: WorkPermit;
+  readonly breaker: Breaker;
+  readonly retentionMs: number;
+}
+
+export function createPass(options: PassOptions): Pass {
+  const { permit, breaker, mirror } = options;
+  const { environment, telemetry, authority, record, retentionMs } = options;
+  return {
+    environment,
+    telemetry,
+    authority,
+    mirror,
+    epoch: permit.ticket.epoch,
+    record,
+    retentionMs,
+
+    assertMayContinue() {
+      if (!permit.mayContinue()) throw new PermitEnded('the permit has ended');
+    },
+
+    async callMirror(call) {
+      try {
+        const answer = await call(mirror.replica);
+        breaker.succeed();
+        return answer;
+      } catch (error) {
+        if (isOutage(error)) breaker.fail();
+        else breaker.succeed();
+        throw error;
+      }
+    },
+
+    async repair(step) {
+      const begun = permit.beginRepair();
+      if (begun === null) return null;
+      let settled = false;
+      try {
+        const result = await step();
+        settled = true;
+        return result;
+      } catch (error) {
+        settled = error instanceof StoreUnavailable && error.outcome === 'none';
+        throw error;
+      } finally {
+        if (settled) begun.settle();
+        else begun.settleLater();
+      }
+    },
+  };
+}
+
+/** As against a store that answers, if only to say no. */
+function isOutage(error: unknown): boolean {
+  return error instanceof StoreUnavailable && error.reason !== 'contention';
+}

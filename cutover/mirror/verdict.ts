@@ -1,0 +1,18 @@
+/** What came of trying to mirror one record. */
+import type { Stamp } from '../../db/records.ts';
+
+export type Verdict =
+  /** The mirror holds it and its mark is off, or there is nothing to mirror. */
+  | { readonly kind: 'done' }
+  /** It has changed meanwhile, or was touched: to be looked at anew. */
+  | { readonly kind: 'again' }
+  /** Something else has to happen first. */
+  | { readonly kind: 'later' }
+  /** The mirror refuses it, or it cannot be read. The reason names a constraint, a code or a fixed word. */
+  | { readonly kind: 'poison'; readonly reason: string; readonly stamp: Stamp | null }
+  /** A clash that could not be resolved; it is in the notes. */
+  | { readonly kind: 'conflict'; readonly stamp: Stamp };
+
+export const DONE: Verdict = { kind: 'done' };
+export const AGAIN: Verdict = { kind: 'again' };
+export const LATER: Verdict = { kind: 'later' };
