@@ -26,7 +26,9 @@ function packagedNode() {
 
 const node = packagedNode();
 if (node === null) {
-  process.stderr.write('cutover: the packaged Node 24 is missing; run `npm ci` in the folder of this package\n');
+  process.stderr.write(
+    'cutover: the packaged Node 24 is missing; run `npm ci` in the folder of this package\n',
+  );
   process.exit(USAGE);
 }
 
@@ -38,7 +40,9 @@ const child = spawn(node, [program, ...process.argv.slice(2)], { stdio: 'inherit
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 
 child.on('error', (error) => {
-  process.stderr.write(`cutover: the packaged Node 24 cannot be started (${error.code ?? 'unknown'}); run \`npm ci\`\n`);
+  process.stderr.write(
+    `cutover: the packaged Node 24 cannot be started (${error.code ?? 'unknown'}); run \`npm ci\`\n`,
+  );
   process.exit(USAGE);
 });
 child.on('exit', (code, signal) => process.exit(signal === null ? (code ?? 1) : 128 + os.signals[signal]));

@@ -19,6 +19,7 @@ const STARTED = [
   'src/server.ts',
   'src/dev.ts',
   'src/migrate.ts',
+  'src/cutover.ts',
   'src/dev/compose-secrets.ts',
   'plugins/passwords/worker.ts',
   'db/embedded/watchdog.ts',

@@ -1,0 +1,141 @@
+/** Whatever went wrong, as one sentence with a remedy and an exit code: no stack, no URL, no password. */
+
+import type { StoreName } from '../../db/errors.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
+import { UnreadableControl } from '../control.ts';
+import { AuthorityUnknown } from '../operator/index.ts';
+import type { PerStore } from '../protocol/types.ts';
+import type { Outcome } from './exit-codes.ts';
+import { UsageError } from './parse.ts';
+
+/** The environment cannot be used: one line for each problem; no values. */
+export class ConfigurationProblem extends Error {
+  override readonly name = 'ConfigurationProblem';
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'));
+  }
+}
+
+/** Ctrl-C, or a request to end. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+}
+
+export interface Failure {
+  readonly outcome: Outcome;
+  readonly message: string;
+  readonly store: StoreName | null;
+  readonly remedy: string | null;
+}
+
+const STORE_NAMES = ['mongo', 'postgres'] as const;
+const VARIABLE: Readonly<Record<StoreName, string>> = { mongo: 'MONGO_URL', postgres: 'DATABASE_URL' };
+const PRODUCT: Readonly<Record<StoreName, string>> = { mongo: 'MongoDB', postgres: 'PostgreSQL' };
+
+const failure = (outcome: Outcome, message: string, remedy: string | null = null): Failure => ({
+  outcome,
+  message,
+  store: null,
+  remedy,
+});
+
+export function failureOf(error: unknown): Failure {
+  if (error instanceof UsageError) {
+    return failure(
+      'usage',
+      error.message,
+      `see \`cutover help${error.verb === null ? '' : ` ${error.verb}`}\``,
+    );
+  }
+  if (error instanceof ConfigurationProblem) return failure('usage', error.message);
+  if (error instanceof RangeError) return failure('usage', error.message);
+  if (error instanceof Interrupted) return failure('aborted', 'interrupted before it had an answer');
+  if (error instanceof StoreUnavailable) return unavailable(error);
+  if (error instanceof AuthorityUnknown) return failure('unreachable', error.message);
+  if (error instanceof UnreadableControl) {
+    return failure('difference', error.message, 'run the version of this program that the instances run');
+  }
+  // Whatever this is, its message may quote a query or a URL; its class names the kind of mistake well enough.
+  const name = error instanceof Error ? error.name : typeof error;
+  return failure(
+    'difference',
+    `an unexpected error (${name}); its outcome is not known`,
+    'look at `cutover status`',
+  );
+}
+
+/**
+ * The same, for what only the stores themselves can tell: which of them does not answer and why, or that all do, so that
+ * there is no system yet.
+ */
+export async function diagnose(error: unknown, stores: PerStore<Store | null>): Promise<Failure> {
+  const first = failureOf(error);
+  if (!(error instanceof AuthorityUnknown)) return first;
+  const opened = [stores.mongo, stores.postgres].filter((store) => store !== null);
+  const troubles = await Promise.all(opened.map((store) => store.ping().then(() => null, failureOf)));
+  const found = troubles.filter((each) => each !== null);
+  const [one] = found;
+  if (one !== undefined) {
+    const remedy = found.map(({ message, remedy: what }) => `${message}: ${what}`).join('\n  ');
+    return { ...first, store: found.length === 1 ? one.store : null, remedy };
+  }
+  const unset = STORE_NAMES.filter((name) => stores[name] === null).map((name) => VARIABLE[name]);
+  if (unset.length > 0) return { ...first, remedy: `set ${unset.join(' and ')} too, if the system has it` };
+  return { ...first, outcome: 'refused', remedy: 'start an instance of the service first' };
+}
+
+function unavailable(error: StoreUnavailable): Failure {
+  const { store, reason, outcome } = error;
+  if (store === null) return failure('unreachable', error.message);
+  const sure =
+    outcome === 'unknown' ? '; what was under way may have happened: look at `cutover status`' : '';
+  return {
+    outcome: 'unreachable',
+    message: `${PRODUCT[store]} ${troubleOf(reason)}${detailOf(error)}${sure}`,
+    store,
+    remedy: remedyOf(store, reason),
+  };
+}
+
+function troubleOf(reason: StoreUnavailable['reason']): string {
+  if (reason === 'timeout') return 'does not answer in time';
+  if (reason === 'read-only') return 'answers, but takes no writes';
+  if (reason === 'contention' || reason === 'overloaded') return 'is too busy';
+  if (reason === 'connection-lost') return 'dropped the connection';
+  return 'cannot be reached';
+}
+
+function remedyOf(store: StoreName, reason: StoreUnavailable['reason']): string {
+  const variable = VARIABLE[store];
+  if (reason === 'read-only') return `check that ${variable} leads to the primary, and not to a replica`;
+  if (reason === 'contention' || reason === 'overloaded')
+    return 'try again; STORE_TIMEOUT allows it more time';
+  return (
+    `check that the server runs, that ${variable} names its host, port, database and user, ` +
+    'and that this machine may reach it; STORE_TIMEOUT allows it more time'
+  );
+}
+
+/** What servers and systems say by code. Their messages may name hosts and users, so these are not shown. */
+const CODES: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there',
+  ENOTFOUND: 'its host name is not known',
+  EAI_AGAIN: 'its host name cannot be resolved now',
+  ETIMEDOUT: 'its host does not answer',
+  EHOSTUNREACH: 'there is no way to its host',
+  '28P01': 'it refuses the password',
+  '28000': 'it refuses the user',
+  '3D000': 'it has no such database',
+  '53300': 'it has no connection left',
+  AuthenticationFailed: 'it refuses the user or the password',
+};
+
+function detailOf(error: Error): string {
+  for (let cause: unknown = error.cause, depth = 0; cause instanceof Error && depth < 5; depth += 1) {
+    const { code, codeName } = cause as { code?: unknown; codeName?: unknown };
+    const known = [code, codeName].find((each) => typeof each === 'string' && each in CODES);
+    if (typeof known === 'string') return ` (${CODES[known]})`;
+    cause = cause.cause;
+  }
+  return '';
+}

@@ -1,0 +1,58 @@
+/** What a verb is handed, and what it gives back. */
+import type { OperatorContext } from '../../operator/types.ts';
+import type { Outcome } from '../exit-codes.ts';
+import { Interrupted } from '../failures.ts';
+import type { Options } from '../parse.ts';
+import type { Output, OutputName } from '../schemas.ts';
+import type { Style } from '../style.ts';
+import type { VerbName } from '../verbs.ts';
+
+export interface Answer {
+  readonly outcome: Outcome;
+  /** For `--json`, without what every object has. */
+  readonly body: object;
+  readonly lines: (style: Style) => readonly string[];
+  /** What standard error says besides. */
+  readonly notice?: string;
+}
+
+export interface Call {
+  readonly verb: VerbName;
+  readonly words: readonly string[];
+  readonly options: Options;
+  readonly context: OperatorContext;
+  /** Aborted by Ctrl-C or a request to end. */
+  readonly interrupted: AbortSignal;
+  readonly ask: ((question: string) => Promise<string>) | null;
+  /** Prints an answer before the last one. */
+  readonly print: (answer: Answer) => void;
+  /** Prints what went wrong, and goes on. */
+  readonly printFailure: (error: unknown) => void;
+}
+
+export type Handler = (call: Call) => Promise<Answer>;
+
+/** An answer whose body is of the named schema. */
+export function answer<N extends OutputName>(
+  _schema: N,
+  outcome: Outcome,
+  body: Omit<Output[N], 'verb' | 'outcome' | 'exitCode'>,
+  lines: Answer['lines'],
+): Answer {
+  return { outcome, body, lines };
+}
+
+/** Resolves when the signal is aborted. */
+export const whenAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+
+/** The work's result; rejects with `Interrupted` when the signal comes first. */
+export async function unlessInterrupted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const stopped = whenAborted(signal).then(() => {
+    throw new Interrupted();
+  });
+  return Promise.race([work, stopped]);
+}

@@ -1,0 +1,53 @@
+/** The verbs that only list: `pending`, `conflicts`, `diffs`, `log`. */
+import * as operator from '../../operator/index.ts';
+import type { LogLine, NoteLine } from '../../operator/types.ts';
+import { logLines, noteLines, pendingLines } from '../print/lists.ts';
+import { answer, type Call, type Handler, unlessInterrupted } from './call.ts';
+
+const LIMIT = 50;
+
+const limitOf = ({ options }: Call) => ({ limit: options.whole('limit', LIMIT) });
+
+export const pending: Handler = async (call) => {
+  const asked = Promise.all([
+    operator.pending(call.context, limitOf(call)),
+    operator.poisoned(call.context, limitOf(call)),
+  ]);
+  const [result, poisoned] = await unlessInterrupted(asked, call.interrupted);
+  const bad = poisoned.length > 0 || (result.orphans?.count ?? 0) > 0;
+  const body = { ...result, poisoned: poisoned.map(noteBody) };
+  return answer('pending', bad ? 'difference' : 'done', body, (style) =>
+    pendingLines(result, poisoned, style),
+  );
+};
+
+export const conflicts: Handler = async (call) => {
+  const notes = await unlessInterrupted(operator.conflicts(call.context, limitOf(call)), call.interrupted);
+  const body = { conflicts: notes.map(noteBody) };
+  return answer('conflicts', notes.length > 0 ? 'difference' : 'done', body, (style) =>
+    noteLines('conflicts', notes, style),
+  );
+};
+
+export const diffs: Handler = async (call) => {
+  const notes = await unlessInterrupted(operator.differences(call.context, limitOf(call)), call.interrupted);
+  const body = { differences: notes.map(noteBody) };
+  return answer('diffs', notes.length > 0 ? 'difference' : 'done', body, (style) =>
+    noteLines('differences', notes, style),
+  );
+};
+
+export const log: Handler = async (call) => {
+  const lines = await unlessInterrupted(operator.log(call.context, limitOf(call)), call.interrupted);
+  return answer('log', 'done', { events: lines.map(eventBody) }, () => logLines(lines));
+};
+
+const noteBody = ({ key, body, firstAt, lastAt, times }: NoteLine) => ({
+  key,
+  body,
+  firstAt: firstAt.toISOString(),
+  lastAt: lastAt.toISOString(),
+  times,
+});
+
+const eventBody = ({ at, id, event }: LogLine) => ({ at: at.toISOString(), id, ...event });

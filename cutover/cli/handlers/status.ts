@@ -1,0 +1,50 @@
+/** `cutover status`, once or every second. */
+import { readStatus } from '../../operator/index.ts';
+import type { Status } from '../../operator/types.ts';
+import { statusLines } from '../print/status.ts';
+import { type Answer, answer, type Call, type Handler, unlessInterrupted, whenAborted } from './call.ts';
+
+/** Long enough to see a heartbeat of the default length move. */
+const WATCH_MS = 1_500;
+const REFRESH_MS = 1_000;
+
+export const status: Handler = (call) => (call.options.has('watch') ? watch(call) : once(call));
+
+async function once({ context, interrupted }: Call): Promise<Answer> {
+  return answerOf(await unlessInterrupted(readStatus(context, { watchMs: WATCH_MS }), interrupted));
+}
+
+async function watch(call: Call): Promise<Answer> {
+  const { context, interrupted, print, printFailure } = call;
+  const { now, sleep } = context.environment;
+  const ended = whenAborted(interrupted).then(() => null);
+  while (!interrupted.aborted) {
+    const startedMs = now().monotonicMs;
+    const reading = readStatus(context, { watchMs: REFRESH_MS }).then(answerOf);
+    const seen = await Promise.race([reading, ended]).catch((error: unknown) => error);
+    if (seen === null) break;
+    if (isAnswer(seen)) print(seen);
+    else printFailure(seen);
+    await sleep(Math.max(0, REFRESH_MS - (now().monotonicMs - startedMs)), interrupted);
+  }
+  return { outcome: 'done', body: {}, lines: () => [] };
+}
+
+const isAnswer = (seen: unknown): seen is Answer =>
+  typeof seen === 'object' && seen !== null && 'outcome' in seen && 'lines' in seen;
+
+function answerOf(found: Status): Answer {
+  // A store that the mode does without may be gone for good.
+  const missing = found.stores
+    .filter(({ configured, reachable, role }) => configured && !reachable && role !== 'unused')
+    .map(({ name }) => name);
+  const seen = answer('status', missing.length === 0 ? 'done' : 'unreachable', { ...found }, (style) =>
+    statusLines(found, style),
+  );
+  if (missing.length === 0) return seen;
+  const variables = missing.map((name) => (name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL'));
+  return {
+    ...seen,
+    notice: `${missing.join(' and ')} cannot be reached: check the server and ${variables.join(' and ')}`,
+  };
+}

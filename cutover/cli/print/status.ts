@@ -1,0 +1,107 @@
+/** `cutover status` for people. */
+import type { InstanceStatus, NextMove, ShadowStatus, Status, StoreStatus } from '../../operator/types.ts';
+import type { Style } from '../style.ts';
+import { columns, indented } from '../table.ts';
+import { count, counted, duration, printable } from '../words.ts';
+import { backlogWords, copyWords, failingWords, gateLines } from './state.ts';
+
+export function statusLines(status: Status, style: Style): string[] {
+  return [
+    ...columns([
+      ['mode', modeWords(status, style)],
+      ['epoch', `${status.epoch}, revision ${status.revision}`],
+      [
+        'authority',
+        status.authority + (status.mirror === null ? ', no mirror' : `, mirrored to ${status.mirror}`),
+      ],
+      ['copy', copyWords(status.copy)],
+      ['transition', transitionWords(status, style)],
+      ['rollback', rollbackWords(status, style)],
+      ['pending', backlogWords(status.pending)],
+      ['orphans', backlogWords(status.orphans)],
+      ['poisoned', alarming(status.poisoned, style, 'cutover pending')],
+      ['conflicts', alarming(status.conflicts, style, 'cutover conflicts')],
+      ['differences', alarming(status.differences, style, 'cutover diffs')],
+      ['shadow reads', shadowWords(status.shadow)],
+    ]),
+    '',
+    style.strong('stores'),
+    ...indented(columns(status.stores.map((store) => storeRow(store, style)))),
+    '',
+    style.strong('instances'),
+    ...indented(
+      status.instances.length === 0
+        ? ['none has a lease']
+        : columns(status.instances.map((instance) => instanceRow(instance, style))),
+    ),
+    ...status.next.flatMap((move) => ['', ...nextLines(move, style)]),
+  ];
+}
+
+function modeWords({ mode, configuredMode }: Status, style: Style): string {
+  const configured =
+    configuredMode === null || configuredMode === mode
+      ? ''
+      : style.dim(`  (BACKEND_MODE says ${configuredMode}: it counts for a new system only)`);
+  return style.strong(mode) + configured;
+}
+
+function transitionWords({ transition }: Status, style: Style): string {
+  if (transition === null) return 'none';
+  return style.warn(
+    `to ${transition.target}, ${transition.phase}, id ${printable(transition.id)}; ` +
+      `others leave it alone for ${duration(transition.deadlineMs)}`,
+  );
+}
+
+function rollbackWords({ rollback: { to, lossless, why } }: Status, style: Style): string {
+  if (to === null) return why;
+  return `to ${to}: ${lossless ? style.good('lossless') : style.bad('not lossless')}, ${why}`;
+}
+
+function alarming(value: number | null, style: Style, command: string): string {
+  if (value === null) return 'unknown';
+  return value === 0 ? 'none' : style.bad(`${count(value)}: see \`${command}\``);
+}
+
+function shadowWords({ windowMs, outcomes, compared, mismatches }: ShadowStatus): string {
+  const each = Object.entries(outcomes).filter(([, number]) => number > 0);
+  const detail = each.map(([outcome, number]) => `${outcome} ${count(number)}`).join(', ');
+  return (
+    `${count(compared)} compared in ${duration(windowMs)}, ${counted(mismatches, 'mismatch').replace(/hs$/, 'hes')}` +
+    (detail === '' ? '' : ` (${detail})`)
+  );
+}
+
+function storeRow(
+  { name, configured, reachable, role, server, control }: StoreStatus,
+  style: Style,
+): string[] {
+  const state = !configured
+    ? style.dim('not configured')
+    : reachable
+      ? style.good('reachable')
+      : style.bad('unreachable');
+  const record =
+    control === null
+      ? 'no control record'
+      : `${control.mode}, epoch ${control.epoch}, revision ${control.revision}`;
+  return [name, role, state, server === null ? '-' : printable(server), reachable ? record : ''];
+}
+
+function instanceRow(row: InstanceStatus, style: Style): string[] {
+  const state = { current: style.good, behind: style.warn, silent: style.bad }[row.state](row.state);
+  return [
+    printable(row.instance),
+    state,
+    `epoch ${row.epoch}, revision ${row.revision}`,
+    `incarnation ${row.incarnation}, heartbeat ${count(row.counter)}`,
+    `lease ${duration(row.leaseMs)}`,
+    row.acknowledged === null ? '' : `acknowledged ${printable(row.acknowledged)}`,
+  ];
+}
+
+function nextLines({ direction, to, gates, allowed }: NextMove, style: Style): string[] {
+  const verdict = allowed ? style.good('possible now') : style.bad(failingWords(gates));
+  return [`${style.strong(`${direction} to ${to}`)}: ${verdict}`, ...indented(gateLines(gates, style))];
+}

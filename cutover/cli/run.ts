@@ -1,0 +1,146 @@
+/** From what was typed to an exit code. */
+import type { Environment } from '../environment.ts';
+import type { Mode } from '../mode.ts';
+import type { OperatorContext } from '../operator/types.ts';
+import { SILENT } from '../telemetry.ts';
+import { EXIT_CODES, type Outcome } from './exit-codes.ts';
+import { diagnose, type Failure, failureOf } from './failures.ts';
+import { abort, endSessions, eraseUser, failover, set } from './handlers/actions.ts';
+import type { Answer, Handler } from './handlers/call.ts';
+import { conflicts, diffs, log, pending } from './handlers/lists.ts';
+import { promote, rollback } from './handlers/moves.ts';
+import { status } from './handlers/status.ts';
+import { helpOf, overview } from './help.ts';
+import { type Command, parseCommand, UsageError } from './parse.ts';
+import { createProgress, type ProgressLine, type Terminal } from './terminal.ts';
+import type { VerbName } from './verbs.ts';
+
+export interface Opened {
+  readonly stores: OperatorContext['stores'];
+  /** `BACKEND_MODE`, when it is set. */
+  readonly configuredMode: Mode | null;
+  readonly close: () => Promise<void>;
+}
+
+export interface Program {
+  /** What follows the program's name. */
+  readonly argv: readonly string[];
+  readonly version: string;
+  readonly terminal: Terminal;
+  readonly environment: Environment;
+  /** Reads the environment and the file, and opens the stores. Throws `ConfigurationProblem`. */
+  readonly open: (envFile: string | null) => Promise<Opened>;
+  /** Aborted by Ctrl-C, or a request to end. */
+  readonly interrupted: AbortSignal;
+}
+
+const HANDLERS: Readonly<Record<VerbName, Handler>> = {
+  status,
+  promote,
+  rollback,
+  abort,
+  pending,
+  conflicts,
+  diffs,
+  log,
+  set,
+  failover,
+  'sessions end': endSessions,
+  'users erase': eraseUser,
+};
+
+/** Resolves to the exit code; never rejects. */
+export async function run(program: Program): Promise<number> {
+  const { argv, terminal, version } = program;
+  const json = argv.includes('--json');
+  let command: Command;
+  try {
+    command = parseCommand(argv);
+  } catch (error) {
+    return printFailure(terminal, json, verbOf(error), failureOf(error));
+  }
+  if (command.kind === 'version') {
+    terminal.out(`${version}\n`);
+    return EXIT_CODES.done;
+  }
+  if (command.kind === 'help') {
+    terminal.out(command.verb === null ? overview() : helpOf(command.verb));
+    return EXIT_CODES.done;
+  }
+  return runVerb(program, command);
+}
+
+const verbOf = (error: unknown): VerbName | null => (error instanceof UsageError ? error.verb : null);
+
+async function runVerb(program: Program, command: Extract<Command, { kind: 'run' }>): Promise<number> {
+  const { terminal, environment, interrupted } = program;
+  const { verb, words, options } = command;
+  const json = options.has('json');
+  const progress = createProgress(terminal);
+  let opened: Opened | null = null;
+  try {
+    opened = await program.open(options.text('env-file'));
+    const { stores, configuredMode } = opened;
+    const last = await HANDLERS[verb]({
+      verb,
+      words,
+      options,
+      context: { stores, environment, telemetry: SILENT, report: progress.report, configuredMode },
+      interrupted,
+      ask: json ? null : terminal.ask,
+      print: (answer) => printAgain(terminal, json, verb, answer),
+      printFailure: (error) => printFailure(terminal, json, verb, failureOf(error)),
+    });
+    return print(terminal, progress, json, verb, last);
+  } catch (error) {
+    progress.end();
+    const failure = opened === null ? failureOf(error) : await diagnose(error, opened.stores);
+    return printFailure(terminal, json, verb, failure);
+  } finally {
+    // Whatever a verb left to itself still works on them, and ends with the process.
+    if (!interrupted.aborted) await opened?.close();
+  }
+}
+
+const asJson = (verb: VerbName | null, outcome: Outcome, body: object): string =>
+  `${JSON.stringify({ verb, outcome, exitCode: EXIT_CODES[outcome], ...body })}\n`;
+
+function print(
+  terminal: Terminal,
+  progress: ProgressLine,
+  json: boolean,
+  verb: VerbName,
+  answer: Answer,
+): number {
+  progress.end();
+  const { outcome, body, lines, notice } = answer;
+  const text = lines(terminal.outStyle);
+  // The end of `--watch` says nothing.
+  if (text.length > 0) terminal.out(json ? asJson(verb, outcome, body) : `${text.join('\n')}\n`);
+  if (notice !== undefined) terminal.err(`${terminal.errStyle.bad(`cutover: ${notice}`)}\n`);
+  return EXIT_CODES[outcome];
+}
+
+/** For `--watch`: over the last one on a terminal, otherwise after it. */
+function printAgain(
+  terminal: Terminal,
+  json: boolean,
+  verb: VerbName,
+  { outcome, body, lines, notice }: Answer,
+): void {
+  if (json) {
+    terminal.out(asJson(verb, outcome, body));
+    return;
+  }
+  const text = [...(notice === undefined ? [] : [notice]), ...lines(terminal.outStyle)];
+  if (!terminal.outIsTty) terminal.out(`${text.join('\n')}\n\n`);
+  else terminal.out(`\u001b[H${text.map((line) => `${line}\u001b[K`).join('\n')}\n\u001b[J`);
+}
+
+function printFailure(terminal: Terminal, json: boolean, verb: VerbName | null, failure: Failure): number {
+  const { outcome, message, store, remedy } = failure;
+  if (json) terminal.out(asJson(verb, outcome, { error: { message, store, remedy } }));
+  const text = `cutover: ${message}${remedy === null ? '' : `\n  ${remedy}`}`;
+  terminal.err(`${terminal.errStyle.bad(text)}\n`);
+  return EXIT_CODES[outcome];
+}

@@ -1,0 +1,290 @@
+/**
+ * What `--json` prints, one schema for each verb: docs/cutover-json.md is made from these, and a test holds real output
+ * against them. Fields are only ever added. Times are milliseconds; moments are ISO 8601 in UTC.
+ */
+import { z } from 'zod';
+import { MODES } from '../mode.ts';
+import type * as operator from '../operator/types.ts';
+import { DEFAULT_SETTINGS, SETTINGS } from '../settings.ts';
+import { EXIT_CODES, OUTCOMES } from './exit-codes.ts';
+import { VERB_NAMES, type VerbName } from './verbs.ts';
+
+const count = z.int().min(0);
+const ms = z.number();
+const moment = z.iso.datetime();
+const mode = z.enum(MODES);
+const store = z.enum(['mongo', 'postgres']);
+const setting = z.union([z.string(), z.number(), z.boolean()]);
+const reasons = z.array(z.string()).describe('Sentences for people');
+
+const copy = z
+  .discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('none') }),
+    z.strictObject({ kind: z.literal('stale'), sinceMs: ms }),
+    z.strictObject({
+      kind: z.literal('complete'),
+      run: z.string(),
+      completedAtMs: ms,
+      verifiedAtMs: ms.nullable(),
+    }),
+  ])
+  .describe('How much of the authority the other store holds');
+
+const transition = z
+  .strictObject({
+    id: z.string(),
+    target: mode,
+    phase: z.enum(['announced', 'fenced']),
+    deadlineMs: ms,
+  })
+  .describe('A change of authority on its way');
+
+const backlog = z
+  .strictObject({ count: count.nullable(), oldestAgeMs: ms.nullable() })
+  .describe('Null: the store could not be asked, or nothing waits');
+
+const gate: z.ZodType<operator.Gate> = z
+  .strictObject({
+    name: z.string(),
+    ok: z.boolean(),
+    found: z.string(),
+    required: z.string(),
+    remedy: z.string(),
+    kind: z.enum(['evidence', 'safety']).describe('--force overrides evidence, never safety'),
+  })
+  .describe('One condition of a move');
+
+const summary = z
+  .strictObject({
+    mode,
+    epoch: count,
+    revision: count,
+    authority: store,
+    copy,
+    transition: transition.nullable(),
+    pending: backlog,
+  })
+  .describe('The state of the system') satisfies z.ZodType<operator.Summary>;
+
+const kindOfSetting = (fallback: string | number | boolean): z.ZodType =>
+  typeof fallback === 'number' ? z.number() : typeof fallback === 'boolean' ? z.boolean() : z.string();
+
+const settings = z.strictObject(
+  Object.fromEntries(
+    Object.entries(SETTINGS).map(([key, { fallback, description }]) => [
+      key,
+      kindOfSetting(fallback).describe(description),
+    ]),
+  ),
+);
+
+const status = {
+  mode,
+  configuredMode: mode.nullable().describe('BACKEND_MODE, which counts for a new system only'),
+  epoch: count,
+  revision: count,
+  authority: store,
+  mirror: store.nullable(),
+  transition: transition.nullable(),
+  copy,
+  stores: z.array(
+    z.strictObject({
+      name: store,
+      configured: z.boolean(),
+      reachable: z.boolean(),
+      role: z.enum(['authority', 'mirror', 'unused', 'unknown']),
+      server: z.string().nullable(),
+      control: z.strictObject({ mode, epoch: count, revision: count }).nullable(),
+    }),
+  ),
+  instances: z.array(
+    z.strictObject({
+      instance: z.string(),
+      epoch: count,
+      revision: count,
+      incarnation: count,
+      counter: count,
+      state: z.enum(['current', 'behind', 'silent']),
+      leaseMs: ms,
+      acknowledged: z.string().nullable(),
+    }),
+  ),
+  pending: backlog,
+  orphans: backlog.describe('Marks in the store that is not the authority'),
+  poisoned: count.nullable(),
+  conflicts: count.nullable(),
+  differences: count.nullable(),
+  shadow: z.strictObject({
+    windowMs: ms,
+    outcomes: z.record(z.string(), count),
+    compared: count,
+    mismatches: count,
+  }),
+  next: z.array(
+    z.strictObject({
+      direction: z.enum(['promote', 'rollback']),
+      to: mode,
+      gates: z.array(gate),
+      allowed: z.boolean(),
+    }),
+  ),
+  rollback: z.strictObject({ to: mode.nullable(), lossless: z.boolean(), why: z.string() }),
+  settings,
+};
+
+const pendingList = z.strictObject({
+  store,
+  count,
+  oldestAgeMs: ms.nullable(),
+  records: z.array(
+    z.strictObject({
+      entity: z.string(),
+      id: z.string(),
+      stamp: z.strictObject({ epoch: count, version: count }),
+      ageMs: ms,
+    }),
+  ),
+});
+
+const note = z
+  .strictObject({
+    key: z.string(),
+    body: z.json(),
+    firstAt: moment,
+    lastAt: moment,
+    times: count,
+  })
+  .describe('Kept about a record; never holds a value of it');
+
+const actionFields = { before: summary, after: summary, reasons };
+
+const plan = {
+  from: mode.nullable().describe('Null with `to`: there is no such way'),
+  to: mode.nullable(),
+  steps: z.array(z.string()).describe('The whole way in order'),
+  moves: z.array(
+    z.strictObject({ from: mode, to: mode, changesAuthority: z.boolean(), gates: z.array(gate) }),
+  ),
+  allowed: z.boolean().describe('Whether the first move would be made now'),
+  reasons,
+};
+
+const moved = {
+  before: summary,
+  after: summary.nullable(),
+  to: mode.nullable(),
+  made: z.array(z.strictObject({ from: mode, to: mode })),
+  longestPauseMs: ms.nullable(),
+  attempts: count,
+  failing: z.array(gate).describe('What refused it'),
+  overridden: z.array(gate).describe('What --force passed over'),
+  reasons,
+};
+
+const interrupted = {
+  interrupted: z.literal(true),
+  after: summary.nullable(),
+  reasons,
+};
+
+const envelope = <V extends VerbName>(...verbs: [V, ...V[]]) => ({
+  verb: z.enum(verbs),
+  outcome: z.enum(OUTCOMES),
+  exitCode: z.union(OUTCOMES.map((outcome) => z.literal(EXIT_CODES[outcome]))),
+});
+
+const move = envelope('promote', 'rollback');
+
+/** What each verb prints, and under what name the documentation shows it. */
+export const OUTPUTS = {
+  status: z.strictObject({ ...envelope('status'), ...status }),
+  plan: z.strictObject({ ...move, dryRun: z.literal(true), ...plan }),
+  move: z.strictObject({ ...move, dryRun: z.literal(false), ...moved }),
+  interruptedMove: z.strictObject({ ...move, dryRun: z.literal(false), ...interrupted }),
+  abort: z.strictObject({ ...envelope('abort'), ...actionFields }),
+  pending: z.strictObject({
+    ...envelope('pending'),
+    authority: pendingList,
+    orphans: pendingList.nullable().describe('Marks in the other store'),
+    poisoned: z.array(note).describe('Records that the mirror refuses'),
+  }),
+  conflicts: z.strictObject({ ...envelope('conflicts'), conflicts: z.array(note) }),
+  diffs: z.strictObject({ ...envelope('diffs'), differences: z.array(note) }),
+  log: z.strictObject({
+    ...envelope('log'),
+    events: z.array(
+      z.strictObject({
+        at: moment,
+        id: z.string(),
+        kind: z.string(),
+        mode,
+        epoch: count,
+        revision: count,
+        details: z.record(z.string(), z.union([setting, z.null()])),
+      }),
+    ),
+  }),
+  settings: z.strictObject({
+    ...envelope('set'),
+    settings: z.array(
+      z.strictObject({
+        key: z.string(),
+        value: setting,
+        default: setting,
+        changed: z.boolean(),
+        description: z.string(),
+      }),
+    ),
+  }),
+  set: z.strictObject({
+    ...envelope('set'),
+    ...actionFields,
+    key: z.string(),
+    was: setting.nullable(),
+    is: setting.nullable(),
+  }),
+  failover: z.strictObject({
+    ...envelope('failover'),
+    before: summary.nullable(),
+    after: summary.nullable(),
+    reasons,
+    loss: z.array(z.string()).describe('What can be known of the loss'),
+  }),
+  userAction: z.strictObject({
+    ...envelope('sessions end', 'users erase'),
+    user: z.string(),
+    result: z.enum(['done', 'gone', 'refused', 'unknown']),
+    leftoversRemoved: count.optional().describe('Of `users erase`: copies elsewhere that went too'),
+    reasons,
+  }),
+  failure: z.strictObject({
+    verb: z.enum(VERB_NAMES as [VerbName, ...VerbName[]]).nullable(),
+    outcome: z.enum(OUTCOMES),
+    exitCode: z.union(OUTCOMES.map((outcome) => z.literal(EXIT_CODES[outcome]))),
+    error: z.strictObject({
+      message: z.string(),
+      store: store.nullable(),
+      remedy: z.string().nullable(),
+    }),
+  }),
+};
+
+export type OutputName = keyof typeof OUTPUTS;
+type Frozen<T> = T extends readonly (infer I)[]
+  ? readonly Frozen<I>[]
+  : T extends object
+    ? { readonly [K in keyof T]: Frozen<T[K]> }
+    : T;
+export type Output = { readonly [N in OutputName]: Frozen<z.input<(typeof OUTPUTS)[N]>> };
+
+/** Every output a program may meet. */
+export const anyOutput = z.union(Object.values(OUTPUTS));
+
+/** Every setting as a row, from the values that are in force. */
+export function settingRows(values: operator.Status['settings']): Output['settings']['settings'] {
+  return Object.entries(SETTINGS).map(([key, { description }]) => {
+    const name = key as keyof typeof DEFAULT_SETTINGS;
+    const fallback = DEFAULT_SETTINGS[name];
+    return { key, value: values[name], default: fallback, changed: values[name] !== fallback, description };
+  });
+}
