@@ -1,0 +1,144 @@
+/**
+ * Many people at once, each with a short life, so that each history stays easy to judge; who has retired still has
+ * sessions, which are looked at again when everything is over.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CLIENT_KINDS, type Kind } from '../history/types.ts';
+import type { Random } from '../random.ts';
+import { createPerson, type Person, type World } from './person.ts';
+
+export interface CrowdOptions {
+  readonly world: World;
+  /** How many live at the same time. */
+  readonly people: number;
+  /** How many acts a life has. */
+  readonly acts: number;
+  /** Mean time between two acts of one person. */
+  readonly thinkMs: number;
+  /** How many of a kind went well so far: kinds that are behind are chosen more often. */
+  readonly done: (kind: Kind) => number;
+  /** How many of each are wanted. */
+  readonly wanted: number;
+}
+
+export interface Crowd {
+  /** Everybody stops after what they are at; resolves then. */
+  stop(): Promise<void>;
+  /** One more look at what everybody holds, dead or alive: `logins` of them also sign in. */
+  lookAround(logins: number): Promise<void>;
+  readonly people: readonly Person[];
+}
+
+type Act = keyof Person['acts'];
+
+/** How often each is chosen; what hashes passwords is dear. */
+const WEIGHTS: Readonly<Record<Act, number>> = {
+  me: 30,
+  refresh: 25,
+  list: 12,
+  logout: 3,
+  end: 3,
+  reuse: 2,
+  login: 2,
+  forgot: 2,
+  verify: 2,
+  reset: 2,
+  change: 1,
+  erase: 0.2,
+  signup: 0.2,
+};
+
+const BEHIND_BOOST = 4;
+const SHARE_OF_RACES = 0.12;
+
+export function startCrowd(options: CrowdOptions): Crowd {
+  const { world } = options;
+  const people: Person[] = [];
+  let stopping = false;
+  let born = 0;
+
+  async function live(lane: number): Promise<void> {
+    await sleep((lane * options.thinkMs) / options.people);
+    while (!stopping) {
+      born += 1;
+      const random = world.random.fork(born);
+      const person = createPerson({ ...world, random }, `person-${born}.${random.int(0, 1e9)}@example.test`);
+      people.push(person);
+      await beBorn(person, random);
+      for (let act = 0; act < options.acts && !stopping; act += 1) {
+        await sleep(random.next() * 2 * options.thinkMs);
+        if (random.chance(SHARE_OF_RACES)) await race(person, random);
+        else await doOne(person, random);
+      }
+    }
+  }
+
+  async function beBorn({ acts, email }: Person, random: Random): Promise<void> {
+    // Two signups of one address at once, spelled differently: one of them may win.
+    if (random.chance(0.1)) await Promise.all([acts.signup(), acts.signup(email.toUpperCase())]);
+    else await acts.signup();
+  }
+
+  async function doOne(person: Person, random: Random): Promise<void> {
+    if (person.alive().length === 0) {
+      if ((await person.acts.login()) !== null || random.chance(0.5)) return;
+      await person.acts.signup();
+      return;
+    }
+    const weighted = Object.entries(WEIGHTS).map(([act, weight]) => {
+      const kind = CLIENT_KINDS.find((known) => known === act);
+      const behind = kind !== undefined && options.done(kind) < options.wanted;
+      return [act as Act, weight * (behind ? BEHIND_BOOST : 1)] as const;
+    });
+    await person.acts[choose(weighted, random)]();
+  }
+
+  const running = Promise.all(Array.from({ length: options.people }, (_, lane) => live(lane)));
+  return {
+    people,
+    async stop() {
+      stopping = true;
+      await running;
+    },
+    async lookAround(logins) {
+      let left = logins;
+      // A few at a time: what was ended must be over, whoever else is busy.
+      const queue = [...world.random.fork('look around').shuffle(people)];
+      const worker = async (): Promise<void> => {
+        for (let person = queue.pop(); person !== undefined; person = queue.pop()) {
+          for (const session of person.sessions) await person.acts.me(session);
+          if (left-- > 0) await person.acts.login();
+          for (const session of person.alive()) await person.acts.refresh(session);
+        }
+      };
+      await Promise.all(Array.from({ length: 8 }, worker));
+    },
+  };
+}
+
+/** Two things at once that get in each other's way. */
+async function race(person: Person, random: Random): Promise<void> {
+  const { acts } = person;
+  const session = person.alive()[0] ?? null;
+  const token = person.resetTokens.at(-1);
+  const races: readonly (() => Promise<unknown>)[] = [
+    () => Promise.all([acts.refresh(session), acts.refresh(session)]),
+    () => Promise.all([acts.logout(), acts.refresh(session)]),
+    () => Promise.all([acts.me(session), acts.refresh(session), acts.list()]),
+    () => Promise.all([acts.verify(), acts.verify()]),
+    () => Promise.all([acts.reset(token), token ? acts.reset(token) : acts.me()]),
+    () => Promise.all([acts.login(), acts.reset(token)]),
+    () => Promise.all([acts.change(), acts.me()]),
+  ];
+  await random.pick(races)();
+}
+
+function choose<T>(weighted: readonly (readonly [T, number])[], random: Random): T {
+  const total = weighted.reduce((sum, [, weight]) => sum + weight, 0);
+  let at = random.next() * total;
+  for (const [item, weight] of weighted) {
+    at -= weight;
+    if (at < 0) return item;
+  }
+  return random.pick(weighted)[0];
+}

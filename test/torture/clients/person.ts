@@ -1,0 +1,269 @@
+/**
+ * One e-mail address and everybody who acts for it. What it knows only guides it to calls that matter; whether the
+ * answers are right is for the checker. Sessions go on at whatever instance comes next.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Recorded, Recorder } from '../history/recorder.ts';
+import type { Call } from '../history/types.ts';
+import type { Random } from '../random.ts';
+import type { TokenInbox } from '../system/inbox.ts';
+import type { HttpClient, Reply, Request } from './http.ts';
+import { type HeldSession, heldSession } from './sessions.ts';
+
+export interface World {
+  readonly http: HttpClient;
+  readonly recorder: Recorder;
+  readonly inbox: TokenInbox;
+  readonly random: Random;
+  /** Where requests can be sent to. */
+  readonly targets: readonly { readonly name: string; readonly url: string }[];
+  readonly leewayMs: number;
+  /** Reports what no history can show. */
+  readonly report: (what: string) => void;
+}
+
+/** How long a mail is waited for. */
+const MAIL_TIMEOUT_MS = 3_000;
+
+export function createPerson(world: World, email: string) {
+  const { recorder, random, inbox } = world;
+  const sessions: HeldSession[] = [];
+  /** The likeliest first. */
+  let passwords: string[] = [];
+  let passwordsMade = 0;
+  let signups = 0;
+  let mayBeErased = false;
+  let sureOfAccount = false;
+  /** Requests for a reset whose mail was not told from others. */
+  const openRequests = new Set<number>();
+  const resetTokens: { readonly token: string; readonly requests: readonly number[] }[] = [];
+  let seenResetMails = 0;
+
+  async function call(what: Call, request: Request): Promise<Recorded> {
+    const target = random.pick(world.targets);
+    return recorder.record(email, what, target.name, () => world.http.send(target.url, request));
+  }
+
+  const newPassword = (): string => {
+    passwordsMade += 1;
+    return `pass phrase ${passwordsMade} of ${email}`;
+  };
+  const believe = (password: string): void => {
+    passwords = [password, ...passwords.filter((other) => other !== password)].slice(0, 4);
+  };
+  const alsoThinkOf = (password: string): void => {
+    passwords = [...passwords.filter((other) => other !== password), password].slice(-4);
+  };
+  const password = (): string => passwords[0] ?? newPassword();
+  const alive = (): readonly HeldSession[] => sessions.filter(({ believedAlive }) => believedAlive);
+  /** Mostly one that should work, now and then one that must not. */
+  const anySession = (): HeldSession | null => {
+    const living = alive();
+    const dead = sessions.filter(({ believedAlive }) => !believedAlive).slice(-4);
+    if (living.length === 0 || (dead.length > 0 && random.chance(0.15)))
+      return dead.length > 0 ? random.pick(dead) : null;
+    return random.pick(living);
+  };
+
+  function open({ id, outcome, reply }: Recorded): HeldSession | null {
+    const session = outcome.kind === 'ok' && reply.kind === 'answer' ? heldSession(id, reply) : null;
+    if (session !== null) {
+      recorder.name(session.id, session.name);
+      sessions.push(session);
+    }
+    return session;
+  }
+
+  function learn(session: HeldSession, { outcome }: Recorded): void {
+    if (outcome.kind === 'refused' && outcome.code === 'unauthenticated') session.believedAlive = false;
+  }
+
+  const endAllBut = (kept: HeldSession | null): void => {
+    for (const session of sessions) if (session !== kept) session.believedAlive = false;
+  };
+
+  async function signup(spelling = email): Promise<boolean> {
+    const chosen = newPassword();
+    const json = { email: spelling, name: 'Ada Example', password: chosen };
+    signups += 1;
+    const answer = await call({ kind: 'signup', password: chosen }, post('/auth/signup', json));
+    if (answer.outcome.kind === 'unknown') alsoThinkOf(chosen);
+    if (open(answer) === null) return false;
+    sureOfAccount = signups === 1;
+    believe(chosen);
+    return true;
+  }
+
+  async function login(): Promise<HeldSession | null> {
+    const tried = password();
+    const answer = await call(
+      { kind: 'login', password: tried },
+      post('/auth/login', { email, password: tried }),
+    );
+    if (answer.outcome.kind === 'ok') believe(tried);
+    if (answer.outcome.kind === 'refused') alsoThinkOf(tried);
+    return open(answer);
+  }
+
+  async function me(session = anySession()): Promise<void> {
+    if (session === null) return;
+    const { name, access } = session;
+    learn(
+      session,
+      await call({ kind: 'me', session: name }, { method: 'GET', path: '/auth/me', bearer: access }),
+    );
+  }
+
+  async function list(): Promise<void> {
+    const session = anySession();
+    if (session === null) return;
+    const request = { method: 'GET', path: '/auth/sessions', bearer: session.access };
+    learn(session, await call({ kind: 'list', session: session.name }, request));
+  }
+
+  async function refresh(session = anySession(), token = (session?.tokens.length ?? 1) - 1): Promise<void> {
+    const presented = session?.tokens[token];
+    if (session === null || presented === undefined) return;
+    const request = { method: 'GET', path: '/auth/refresh', bearer: presented };
+    const answer = await call({ kind: 'refresh', session: session.name, token }, request);
+    if (answer.outcome.kind === 'refused') session.believedAlive = false;
+    session.unsure = answer.outcome.kind === 'unknown';
+    if (answer.outcome.kind !== 'ok' || answer.reply.kind !== 'answer') return;
+    const successor = (answer.reply as Reply).body['refreshToken'] as string;
+    const known = session.tokens[token + 1];
+    if (known !== undefined && known !== successor) {
+      world.report(`refresh (operation ${answer.id}): a second successor of one token`);
+    }
+    session.tokens[token + 1] = successor;
+    session.toldAtMs = performance.now();
+  }
+
+  /** Presents a token that was replaced: the immediate predecessor past the leeway, or an older one. */
+  async function reuse(): Promise<void> {
+    const session = alive().find(
+      ({ tokens, toldAtMs }) =>
+        tokens.length > 2 || (tokens.length === 2 && performance.now() - toldAtMs > world.leewayMs),
+    );
+    if (session === undefined) return;
+    await refresh(session, random.int(0, session.tokens.length - 2));
+    await refresh(session);
+  }
+
+  async function logout(): Promise<void> {
+    const session = alive()[0];
+    if (session === undefined) return;
+    const newest = session.tokens.at(-1);
+    const bearer = random.chance(0.5) ? session.access : newest;
+    await call({ kind: 'logout', session: session.name }, { method: 'POST', path: '/auth/logout', bearer });
+    session.believedAlive = false;
+  }
+
+  async function end(): Promise<void> {
+    const living = alive();
+    const [target] = living;
+    const session = living.at(-1);
+    if (session === undefined || target === undefined) return;
+    const request = { method: 'DELETE', path: `/auth/sessions/${target.id}`, bearer: session.access };
+    const answer = await call({ kind: 'end', session: session.name, target: target.name }, request);
+    learn(session, answer);
+    if (answer.outcome.kind === 'ok') target.believedAlive = false;
+  }
+
+  async function verify(): Promise<void> {
+    const token = await mailed('verify-email', 1);
+    if (token === undefined) return;
+    const sure = sureOfAccount && !mayBeErased && signups === 1;
+    await call({ kind: 'verify', sure }, post('/auth/verify-email', { token }));
+  }
+
+  async function mailed(kind: 'verify-email' | 'reset-password', count: number): Promise<string | undefined> {
+    const deadline = performance.now() + MAIL_TIMEOUT_MS;
+    while (inbox.tokens(email, kind).length < count && performance.now() < deadline) await sleep(20);
+    return inbox.tokens(email, kind).at(-1);
+  }
+
+  async function forgot(): Promise<void> {
+    const answer = await recorder.record(
+      email,
+      { kind: 'forgot' },
+      ...at(post('/auth/forgot-password', { email })),
+    );
+    if (answer.outcome.kind === 'failed') return;
+    openRequests.add(answer.id);
+    await mailed('reset-password', seenResetMails + 1);
+    const fresh = inbox.tokens(email, 'reset-password').slice(seenResetMails);
+    seenResetMails += fresh.length;
+    for (const token of fresh) resetTokens.push({ token, requests: [...openRequests] });
+    // Only a mail that can have come from one request alone tells which; otherwise all stay possible.
+    if (openRequests.size === 1 && fresh.length === 1) openRequests.clear();
+  }
+
+  function at(request: Request): [string, () => Promise<Recorded['reply']>] {
+    const target = random.pick(world.targets);
+    return [target.name, () => world.http.send(target.url, request)];
+  }
+
+  async function reset(held = resetTokens.at(-1)): Promise<void> {
+    if (held === undefined) return;
+    const chosen = newPassword();
+    const { token, requests } = held;
+    const json = { token, password: chosen, confirmPassword: chosen };
+    const answer = await call(
+      { kind: 'reset', requests, password: chosen },
+      post('/auth/reset-password', json),
+    );
+    if (answer.outcome.kind === 'ok') {
+      believe(chosen);
+      endAllBut(null);
+    }
+    if (answer.outcome.kind === 'unknown') alsoThinkOf(chosen);
+  }
+
+  async function change(): Promise<void> {
+    const session = alive().at(-1);
+    if (session === undefined) return;
+    const [current, next] = [password(), newPassword()];
+    const json = { currentPassword: current, newPassword: next };
+    const what = { kind: 'change', session: session.name, password: current, next } as const;
+    const answer = await call(what, { ...post('/auth/change-password', json), bearer: session.access });
+    learn(session, answer);
+    if (answer.outcome.kind === 'ok') {
+      believe(next);
+      endAllBut(session);
+    }
+    if (answer.outcome.kind === 'unknown') alsoThinkOf(next);
+    if (answer.outcome.kind === 'refused' && answer.outcome.code === 'invalid_credentials')
+      alsoThinkOf(current);
+  }
+
+  async function erase(): Promise<void> {
+    const session = alive().at(-1);
+    if (session === undefined) return;
+    mayBeErased = true;
+    const chosen = password();
+    const request = {
+      method: 'DELETE',
+      path: '/auth/me',
+      json: { password: chosen },
+      bearer: session.access,
+    };
+    const answer = await call({ kind: 'erase', session: session.name, password: chosen }, request);
+    learn(session, answer);
+    if (answer.outcome.kind === 'ok') endAllBut(null);
+  }
+
+  return {
+    email,
+    alive,
+    /** Not yet known to be dead, or known to be: all of them. */
+    sessions: sessions as readonly HeldSession[],
+    resetTokens,
+    acts: { signup, login, me, list, refresh, reuse, logout, end, verify, forgot, reset, change, erase },
+  };
+}
+
+export type Person = ReturnType<typeof createPerson>;
+
+function post(path: string, json: object): Request {
+  return { method: 'POST', path, json };
+}
