@@ -7,6 +7,7 @@ import type { Store } from '../../../db/port.ts';
 import type { UserRecord } from '../../../db/records.ts';
 import type { ReadRaw, StoreDriver } from '../harness.ts';
 import { applyCases } from './cases/apply.ts';
+import { assuranceCases } from './cases/assurance.ts';
 import { booksCases } from './cases/books.ts';
 import { markCases } from './cases/marks.ts';
 import { raceCases } from './cases/races.ts';
@@ -31,6 +32,7 @@ const GROUPS = {
   repair: repairCases,
   races: raceCases,
   books: booksCases,
+  assurance: assuranceCases,
 };
 
 export function replicaContract(driver: StoreDriver, traits: ReplicaTraits): void {

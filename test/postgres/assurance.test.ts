@@ -1,0 +1,113 @@
+import pg from 'pg';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { Store } from '../../db/port.ts';
+import { openPostgresStore, type PostgresStoreOptions } from '../../db/postgres/store.ts';
+import { NOW, parallel, signUp } from '../contract/fixtures.ts';
+import { freezePostgres } from '../support/faults.ts';
+import { newPostgresDatabase, ownPostgres } from '../support/stores.ts';
+import { eventually } from '../support/wait.ts';
+
+const CONTEXT = { epoch: 1, pending: true };
+/** Far longer than an assurance may take. */
+const PATIENT = { statementTimeoutMs: 20_000, connectTimeoutMs: 20_000 };
+
+type Options = Pick<PostgresStoreOptions, 'url'> & { readonly poolMax?: number };
+
+/** Opens stores that are closed before what was registered earlier is taken down. */
+function opener(): (options: Options) => Promise<Store> {
+  const stores: Store[] = [];
+  afterAll(() => Promise.all(stores.map((store) => store.close())));
+  return async (options) => {
+    const store = await openPostgresStore({ ...PATIENT, ...options });
+    stores.push(store);
+    return store;
+  };
+}
+
+describe('assurance', async () => {
+  const url = await newPostgresDatabase();
+  const open = opener();
+
+  it('is given while every connection of the pool hangs, and those are counted', async () => {
+    const store = await open({ url, poolMax: 2 });
+    const repo = store.at(CONTEXT);
+    const { user } = await signUp(repo);
+    const locker = new pg.Client({ connectionString: url });
+    await locker.connect();
+    await locker.query('begin');
+    await locker.query('select from users where id = $1 for update', [user.id]);
+    const hanging = parallel(3, () => repo.endSessions({ userId: user.id, now: NOW }));
+    await eventually(() => {
+      expect(store.poolUse()).toEqual({ used: 2, idle: 0, waiting: 1, max: 2 });
+    });
+    expect(await store.assurance()).toEqual({ marks: 3, notes: {} });
+    expect(store.poolUse()).toEqual({ used: 2, idle: 0, waiting: 1, max: 2 });
+    await locker.query('rollback');
+    await locker.end();
+    expect(await hanging).toEqual(['done', 'done', 'done']);
+    expect(store.poolUse()).toEqual({ used: 0, idle: 2, waiting: 0, max: 2 });
+  });
+
+  it('keeps one connection for any number of questions', async () => {
+    const store = await open({ url: `${url}?application_name=counted` });
+    await parallel(20, () => store.assurance());
+    await store.assurance();
+    const admin = new pg.Client({ connectionString: url });
+    await admin.connect();
+    const { rows } = await admin.query(
+      `select count(*)::int as count from pg_stat_activity
+       where datname = current_database() and application_name = 'counted'`,
+    );
+    expect(rows).toEqual([{ count: 1 }]);
+    await admin.end();
+  });
+
+  it('is refused at once without a server', async () => {
+    const store = await open({ url: 'postgres://nobody@127.0.0.1:1/nothing' });
+    await expect(store.assurance()).rejects.toMatchObject({ outcome: 'none', reason: 'connect' });
+  });
+
+  it('comes back after its connection was lost', async () => {
+    const store = await open({ url: `${url}?application_name=lost` });
+    await store.assurance();
+    const admin = new pg.Client({ connectionString: url });
+    await admin.connect();
+    const { rowCount } = await admin.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'lost'`,
+    );
+    expect(rowCount).toBe(1);
+    await admin.end();
+    await eventually(() => store.assurance());
+  });
+});
+
+describe('assurance of a frozen server', async () => {
+  const server = await ownPostgres();
+  const open = opener();
+  const first = await open({ url: server.url });
+  await first.migrate(() => {});
+
+  it('is refused long before the store’s own time-outs, connected or not, and given again afterwards', async () => {
+    const [connected, fresh] = [first, await open({ url: server.url })];
+    expect(await connected.assurance()).toEqual({ marks: 0, notes: {} });
+    await connected.ping();
+    const frozen = await freezePostgres(server);
+    try {
+      const order: string[] = [];
+      const reading = connected
+        .at(CONTEXT)
+        .findUser('a')
+        .finally(() => order.push('read'));
+      for (const store of [connected, fresh, connected]) {
+        await expect(store.assurance()).rejects.toMatchObject({ name: 'StoreUnavailable', outcome: 'none' });
+        order.push('refused');
+      }
+      expect(order).toEqual(['refused', 'refused', 'refused']);
+      frozen.thaw();
+      await reading;
+      for (const store of [connected, fresh]) await eventually(() => store.assurance());
+    } finally {
+      frozen.thaw();
+    }
+  });
+});
