@@ -4,7 +4,7 @@
  */
 import { type StoreName, StoreUnavailable } from '../../../db/errors.ts';
 import type { MemoryStore } from '../../../db/memory/store.ts';
-import type { Store, WriteContext } from '../../../db/port.ts';
+import type { Repository, Store, WriteContext } from '../../../db/port.ts';
 import type { Entity } from '../../../db/records.ts';
 import type { SimProcess } from './process.ts';
 import type { Random } from './random.ts';
@@ -57,6 +57,8 @@ export interface NetworkOptions {
   readonly onLanded: (call: Call) => void;
   /** Told of a fault that made a difference to a call. */
   readonly onFault: (what: string) => void;
+  /** Told of each thing that happens to a call. */
+  readonly trace: (what: string, call: Call) => void;
 }
 
 export interface Network {
@@ -70,6 +72,7 @@ export interface Network {
   restart(store: StoreName): void;
   /** Between these two every message vanishes, both ways. */
   cut(process: SimProcess, store: StoreName): void;
+  mend(process: SimProcess, store: StoreName): void;
   /** Ends all cuts and the bad weather. */
   heal(): void;
 }
@@ -80,10 +83,15 @@ const isRead = (name: string): boolean =>
     name,
   );
 
+/** Operations of several writes: each store asks again before it goes on, or commits. */
+const SEVERAL_WRITES = ['createAccount', 'changePassword', 'eraseUser', 'requestReset', 'openSession'];
+/** The reserved connection's own limit. */
+const ASSURANCE_MS = 250;
+
 type Act = (...args: readonly unknown[]) => Promise<unknown>;
 
 export function createNetwork(options: NetworkOptions): Network {
-  const { scheduler, random, stores, timeoutMs, onLanded, onFault } = options;
+  const { scheduler, random, stores, timeoutMs, onLanded, onFault, trace } = options;
   let { weather } = options;
   const servers = {
     mongo: { state: 'up' as 'up' | 'frozen' | 'down', life: 0, queue: [] as (() => void)[] },
@@ -105,6 +113,8 @@ export function createNetwork(options: NetworkOptions): Network {
   ): void {
     const { process, store, name } = call;
     const server = servers[store];
+    // The rest of a turn in which its process was killed: nobody is there any more.
+    if (!process.isAlive()) return;
     let settled = false;
     let sent = false;
     const fail = (outcome: 'none' | 'unknown', reason: StoreUnavailable['reason']) =>
@@ -113,9 +123,11 @@ export function createNetwork(options: NetworkOptions): Network {
       if (settled) return;
       settled = true;
       timeout.cancel();
+      trace(error === undefined ? 'answered' : `failed: ${(error as Error).message}`, call);
       done(error, value);
     };
-    const timeout = process.timer(timeoutMs, () => {
+    const limitMs = name === 'assurance' ? ASSURANCE_MS : timeoutMs;
+    const timeout = process.timer(limitMs, () => {
       onFault('timeout');
       // What never left the process will not leave it any more.
       settle(fail(sent ? 'unknown' : 'none', 'timeout'));
@@ -141,6 +153,7 @@ export function createNetwork(options: NetworkOptions): Network {
       if (server.life !== life) return reply(fail('unknown', 'connection-lost'));
       if (settled && process.isAlive()) onFault('landed late');
       onLanded(call);
+      trace('lands', call);
       act().then(
         (value) => {
           // A store that stops right after a commit breaks the connection before its reply.
@@ -161,7 +174,7 @@ export function createNetwork(options: NetworkOptions): Network {
       scheduler.after(wayMs, () => (isCut(call) ? onFault('request cut') : land(life)));
     };
     if (random.chance(weather.held)) process.timer(random.between(0, weather.heldMs), send);
-    else send();
+    else process.deliver(send);
   }
 
   function ask(call: Call, act: () => Promise<unknown>, onReply: () => void): Promise<unknown> {
@@ -186,32 +199,43 @@ export function createNetwork(options: NetworkOptions): Network {
 
   /** The port under a context: what a write has to tell, it tells in the process, when the reply is there. */
   function repository(process: SimProcess, store: StoreName, context: WriteContext) {
-    const { epoch, onWrite } = context;
-    const names = Object.keys(stores[store].at(context));
+    const { epoch, pending, onWrite, mayContinue = () => true } = context;
+    const names = Object.keys(stores[store].at(context)) as (keyof Repository)[];
     const entries = names.map((name) => [
       name,
-      (...args: readonly unknown[]) => {
+      async (...args: readonly unknown[]) => {
+        const call = { process, store, name, args, epoch };
+        if (SEVERAL_WRITES.includes(name)) {
+          // The first statement's round trip; what the process then decides is on its way for as long again.
+          await ask({ ...call, name: 'ping' }, async () => {}, () => {});
+          if (!mayContinue()) throw new StoreUnavailable(store, 'none', 'lease-lost');
+        }
         const written: [Entity, string][] = [];
         const act = (): Promise<unknown> => {
-          const there = stores[store].at({ ...context, onWrite: (entity, id) => written.push([entity, id]) });
-          return (there as unknown as Record<string, Act>)[name]?.(...args) ?? Promise.resolve();
+          const there = stores[store].at({
+            epoch,
+            pending,
+            onWrite: (entity, id) => void written.push([entity, id]),
+          });
+          return (there[name] as Act)(...args);
         };
-        return ask({ process, store, name, args, epoch }, act, () => {
+        return ask(call, act, () => {
           for (const [entity, id] of written) onWrite?.(entity, id);
         });
       },
     ]);
-    return Object.fromEntries(entries);
+    return Object.fromEntries(entries) as Repository;
   }
 
   return {
     view(process, name) {
       const store = stores[name];
-      const { limits, replica, books, at: _, tables: __, name: ___, close: ____, ...rest } = store;
+      const { limits, replica, books, at: _, tables: __, name: ___, close: ____, poolUse, ...rest } = store;
       return {
         ...remote(process, name, rest),
         name,
         close: async () => {},
+        poolUse,
         at: (context) => repository(process, name, context),
         limits: remote(process, name, limits),
         replica: remote(process, name, replica),
@@ -219,7 +243,7 @@ export function createNetwork(options: NetworkOptions): Network {
       };
     },
     freeze(store) {
-      servers[store].state = 'frozen';
+      if (servers[store].state === 'up') servers[store].state = 'frozen';
     },
     thaw(store) {
       const server = servers[store];
@@ -233,9 +257,10 @@ export function createNetwork(options: NetworkOptions): Network {
       for (const land of servers[store].queue.splice(0)) land();
     },
     restart(store) {
-      servers[store].state = 'up';
+      if (servers[store].state === 'down') servers[store].state = 'up';
     },
     cut: (process, store) => void cuts.add(`${process.name} ${store}`),
+    mend: (process, store) => void cuts.delete(`${process.name} ${store}`),
     heal() {
       cuts.clear();
       weather = CALM;

@@ -79,14 +79,15 @@ export function createProcess(options: ProcessOptions): SimProcess {
     };
   }
 
-  const prefix = random.below(0x7fffffff).toString(16).padStart(8, '0');
+  const own = random.below(0x7fffffff).toString(16).padStart(8, '0');
   const environment: Environment = {
     now: () => ({ monotonicMs: monotonicMs(), wallMs: wallMs() }),
     date: () => new Date(Math.floor(wallMs())),
     random: random.next,
     newId() {
       ids += 1;
-      return prefix + ids.toString(16).padStart(16, '0');
+      const seconds = Math.floor(wallMs() / 1_000);
+      return seconds.toString(16).padStart(8, '0') + own + ids.toString(16).padStart(8, '0');
     },
     sleep: (ms, signal) =>
       new Promise((resolve) => {

@@ -53,9 +53,10 @@ export function createWorkload(random: Random): Workload {
     serial += 1;
     return `${kind}${serial}`;
   };
-  const freshId = (): string => {
+  const freshId = (now: Date): string => {
     serial += 1;
-    return (0x30000000 + serial).toString(16).padEnd(16, '0') + random.below(0xffffffff).toString(16).padStart(8, '0');
+    const seconds = Math.floor(now.getTime() / 1_000);
+    return seconds.toString(16).padStart(8, '0') + serial.toString(16).padStart(16, '0');
   };
   const presented = (clear: string): PresentedToken => ({ clear, hash: `hash of ${clear}` });
   const recent = <T>(list: readonly T[]): T | undefined =>
@@ -63,7 +64,7 @@ export function createWorkload(random: Random): Workload {
 
   function newSession(userId: string, generation: number, tokenHash: string, now: Date): New<SessionRecord> {
     return {
-      id: freshId(),
+      id: freshId(now),
       userId,
       generation,
       tokenHash,
@@ -82,15 +83,15 @@ export function createWorkload(random: Random): Workload {
 
   const hashing = ({ environment }: Service): Promise<void> => environment.sleep(random.between(5, 80));
 
-  async function signup({ repository, environment }: Service): Promise<string> {
+  const signup = async ({ repository, environment }: Service): Promise<string> => {
     const taken = accounts.length > 0 && random.chance(0.2) ? random.pick(accounts).email : null;
     const now = environment.date();
-    const id = freshId();
+    const id = freshId(now);
     const email = taken ?? `${fresh('user')}@example.test`;
     const password = fresh('password');
     const verification = presented(fresh('verify'));
     const token = {
-      id: freshId(),
+      id: freshId(now),
       userId: id,
       tokenHash: verification.hash,
       nonce: 'n',
@@ -131,7 +132,7 @@ export function createWorkload(random: Random): Workload {
     }
     if (taken !== null) accounts.push(account);
     return 'ok';
-  }
+  };
 
   const login: Request = async (service, account) => {
     const { repository, environment } = service;
@@ -215,7 +216,7 @@ export function createWorkload(random: Random): Workload {
     const reset = presented(fresh('reset'));
     account.resetTokens.push(reset);
     const token = {
-      id: freshId(),
+      id: freshId(now),
       userId: user.id,
       tokenHash: reset.hash,
       nonce: 'n',
@@ -294,9 +295,10 @@ export function createWorkload(random: Random): Workload {
 
   async function request(service: Service): Promise<void> {
     const account = random.chance(0.6) ? accounts.at(-1 - random.below(3)) : recent(accounts);
-    const [name, act] = account === undefined || random.chance(0.08) ? ['signup', signup] : draw();
+    const [name, act] = account === undefined || random.chance(0.08) ? ['signup' as const, signup] : draw();
     try {
-      count(`${name}: ${await act(service, account as Account)}`);
+      const outcome = await (account === undefined ? signup(service) : act(service, account));
+      count(`${name}: ${outcome}`);
     } catch (error) {
       const known =
         error instanceof StoreUnavailable || error instanceof StaleWrite || error instanceof IdTaken;

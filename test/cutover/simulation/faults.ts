@@ -1,0 +1,109 @@
+/** One thing after the other goes wrong, and is put right again some time later. */
+import type { StoreName } from '../../../db/errors.ts';
+import type { Climate } from './climate.ts';
+import type { Network } from './network.ts';
+import type { SimProcess } from './process.ts';
+import type { Random } from './random.ts';
+import type { Scheduler } from './scheduler.ts';
+
+export interface FaultOptions {
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly climate: Climate;
+  readonly network: Network;
+  readonly processes: () => readonly SimProcess[];
+  /** The store that has authority now. */
+  readonly authority: () => StoreName;
+  readonly onFault: (what: string) => void;
+}
+
+export interface Faults {
+  start(): void;
+  /** Nothing new goes wrong, and everything is put right. */
+  end(): void;
+}
+
+export function createFaults(options: FaultOptions): Faults {
+  const { scheduler, random, climate, network, processes, authority, onFault } = options;
+  let over = false;
+
+  /** Mostly shorter than a lease, sometimes longer than anybody waits. */
+  const lengthMs = (): number => (random.chance(0.7) ? random.between(20, 700) : random.between(700, 3_500));
+  const later = (run: () => void): void => void scheduler.after(lengthMs(), run);
+
+  const STORES: readonly StoreName[] = ['mongo', 'postgres'];
+  const aStore = (): StoreName =>
+    climate.sparesAuthority ? (authority() === 'mongo' ? 'postgres' : 'mongo') : random.pick(STORES);
+
+  const onProcess: readonly (readonly [string, (process: SimProcess) => void])[] = [
+    [
+      'pause',
+      (process) => {
+        process.pause();
+        later(() => process.resume());
+      },
+    ],
+    [
+      'suspend',
+      (process) => {
+        process.suspend();
+        later(() => process.resume());
+      },
+    ],
+    ['kill', (process) => process.kill()],
+    ['clock set', (process) => process.shiftWall(random.between(-2_000, 2_000))],
+    [
+      'cut from a store',
+      (process) => {
+        const store = random.pick(STORES);
+        network.cut(process, store);
+        later(() => network.mend(process, store));
+      },
+    ],
+  ];
+  const onStore: readonly (readonly [string, (store: StoreName) => void])[] = [
+    [
+      'freeze',
+      (store) => {
+        network.freeze(store);
+        later(() => network.thaw(store));
+      },
+    ],
+    [
+      'stop',
+      (store) => {
+        network.stop(store);
+        later(() => network.restart(store));
+      },
+    ],
+  ];
+
+  function strike(): void {
+    if (over || climate.faultEveryMs === null) return;
+    scheduler.after(random.between(0.2, 1.8) * climate.faultEveryMs, strike);
+    const alive = processes().filter((process) => process.isRunning());
+    if (climate.sparesAuthority || random.chance(0.35) || alive.length === 0) {
+      const [what, run] = random.pick(onStore);
+      const store = aStore();
+      onFault(`${what} ${store}`);
+      run(store);
+      return;
+    }
+    const [what, run] = random.pick(onProcess);
+    onFault(what);
+    run(random.pick(alive));
+  }
+
+  return {
+    start: () => strike(),
+    end() {
+      over = true;
+      for (const store of STORES) {
+        network.thaw(store);
+        network.restart(store);
+      }
+      network.heal();
+      for (const process of processes()) process.resume();
+    },
+  };
+}

@@ -1,0 +1,418 @@
+/**
+ * One run: the real engine in several processes over two stores in memory, with clients, operators and faults, then
+ * rest, then the verdict. Everything follows from the seed.
+ */
+import { createEngine, type Engine } from '../../../cutover/engine.ts';
+import { authorityOf, type Mode, mirrorOf } from '../../../cutover/mode.ts';
+import type { Rules } from '../../../cutover/protocol/rules.ts';
+import type { ControlRecord } from '../../../cutover/protocol/types.ts';
+import { type Fields, SILENT, type Telemetry } from '../../../cutover/telemetry.ts';
+import type { StoreName } from '../../../db/errors.ts';
+import { createMemoryStore } from '../../../db/memory/store.ts';
+import type { ControlEntry, Json } from '../../../db/replica.ts';
+import { createEpochs } from './checker/authority.ts';
+import { judge, type Violation } from './checker/judge.ts';
+import { type Climate, drawClimate } from './climate.ts';
+import { createFaults } from './faults.ts';
+import { createHistory } from './history.ts';
+import { type Call, createNetwork } from './network.ts';
+import { operate } from './operator.ts';
+import { createProcess, EPOCH_MS, type SimProcess } from './process.ts';
+import { createRandom } from './random.ts';
+import { createScheduler } from './scheduler.ts';
+import { createWorkload } from './workload.ts';
+
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly rules?: Rules;
+  /** Keeps a line for everything that happens. */
+  readonly traced?: boolean;
+}
+
+export interface Result {
+  readonly seed: number;
+  readonly climate: Climate['name'];
+  readonly violations: readonly Violation[];
+  readonly steps: number;
+  /** Equal for equal runs, and hardly ever for others. */
+  readonly fingerprint: number;
+  /** How often each kind of thing happened. */
+  readonly counts: ReadonlyMap<string, number>;
+  readonly longestWaitMs: number;
+  readonly trace: readonly string[];
+}
+
+const STORE_TIMEOUT_MS = 300;
+const RETENTION_MS = 30 * 86_400_000;
+const BUSY_MS = 10_000;
+/** Rest is given in slices, until nothing is left to do. */
+const REST_SLICE_MS = 500;
+const REST_MAX_MS = 40_000;
+const CLIENTS = 4;
+
+/** Everything a few times faster than in service, in the same proportions. */
+const SETTINGS: ControlRecord['settings'] = {
+  'poll-ms': 120,
+  'fast-poll-ms': 10,
+  'heartbeat-ms': 120,
+  'lease-ms': 1_000,
+  'margin-ms': 400,
+  'deadline-ms': 1_500,
+  'fence-max-ms': 600,
+  'flip-attempts': 1,
+  'mirror-retry-max-ms': 500,
+  'breaker-window-ms': 1_000,
+  'breaker-half-open-ms': 300,
+  'gate-primary-comparisons': 0,
+  'gate-only-soak-ms': 0,
+};
+
+const FIRST_MODES: readonly Mode[] = ['dual-write', 'shadow-read', 'shadow-read', 'postgres-primary', 'postgres-primary'];
+
+export async function simulate({ seed, rules, traced = false }: SimulationOptions): Promise<Result> {
+  const random = createRandom(seed);
+  const scheduler = createScheduler();
+  const history = createHistory(scheduler.now);
+  const epochs = createEpochs();
+  const climate = drawClimate(random);
+  const counts = new Map<string, number>();
+  const trace: string[] = [];
+  const bugs: string[] = [];
+  let fingerprint = 0x811c9dc5;
+
+  const count = (what: string, by = 1): void => void counts.set(what, (counts.get(what) ?? 0) + by);
+  const say = (what: string): void => {
+    if (traced) trace.push(`${scheduler.now().toFixed(2).padStart(9)} ${what}`);
+  };
+  function mix(text: string): void {
+    for (let index = 0; index < text.length; index += 1) {
+      fingerprint = Math.imul(fingerprint ^ text.charCodeAt(index), 0x01000193);
+    }
+    fingerprint = Math.imul(fingerprint ^ Math.floor(scheduler.now() * 1_000), 0x01000193);
+  }
+
+  const now = () => new Date(Math.floor(EPOCH_MS + scheduler.now()));
+  const stores = {
+    mongo: createMemoryStore({ name: 'mongo', now }),
+    postgres: createMemoryStore({ name: 'postgres', now }),
+  };
+  const firstMode = random.pick(FIRST_MODES);
+  const first: ControlEntry = {
+    epoch: 1,
+    revision: 1,
+    body: {
+      mode: firstMode,
+      transition: null,
+      changedBy: null,
+      copy: { kind: 'complete', run: 'started-empty', completedAtMs: EPOCH_MS, verifiedAtMs: null },
+      settings: SETTINGS as Json,
+    },
+  };
+  for (const store of Object.values(stores)) await store.books.createControl(first);
+  epochs.written(authorityOf(firstMode), { mode: firstMode, epoch: 1 }, history.tick());
+
+  let latest = { mode: firstMode, epoch: 1, revision: 1 };
+  function onLanded(call: Call): void {
+    mix(`${call.process.name} ${call.store} ${call.name}`);
+    count('calls');
+    if (call.epoch !== null) {
+      history.landed(call.process.name, call.name, call.args, { store: call.store, epoch: call.epoch });
+    }
+  }
+  const network = createNetwork({
+    scheduler,
+    random: random.fork(),
+    stores,
+    timeoutMs: STORE_TIMEOUT_MS,
+    weather: climate.weather,
+    onLanded,
+    onFault: (what) => count(`network: ${what}`),
+    trace: (what, { process, store, name, args, epoch }) => {
+      if (traced) say(`${process.name} ${store}.${name} ${epoch ?? ''} ${what} ${brief(args)}`);
+    },
+  });
+  // Whoever writes a control record, in whichever way: the store itself tells.
+  for (const name of ['mongo', 'postgres'] as const) watchControl(name);
+
+  function watchControl(name: StoreName): void {
+    const { books } = stores[name];
+    const { replaceControl } = books;
+    Object.assign(books, {
+      replaceControl: async (expected: { epoch: number; revision: number }, next: ControlEntry) => {
+        const replaced = await replaceControl(expected, next);
+        if (!replaced) return false;
+        const { mode } = next.body as unknown as { mode: Mode };
+        say(`CONTROL ${name}: ${JSON.stringify({ ...(next.body as object), settings: undefined, copy: undefined })} epoch ${next.epoch} revision ${next.revision}`);
+        epochs.written(name, { mode, epoch: next.epoch }, history.tick());
+        if (next.epoch > latest.epoch || authorityOf(mode) === name) latest = { mode, epoch: next.epoch, revision: next.revision };
+        return true;
+      },
+    });
+  }
+
+  const telemetry = (process: SimProcess): Telemetry => {
+    const line = (level: string) => (fields: Fields, message: string) => {
+      if (traced) say(`${process.name} ${level}: ${message} ${brief(fields)}`);
+    };
+    return {
+      ...SILENT,
+      debug: line('debug'),
+      info: line('info'),
+      warn: line('warn'),
+      error(fields, message) {
+        line('error')(fields, message);
+        count(`error: ${message}`);
+      },
+      count(name, labels, by = 1) {
+        count([name, ...Object.values(labels)].join(' '), by);
+      },
+      observe(name, _labels, seconds) {
+        if (name === 'cutover_pause_duration_seconds') {
+          count('waited at a fence or for a lease');
+          if (seconds > longestWaitS) longestWaitS = seconds;
+        }
+      },
+    };
+  };
+  let longestWaitS = 0;
+
+  // The instances.
+  interface Instance {
+    readonly process: SimProcess;
+    readonly engine: Engine;
+    readonly repository: Engine['repository'];
+    open: boolean;
+  }
+  const instances: Instance[] = [];
+  const processes: SimProcess[] = [];
+  let born = 0;
+  let resting = false;
+
+  function newProcess(kind: string): SimProcess {
+    born += 1;
+    const process = createProcess({
+      name: `${kind}${born}`,
+      scheduler,
+      random: random.fork(),
+      rate: 1 + random.between(-climate.clockDrift, climate.clockDrift),
+      wallOffMs: random.between(-climate.clockOffMs, climate.clockOffMs),
+    });
+    processes.push(process);
+    process.onKill(() => processes.splice(processes.indexOf(process), 1));
+    return process;
+  }
+
+  const views = (process: SimProcess) => ({
+    mongo: network.view(process, 'mongo'),
+    postgres: network.view(process, 'postgres'),
+  });
+
+  function newInstance(): void {
+    const process = newProcess('instance');
+    const engine = createEngine({
+      stores: views(process),
+      environment: process.environment,
+      telemetry: telemetry(process),
+      firstMode,
+      retentionMs: RETENTION_MS,
+      storeTimeoutMs: STORE_TIMEOUT_MS,
+      digestKey: new Uint8Array(32),
+      ...(rules && { rules }),
+    });
+    const instance: Instance = {
+      process,
+      engine,
+      repository: history.recording(process, engine.repository),
+      open: false,
+    };
+    instances.push(instance);
+    say(`${process.name} starts`);
+    process.onKill(() => {
+      say(`${process.name} killed`);
+      remove(instance);
+      scheduler.after(random.between(50, 800), newInstance);
+    });
+    const ready = () => {
+      instance.open = true;
+    };
+    engine.start().then(ready, (error: unknown) => bugs.push(`start: ${String(error)}`));
+  }
+  function remove(instance: Instance): void {
+    const index = instances.indexOf(instance);
+    if (index >= 0) instances.splice(index, 1);
+  }
+  /** SIGTERM, after the proxy has dropped it, and a new one in its place. */
+  function replaceOne(): void {
+    if (resting) return;
+    scheduler.after(random.between(1_500, 4_000), replaceOne);
+    const old = instances.find(({ engine, process }) => process.isRunning() && engine.status().standing === 'serving');
+    if (old === undefined || instances.filter(({ open }) => open).length < 2) return;
+    newInstance();
+    scheduler.after(200, () => {
+      old.open = false;
+      scheduler.after(400, () => {
+        remove(old);
+        old.process.deliver(() => {
+          old.engine.stop(500).then(
+            () => {
+              say(`${old.process.name} stopped`);
+              count('instances replaced');
+              const index = processes.indexOf(old.process);
+              if (index >= 0) processes.splice(index, 1);
+            },
+            (error: unknown) => bugs.push(`stop: ${String(error)}`),
+          );
+        });
+      });
+    });
+  }
+
+  // The clients.
+  const workload = createWorkload(random.fork());
+  const clientRandom = random.fork();
+  let asking = 0;
+  function client(): void {
+    if (resting) return;
+    const next = (): void => void scheduler.after(clientRandom.between(5, 160), client);
+    const open = instances.filter((instance) => instance.open);
+    if (open.length === 0) return next();
+    const { process, repository } = clientRandom.pick(open);
+    let over = false;
+    asking += 1;
+    const done = (): void => {
+      if (over) return;
+      over = true;
+      asking -= 1;
+      giveUp.cancel();
+      next();
+    };
+    const giveUp = scheduler.after(3_000, done);
+    process.onKill(done);
+    scheduler.after(clientRandom.between(0.1, 1), () =>
+      process.deliver(() => void workload.request({ repository, environment: process.environment }).then(done)),
+    );
+  }
+
+  // The operators.
+  const operatorRandom = random.fork();
+  function newOperator(): void {
+    if (resting) return;
+    const process = newProcess('operator');
+    say(`${process.name} starts`);
+    process.onKill(() => {
+      say(`${process.name} killed`);
+      scheduler.after(operatorRandom.between(50, 1_000), newOperator);
+    });
+    const wild = climate.name === 'wild';
+    void operate({
+      process,
+      stores: views(process),
+      telemetry: telemetry(process),
+      random: operatorRandom,
+      mode: () => latest.mode,
+      killedAtStep: wild ? 0.02 : 0,
+      stalledAtStep: wild ? 0.02 : 0,
+      avoids: scheduler.now() < BUSY_MS * 0.8 || operatorRandom.chance(0.7) ? ['mongo-only', 'postgres-only'] : [],
+      keepsAuthority: climate.name === 'mirror trouble',
+      onStall(stalled) {
+        scheduler.after(operatorRandom.between(100, 4_000), () => stalled.resume());
+        scheduler.after(operatorRandom.between(50, 1_500), newOperator);
+      },
+      onMoved(result) {
+        count(`move ${result.kind}`);
+        say(`${process.name} move: ${brief(result)}`);
+        for (const reason of result.reasons) count(`move ${result.kind}: ${reason.replace(/\b[0-9a-f]{24}\b/g, 'ID')}`);
+        if ('failing' in result) for (const { name } of result.failing) count(`move ${result.kind}: gate ${name}`);
+      },
+      onStep: (what) => count(what),
+    });
+  }
+
+  const faults = createFaults({
+    scheduler,
+    random: random.fork(),
+    climate,
+    network,
+    processes: () => processes,
+    authority: () => authorityOf(latest.mode),
+    onFault(what) {
+      count(`fault: ${what}`);
+      say(`FAULT ${what}`);
+    },
+  });
+
+  const size = 2 + random.below(3);
+  for (let index = 0; index < size; index += 1) scheduler.after(random.between(0, 100), newInstance);
+  for (let index = 0; index < CLIENTS; index += 1) scheduler.after(300 + random.between(0, 100), client);
+  scheduler.after(random.between(300, 1_500), newOperator);
+  scheduler.after(600, faults.start);
+  if (climate.name === 'calm') scheduler.after(1_000, replaceOne);
+  await scheduler.runUntil(BUSY_MS);
+
+  resting = true;
+  say('REST');
+  faults.end();
+  const isAtRest = (): boolean => {
+    const held = Object.values(stores).flatMap(({ tables }) => Object.values(tables));
+    const marked = held.some((table) => [...table.values()].some(({ pendingAt }) => pendingAt !== null));
+    return asking === 0 && (!marked || mirrorOf(latest.mode) === null);
+  };
+  await scheduler.runUntil(BUSY_MS + 2_500);
+  // Whoever still operates: nobody. What they left is finished or taken back by the instances.
+  for (const process of [...processes]) if (process.name.startsWith('operator')) process.kill();
+  await scheduler.runUntil(BUSY_MS + 6_000);
+  while (!isAtRest() && scheduler.now() < BUSY_MS + REST_MAX_MS) {
+    await scheduler.runUntil(scheduler.now() + REST_SLICE_MS);
+  }
+
+  const authority = authorityOf(latest.mode);
+  const violations = [
+    ...judge({
+      entries: history.entries,
+      epochs,
+      authority: stores[authority],
+      other: stores[authority === 'mongo' ? 'postgres' : 'mongo'],
+      mirrored: mirrorOf(latest.mode) !== null && (await isComplete(latest.mode)),
+    }),
+    ...[...bugs, ...workload.bugs].map((what) => ({ rule: 'bug', what, entry: null })),
+  ];
+  if (climate.failsNone && workload.failures() > 0) {
+    const failed = [...workload.counts].filter(([what]) => / (503|StaleWrite)/.test(what));
+    violations.push({ rule: 'client noticed', what: `${climate.name}: ${JSON.stringify(failed)}`, entry: null });
+  }
+  for (const { engine, process } of instances) {
+    const { standing, problem } = engine.status();
+    if (standing !== 'serving') {
+      violations.push({ rule: 'stuck', what: `${process.name} is ${standing} at rest (${problem})`, entry: null });
+    }
+  }
+
+  async function isComplete(_mode: Mode): Promise<boolean> {
+    const entry = await stores[authority].books.readControl();
+    const body = entry?.body as { copy?: { kind: string } } | undefined;
+    return body?.copy?.kind === 'complete';
+  }
+
+  for (const [what, times] of workload.counts) count(`request ${what}`, times);
+  for (const { name, outcome } of history.entries) count(`port ${name} ${outcome}`);
+  count('changes of authority', epochs.count());
+  count(`climate ${climate.name}`);
+  count('port operations', history.entries.length);
+  return {
+    seed,
+    climate: climate.name,
+    violations,
+    steps: scheduler.steps(),
+    fingerprint: fingerprint >>> 0,
+    counts,
+    longestWaitMs: longestWaitS * 1_000,
+    trace,
+  };
+}
+
+function brief(value: unknown): string {
+  const seen = JSON.stringify(value, (_key, each: unknown) =>
+    each instanceof Error ? `${each.name}: ${each.message}` : each instanceof Set || each instanceof Map ? [...each] : each,
+  );
+  return seen === undefined ? '' : seen.length > 300 ? `${seen.slice(0, 300)}…` : seen;
+}
