@@ -10,7 +10,7 @@ import { type CopyState, MODES } from './mode.ts';
 import { type ChangeDecision, type ControlChange, decideChange } from './protocol/changes.ts';
 import type { ControlRecord, LeaseRow } from './protocol/types.ts';
 
-const copy: z.ZodType<CopyState> = z.discriminatedUnion('kind', [
+export const copySchema: z.ZodType<CopyState> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('none') }),
   z.object({ kind: z.literal('stale'), sinceMs: z.number() }),
   z.object({
@@ -32,7 +32,7 @@ const controlBody = z.object({
     })
     .nullable(),
   changedBy: z.string().nullable(),
-  copy,
+  copy: copySchema,
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
 });
 

@@ -4,9 +4,9 @@
  */
 import { type Document, deserialize, EJSON, serialize } from 'bson';
 import mongoose from 'mongoose';
-import type { Doc } from '../../canonical.ts';
+import { type Doc, STORE_FIELDS } from '../../canonical.ts';
 import { encodeId } from '../../ids.ts';
-import type { Entity } from '../../records.ts';
+import type { Entity, Stamp } from '../../records.ts';
 import { COLLECTIONS } from '../models.ts';
 
 export interface MongoBulkOptions {
@@ -84,3 +84,9 @@ export function fromExtendedJson(text: string): Document {
 /** Any single value of BSON as text, and back: exact, unlike JSON. */
 export const packValue = (value: unknown): string => Buffer.from(serialize({ v: value })).toString('base64');
 export const unpackValue = (packed: string): unknown => deserialize(Buffer.from(packed, 'base64'))['v'];
+
+/** The stamp of a document, (0, 0) without one. */
+export function stampOf(doc: Doc): Stamp {
+  const number = (value: unknown) => (typeof value === 'number' && value > 0 ? value : 0);
+  return { epoch: number(doc[STORE_FIELDS.epoch]), version: number(doc[STORE_FIELDS.version]) };
+}

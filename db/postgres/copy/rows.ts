@@ -86,7 +86,7 @@ export function toLine<E extends Entity>(entity: E, record: RecordOf[E], range: 
 
 function toField(value: unknown): string {
   if (value === null || value === undefined) return '\\N';
-  if (typeof value === 'string') return SPECIAL.test(value) ? escape(value) : value;
+  if (typeof value === 'string') return SPECIAL.test(value) ? escapeField(value) : value;
   if (value instanceof Date) return value.toISOString();
   return String(value);
 }
@@ -102,6 +102,6 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '\v': '\\v',
 };
 
-function escape(text: string): string {
+function escapeField(text: string): string {
   return text.replace(/[\\\t\n\r\b\f\v]/g, (special) => ESCAPES[special] ?? special);
 }

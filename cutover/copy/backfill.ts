@@ -1,0 +1,320 @@
+/**
+ * The backfill: ranges into staging, checks over all of them, then one guarded merge, and only then the word that the
+ * copy is complete. Every step can be made again, so a run that was killed anywhere is resumed by the same code.
+ */
+import { cutRanges } from '../../db/mongo/copy/ranges.ts';
+import { createFindings } from '../../db/postgres/copy/findings.ts';
+import { analyzeLive } from '../../db/postgres/copy/merge.ts';
+import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
+import {
+  createStaging,
+  dropStaging,
+  indexStaging,
+  stagedCounts,
+  stagingExists,
+  stagingTable,
+} from '../../db/postgres/copy/staging.ts';
+import { ENTITIES } from '../../db/records.ts';
+import type { Json } from '../../db/replica.ts';
+import type { CopyState } from '../mode.ts';
+import { otherStore } from '../mode.ts';
+import { NOTES } from '../operator/types.ts';
+import { countsOf, sumCounts } from './classify.ts';
+import { putSessionsAside, settleDuplicates } from './duplicates.ts';
+import { coordinating } from './lock.ts';
+import { mergeStaged } from './merge.ts';
+import { createPace, type Pace } from './pace.ts';
+import { assertCopyable, awaitInstances, logCopy, markCopy, putEvidence } from './ready.ts';
+import { applyRanges, cutRowRanges } from './reverse.ts';
+import { undoRun } from './rollback.ts';
+import { parseRun, type RunBody, toBody } from './run.ts';
+import { clearRange, stageRange } from './stage.ts';
+import { type BackfillOptions, type BackfillResult, CopyRefused, type CopyScope } from './types.ts';
+import { workRanges } from './work.ts';
+
+const FINDINGS_SHOWN = 1_000;
+const JOBS = 2;
+
+/**
+ * Copies the authority into its mirror while the service runs. Throws `CopyRefused` when it may not begin, or was to
+ * stop; `StoreUnavailable` when a store is away for long: the run can then be resumed.
+ */
+export async function runBackfill(scope: CopyScope, options: BackfillOptions): Promise<BackfillResult> {
+  return coordinating(scope, async () => {
+    const runs = createRuns(scope.postgres);
+    const { environment, stores } = scope;
+    const active = await runs.active();
+    if (active !== null) {
+      throw new CopyRefused('other-run', `run ${active.id} is ${active.state}: resume it, or roll it back`);
+    }
+    const record = await assertCopyable(scope, options.from);
+    const authority = stores[options.from];
+    await awaitInstances(authority, record, environment, options.signal);
+    const now = environment.date();
+    const id = options.runId ?? environment.newId();
+    if ((await runs.find(id)) !== null) throw new CopyRefused('other-run', `there is a run ${id} already`);
+    const dryRun = options.dryRun ?? false;
+    const copy: CopyState =
+      record.copy.kind === 'complete' || dryRun ? record.copy : { kind: 'stale', sinceMs: now.getTime() };
+    if (!(await markCopy(authority, record.epoch, record.copy, copy))) {
+      throw new CopyRefused('mirror-gap', 'the mode changed just now: try again');
+    }
+    const body: RunBody = {
+      from: options.from,
+      onBad: options.onBad,
+      dryRun,
+      duplicates: options.duplicates ?? null,
+      epoch: record.epoch,
+      copy,
+      expiredBeforeMs: now.getTime() - scope.retentionMs,
+      counts: {},
+    };
+    await logCopy(scope, authority, `${id}/begun`, {
+      run: id,
+      from: options.from,
+      onBad: options.onBad,
+      dryRun,
+    });
+    await runs.create({ id, kind: 'backfill', state: 'copying', body: toBody(body) }, now);
+    return goOn(scope, id, options);
+  });
+}
+
+/** Goes on with a run that was stopped or killed, wherever it was. */
+export async function resumeBackfill(
+  scope: CopyScope,
+  id: string,
+  options: Pick<BackfillOptions, 'jobs' | 'rate' | 'report' | 'beforeMerge' | 'signal'> = {},
+): Promise<BackfillResult> {
+  return coordinating(scope, async () => {
+    const run = await createRuns(scope.postgres).find(id);
+    if (run === null || run.kind !== 'backfill') throw new CopyRefused('no-run', `there is no run ${id}`);
+    if (run.state !== 'copying' && run.state !== 'merging') {
+      throw new CopyRefused('unknown-state', `run ${id} is ${run.state}: there is nothing to resume`);
+    }
+    const { from } = parseRun(run);
+    const record = await assertCopyable(scope, from);
+    await awaitInstances(scope.stores[from], record, scope.environment, options.signal);
+    return goOn(scope, id, options);
+  });
+}
+
+type GoOn = Pick<BackfillOptions, 'jobs' | 'rate' | 'report' | 'beforeMerge' | 'signal'>;
+
+async function goOn(scope: CopyScope, id: string, options: GoOn): Promise<BackfillResult> {
+  const runs = createRuns(scope.postgres);
+  const found = await runs.find(id);
+  if (found === null) throw new CopyRefused('no-run', `there is no run ${id}`);
+  const body = parseRun(found);
+  const authority = scope.stores[body.from];
+  const { rate = 0, report, signal } = options;
+  const pace = createPace(scope, { run: id, authority, rate, report, signal });
+  const jobs = options.jobs ?? JOBS;
+  const context: Context = { run: found, body, pace, jobs };
+  if (body.from === 'postgres') return reverse(scope, context, options);
+
+  if (found.state === 'copying') {
+    await fillStaging(scope, context);
+    const counts = await checkStaging(scope, context);
+    const bad = await createFindings(scope.postgres).countBad(id);
+    if (body.dryRun || (bad > 0 && body.onBad === 'rollback')) {
+      await dropStaging(scope.postgres);
+      await createFindings(scope.postgres).forget(id);
+      await runs.advance(id, 'copying', 'rolled-back', toBody({ ...body, counts }), scope.environment.date());
+      return conclude(
+        scope,
+        { ...context, body: { ...body, counts } },
+        body.dryRun ? 'dry-run' : 'rolled-back',
+      );
+    }
+    await options.beforeMerge?.();
+    if (
+      !(await runs.advance(id, 'copying', 'merging', toBody({ ...body, counts }), scope.environment.date()))
+    ) {
+      throw new CopyRefused('unknown-state', `run ${id} was changed by another process`);
+    }
+    return finish(scope, { ...context, body: { ...body, counts } });
+  }
+  return finish(scope, context);
+}
+
+interface Context {
+  readonly run: RunRow;
+  readonly body: RunBody;
+  readonly pace: Pace;
+  readonly jobs: number;
+}
+
+async function fillStaging(scope: CopyScope, { run, body, pace, jobs }: Context): Promise<void> {
+  const runs = createRuns(scope.postgres);
+  const before = await runs.ranges(run.id);
+  if (before.length === 0 || !(await stagingExists(scope.postgres))) {
+    await createStaging(scope.postgres);
+    if (before.length === 0) {
+      for (const entity of ENTITIES) {
+        const cut = await cutRanges(scope.mongo, entity, jobs * 4);
+        await runs.addRanges(
+          run.id,
+          cut.map((bounds) => ({ entity, bounds: { ...bounds } })),
+        );
+      }
+    }
+  }
+  await reopenLost(scope, run.id);
+  let total = 0;
+  for (const entity of ENTITIES) total += await scope.mongo.collection(entity).estimatedDocumentCount();
+  const done = sumCounts((await runs.ranges(run.id)).map(({ counts }) => counts))['read'] ?? 0;
+  pace.phase('copying', Math.max(total, done), done);
+  const finished = await workRanges(scope, {
+    run: run.id,
+    jobs,
+    work: (range, owner) => stageRange(scope, range, { run: run.id, body, owner, pace }),
+    wait: () => pace.wait(),
+  });
+  if (!finished) throw new CopyRefused('stopped', `stopped; resume run ${run.id}`);
+}
+
+/** Ranges that are said to be done and whose rows are not all there: a server's crash has emptied staging, or a check had begun. */
+async function reopenLost(scope: CopyScope, run: string): Promise<void> {
+  const runs = createRuns(scope.postgres);
+  const staged = await stagedCounts(scope.postgres);
+  const lost = (await runs.ranges(run)).filter(
+    ({ seq, state, counts }) => state === 'done' && (counts['staged'] ?? 0) !== (staged.get(seq) ?? 0),
+  );
+  for (const entity of ENTITIES) {
+    // What the checks staged anew belongs to one of these.
+    await scope.postgres.query(`delete from ${stagingTable(entity)} where range = 0`);
+  }
+  await scope.postgres.query('delete from copy_findings where run = $1 and range is null', [run]);
+  for (const range of lost) await clearRange(scope, range);
+  await runs.reopen(
+    run,
+    lost.map(({ seq }) => seq),
+  );
+}
+
+async function checkStaging(scope: CopyScope, { run, body, pace }: Context): Promise<RunBody['counts']> {
+  pace.phase('checking', null);
+  await indexStaging(scope.postgres);
+  const { bad, passedOver } = await settleDuplicates(scope, run.id, body);
+  const sessions = body.onBad === 'quarantine' && !body.dryRun ? await putSessionsAside(scope, run.id) : 0;
+  return { bad, passedOver, sessionsAside: sessions };
+}
+
+/** The merge and everything after it. */
+async function finish(scope: CopyScope, context: Context): Promise<BackfillResult> {
+  const { run, pace } = context;
+  const authority = scope.stores[context.body.from];
+  await assertCopyable(scope, context.body.from);
+  const counts = sumCounts((await createRuns(scope.postgres).ranges(run.id)).map((range) => range.counts));
+  pace.phase('merging', counts['staged'] ?? 0);
+  const merged = await mergeStaged(scope, authority, { run: run.id, epoch: context.body.epoch, pace });
+  await analyzeLive(scope.postgres);
+  const body = { ...context.body, counts: { ...context.body.counts, ...merged } };
+  await complete(scope, { ...context, body });
+  await dropStaging(scope.postgres);
+  return conclude(scope, { ...context, body }, 'complete');
+}
+
+/** From here on the copy counts as complete, unless the mirror was off at some time since the run began. */
+async function complete(scope: CopyScope, { run, body }: Context): Promise<void> {
+  const { environment, stores, postgres } = scope;
+  const authority = stores[body.from];
+  await noteQuarantine(scope, body);
+  const now = environment.date();
+  const state: CopyState = {
+    kind: 'complete',
+    run: run.id,
+    completedAtMs: now.getTime(),
+    verifiedAtMs: null,
+  };
+  const marked = await markCopy(authority, body.epoch, body.copy, state);
+  const runs = createRuns(postgres);
+  await runs.advance(run.id, 'merging', 'done', toBody(body), now);
+  if (!marked) {
+    throw new CopyRefused(
+      'mirror-gap',
+      'the mirror was off, or authority moved, while the copy ran: run it once more',
+    );
+  }
+  const bad = await createFindings(postgres).countBad(run.id);
+  await putEvidence(scope, authority, 'backfill', { clean: bad === 0, run: run.id });
+}
+
+/** The gates count what is in quarantine by the authority's notes. */
+async function noteQuarantine({ stores, postgres, environment }: CopyScope, body: RunBody): Promise<void> {
+  const { books } = stores[body.from];
+  const held = await postgres.query<{ key: string; run: string }>(
+    `select entity || '/' || record_id as key, run from copy_quarantine where state = 'held'`,
+  );
+  for (const { key, run } of held) await books.putNote(NOTES.quarantine, key, { run }, environment.date());
+}
+
+async function conclude(
+  scope: CopyScope,
+  { run, body }: Context,
+  outcome: BackfillResult['outcome'],
+): Promise<BackfillResult> {
+  const { environment, stores, postgres } = scope;
+  const ranges = await createRuns(postgres).ranges(run.id);
+  const sums = sumCounts([...ranges.map(({ counts }) => counts)]);
+  const findings = createFindings(postgres);
+  const [written] = await postgres.query<{ inserted: number; updated: number }>(
+    `select count(*) filter (where before is null)::int as inserted,
+       count(*) filter (where before is not null)::int as updated from copy_undo where run = $1`,
+    [run.id],
+  );
+  const [aside] = await postgres.query<{ count: number }>(
+    'select count(*)::int as count from copy_quarantine where run = $1',
+    [run.id],
+  );
+  const bad = await findings.countBad(run.id);
+  const result: BackfillResult = {
+    run: run.id,
+    from: body.from,
+    to: otherStore(body.from),
+    outcome,
+    counts: {
+      read: sums['read'] ?? 0,
+      staged: sums['staged'] ?? 0,
+      expired: sums['expired'] ?? 0,
+      bad,
+      quarantined: aside?.count ?? 0,
+      inserted: written?.inserted ?? 0,
+      updated: written?.updated ?? 0,
+      deferred: body.counts['deferred'] ?? 0,
+      dangling: body.counts['dangling'] ?? 0,
+    },
+    cleaned: countsOf(sums, 'clean:'),
+    unknownFields: countsOf(sums, 'unknown:'),
+    bad: await findings.bad(run.id, { limit: FINDINGS_SHOWN }),
+    tookMs: environment.date().getTime() - run.startedAt.getTime(),
+  };
+  const details: Record<string, Json> = { run: run.id, outcome, ...result.counts };
+  await logCopy(scope, stores[body.from], `${run.id}/ended`, details as Record<string, string | number>);
+  return result;
+}
+
+/** From PostgreSQL to MongoDB: rows are canonical already, so there is nothing to stage. */
+async function reverse(scope: CopyScope, context: Context, options: GoOn): Promise<BackfillResult> {
+  const { run, body, pace, jobs } = context;
+  const runs = createRuns(scope.postgres);
+  if (run.state === 'copying') {
+    if (body.dryRun) {
+      await runs.advance(run.id, 'copying', 'rolled-back', toBody(body), scope.environment.date());
+      return conclude(scope, context, 'dry-run');
+    }
+    await options.beforeMerge?.();
+    if ((await runs.ranges(run.id)).length === 0) await cutRowRanges(scope, run.id, jobs * 4);
+    await runs.advance(run.id, 'copying', 'merging', toBody(body), scope.environment.date());
+  }
+  await applyRanges(scope, { run: run.id, body, pace, jobs });
+  const bad = await createFindings(scope.postgres).countBad(run.id);
+  if (bad > 0 && body.onBad === 'rollback') {
+    await undoRun(scope, { run: run.id, body, pace });
+    await runs.advance(run.id, 'merging', 'rolled-back', toBody(body), scope.environment.date());
+    return conclude(scope, context, 'rolled-back');
+  }
+  await complete(scope, context);
+  return conclude(scope, context, 'complete');
+}

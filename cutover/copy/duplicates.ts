@@ -1,0 +1,140 @@
+/**
+ * Users that share an e-mail. Some only seem to: one gave the address up and another took it while the copy read, so
+ * their documents are read once more. What is left is bad, unless a policy says who keeps the address.
+ */
+import { decodeId } from '../../db/ids.ts';
+import { toExtendedJson } from '../../db/mongo/copy/client.ts';
+import { type RawDocument, readRaw } from '../../db/mongo/copy/scan.ts';
+import { type SharedEmail, sessionsOfAside, sharedEmails, unstage } from '../../db/postgres/copy/checks.ts';
+import { type Original, putAside, putFindings } from '../../db/postgres/copy/findings.ts';
+import { toLine } from '../../db/postgres/copy/rows.ts';
+import { stageLines } from '../../db/postgres/copy/staging.ts';
+import type { UserRecord } from '../../db/records.ts';
+import { classify, createCounts } from './classify.ts';
+import type { RunBody } from './run.ts';
+import { toFindings } from './stage.ts';
+import type { CopyScope, DuplicatePolicy } from './types.ts';
+
+const PAGE = 200;
+/** Of the range that restaged rows belong to: none. */
+const NO_RANGE = 0;
+
+interface Candidate {
+  readonly raw: RawDocument;
+  readonly user: UserRecord;
+}
+
+/** How many users were found bad, and how many lost their address to another by the policy. */
+export async function settleDuplicates(
+  scope: CopyScope,
+  run: string,
+  body: RunBody,
+): Promise<{ readonly bad: number; readonly passedOver: number }> {
+  let after = '';
+  let bad = 0;
+  let passedOver = 0;
+  for (;;) {
+    const page = await sharedEmails(scope.postgres, { after, limit: PAGE });
+    for (const shared of page) {
+      const losers = await settle(scope, run, body, shared);
+      if (body.duplicates === null) bad += losers;
+      else passedOver += losers;
+    }
+    after = page.at(-1)?.emailKey ?? after;
+    if (page.length < PAGE) return { bad, passedOver };
+  }
+}
+
+async function settle(scope: CopyScope, run: string, body: RunBody, shared: SharedEmail): Promise<number> {
+  const candidates = await readAgain(scope, shared);
+  const rivals = candidates.filter(({ user }) => user.emailKey === shared.emailKey);
+  const [winner] = body.duplicates === null ? [] : await ranked(scope, rivals, body.duplicates);
+  const losers = rivals.length < 2 ? [] : rivals.filter((rival) => rival !== winner);
+  const staying = candidates.filter((candidate) => !losers.includes(candidate));
+  await scope.postgres.transaction(async (connection) => {
+    await connection.query('delete from staging.users where id = any($1::text[])', [[...shared.ids]]);
+    await stageLines(
+      connection,
+      'user',
+      staying.map(({ user }) => toLine('user', user, NO_RANGE)),
+    );
+    if (losers.length === 0) return;
+    const flaws = [{ field: 'email', reason: 'duplicate-email' }];
+    const ids = losers.concat(winner === undefined ? [] : [winner]).map(({ user }) => user.id);
+    const findings = losers.flatMap(({ user }) =>
+      toFindings('user', user.id, flaws, { ids: [...ids].sort() }),
+    );
+    if (body.duplicates === null) await putFindings(connection, run, null, findings);
+    if (body.onBad === 'rollback' && body.duplicates === null) return;
+    const originals = losers.map(({ raw, user }): Original => {
+      return { entity: 'user', id: user.id, reasons: flaws, document: toExtendedJson(raw.bytes) };
+    });
+    await putAside(connection, run, originals, scope.environment.date());
+    if (winner !== undefined) {
+      await connection.query(
+        `update copy_quarantine set state = 'accepted', resolved_at = $3, resolution = $4
+         where entity = 'user' and run = $1 and record_id = any($2::text[]) and state = 'held'`,
+        [run, losers.map(({ user }) => user.id), scope.environment.date(), `policy ${body.duplicates}`],
+      );
+    }
+  });
+  return losers.length;
+}
+
+/** The users as they stand now; who is gone or cannot be read any more is left to the mirror. */
+async function readAgain({ mongo }: CopyScope, { ids }: SharedEmail): Promise<readonly Candidate[]> {
+  const raws = await readRaw(mongo, 'user', ids.map(decodeId));
+  const candidates = raws.flatMap((raw): Candidate[] => {
+    const result = classify('user', raw.doc, new Date(0), createCounts());
+    return result.kind === 'good' ? [{ raw, user: result.record }] : [];
+  });
+  return candidates.sort((a, b) => (a.user.id < b.user.id ? -1 : 1));
+}
+
+/** Best first. Equal ones in the order of their age, the older first: it was there before the other. */
+async function ranked(
+  { mongo }: CopyScope,
+  rivals: readonly Candidate[],
+  policy: DuplicatePolicy,
+): Promise<readonly Candidate[]> {
+  const scores = new Map<Candidate, number>();
+  for (const rival of rivals) {
+    if (policy === 'newest') scores.set(rival, rival.user.createdAt.getTime());
+    if (policy === 'verified') scores.set(rival, Number(rival.user.isVerified));
+    if (policy === 'most-recent-login') scores.set(rival, await lastLogin(mongo, rival.user.id));
+  }
+  const score = (rival: Candidate) => scores.get(rival) ?? 0;
+  return [...rivals].sort(
+    (a, b) => score(b) - score(a) || a.user.createdAt.getTime() - b.user.createdAt.getTime(),
+  );
+}
+
+async function lastLogin(mongo: CopyScope['mongo'], userId: string): Promise<number> {
+  const session = await mongo.collection('session').findOne({ userId: decodeId(userId) } as never, {
+    sort: { createdAt: -1 },
+    projection: { createdAt: 1 },
+    maxTimeMS: mongo.timeoutMs,
+  });
+  const at: unknown = session?.['createdAt'];
+  return at instanceof Date ? at.getTime() : 0;
+}
+
+/** Sessions of users that were put aside go with them. How many. */
+export async function putSessionsAside(scope: CopyScope, run: string): Promise<number> {
+  let count = 0;
+  for (let after = ''; ; ) {
+    const ids = await sessionsOfAside(scope.postgres, { after, limit: PAGE });
+    if (ids.length === 0) return count;
+    const raws = await readRaw(scope.mongo, 'session', ids.map(decodeId));
+    const reasons = [{ field: 'userId', reason: 'user-put-aside' }];
+    const originals = raws.map(({ id, bytes }): Original => {
+      return { entity: 'session', id, reasons, document: toExtendedJson(bytes) };
+    });
+    await scope.postgres.transaction((connection) =>
+      putAside(connection, run, originals, scope.environment.date()),
+    );
+    await unstage(scope.postgres, 'session', ids);
+    count += ids.length;
+    after = ids.at(-1) ?? after;
+  }
+}

@@ -1,0 +1,81 @@
+/** From staging into the live tables, step by step; each may be made again, so that a run can go on anywhere. */
+import { StoreUnavailable } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
+import { type MergeStep, mergeStep } from '../../db/postgres/copy/merge.ts';
+import { ENTITIES, type Entity } from '../../db/records.ts';
+import type { Pace } from './pace.ts';
+import { CopyRefused, type CopyScope } from './types.ts';
+
+const STEP_ROWS = 5_000;
+const ATTEMPTS_MAX = 20;
+const RETRY_MS = 100;
+
+export interface Merged {
+  readonly deferred: number;
+  readonly dangling: number;
+}
+
+/** Throws `StaleEpoch` when authority has moved, `CopyRefused` when it is to stop. */
+export async function mergeStaged(
+  scope: CopyScope,
+  authority: Store,
+  { run, epoch, pace }: { readonly run: string; readonly epoch: number; readonly pace: Pace },
+): Promise<Merged> {
+  let [deferred, dangling] = [0, 0];
+  for (const entity of ENTITIES) {
+    for (let after: string | null = ''; after !== null; ) {
+      if (await pace.wait()) throw new CopyRefused('stopped', 'stopped; the run can be resumed');
+      const options = { run, epoch, after, limit: STEP_ROWS };
+      const step: MergeStep = await again(scope, () => mergeStep(scope.postgres, entity, options));
+      const left = await defer(authority, entity, step.deferred, epoch);
+      deferred += left.deferred;
+      dangling += left.dangling;
+      await pace.take(step.inserted + step.updated);
+      after = step.next;
+    }
+  }
+  return { deferred, dangling };
+}
+
+/** Tries once more what another transaction was in the way of. */
+export async function again<T>({ environment }: CopyScope, work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      // A clash that came up between the statements of a step shows as a refused one, and is seen the next time.
+      const mayPass = error instanceof StoreUnavailable || (error as Error).name === 'EmailTaken';
+      if (!mayPass || attempt === ATTEMPTS_MAX) throw error;
+      await environment.sleep(RETRY_MS * attempt);
+    }
+  }
+}
+
+/** What the merge had to leave is touched in the authority: its mirror knows how to resolve a clash. */
+async function defer(
+  authority: Store,
+  entity: Entity,
+  ids: readonly string[],
+  epoch: number,
+): Promise<Merged> {
+  let [deferred, dangling] = [0, 0];
+  for (const id of ids) {
+    const { found } = await authority.replica.read(entity, [id]);
+    const held = found.get(id);
+    if (held === undefined) continue;
+    if ('rotation' in held.record && !(await holds(authority, held.record.userId))) {
+      dangling += 1;
+      continue;
+    }
+    deferred += 1;
+    if (held.pendingAt !== null) continue;
+    const { stamp } = held.record;
+    // A write that came between has marked it itself.
+    await authority.replica.touch(entity, id, { expected: stamp, to: { epoch, version: stamp.version + 1 } });
+  }
+  return { deferred, dangling };
+}
+
+async function holds(authority: Store, userId: string): Promise<boolean> {
+  return (await authority.replica.read('user', [userId])).found.has(userId);
+}

@@ -1,0 +1,158 @@
+/** From PostgreSQL to MongoDB: rows are canonical, so each batch is applied where it belongs, guarded like any other. */
+
+import { decodeId } from '../../db/ids.ts';
+import { stampOf, toExtendedJson } from '../../db/mongo/copy/client.ts';
+import { readRaw } from '../../db/mongo/copy/scan.ts';
+import { type BadDocument, putFindings } from '../../db/postgres/copy/findings.ts';
+import { closeRange, createRuns, type RangeRow } from '../../db/postgres/copy/runs.ts';
+import { cutIds, forgetUndo, keepUndo, type UndoEntry } from '../../db/postgres/copy/undo.ts';
+import { TABLES } from '../../db/postgres/database.ts';
+import { compareStamps, ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
+import type { ApplyOutcome } from '../../db/replica.ts';
+import { type Counts, createCounts } from './classify.ts';
+import { again } from './merge.ts';
+import type { Pace } from './pace.ts';
+import type { RunBody } from './run.ts';
+import { CopyRefused, type CopyScope } from './types.ts';
+import { workRanges } from './work.ts';
+
+const BATCH_MAX = 100;
+const RANGE_ROWS_MAX = 10_000;
+
+interface RowBounds {
+  /** Excluded; null: from the first. */
+  readonly after: string | null;
+  /** Included; null: to the last. */
+  readonly upTo: string | null;
+}
+
+export async function cutRowRanges({ postgres }: CopyScope, run: string, parts: number): Promise<void> {
+  for (const entity of ENTITIES) {
+    const bounds = [null, ...(await cutIds(postgres, TABLES[entity], parts)), null];
+    const ranges = bounds.slice(1).map((upTo, i) => ({ entity, bounds: { after: bounds[i] ?? null, upTo } }));
+    await createRuns(postgres).addRanges(run, ranges);
+  }
+}
+
+interface Options {
+  readonly run: string;
+  readonly body: RunBody;
+  readonly pace: Pace;
+  readonly jobs: number;
+}
+
+/** Throws `CopyRefused` when it is to stop before the end. */
+export async function applyRanges(scope: CopyScope, options: Options): Promise<void> {
+  const { run, pace, jobs } = options;
+  let total = 0;
+  for (const entity of ENTITIES) {
+    const rows = await scope.postgres.query<{ count: number }>(
+      `select count(*)::int as count from ${TABLES[entity]}`,
+    );
+    total += rows[0]?.count ?? 0;
+  }
+  pace.phase('merging', total);
+  const finished = await workRanges(scope, {
+    run,
+    jobs,
+    work: (range, owner) => applyRange(scope, range, owner, options),
+    wait: () => pace.wait(),
+  });
+  if (!finished) throw new CopyRefused('stopped', `stopped; resume run ${run}`);
+}
+
+async function applyRange(
+  scope: CopyScope,
+  { entity, ...range }: RangeRow,
+  owner: string,
+  { run, body, pace }: Options,
+): Promise<void> {
+  const { replica } = scope.stores.postgres;
+  const bounds = range.bounds as unknown as RowBounds;
+  const counts = createCounts();
+  const bad: BadDocument[] = [];
+  let { after } = bounds;
+  let [done, ended] = [0, false];
+  while (!ended && done < RANGE_ROWS_MAX && !(done > 0 && (await pace.paused()))) {
+    const limit = Math.min(BATCH_MAX, pace.batchMax());
+    const { records, next } = await again(scope, () => replica.scan(entity, { after, limit }));
+    const within = records.filter(({ id }) => bounds.upTo === null || id <= bounds.upTo);
+    bad.push(...(await applyBatch(scope, entity, within, { run, body }, counts)));
+    done += within.length;
+    after = within.at(-1)?.id ?? after;
+    ended = next === null || within.length < records.length;
+    await pace.take(within.length);
+  }
+  await scope.postgres.transaction(async (connection) => {
+    await putFindings(connection, run, range.seq, bad);
+    await closeRange(connection, run, { entity, ...range }, owner, {
+      counts: counts.toJson(),
+      bounds: { ...bounds, upTo: ended ? bounds.upTo : after },
+      rest: ended ? null : { ...bounds, after },
+    });
+  });
+}
+
+/** What of it is bad. */
+async function applyBatch<E extends Entity>(
+  scope: CopyScope,
+  entity: E,
+  records: readonly RecordOf[E][],
+  { run, body }: Pick<Options, 'run' | 'body'>,
+  counts: Counts,
+): Promise<readonly BadDocument[]> {
+  counts.add('read', records.length);
+  if (records.length === 0) return [];
+  await keepBefore(scope, entity, records, run);
+  const under = { epoch: body.epoch, expiredBefore: new Date(body.expiredBeforeMs) };
+  const outcomes = await again(scope, () => scope.stores.mongo.replica.apply(entity, records, under));
+  const bad: BadDocument[] = [];
+  const untouched: string[] = [];
+  for (const [place, record] of records.entries()) {
+    const outcome: ApplyOutcome = outcomes[place] ?? { kind: 'refused', reason: 'no-outcome' };
+    if (outcome.kind === 'applied') {
+      counts.add('staged');
+      continue;
+    }
+    untouched.push(record.id);
+    if (outcome.kind === 'expired') counts.add('expired');
+    if (outcome.kind === 'refused') {
+      counts.add('bad');
+      bad.push({ entity, id: record.id, field: outcome.reason, reason: 'refused', detail: null });
+    }
+    if (outcome.kind === 'clash' || outcome.kind === 'differs' || outcome.kind === 'ahead') {
+      counts.add('deferred');
+      const above = outcome.kind === 'ahead' ? outcome.stored.version : 0;
+      const version = Math.max(record.stamp.version, above) + 1;
+      // The mirror resolves it: its rule for clashes, or a stamp above both.
+      await scope.stores.postgres.replica.touch(entity, record.id, {
+        expected: record.stamp,
+        to: { epoch: body.epoch, version },
+      });
+    }
+  }
+  await forgetUndo(scope.postgres, run, entity, untouched);
+  return bad;
+}
+
+/** Before it is written over, of each older document; whatever else is there will not be. */
+async function keepBefore<E extends Entity>(
+  { mongo, postgres }: CopyScope,
+  entity: E,
+  records: readonly RecordOf[E][],
+  run: string,
+): Promise<void> {
+  const raws = await readRaw(
+    mongo,
+    entity,
+    records.map(({ id }) => decodeId(id)).filter((id) => id !== undefined),
+  );
+  const held = new Map(raws.map((raw) => [raw.id, raw]));
+  const entries = records.flatMap(({ id, stamp }): UndoEntry[] => {
+    const raw = held.get(id);
+    if (raw === undefined) return [{ id, ...stamp, before: null }];
+    const isOlder = raw.doc === null || compareStamps(stampOf(raw.doc), stamp) < 0;
+    return isOlder ? [{ id, ...stamp, before: toExtendedJson(raw.bytes) }] : [];
+  });
+  await keepUndo(postgres, run, entity, entries);
+}

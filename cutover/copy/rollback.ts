@@ -1,0 +1,122 @@
+/** Taking a run back: exactly, but for what live traffic has written since and what that refers to. */
+import { undoDocument } from '../../db/mongo/copy/undo.ts';
+import { createFindings } from '../../db/postgres/copy/findings.ts';
+import { UNDO_ORDER, undoStep } from '../../db/postgres/copy/merge.ts';
+import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
+import { dropStaging } from '../../db/postgres/copy/staging.ts';
+import { forgetUndo, undoEntries } from '../../db/postgres/copy/undo.ts';
+import type { Entity } from '../../db/records.ts';
+import { readControl } from '../control.ts';
+import { authorityOf } from '../mode.ts';
+import { coordinating } from './lock.ts';
+import { again } from './merge.ts';
+import { createPace, type Pace } from './pace.ts';
+import { logCopy, markCopy } from './ready.ts';
+import { parseRun, type RunBody, toBody } from './run.ts';
+import { CopyRefused, type CopyScope, type Report } from './types.ts';
+
+const STEP_ROWS = 1_000;
+const RACES_MAX = 20;
+
+export interface RollbackResult {
+  readonly run: string;
+  /** Records that only the run had written, and are gone. */
+  readonly removed: number;
+  /** Records that are again what they were before it. */
+  readonly restored: number;
+  /** Written since, or referred to by what was: left alone. */
+  readonly spared: number;
+}
+
+export interface RollbackOptions {
+  readonly report?: Report;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Undoes a run, finished or not; made again, it goes on where it stopped. Throws `CopyRefused` when the store it wrote to
+ * has authority by now.
+ */
+export function rollbackBackfill(
+  scope: CopyScope,
+  id: string,
+  { report, signal }: RollbackOptions = {},
+): Promise<RollbackResult> {
+  return coordinating(scope, async () => {
+    const runs = createRuns(scope.postgres);
+    const run = await runs.find(id);
+    if (run === null || run.kind !== 'backfill') throw new CopyRefused('no-run', `there is no run ${id}`);
+    if (run.state === 'undone' || run.state === 'rolled-back') {
+      throw new CopyRefused('unknown-state', `run ${id} is ${run.state} already`);
+    }
+    const body = parseRun(run);
+    const authority = scope.stores[body.from];
+    const epoch = await markStale(scope, run, body);
+    const now = scope.environment.date();
+    if (run.state !== 'undoing') await runs.advance(id, run.state, 'undoing', toBody(body), now);
+    await dropStaging(scope.postgres);
+    const pace = createPace(scope, { run: id, authority, rate: 0, report, signal });
+    const undone = await undoRun(scope, { run: id, body: { ...body, epoch }, pace });
+    await createFindings(scope.postgres).forget(id);
+    await runs.advance(id, 'undoing', 'undone', toBody(body), scope.environment.date());
+    await logCopy(scope, authority, `${id}/undone`, { run: id, ...undone });
+    return { run: id, ...undone };
+  });
+}
+
+/** Nothing may rely on the copy from here on. The epoch to act under. */
+async function markStale({ stores, environment }: CopyScope, run: RunRow, body: RunBody): Promise<number> {
+  const authority = stores[body.from];
+  for (let race = 0; race < RACES_MAX; race += 1) {
+    const record = await readControl(authority);
+    if (record === null || authorityOf(record.mode) !== body.from) {
+      throw new CopyRefused(
+        'not-authority',
+        `run ${run.id} wrote to what is the authority by now: it is not undone`,
+      );
+    }
+    if (record.transition !== null) throw new CopyRefused('in-transition', 'authority is about to change');
+    if (record.copy.kind === 'none') return record.epoch;
+    const stale = { kind: 'stale', sinceMs: environment.date().getTime() } as const;
+    if (await markCopy(authority, record.epoch, record.copy, stale)) return record.epoch;
+  }
+  throw new CopyRefused('busy', 'the control record is being changed all the time');
+}
+
+/** Every write of the run, back. */
+export async function undoRun(
+  scope: CopyScope,
+  { run, body, pace }: { readonly run: string; readonly body: RunBody; readonly pace: Pace },
+): Promise<Omit<RollbackResult, 'run'>> {
+  pace.phase('undoing', null);
+  const sum = { removed: 0, restored: 0, spared: 0 };
+  for (const entity of UNDO_ORDER) {
+    for (let done = false; !done; ) {
+      if (await pace.wait()) throw new CopyRefused('stopped', `stopped; roll run ${run} back once more`);
+      const step = await again(scope, () =>
+        body.from === 'mongo'
+          ? undoStep(scope.postgres, entity, { run, epoch: body.epoch, limit: STEP_ROWS })
+          : undoInMongo(scope, run, entity),
+      );
+      sum.removed += step.removed;
+      sum.restored += step.restored;
+      sum.spared += step.spared;
+      await pace.take(step.removed + step.restored);
+      done = step.done;
+    }
+  }
+  return sum;
+}
+
+async function undoInMongo({ mongo, postgres }: CopyScope, run: string, entity: Entity) {
+  const entries = await undoEntries(postgres, run, entity, STEP_ROWS);
+  const step = { removed: 0, restored: 0, spared: 0 };
+  for (const entry of entries) step[await undoDocument(mongo, entity, entry)] += 1;
+  await forgetUndo(
+    postgres,
+    run,
+    entity,
+    entries.map(({ id }) => id),
+  );
+  return { ...step, done: entries.length < STEP_ROWS };
+}

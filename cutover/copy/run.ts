@@ -1,0 +1,29 @@
+/** What a run remembers besides its ranges: everything needed to go on with it in another process. */
+import { z } from 'zod';
+import type { RunRow } from '../../db/postgres/copy/runs.ts';
+import type { Json } from '../../db/replica.ts';
+import { copySchema } from '../control.ts';
+import { CopyRefused } from './types.ts';
+
+const body = z.object({
+  from: z.enum(['mongo', 'postgres']),
+  onBad: z.enum(['rollback', 'quarantine']),
+  dryRun: z.boolean(),
+  duplicates: z.enum(['newest', 'verified', 'most-recent-login']).nullable(),
+  epoch: z.number(),
+  /** As the copy's state was when the run began; if it has changed in the end, the mirror was off meanwhile. */
+  copy: copySchema,
+  expiredBeforeMs: z.number(),
+  /** What came after the ranges. */
+  counts: z.record(z.string(), z.number()),
+});
+
+export type RunBody = z.infer<typeof body>;
+
+export function parseRun(run: RunRow): RunBody {
+  const parsed = body.safeParse(run.body);
+  if (!parsed.success) throw new CopyRefused('unknown-state', `run ${run.id} was written by another version`);
+  return parsed.data;
+}
+
+export const toBody = (run: RunBody): Json => ({ ...run }) as unknown as Json;

@@ -1,0 +1,138 @@
+/** One range of documents into staging, in one transaction: either all of it is there and the range done, or nothing. */
+import { toExtendedJson } from '../../db/mongo/copy/client.ts';
+import type { IdRange } from '../../db/mongo/copy/ranges.ts';
+import { type Batch, scanRange } from '../../db/mongo/copy/scan.ts';
+import type { Connection } from '../../db/postgres/copy/client.ts';
+import { type BadDocument, type Original, putAside, putFindings } from '../../db/postgres/copy/findings.ts';
+import { toLine } from '../../db/postgres/copy/rows.ts';
+import { closeRange, type RangeRow } from '../../db/postgres/copy/runs.ts';
+import { stageLines, stagingTable } from '../../db/postgres/copy/staging.ts';
+import type { Entity } from '../../db/records.ts';
+import type { Json } from '../../db/replica.ts';
+import { type Counts, classify, createCounts, type Flaw } from './classify.ts';
+import type { Pace } from './pace.ts';
+import type { RunBody } from './run.ts';
+import type { CopyScope } from './types.ts';
+
+/** A range that turns out longer is cut here: so much is done again, at most, when its worker dies. */
+const RANGE_DOCUMENTS_MAX = 20_000;
+
+/** What one batch comes to, before anything of it is written. */
+interface Sorted {
+  readonly lines: readonly string[];
+  /** Of the lines. */
+  readonly sources: readonly { readonly id: string; readonly bytes: Uint8Array }[];
+  readonly bad: readonly {
+    readonly id: string;
+    readonly bytes: Uint8Array;
+    readonly flaws: readonly Flaw[];
+  }[];
+}
+
+export interface StageOptions {
+  readonly run: string;
+  readonly body: RunBody;
+  readonly owner: string;
+  readonly pace: Pace;
+}
+
+/** Throws `RangeLost` when another worker has taken the range up meanwhile. */
+export async function stageRange(scope: CopyScope, range: RangeRow, options: StageOptions): Promise<void> {
+  const { mongo, postgres } = scope;
+  const { pace, run, owner } = options;
+  const bounds = range.bounds as unknown as IdRange;
+  const counts = createCounts();
+  await postgres.transaction(async (connection) => {
+    // Left by an attempt whose rows a crash of the server has emptied in part.
+    await connection.query('delete from copy_findings where run = $1 and range = $2', [run, range.seq]);
+    let done = 0;
+    let cut: string | null = null;
+    for await (const batch of scanRange(mongo, range.entity, bounds, { batchMax: pace.batchMax() })) {
+      await writeBatch(
+        scope,
+        connection,
+        range,
+        options,
+        sortBatch(range, batch, options.body, counts),
+        counts,
+      );
+      done += batch.documents.length;
+      await pace.take(batch.documents.length);
+      if (batch.cut !== null && (done >= RANGE_DOCUMENTS_MAX || (await pace.paused()))) {
+        cut = batch.cut;
+        break;
+      }
+    }
+    await closeRange(connection, run, range, owner, {
+      counts: counts.toJson(),
+      bounds: { ...bounds, upTo: cut ?? bounds.upTo },
+      rest: cut === null ? null : { ...bounds, after: cut },
+    });
+  });
+}
+
+/** Takes out what an earlier attempt at this range left in staging. */
+export async function clearRange({ postgres }: CopyScope, range: RangeRow): Promise<void> {
+  await postgres.query(`delete from ${stagingTable(range.entity)} where range = $1`, [range.seq]);
+}
+
+function sortBatch(range: RangeRow, batch: Batch, body: RunBody, counts: Counts): Sorted {
+  const expiredBefore = new Date(body.expiredBeforeMs);
+  const lines: string[] = [];
+  const sources: Sorted['sources'][number][] = [];
+  const bad: Sorted['bad'][number][] = [];
+  for (const { bytes, doc, id } of batch.documents) {
+    const result = classify(range.entity, doc, expiredBefore, counts);
+    if (result.kind === 'good') {
+      lines.push(toLine(range.entity, result.record, range.seq));
+      sources.push({ id, bytes });
+    } else if (result.kind === 'bad') {
+      bad.push({ id, bytes, flaws: result.flaws });
+    } else {
+      counts.add('expired');
+    }
+  }
+  return { lines, sources, bad };
+}
+
+async function writeBatch(
+  { environment }: CopyScope,
+  connection: Connection,
+  { entity, seq }: RangeRow,
+  { run, body }: StageOptions,
+  sorted: Sorted,
+  counts: Counts,
+): Promise<void> {
+  const refused = await stageLines(connection, entity, sorted.lines);
+  const bad = [
+    ...sorted.bad,
+    ...refused.flatMap(({ place, constraint }) => {
+      const source = sorted.sources[place];
+      return source === undefined ? [] : [{ ...source, flaws: [{ field: constraint, reason: 'refused' }] }];
+    }),
+  ];
+  counts.add('staged', sorted.lines.length - refused.length);
+  if (bad.length === 0) return;
+  counts.add('bad', bad.length);
+  await putFindings(
+    connection,
+    run,
+    seq,
+    bad.flatMap(({ id, flaws }) => toFindings(entity, id, flaws, null)),
+  );
+  if (body.onBad === 'rollback' || body.dryRun) return;
+  const originals = bad.map(({ id, bytes, flaws }): Original => {
+    return { entity, id, reasons: flaws, document: toExtendedJson(bytes) };
+  });
+  await putAside(connection, run, originals, environment.date());
+}
+
+/** One finding for each field, without its value. */
+export function toFindings(
+  entity: Entity,
+  id: string,
+  flaws: readonly Flaw[],
+  detail: Json,
+): readonly BadDocument[] {
+  return flaws.map(({ field, reason }) => ({ entity, id, field, reason, detail }));
+}

@@ -1,0 +1,46 @@
+import type { Document } from 'bson';
+import mongoose from 'mongoose';
+import { decodeId } from '../../ids.ts';
+import type { Entity, Stamp } from '../../records.ts';
+import { fromExtendedJson, type MongoBulk } from './client.ts';
+
+export interface Written extends Stamp {
+  readonly id: string;
+  /** As canonical extended JSON; null: there was no document. */
+  readonly before: string | null;
+}
+
+/** Puts back what was there before a copy, unless it was written since. */
+export async function undoDocument(
+  bulk: MongoBulk,
+  entity: Entity,
+  { id, epoch, version, before }: Written,
+): Promise<'removed' | 'restored' | 'spared'> {
+  const _id = decodeId(id);
+  const filter = { _id: { $eq: _id }, epoch, version, pendingAt: { $exists: false } } as never;
+  const collection = bulk.collection(entity);
+  if (before === null) {
+    if (entity === 'user' && (await isReferredTo(bulk, _id))) return 'spared';
+    const { deletedCount } = await collection.deleteOne(filter, { maxTimeMS: bulk.timeoutMs });
+    return deletedCount === 1 ? 'removed' : 'spared';
+  }
+  try {
+    const { _id: _, ...document } = fromExtendedJson(before) as Document & { readonly _id: unknown };
+    const { matchedCount } = await collection.replaceOne(filter, document);
+    return matchedCount === 1 ? 'restored' : 'spared';
+  } catch (error) {
+    // Another has its e-mail by now.
+    if (error instanceof mongoose.mongo.MongoServerError && error.code === 11000) return 'spared';
+    throw error;
+  }
+}
+
+async function isReferredTo(bulk: MongoBulk, userId: unknown): Promise<boolean> {
+  for (const entity of ['session', 'resetToken', 'verificationToken'] as const) {
+    const found = await bulk
+      .collection(entity)
+      .findOne({ userId: { $eq: userId } } as never, { projection: { _id: 1 }, maxTimeMS: bulk.timeoutMs });
+    if (found !== null) return true;
+  }
+  return false;
+}

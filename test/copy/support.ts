@@ -1,0 +1,107 @@
+/** Two stores of the calling file's own, under a control record, as a copy finds them. */
+import { afterAll } from 'vitest';
+import { fromControl, readControl } from '../../cutover/control.ts';
+import { type Bulk, type CopyScope, openBulk } from '../../cutover/copy/index.ts';
+import { systemEnvironment } from '../../cutover/environment.ts';
+import type { CopyState, Mode } from '../../cutover/mode.ts';
+import { SILENT } from '../../cutover/telemetry.ts';
+import { toExtendedJson } from '../../db/mongo/copy/client.ts';
+import type { Store } from '../../db/port.ts';
+import { ENTITIES, type Entity } from '../../db/records.ts';
+import { asSuperuser } from '../support/databases.ts';
+import { openMongo, openPostgres } from '../support/stores.ts';
+
+export const DAY_MS = 86_400_000;
+
+export interface Bench extends CopyScope {
+  readonly urls: { readonly mongo: string; readonly postgres: string };
+  /** The mode, written into both stores without asking anybody. */
+  setMode(mode: Mode, copy?: CopyState, settings?: Record<string, string | number | boolean>): Promise<void>;
+  copyState(): Promise<CopyState | undefined>;
+  /** Every row of the live tables, as text that differs when any byte does. */
+  rows(): Promise<Readonly<Record<string, readonly string[]>>>;
+  /** Inserts documents as they are. */
+  insert(entity: Entity, documents: readonly object[]): Promise<void>;
+  /** Every document, as canonical extended JSON. */
+  documents(entity: Entity): Promise<readonly string[]>;
+}
+
+const TABLES = ['users', 'verification_tokens', 'password_reset_tokens', 'sessions'];
+
+export async function openBench(): Promise<Bench> {
+  const mongo = await openMongo();
+  const postgres = await openPostgres();
+  const bulk: Bulk = openBulk({ mongoUrl: mongo.url, postgresUrl: postgres.url });
+  afterAll(() => bulk.close());
+  const stores = { mongo: mongo.store, postgres: postgres.store };
+  const urls = { mongo: mongo.url, postgres: postgres.url };
+  let epoch = 1;
+  let mode: Mode = 'mongo-only';
+
+  async function write(store: Store, given: Parameters<Bench['setMode']>): Promise<void> {
+    const [to, copy = { kind: 'none' } as const, settings = {}] = given;
+    const before = await readControl(store);
+    const entry = fromControl({
+      mode: to,
+      epoch,
+      revision: (before?.revision ?? 0) + 1,
+      transition: null,
+      changedBy: null,
+      copy,
+      settings: { 'poll-ms': 50, ...settings },
+    });
+    if (before === null) await store.books.createControl(entry);
+    else await store.books.replaceControl(before, entry);
+  }
+
+  return {
+    stores,
+    mongo: bulk.mongo,
+    postgres: bulk.postgres,
+    environment: systemEnvironment(),
+    telemetry: SILENT,
+    retentionMs: 30 * DAY_MS,
+    urls,
+    async setMode(...given) {
+      const isPostgres = (each: Mode) => each.startsWith('postgres');
+      if (isPostgres(mode) !== isPostgres(given[0])) epoch += 1;
+      mode = given[0];
+      await write(stores.mongo, given);
+      await write(stores.postgres, given);
+    },
+    async copyState() {
+      const store = mode.startsWith('postgres') ? stores.postgres : stores.mongo;
+      return (await readControl(store))?.copy;
+    },
+    async rows() {
+      const all: Record<string, readonly string[]> = {};
+      for (const table of TABLES) {
+        const rows = await asSuperuser<{ line: string }>(
+          urls.postgres,
+          `select t::text as line from ${table} as t order by id`,
+        );
+        all[table] = rows.map(({ line }) => line);
+      }
+      return all;
+    },
+    async insert(entity, documents) {
+      if (documents.length > 0) await bulk.mongo.collection(entity).insertMany([...documents] as never[]);
+    },
+    async documents(entity) {
+      const raws = await bulk.mongo
+        .collection(entity)
+        .find({}, { sort: { _id: 1 }, raw: true })
+        .toArray();
+      return raws.map((bytes) => toExtendedJson(bytes as unknown as Uint8Array));
+    },
+  };
+}
+
+/** Empties both stores. */
+export async function clear(bench: Bench): Promise<void> {
+  await bench.postgres.query(
+    'truncate users, verification_tokens, password_reset_tokens, sessions, copy_runs, copy_ranges, copy_findings, copy_quarantine, copy_undo, cutover_notes, cutover_aside',
+  );
+  for (const entity of ENTITIES) await bench.mongo.collection(entity).deleteMany({});
+  await bench.mongo.db.collection('cutover_notes').deleteMany({});
+}
