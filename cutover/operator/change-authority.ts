@@ -27,15 +27,21 @@ export interface AttemptResult {
   readonly reasons: readonly string[];
   /** From asking for the fence until authority was taken over, or the fence taken back; null before the fence. */
   readonly pauseMs: number | null;
+  /** The instances that were alive behind the fence. */
+  readonly alive: readonly string[];
 }
 
-const MESSAGES: Readonly<Partial<Record<Stage, string>>> = {
+const MESSAGES: Readonly<Record<Exclude<Stage, 'done' | 'aborted'>, string>> = {
   'wait-silent': 'waiting out silent instances; all others serve',
   announce: 'announcing the change in both stores',
+  note: 'noting it in the store that is to take over',
   'await-announced': 'waiting until every instance has seen it',
   fence: 'closing the fence: requests wait from here on',
+  'await-stopped': 'waiting until every instance has stopped',
   'drain-loser': 'draining what is pending',
+  'drain-winner': 'seeing that nothing is marked in the other store',
   'last-check': 'a last look at what was written around the fence',
+  'ask-winner': 'asking the store that is to take over once more',
   lose: 'authority is given up; from here on it only goes forward',
   gain: 'authority is taken over',
   abort: 'taking the attempt back',
@@ -53,7 +59,8 @@ export async function attemptChange(
   const { environment } = run;
   const timing = timingOf(settingsOf(record));
   const begun = newAttempt(environment.newId(), record, target, timing);
-  if (begun === null) return { kind: 'aborted', reasons: ['this is no change of authority'], pauseMs: null };
+  if (begun === null)
+    return { kind: 'aborted', reasons: ['this is no change of authority'], pauseMs: null, alive: [] };
   const nowMs = () => environment.now().monotonicMs;
   const perform = createPerformer(run, stores);
   let state: CoordinatorState = begun;
@@ -76,9 +83,10 @@ export async function attemptChange(
     await environment.sleep(before === 'wait-silent' ? timing.heartbeatMs / 5 : timing.fastPollMs);
   }
   const reasons = [state.reason, ...perform.differences()].filter((reason) => reason !== null);
-  if (state.stage === 'done') return { kind: 'done', reasons: [], pauseMs };
+  const alive = Object.keys(state.watch).filter((instance) => state.watch[instance]?.moved === true);
+  if (state.stage === 'done') return { kind: 'done', reasons: [], pauseMs, alive };
   await forgetNote(stores.winner, state.transition.id);
-  return { kind: 'aborted', reasons, pauseMs };
+  return { kind: 'aborted', reasons, pauseMs, alive };
 }
 
 /** Past asking for the loss nobody knows on which side it is, so nobody may turn back on a doubt. */
@@ -91,12 +99,11 @@ function silence(stage: Stage, pauseMs: number | null): AttemptResult {
     stage === 'abort'
       ? 'the attempt could not be taken back: past its deadline any instance does, and the next verb'
       : 'the stores fell silent while authority was moving: any instance finishes it or takes it back, and the next verb';
-  return { kind: 'unknown', reasons: [reason], pauseMs };
+  return { kind: 'unknown', reasons: [reason], pauseMs, alive: [] };
 }
 
 function say(run: Run, stage: Stage): void {
-  const message = MESSAGES[stage];
-  if (message !== undefined) run.say(stage, message);
+  if (stage !== 'done' && stage !== 'aborted') run.say(stage, MESSAGES[stage]);
 }
 
 interface Performer {

@@ -35,23 +35,28 @@ export async function watchInstances(
 
 /**
  * Waits until every instance that is alive has acknowledged this record: its row says so, or it has been silent for a
- * lease and a margin. Gives back who has not by `untilMs` of the monotonic clock.
+ * lease and a margin. `expected` are waited for as long before they have a row at all: they come from another store.
+ * Gives back who has not by `untilMs` of the monotonic clock.
  */
 export async function awaitAcknowledged(
   environment: Environment,
   store: Store,
   record: ControlRecord,
-  options: { readonly untilMs: number; readonly timing: Timing },
+  options: { readonly untilMs: number; readonly timing: Timing; readonly expected?: readonly string[] },
 ): Promise<{ readonly watching: Watching; readonly behind: readonly string[] }> {
-  const { timing, untilMs } = options;
+  const { timing, untilMs, expected = [] } = options;
+  const silentMs = environment.now().monotonicMs + timing.leaseMs + timing.marginMs;
   let watching = NOTHING;
   for (;;) {
     watching = await lookOnce(environment, store, watching);
     const { rows, watch } = watching;
     const nowMs = environment.now().monotonicMs;
     const open = rows.filter((row) => !follows(row, record) && !isSilent(watch, row, nowMs, timing));
-    if (open.length === 0 || nowMs >= untilMs) {
-      return { watching, behind: open.map(({ instance }) => instance) };
+    const missing = expected.filter(
+      (id) => nowMs < silentMs && !rows.some(({ instance }) => instance === id),
+    );
+    if (open.length + missing.length === 0 || nowMs >= untilMs) {
+      return { watching, behind: [...open.map(({ instance }) => instance), ...missing] };
     }
     await environment.sleep(Math.min(timing.heartbeatMs / LOOKS_PER_HEARTBEAT, untilMs - nowMs));
   }

@@ -75,6 +75,8 @@ async function climb(run: Run, move: Move, request: MoveRequest): Promise<Step> 
   const { standing, failing, overridden } = judged;
   const { record, authority } = standing;
   const force = request.force?.reason ?? null;
+  if (record.mode !== move.from)
+    return { kind: 'refused', reasons: [`the mode is ${record.mode} meanwhile`] };
   if (failing.length > 0) {
     const gates = failing.map(({ name }) => name).join(' ');
     await logEvent(run, authority, 'refused', record, { from: move.from, to: move.to, gates });
@@ -142,7 +144,9 @@ async function changeAuthority(run: Run, move: Move, request: MoveRequest, first
     if (outcome.pauseMs !== null) pauseMs = Math.max(pauseMs ?? 0, outcome.pauseMs);
     reasons.push(...outcome.reasons.map((reason) => `attempt ${attempts}: ${reason}`));
     if (outcome.kind === 'done') {
-      return { ...(await settleInWinner(run, move, winner, attempts, pauseMs)), attempts, pauseMs };
+      const details = { from: move.from, to: move.to, attempts, pauseMs };
+      const late = await settleInWinner(run, winner, details, outcome.alive);
+      return { kind: 'done', attempts, pauseMs, reasons: [...reasons, ...late] };
     }
     if (outcome.kind === 'unknown') return { kind: 'aborted', attempts, pauseMs, reasons };
     await attempt(() =>
@@ -166,23 +170,23 @@ async function changeAuthority(run: Run, move: Move, request: MoveRequest, first
     await run.environment.sleep(spacingMs);
     // What the gates asked for may have gone meanwhile.
     const { failing } = await judge(run, move, request);
-    if (failing.length > 0) return { kind: 'refused', failing, attempts, pauseMs, reasons };
+    if (failing.length > 0) return { kind: 'aborted', failing, attempts, pauseMs, reasons };
   }
 }
 
-/** Authority has moved: the log, and the wait until everybody serves under it. */
-async function settleInWinner(run: Run, move: Move, winner: Store, attempts: number, pauseMs: number | null) {
+/** Authority has moved: the log, and the wait until everybody serves under it. Who has not followed yet. */
+async function settleInWinner(
+  run: Run,
+  winner: Store,
+  details: Readonly<Record<string, string | number | null>>,
+  expected: readonly string[],
+): Promise<readonly string[]> {
   const { record } = await readStanding(run);
-  const details = { from: move.from, to: move.to, attempts, pauseMs };
   await logEvent(run, winner, 'moved', record, details);
-  const timing = timingOf(settingsOf(record));
-  run.say('acknowledge', `waiting until every live instance serves in ${move.to}`);
-  const { behind } = await awaitAcknowledged(run.environment, winner, record, {
-    untilMs: run.untilMs,
-    timing,
-  });
-  const reasons = behind.map((instance) => `${instance} has not followed yet`);
-  return { kind: 'done' as const, reasons };
+  run.say('acknowledge', `waiting until every live instance serves in ${record.mode}`);
+  const waiting = { untilMs: run.untilMs, timing: timingOf(settingsOf(record)), expected };
+  const { behind } = await awaitAcknowledged(run.environment, winner, record, waiting);
+  return behind.map((instance) => `${instance} has not followed yet`);
 }
 
 function sidesOf(run: Run, { from }: Move): { readonly loser: Store; readonly winner: Store } | null {
