@@ -12,7 +12,6 @@ import type { Terminal } from '../cutover/cli/terminal.ts';
 import { systemEnvironment } from '../cutover/environment.ts';
 import { openMongoStore } from '../db/mongo/store.ts';
 import { openPostgresStore } from '../db/postgres/store.ts';
-import metadata from '../package.json' with { type: 'json' };
 import { loadStoresConfig } from '../plugins/config/stores.ts';
 import { ConfigError } from '../plugins/config.ts';
 
@@ -60,6 +59,11 @@ async function open(envFile: string | null): Promise<Opened> {
   };
 }
 
+function versionOf(): string {
+  const metadata: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  return (metadata as { readonly version: string }).version;
+}
+
 async function ask(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   // Ctrl-C at the question is a signal like any other.
@@ -101,9 +105,12 @@ const terminal: Terminal = {
   ask: process.stdin.isTTY === true && process.stderr.isTTY === true ? ask : null,
 };
 
+// Waits of the verbs keep no process alive by themselves.
+setInterval(() => {}, 60_000);
+
 const exitCode = await run({
   argv: process.argv.slice(2),
-  version: metadata.version,
+  version: versionOf(),
   terminal,
   environment: systemEnvironment(),
   open,

@@ -2,6 +2,7 @@
 
 import type { StoreName } from '../../db/errors.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
 import { UnreadableControl } from '../control.ts';
 import { AuthorityUnknown } from '../operator/index.ts';
 import type { PerStore } from '../protocol/types.ts';

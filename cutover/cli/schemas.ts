@@ -190,7 +190,7 @@ const interrupted = {
 const envelope = <V extends VerbName>(...verbs: [V, ...V[]]) => ({
   verb: z.enum(verbs),
   outcome: z.enum(OUTCOMES),
-  exitCode: z.union(OUTCOMES.map((outcome) => z.literal(EXIT_CODES[outcome]))),
+  exitCode: z.literal(OUTCOMES.map((outcome) => EXIT_CODES[outcome])),
 });
 
 const move = envelope('promote', 'rollback');
@@ -260,7 +260,7 @@ export const OUTPUTS = {
   failure: z.strictObject({
     verb: z.enum(VERB_NAMES as [VerbName, ...VerbName[]]).nullable(),
     outcome: z.enum(OUTCOMES),
-    exitCode: z.union(OUTCOMES.map((outcome) => z.literal(EXIT_CODES[outcome]))),
+    exitCode: z.literal(OUTCOMES.map((outcome) => EXIT_CODES[outcome])),
     error: z.strictObject({
       message: z.string(),
       store: store.nullable(),
@@ -268,6 +268,9 @@ export const OUTPUTS = {
     }),
   }),
 };
+
+/** Names of what the JSON Schema shares. */
+export const PARTS = { mode, copy, transition, backlog, gate, summary, settings, note, pendingList };
 
 export type OutputName = keyof typeof OUTPUTS;
 type Frozen<T> = T extends readonly (infer I)[]
