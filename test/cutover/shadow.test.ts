@@ -1,0 +1,578 @@
+/** Every outcome of a comparison, on stores in memory and a clock of the test's own. */
+import { beforeEach, describe, expect, test } from 'vitest';
+import { NOTES } from '../../cutover/operator/types.ts';
+import type { Outcome } from '../../cutover/shadow/outcomes.ts';
+import { createShadow, type Shadow } from '../../cutover/shadow/shadow.ts';
+import { sumWindow } from '../../cutover/shadow/window.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
+import type { UserRecord } from '../../db/records.ts';
+import type { Json } from '../../db/replica.ts';
+import { type Account, freshId, HOUR_MS, later, NOW, newAccount } from '../contract/fixtures.ts';
+import { DIGEST_KEY, openWorld, RETENTION_MS, type World } from './support/shadow-world.ts';
+
+/** The three re-checks, and a little. */
+const ALL_STAGES_MS = 36_100;
+const AT_ONCE_MS = 100;
+
+let world: World;
+let shadow: Shadow;
+let account: Account;
+
+function start(stores: { mongo: Store; postgres: Store } = world): Shadow {
+  const { environment, member } = world;
+  const { telemetry } = world.recorded;
+  const made = createShadow({
+    stores: { mongo: stores.mongo, postgres: stores.postgres },
+    environment,
+    telemetry,
+    member,
+    digestKey: DIGEST_KEY,
+    retentionMs: RETENTION_MS,
+  });
+  made.start();
+  return made;
+}
+
+const repository = () => world.authority.at({ epoch: 1, pending: true });
+
+async function offerUser(id = account.user.id): Promise<void> {
+  shadow.offer('findUser', [id], await repository().findUser(id), world.member.ticket());
+}
+
+/** Outcomes that came about, zeroes left out. */
+function outcomes(): Partial<Record<Outcome, number>> {
+  return Object.fromEntries(Object.entries(shadow.stats().outcomes).filter(([, count]) => count > 0));
+}
+
+function plant(store: 'authority' | 'other', change: Partial<UserRecord>, id = account.user.id): void {
+  const held = world[store].tables.user.get(id);
+  if (held === undefined) throw new Error('nothing to change');
+  world[store].tables.user.set(id, { ...held, record: { ...held.record, ...change } });
+}
+
+beforeEach(async () => {
+  world = await openWorld('shadow-read');
+  shadow = start();
+  account = newAccount();
+  await repository().createAccount(account);
+  await world.mirror();
+});
+
+describe('equal answers', () => {
+  test('every read of the port is compared, and counted', async () => {
+    const { user, session, token } = account;
+    const presented = { clear: 'unused', hash: token.tokenHash };
+    const reset = { clear: 'unused', hash: '0'.repeat(64) };
+    const list = { userId: user.id, now: NOW };
+    const ticket = world.member.ticket();
+    const repo = repository();
+    shadow.offer('findUser', [user.id], await repo.findUser(user.id), ticket);
+    shadow.offer('findUserByEmail', [user.email ?? ''], await repo.findUserByEmail(user.email ?? ''), ticket);
+    shadow.offer('findSession', [session.id], await repo.findSession(session.id), ticket);
+    shadow.offer('listSessions', [list], await repo.listSessions(list), ticket);
+    shadow.offer('findVerificationToken', [presented], await repo.findVerificationToken(presented), ticket);
+    shadow.offer('findResetToken', [reset], await repo.findResetToken(reset), ticket);
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ match: 6 });
+    const counter = 'cutover_shadow_comparisons_total';
+    expect(world.recorded.total(counter, { outcome: 'match' })).toBe(6);
+    expect(world.recorded.total(counter, { outcome: 'match', entity: 'session' })).toBe(2);
+  });
+
+  test('nothing is read on the way of the reply', async () => {
+    const reached: string[] = [];
+    const answer = await repository().findUser(account.user.id);
+    world.faults.push(({ store }) => void reached.push(store));
+    shadow.offer('findUser', [account.user.id], answer, world.member.ticket());
+    await Promise.resolve();
+    expect(reached).toEqual([]);
+    expect(shadow.stats().queued).toBe(1);
+    await world.advance(AT_ONCE_MS);
+    expect(reached).toContain('postgres');
+  });
+
+  test('modes that compare nothing, and lists of due mail, are left alone', async () => {
+    world.member.follow({ mode: 'dual-write' });
+    await offerUser();
+    world.member.follow({ mode: 'shadow-read' });
+    shadow.offer('listDueMail', [{ now: NOW, limit: 1 }], [], world.member.ticket());
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({});
+  });
+
+  test('what is past retention is no difference, whichever store has deleted it', async () => {
+    world.other.tables.session.delete(account.session.id);
+    const { tokenHash, id } = account.token;
+    world.authority.tables.verificationToken.delete(id);
+    await world.leap(40 * 86_400_000);
+    const presented = { clear: 'unused', hash: tokenHash };
+    const ticket = world.member.ticket();
+    const repo = repository();
+    shadow.offer('findSession', [account.session.id], await repo.findSession(account.session.id), ticket);
+    shadow.offer('findVerificationToken', [presented], await repo.findVerificationToken(presented), ticket);
+    await world.advance(ALL_STAGES_MS);
+    expect(outcomes()).toEqual({ match: 2 });
+  });
+});
+
+describe('a mirror on its way', () => {
+  beforeEach(async () => {
+    await repository().endSessions({ userId: account.user.id, now: NOW });
+  });
+
+  test.each([
+    ['1 s', 900],
+    ['5 s', 5_900],
+    ['30 s', 35_900],
+  ])('is lagging, and a match once the record has come, at the re-check after %s', async (_, ms) => {
+    await offerUser();
+    await world.advance(ms);
+    expect(outcomes()).toEqual({ lagging: 1 });
+    await world.mirror();
+    await world.advance(ALL_STAGES_MS - ms);
+    expect(outcomes()).toEqual({ lagging: 1, match: 1 });
+    await shadow.idle();
+    expect(await world.notes(NOTES.difference)).toEqual([]);
+  });
+
+  test('is a mismatch after the last re-check, when that very state has not come', async () => {
+    await offerUser();
+    await world.advance(35_900);
+    expect(outcomes()).toEqual({ lagging: 1 });
+    await world.advance(ALL_STAGES_MS - 35_900);
+    expect(outcomes()).toEqual({ lagging: 1, mismatch: 1 });
+    const fields = world.recorded.total('cutover_shadow_differences_total', { field: 'sessionGeneration' });
+    expect(fields).toBe(1);
+  });
+
+  test('is never a mismatch while the record is written again and again, and the mirror follows', async () => {
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    for (let second = 0; second < 40; second += 1) {
+      await world.mirror();
+      await repository().endSessions({ userId: account.user.id, now: NOW });
+      await world.advance(1_000);
+    }
+    expect(outcomes()).toEqual({ lagging: 1 });
+  });
+
+  test('is a mismatch when the record is written again and again, and the mirror never follows', async () => {
+    await offerUser();
+    for (let second = 0; second < 40; second += 1) {
+      await repository().endSessions({ userId: account.user.id, now: NOW });
+      await world.advance(1_000);
+    }
+    expect(outcomes()).toEqual({ lagging: 1, mismatch: 1 });
+  });
+
+  test('is lagging for as long as an operator pauses the mirror', async () => {
+    world.member.set({ 'mirror-paused': true });
+    await offerUser();
+    await world.advance(ALL_STAGES_MS);
+    expect(outcomes()).toEqual({ lagging: 1 });
+  });
+
+  test('a write between the two looks at the authority is no difference', async () => {
+    await world.mirror();
+    const id = account.user.id;
+    const answer = await repository().findUser(id);
+    world.faults.push(async ({ store, name }) => {
+      if (store !== 'postgres' || name !== 'findUser') return;
+      world.faults.length = 0;
+      await repository().endSessions({ userId: id, now: NOW });
+      await world.mirror();
+    });
+    shadow.offer('findUser', [id], answer, world.member.ticket());
+    await world.advance(ALL_STAGES_MS);
+    expect(outcomes()).toEqual({ match: 1 });
+  });
+});
+
+describe('a real difference', () => {
+  test('one changed character under an equal stamp is a mismatch at once, by field', async () => {
+    plant('other', { name: `${account.user.name}.` });
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ mismatch: 1 });
+    const counter = 'cutover_shadow_differences_total';
+    expect(world.recorded.total(counter)).toBe(1);
+    expect(world.recorded.total(counter, { entity: 'user', field: 'name' })).toBe(1);
+  });
+
+  test('leaves a note with the digests, and is touched; the note goes once the records match', async () => {
+    plant('other', { name: 'other name' });
+    await offerUser();
+    await world.advance(2_500);
+    const [note, ...more] = await world.notes(NOTES.difference);
+    expect(more).toEqual([]);
+    expect(note?.key).toBe(`user/${account.user.id}`);
+    expect(note?.body).toEqual({
+      entity: 'user',
+      id: account.user.id,
+      outcome: 'mismatch',
+      fields: [
+        { field: 'name', authority: expect.stringMatching(/^[0-9a-f]{16}$/), other: expect.any(String) },
+      ],
+      stamps: { authority: { epoch: 1, version: 1 }, other: { epoch: 1, version: 1 } },
+      foundAtMs: expect.any(Number),
+    });
+    const touched = world.authority.tables.user.get(account.user.id);
+    expect(touched?.pendingAt).not.toBeNull();
+    expect(touched?.record.stamp).toEqual({ epoch: 1, version: 2 });
+    expect(touched?.record.name).toBe(account.user.name);
+
+    await world.mirror();
+    await world.advance(ALL_STAGES_MS);
+    expect(await world.notes(NOTES.difference)).toEqual([]);
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ mismatch: 1, match: 1 });
+  });
+
+  test('a mirror that is ahead is a mismatch, and the touch goes above it', async () => {
+    plant('other', { stamp: { epoch: 1, version: 7 } });
+    await offerUser();
+    await world.advance(ALL_STAGES_MS);
+    expect(outcomes()).toEqual({ lagging: 1, mismatch: 1 });
+    expect(world.authority.tables.user.get(account.user.id)?.record.stamp.version).toBe(8);
+  });
+
+  test('a record the mirror lacks is found after the re-checks, and touched', async () => {
+    world.other.tables.session.clear();
+    const { session } = account;
+    const answer = await repository().findSession(session.id);
+    shadow.offer('findSession', [session.id], answer, world.member.ticket());
+    await world.advance(35_900);
+    expect(outcomes()).toEqual({ lagging: 1 });
+    await world.advance(ALL_STAGES_MS - 35_900);
+    expect(outcomes()).toEqual({ lagging: 1, 'missing-in-mirror': 1 });
+    expect(world.authority.tables.session.get(session.id)?.pendingAt).not.toBeNull();
+  });
+
+  test('a record only the mirror has is found after the re-checks, and moved aside', async () => {
+    world.authority.tables.user.delete(account.user.id);
+    await offerUser();
+    await world.advance(35_900);
+    expect(world.other.tables.user.size).toBe(1);
+    await world.advance(ALL_STAGES_MS - 35_900);
+    expect(outcomes()).toEqual({ lagging: 1, 'missing-in-authority': 1 });
+    expect(world.other.tables.user.size).toBe(0);
+    const asides = await world.other.replica.asides({ limit: 10 });
+    expect(asides).toContainEqual(
+      expect.objectContaining({ entity: 'user', id: account.user.id, reason: 'missing-in-authority' }),
+    );
+  });
+
+  test('stores that look the same records up differently differ in their answer', async () => {
+    await shadow.stop();
+    const { postgres } = world;
+    const deaf: Store = {
+      ...postgres,
+      at: (context) => ({ ...postgres.at(context), findUserByEmail: async () => null }),
+    };
+    shadow = start({ mongo: world.mongo, postgres: deaf });
+    const email = account.user.email ?? '';
+    const answer = await repository().findUserByEmail(email);
+    shadow.offer('findUserByEmail', [email], answer, world.member.ticket());
+    await world.advance(ALL_STAGES_MS);
+    expect(outcomes()).toEqual({ lagging: 1, mismatch: 1 });
+    await shadow.idle();
+    const notes = await world.notes(NOTES.difference);
+    expect(notes.map(({ key }) => key)).toEqual([`user/${account.user.id}/findUserByEmail`]);
+  });
+
+  test('past a thousand notes differences are only counted', async () => {
+    for (let index = 0; index < 1_000; index += 1) {
+      await world.authority.books.putNote(NOTES.difference, `user/${index}`, {}, NOW);
+    }
+    plant('other', { name: 'other name' });
+    await offerUser();
+    await world.advance(4_500);
+    expect(outcomes()).toEqual({ mismatch: 1 });
+    expect(await world.notes(NOTES.difference)).toHaveLength(1_000);
+  });
+
+  test('nothing is repaired without a lease, nor judged', async () => {
+    plant('other', { name: 'other name' });
+    world.member.leased = false;
+    await offerUser();
+    await world.advance(ALL_STAGES_MS);
+    expect(outcomes()).toEqual({ shed: 1 });
+    expect(world.authority.tables.user.get(account.user.id)?.pendingAt).toBeNull();
+  });
+
+  test('an epoch that ends between answer and comparison leaves nothing to say', async () => {
+    plant('other', { name: 'other name' });
+    await offerUser();
+    world.member.follow({ mode: 'postgres-primary', epoch: 2 });
+    await world.advance(ALL_STAGES_MS);
+    expect(outcomes()).toEqual({ shed: 1 });
+  });
+});
+
+describe('known differences', () => {
+  const listed = (until: string, field = 'name') =>
+    world.member.set({
+      'shadow-ignore': JSON.stringify([{ entity: 'user', field, reason: 'old names', until }]),
+    });
+
+  test('are ignored up to their last day', async () => {
+    plant('other', { name: 'other name' });
+    listed('2026-03-01');
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ ignored: 1 });
+    await world.leap(24 * HOUR_MS);
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ ignored: 1, mismatch: 1 });
+  });
+
+  test('do not hide another field', async () => {
+    plant('other', { name: 'other name', isVerified: true });
+    listed('2027-01-01');
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ mismatch: 1 });
+  });
+});
+
+describe('a compared store in trouble', () => {
+  const refuse = ({ store }: { store: string }): void => {
+    if (store === 'postgres') throw new StoreUnavailable('postgres', 'none', 'timeout');
+  };
+
+  test('is an error, logged and counted as a fallback that no client saw', async () => {
+    world.faults.push(refuse);
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ error: 1 });
+    const labels = { operation: 'findUser', store: 'postgres', outcome: 'invisible' };
+    expect(world.recorded.total('cutover_fallbacks_total', labels)).toBe(1);
+    const warnings = world.recorded.lines.filter(({ level }) => level === 'warn');
+    expect(warnings).toEqual([
+      expect.objectContaining({ fields: { operation: 'findUser', store: 'postgres', reason: 'timeout' } }),
+    ]);
+  });
+
+  test('is asked no more while the breaker is open, and again after a while', async () => {
+    world.faults.push(refuse);
+    for (let index = 0; index < 8; index += 1) {
+      await offerUser();
+      await world.advance(AT_ONCE_MS);
+    }
+    expect(outcomes()).toEqual({ error: 5, shed: 3 });
+    expect(world.recorded.total('cutover_breaker_opened_total', { purpose: 'shadow' })).toBe(1);
+    world.faults.length = 0;
+    await world.advance(5_000);
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ error: 5, shed: 3, match: 1 });
+  });
+
+  test('that never answers is given up on, and holds nothing up', async () => {
+    world.faults.push(({ store }) => (store === 'postgres' ? new Promise(() => {}) : undefined));
+    await offerUser();
+    await world.advance(2_100);
+    expect(outcomes()).toEqual({ error: 1 });
+    await shadow.idle();
+  });
+});
+
+describe('bounds', () => {
+  test('a full queue sheds, and says so', async () => {
+    world.member.set({ 'shadow-queue': 3 });
+    for (let index = 0; index < 5; index += 1) await offerUser();
+    expect(shadow.stats().queued).toBe(3);
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ shed: 2, match: 3 });
+  });
+
+  test('comparisons that wait for a re-check count as queued', async () => {
+    world.member.set({ 'shadow-queue': 2 });
+    await repository().endSessions({ userId: account.user.id, now: NOW });
+    for (let index = 0; index < 3; index += 1) {
+      await offerUser();
+      await world.advance(AT_ONCE_MS);
+    }
+    expect(outcomes()).toEqual({ lagging: 2, shed: 1 });
+  });
+
+  test('the rate is kept, and what passes it is shed', async () => {
+    world.member.set({ 'shadow-rate': 2 });
+    for (let index = 0; index < 3; index += 1) await offerUser();
+    await world.advance(1_000);
+    for (let index = 0; index < 3; index += 1) await offerUser();
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ match: 4, shed: 2 });
+  });
+
+  test('only the sample is compared', async () => {
+    world.member.set({ 'shadow-sample': 0.5 });
+    await offerUser();
+    world.member.set({ 'shadow-sample': 0.51 });
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ match: 1 });
+  });
+
+  test('stopping drops what waits, and keeps the counts', async () => {
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    await repository().endSessions({ userId: account.user.id, now: NOW });
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    await offerUser();
+    await shadow.stop();
+    await offerUser();
+    expect(shadow.stats().queued).toBe(0);
+    const [note] = await world.notes(NOTES.shadowWindow);
+    expect(note?.body).toMatchObject({ outcomes: { match: 1, lagging: 1, shed: 1 } });
+  });
+});
+
+describe('the baseline', () => {
+  beforeEach(() => world.member.set({ 'shadow-baseline': true }));
+
+  test('compares the authority with itself, and is no evidence about the copy', async () => {
+    plant('other', { name: 'other name' });
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    const answer = await repository().findUser(account.user.id);
+    await repository().endSessions({ userId: account.user.id, now: NOW });
+    shadow.offer('findUser', [account.user.id], answer, world.member.ticket());
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ 'baseline-match': 1, 'baseline-difference': 1 });
+    await shadow.idle();
+    const sum = sumWindow(await world.notes(NOTES.shadowWindow), {
+      nowMs: world.environment.date().getTime(),
+      windowMs: HOUR_MS,
+      epoch: 1,
+    });
+    expect(sum).toMatchObject({ compared: 0, mismatches: 0, outcomes: { 'baseline-match': 1 } });
+    expect(await world.notes(NOTES.difference)).toEqual([]);
+  });
+});
+
+describe('evidence', () => {
+  const sum = async (given: { epoch?: number; run?: string; windowMs?: number } = {}) =>
+    sumWindow(await world.notes(NOTES.shadowWindow), {
+      nowMs: world.environment.date().getTime(),
+      windowMs: HOUR_MS,
+      epoch: 1,
+      ...given,
+    });
+
+  test('grows by bucket, and is summed over the window', async () => {
+    await offerUser();
+    await world.advance(2_500);
+    expect(await sum()).toMatchObject({ compared: 1, mismatches: 0 });
+    plant('other', { name: 'other name' });
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    await world.leap(600_000);
+    await offerUser();
+    await world.advance(2_500);
+    expect(await sum()).toMatchObject({ compared: 2, outcomes: { match: 1, mismatch: 1 } });
+    expect(await world.notes(NOTES.shadowWindow)).toHaveLength(2);
+    await world.leap(3 * HOUR_MS);
+    expect(await sum()).toMatchObject({ compared: 0 });
+  });
+
+  test('belongs to its epoch and to its copy', async () => {
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    const copy = { kind: 'complete', run: 'run-2', completedAtMs: 1, verifiedAtMs: null } as const;
+    world.member.follow({ revision: 2, copy });
+    await offerUser();
+    await world.advance(AT_ONCE_MS);
+    await shadow.idle();
+    expect(await sum()).toMatchObject({ compared: 2 });
+    expect(await sum({ run: 'run-2' })).toMatchObject({ compared: 1 });
+    expect(await sum({ epoch: 2 })).toMatchObject({ compared: 0 });
+  });
+
+  test('that the books did not take is put again', async () => {
+    const refuse = ({ name }: { name: string }): void => {
+      if (name === 'putNote') throw new StoreUnavailable('mongo', 'unknown', 'timeout');
+    };
+    world.faults.push(refuse);
+    await offerUser();
+    await world.advance(4_500);
+    expect(await sum()).toMatchObject({ compared: 0 });
+    world.faults.length = 0;
+    await world.advance(2_500);
+    expect(await sum()).toMatchObject({ compared: 1 });
+  });
+
+  test('older than two days is deleted, whoever put it', async () => {
+    const put = (key: string, startMs: number) => {
+      const body: Json = { epoch: 1, mode: 'shadow-read', run: null, startMs, outcomes: { match: 1 } };
+      return world.authority.books.putNote(NOTES.shadowWindow, key, body, new Date(startMs));
+    };
+    await put('old/another', later(-49 * HOUR_MS).getTime());
+    await put('recent/another', later(-47 * HOUR_MS).getTime());
+    await world.advance(2_500);
+    expect((await world.notes(NOTES.shadowWindow)).map(({ key }) => key)).toEqual(['recent/another']);
+  });
+
+  test('that another version wrote counts for nothing', () => {
+    const notes = [
+      { key: 'k', body: { outcomes: { match: 5 } } },
+      { key: 'l', body: null },
+    ];
+    const query = { nowMs: 0, windowMs: HOUR_MS, epoch: 1 };
+    expect(sumWindow(notes, query)).toMatchObject({ compared: 0, mismatches: 0 });
+  });
+});
+
+test('no value of a record leaves: not in notes, log lines or labels', async () => {
+  const planted = {
+    name: 'PlantedName',
+    email: 'planted@example.test',
+    emailKey: 'planted@example.test',
+    passwordHash: 'planted-hash',
+    createdAt: later(12_345),
+  };
+  plant('other', planted);
+  const { session, user, token } = account;
+  const heldSession = world.other.tables.session.get(session.id);
+  if (heldSession === undefined) throw new Error('the session was not mirrored');
+  const record = { ...heldSession.record, tokenHash: 'planted-token', userAgent: 'PlantedAgent' };
+  world.other.tables.session.set(session.id, { ...heldSession, record });
+  world.other.tables.verificationToken.clear();
+
+  const presented = { clear: 'planted-clear', hash: token.tokenHash };
+  const ticket = world.member.ticket();
+  const repo = repository();
+  await offerUser();
+  await offerUser(freshId());
+  shadow.offer('findUserByEmail', [user.email ?? ''], await repo.findUserByEmail(user.email ?? ''), ticket);
+  shadow.offer('findSession', [session.id], await repo.findSession(session.id), ticket);
+  shadow.offer('findVerificationToken', [presented], await repo.findVerificationToken(presented), ticket);
+  await world.advance(ALL_STAGES_MS);
+  world.faults.push(({ store, name }) => {
+    if (store === 'postgres') throw new Error(`refused ${name}`);
+  });
+  await offerUser();
+  await world.advance(AT_ONCE_MS);
+  await shadow.stop();
+
+  expect(outcomes()).toEqual({ match: 1, mismatch: 3, 'missing-in-mirror': 1, lagging: 1, error: 1 });
+  const notes = await Promise.all(Object.values(NOTES).map((kind) => world.notes(kind)));
+  const told = JSON.stringify(notes) + world.recorded.text();
+  expect(told).toContain('passwordHash');
+  const secrets = [
+    ...Object.values(planted),
+    ...['email', 'emailKey', 'name', 'passwordHash'].map((field) => new Map(Object.entries(user)).get(field)),
+    'planted-token',
+    'PlantedAgent',
+    'planted-clear',
+    session.tokenHash,
+    session.userAgent,
+    token.tokenHash,
+    token.nonce,
+  ].map((value) => (value instanceof Date ? value.toISOString() : String(value)));
+  expect(secrets.filter((secret) => told.includes(secret))).toEqual([]);
+});
