@@ -77,6 +77,8 @@ export class StartRefused extends Error {
 
 /** Between two attempts to find out the mode, ms. */
 const START_RETRY_MS = 500;
+/** Between two attempts to leave a copy of the record in the other store, ms. */
+const TELL_AGAIN_MS = 5_000;
 
 export function createEngine(options: EngineOptions): Engine {
   const { stores, environment, telemetry, firstMode, retentionMs, storeTimeoutMs } = options;
@@ -218,6 +220,8 @@ export function createEngine(options: EngineOptions): Engine {
       await changeControl(other, { kind: 'copy', record });
     } catch (error) {
       telemetry.debug({ err: error, store: other.name }, 'the other store has no copy of the record yet');
+      await environment.sleep(TELL_AGAIN_MS, ended.signal);
+      if (!ended.signal.aborted && member.record() === record) void tellOther(record);
     }
   }
 

@@ -3,6 +3,7 @@
  * fence, and finishes or aborts changes of authority that their coordinator left. Every decision is asked of
  * `../protocol`; this file only does what they say, and keeps the time.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { changeControl, fromLease, readControl, readLeases } from '../control.ts';
@@ -98,9 +99,11 @@ export function createInstance(options: InstanceOptions): Instance {
   /** Every new state comes through here: who waits for it is told. */
   function commit(next: InstanceState): void {
     const before = state;
-    state = next;
     const [followed, was] = [next.following.record, before.following.record];
-    if (followed !== null && followed !== was) noteFollowed(followed, was);
+    // Read again, it is another object: who listens for changes would be woken by every poll.
+    const isSame = followed !== was && isDeepStrictEqual(followed, was);
+    state = isSame ? { ...next, following: { ...next.following, record: was } } : next;
+    if (followed !== null && followed !== was && !isSame) noteFollowed(followed, was);
     const gap = next.incarnation > before.incarnation && before.lease !== null;
     if (gap && followed?.epoch === was?.epoch) {
       telemetry.count('cutover_lease_lapses_total', {});
