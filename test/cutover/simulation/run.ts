@@ -10,6 +10,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '100' },
     from: { type: 'string', default: '1' },
     trace: { type: 'boolean', default: false },
+    twice: { type: 'boolean', default: false },
     failures: { type: 'string', default: '3' },
   },
 });
@@ -18,6 +19,8 @@ process.on('unhandledRejection', (error) => {
   console.error(`seed ${current}: unhandled`, error);
   process.exit(1);
 });
+// Stacks are costly, and errors are the daily bread here.
+if (!values.trace) Error.stackTraceLimit = 0;
 const totals = new Map<string, number>();
 let steps = 0;
 let failed = 0;
@@ -26,8 +29,12 @@ const seeds = Number(values.seeds);
 for (current = Number(values.from); current < Number(values.from) + seeds; current += 1) {
   const result = await simulate({ seed: current, traced: values.trace });
   steps += result.steps;
+  if (values.twice) {
+    const again = await simulate({ seed: current });
+    if (again.fingerprint !== result.fingerprint) console.log(`seed ${current} does not replay: ${result.steps} and ${again.steps} steps`);
+  }
   for (const [what, times] of result.counts) totals.set(what, (totals.get(what) ?? 0) + times);
-  if (values.trace) console.log(result.trace.join('\n'));
+  if (values.trace) for (const line of result.trace) console.log(line);
   if (result.violations.length > 0) {
     failed += 1;
     if (failed <= Number(values.failures)) {

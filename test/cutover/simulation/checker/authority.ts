@@ -8,6 +8,7 @@ import type { Report } from './answers.ts';
 export interface Epochs {
   /** A store has written this control record. */
   written(store: StoreName, record: Pick<ControlRecord, 'mode' | 'epoch'>, tick: number): void;
+  authorityOf(epoch: number): StoreName | null;
   /** How often authority moved. */
   count(): number;
   judge(entries: readonly Entry[], report: Report): void;
@@ -28,6 +29,7 @@ export function createEpochs(): Epochs {
       if (known === undefined) epochs.set(epoch, { authority: authorityOf(mode), tick });
       else if (known.authority !== authorityOf(mode)) clashes.push(`epoch ${epoch} has two authorities`);
     },
+    authorityOf: (epoch) => epochs.get(epoch)?.authority ?? null,
     count: () => Math.max(0, epochs.size - 1),
     judge(entries, report) {
       for (const clash of clashes) report('two authorities', null, clash);

@@ -22,10 +22,12 @@ export interface Run {
   readonly other: MemoryStore;
   /** Whether the other store must hold the same. */
   readonly mirrored: boolean;
+  /** Retention: what expired before this may be gone. */
+  readonly expiredBefore: Date;
 }
 
 export function judge(run: Run): readonly Violation[] {
-  const { entries, epochs, authority, other, mirrored } = run;
+  const { entries, epochs, authority, other, mirrored, expiredBefore } = run;
   const violations: Violation[] = [];
   const ledger: Ledger = {
     floors: createFloors(),
@@ -43,7 +45,7 @@ export function judge(run: Run): readonly Violation[] {
   judgeAuthority(ledger, entries, authority);
   judgeEmails(ledger, authority);
   if (mirrored) {
-    judgeConvergence(ledger, [authority, other]);
+    judgeConvergence(ledger, [authority, other], expiredBefore);
     judgeEmails(ledger, other);
   }
   return violations;

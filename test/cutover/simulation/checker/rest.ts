@@ -1,5 +1,6 @@
 /** What the stores hold when everything has come to rest: invariants 1, 2, 5 and 7. */
 import { isDeepStrictEqual } from 'node:util';
+import { isExpired } from '../../../../db/apply.ts';
 import type { MemoryStore } from '../../../../db/memory/store.ts';
 import { ENTITIES, type Entity, type RecordOf } from '../../../../db/records.ts';
 import type { Entry } from '../history.ts';
@@ -87,8 +88,12 @@ function tracesOf(arg: unknown): readonly string[] {
   return traces.filter((trace) => typeof trace === 'string');
 }
 
-/** Both stores hold the same, and nothing is left to do. */
-export function judgeConvergence({ report }: Ledger, stores: readonly [MemoryStore, MemoryStore]): void {
+/** Both stores hold the same, and nothing is left to do. What is past retention may be gone from either. */
+export function judgeConvergence(
+  { report }: Ledger,
+  stores: readonly [MemoryStore, MemoryStore],
+  expiredBefore: Date,
+): void {
   const [left, right] = stores;
   for (const entity of ENTITIES) {
     for (const store of stores) {
@@ -98,7 +103,9 @@ export function judgeConvergence({ report }: Ledger, stores: readonly [MemorySto
     }
     for (const id of new Set([...left.tables[entity].keys(), ...right.tables[entity].keys()])) {
       const [a, b] = [left.tables[entity].get(id)?.record, right.tables[entity].get(id)?.record];
-      if (a === b || isDeepStrictEqual(a, b)) continue;
+      const known = a ?? b;
+      if (a === b || known === undefined || isExpired(known, expiredBefore)) continue;
+      if (isDeepStrictEqual(a, b)) continue;
       const say = (record: typeof a) =>
         record === undefined ? 'missing' : `at (${record.stamp.epoch}, ${record.stamp.version})`;
       report('differs at rest', null, `${entity} ${id}: ${left.name} ${say(a)}, ${right.name} ${say(b)}`);
