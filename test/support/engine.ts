@@ -36,6 +36,7 @@ export async function openEngine(mode: Mode, settings: EngineSettings = {}): Pro
     retentionMs: 30 * 86_400_000,
     storeTimeoutMs: 10_000,
     digestKey: Buffer.from('a key of this test'),
+    prepare: (store) => store.migrate(() => {}),
     ...options,
     stores,
   });
