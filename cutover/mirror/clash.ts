@@ -1,6 +1,6 @@
 /**
  * A unique clash: the mirror has another user under the e-mail's key. The authority says who is right, and the clash
- * is noted there before anything is done about it. Users are put in place from the end of the chain of holders.
+ * is noted there until it is resolved. Users are put in place from the end of the chain of holders.
  */
 import { compareStamps } from '../../db/records.ts';
 import type { Held } from '../../db/replica.ts';
@@ -116,7 +116,6 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
     return copies.unreadable.includes(holderId) ? unreadable : { kind: 'free' };
   }
   const done = await pass.repair(async () => {
-    await note(pass, now, holderId, decision);
     if (copy === undefined || decision === 'apply-holder-first') return;
     const expected = copy.record.stamp;
     if (decision === 'move-holder-aside') {
@@ -125,10 +124,12 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
     } else {
       // Only a mark brings the key back should this instance die right after.
       if (holder !== null) await touchUnmarked(pass, holder);
+      pass.assertMayContinue();
       await pass.callMirror((replica) => replica.releaseEmailKey(holderId, { expected }));
     }
   });
   if (done === null) return { kind: 'stop' };
+  await note(pass, now, holderId, decision);
   return decision === 'apply-holder-first' && holder !== null ? { kind: 'first', holder } : { kind: 'free' };
 }
 

@@ -78,7 +78,13 @@ export function createMirror(options: MirrorOptions): Mirror {
   const workNap = createNap(environment);
   const sweepNap = createNap(environment);
   const counting = createCounting(environment);
-  const sweeper = createSweeper({ environment, queue, asides, onQueued: () => workNap.wake() });
+  const sweeper = createSweeper({
+    environment,
+    queue,
+    asides,
+    isInFlight: (entity, id) => inFlight.some((item) => item.id === id && item.entity === entity),
+    onQueued: () => workNap.wake(),
+  });
   const breaker = createBreaker({
     environment,
     settings,
@@ -90,7 +96,7 @@ export function createMirror(options: MirrorOptions): Mirror {
   });
 
   let phase: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
-  let busy = false;
+  let inFlight: readonly Item[] = [];
   let failures = 0;
   /** No batch before then: the last one failed as a whole. */
   let pausedUntilMs = Number.NEGATIVE_INFINITY;
@@ -155,7 +161,7 @@ export function createMirror(options: MirrorOptions): Mirror {
     const items = queue.take(nowMs(), Math.min(settings()['mirror-batch'], batchMax));
     const [first] = items;
     if (first === undefined) return 0;
-    busy = true;
+    inFlight = items;
     try {
       const ids = items.map(({ id }) => id);
       await settle(pass, items, await mirrorBatch(pass, first.entity, ids));
@@ -165,7 +171,7 @@ export function createMirror(options: MirrorOptions): Mirror {
     } catch (error) {
       return onFailure(error, items, pass);
     } finally {
-      busy = false;
+      inFlight = [];
     }
   }
 
@@ -239,7 +245,7 @@ export function createMirror(options: MirrorOptions): Mirror {
   }
 
   function tellIdlers(): void {
-    if (phase !== 'stopped' && (busy || queue.size() > 0)) return;
+    if (phase !== 'stopped' && (inFlight.length > 0 || queue.size() > 0)) return;
     const told = idlers;
     idlers = [];
     for (const resolve of told) resolve();

@@ -83,8 +83,11 @@ export function createQueue(itemsMax: number): Queue {
       put(before ?? due[entity].get(id) ?? { entity, id, attempts: 0, alone: false });
     },
     retry(item, atMs) {
-      // Written meanwhile: it is due anyway.
-      if (due[item.entity].has(item.id)) return;
+      if (due[item.entity].has(item.id)) {
+        // Written meanwhile: it is due anyway, and may still be what is in the way.
+        due[item.entity].set(item.id, item);
+        return;
+      }
       if (size() >= itemsMax) clear();
       waiting.set(keyOf(item.entity, item.id), { item, atMs });
       nextMs = Math.min(nextMs, atMs);

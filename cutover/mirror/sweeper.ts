@@ -38,9 +38,11 @@ export function createSweeper(options: {
   readonly environment: Environment;
   readonly queue: Queue;
   readonly asides: Asides;
+  /** Whether it is being mirrored at this moment. */
+  readonly isInFlight: (entity: Entity, id: string) => boolean;
   readonly onQueued: () => void;
 }): Sweeper {
-  const { environment, queue, asides, onQueued } = options;
+  const { environment, queue, asides, isInFlight, onQueued } = options;
   let after: Mark | undefined;
   let orphanAfter: Mark | undefined;
   let orphans: number | null = null;
@@ -57,8 +59,9 @@ export function createSweeper(options: {
       });
       const nowMs = environment.now().monotonicMs;
       for (const mark of shuffled(marks, environment)) {
-        if (queue.has(mark.entity, mark.id) || asides.rests(mark, nowMs)) continue;
-        queue.add(mark.entity, mark.id);
+        const { entity, id } = mark;
+        if (queue.has(entity, id) || isInFlight(entity, id) || asides.rests(mark, nowMs)) continue;
+        queue.add(entity, id);
       }
       if (queue.size() > 0) onQueued();
       after = marks.length < PAGE ? undefined : marks.at(-1);

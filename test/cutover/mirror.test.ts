@@ -1,0 +1,478 @@
+/** The mirror over stores in memory, on a clock that jumps: plain work, outages, and what a record can do to others. */
+import { describe, expect, test } from 'vitest';
+import type { Mode } from '../../cutover/mode.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
+import type { Operation } from '../../db/memory/store.ts';
+import { HOUR_MS, later, logIn, NOW, newUser, signUp } from '../contract/fixtures.ts';
+import { sessionAt, userAt } from '../contract/replica/records.ts';
+import { disagreements, mirrorWorld, plant } from './support/mirror.ts';
+
+const down = (store: 'mongo' | 'postgres') => () => {
+  throw new StoreUnavailable(store, 'none', 'connect');
+};
+
+/** A user that no store takes. */
+const poisonous = { verifiedWith: 'x', isVerified: false } as const;
+
+describe.each<Mode>(['dual-write', 'shadow-read', 'postgres-primary'])('in %s', (mode) => {
+  test('what is written is mirrored at once, of every kind, and its marks go', async () => {
+    const world = mirrorWorld(mode);
+    const { user } = await signUp(world.repo);
+    await logIn(world.repo, user.id);
+    await world.repo.verifyEmail({ userId: user.id, tokenId: 'x', now: NOW });
+    await world.clock.run(world.mirror.idle());
+    expect(disagreements(world)).toEqual([]);
+    expect(world.copy.tables.user.get(user.id)?.record.isVerified).toBe(true);
+    expect(world.clock.elapsedMs()).toBe(0);
+    expect(world.counts.get(`cutover_mirror_applied_total ${world.copy.name}`)).toBeGreaterThanOrEqual(4);
+  });
+
+  test('writes during an outage of the mirror are mirrored after it, and few attempts are made meanwhile', async () => {
+    const world = mirrorWorld(mode);
+    let attempts = 0;
+    world.hooks.copy = {
+      before() {
+        attempts += 1;
+        down(world.copy.name)();
+      },
+    };
+    for (let i = 0; i < 60; i += 1) {
+      await signUp(world.repo);
+      await world.clock.pass(1_000);
+    }
+    expect(attempts).toBeLessThan(5 + 60 / 4);
+    expect(world.mirror.stats()).toMatchObject({ breaker: 'open', pending: 180 });
+    expect(world.counts.get(`cutover_breaker_opened_total ${world.copy.name} mirror`)).toBeGreaterThan(1);
+    world.hooks.copy = {};
+    await world.clock.run(world.mirror.idle());
+    expect(disagreements(world)).toEqual([]);
+    expect(world.mirror.stats().breaker).toBe('closed');
+  });
+});
+
+describe('plain work', () => {
+  test('a batch is one of each step, however many were written together', async () => {
+    const world = mirrorWorld();
+    const steps: string[] = [];
+    world.hooks.copy = { before: ({ name }) => void steps.push(name) };
+    world.member.set('mirror-paused', true);
+    for (let i = 0; i < 50; i += 1) await signUp(world.repo);
+    world.member.set('mirror-paused', false);
+    await world.clock.run(world.mirror.idle());
+    // Users, tokens, sessions.
+    expect(steps.filter((step) => step === 'apply')).toHaveLength(3);
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('a session whose user was never marked takes the user along', async () => {
+    const world = mirrorWorld();
+    const user = userAt([0, 0]);
+    plant(world.authority, 'user', user);
+    await logIn(world.repo, user.id);
+    await world.clock.run(world.mirror.idle());
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('a session whose user is nowhere is set aside and named', async () => {
+    const world = mirrorWorld();
+    plant(world.authority, 'session', sessionAt([1, 1], '0123456789abcdef01234567'), NOW);
+    await signUp(world.repo);
+    await world.clock.pass(3_000);
+    expect(await world.authority.books.notes('poison', { limit: 9 })).toMatchObject([
+      { body: { reason: 'user-missing', stamp: { epoch: 1, version: 1 } } },
+    ]);
+    expect(disagreements(world)).toEqual(['session not in the mirror']);
+  });
+
+  test('a record past retention is done without being mirrored', async () => {
+    const world = mirrorWorld();
+    const { user } = await signUp(world.repo);
+    const old = later(-10 * 24 * HOUR_MS, world.clock.date());
+    await logIn(world.repo, user.id, { expiresAt: old });
+    await world.clock.run(world.mirror.idle());
+    expect(disagreements(world)).toEqual(['session not in the mirror']);
+    expect(await world.authority.replica.countMarks()).toMatchObject({ count: 0 });
+  });
+
+  test('a write while its predecessor is being applied keeps its mark until it is mirrored too', async () => {
+    const world = mirrorWorld();
+    const { user } = await signUp(world.repo);
+    let once = true;
+    world.hooks.copy = {
+      async after({ name }) {
+        if (name !== 'apply' || !once) return;
+        once = false;
+        await world.unnoticed.endSessions({ userId: user.id, now: NOW });
+      },
+    };
+    await world.clock.run(world.mirror.idle());
+    expect(disagreements(world)).toEqual(['user still marked']);
+    await world.clock.pass(5_000);
+    expect(disagreements(world)).toEqual([]);
+  });
+});
+
+describe('what fails', () => {
+  test.each([
+    ['the mirror did it but could not say so', 'copy', 'after', 'apply'],
+    ['the mirror was not reached', 'copy', 'before', 'apply'],
+    ['the authority cannot be read', 'authority', 'before', 'read'],
+    ['the marks cannot be taken off', 'authority', 'before', 'clearMarks'],
+    ['they were taken off, but that was not heard', 'authority', 'after', 'clearMarks'],
+  ] as const)('%s: it is done again', async (_, role, when, step) => {
+    const world = mirrorWorld();
+    let failures = 2;
+    world.hooks[role] = {
+      [when]({ name, store }: Operation) {
+        if (name !== step || failures === 0) return;
+        failures -= 1;
+        throw new StoreUnavailable(store, 'unknown', 'timeout');
+      },
+    };
+    await signUp(world.repo);
+    await world.clock.run(world.mirror.idle());
+    expect(disagreements(world)).toEqual([]);
+    expect(failures).toBe(0);
+    expect(world.counts.get('cutover_mirror_retried_total postgres timeout')).toBe(2);
+  });
+
+  test('an instance that dies between apply and clear leaves marks that another takes off', async () => {
+    const world = mirrorWorld();
+    world.hooks.copy = {
+      after({ name }) {
+        if (name === 'apply') world.member.hasLease = false;
+      },
+    };
+    await signUp(world.repo);
+    await world.clock.pass(10_000);
+    expect(await world.authority.replica.countMarks()).toMatchObject({ count: 3 });
+    expect(world.copy.tables.user.size).toBe(1);
+    world.join();
+    await world.clock.pass(5_000);
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('a sweeper finds what a dead instance never got to', async () => {
+    const world = mirrorWorld();
+    for (let i = 0; i < 700; i += 1) await signUp(world.unnoticed);
+    await world.clock.pass(5_000);
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('what was noticed is forgotten when it is too much, and found again by its marks', async () => {
+    const world = mirrorWorld();
+    world.member.set('mirror-paused', true);
+    for (let i = 0; i < 4_000; i += 1) await signUp(world.repo);
+    expect(world.mirror.stats().queued).toBeLessThanOrEqual(10_000);
+    world.member.set('mirror-paused', false);
+    await world.clock.pass(20_000);
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('one record that only ever times out does not keep the others back', async () => {
+    const world = mirrorWorld();
+    const { user: stuck } = await signUp(world.unnoticed);
+    const { replica } = world.copy;
+    const { mirror } = world.join({
+      postgres: {
+        ...world.copy,
+        replica: {
+          ...replica,
+          async apply(entity, records, under) {
+            if (records.some(({ id }) => id === stuck.id)) {
+              await world.clock.sleep(2_000);
+              throw new StoreUnavailable('postgres', 'unknown', 'timeout');
+            }
+            return replica.apply(entity, records, under);
+          },
+        },
+      },
+    });
+    world.member.hasLease = false;
+    for (let i = 0; i < 200; i += 1)
+      await signUp(world.authority.at({ epoch: 1, pending: true, onWrite: mirror.notice }));
+    mirror.notice('user', stuck.id);
+    await world.clock.pass(120_000);
+    expect(new Set(disagreements(world))).toEqual(
+      new Set(['user not in the mirror', 'session not in the mirror']),
+    );
+    expect(world.copy.tables.user.size).toBe(200);
+  });
+});
+
+describe('poison', () => {
+  test('is named, counted and set aside; the others pass; it is tried again, and forgotten once it is well', async () => {
+    const world = mirrorWorld();
+    const bad = userAt([1, 1], poisonous);
+    plant(world.authority, 'user', bad, world.clock.date());
+    world.mirror.notice('user', bad.id);
+    for (let i = 0; i < 20; i += 1) await signUp(world.repo);
+    await world.clock.run(world.mirror.idle());
+    expect(disagreements(world)).toEqual(['user not in the mirror']);
+    expect(world.mirror.stats().poisoned).toBe(1);
+    expect(world.counts.get('cutover_mirror_poisoned_total postgres user')).toBe(1);
+    const [note] = await world.authority.books.notes('poison', { limit: 9 });
+    expect(note).toMatchObject({
+      key: `user/${bad.id}`,
+      body: { reason: '23514 users_verified_with', stamp: { epoch: 1, version: 1 } },
+    });
+    const named = world.logs.filter(({ level }) => level === 'error');
+    expect(named.map(({ fields }) => fields)).toEqual([
+      { entity: 'user', id: bad.id, reason: '23514 users_verified_with' },
+    ]);
+
+    await world.clock.pass(600_000);
+    const [again] = await world.authority.books.notes('poison', { limit: 9 });
+    expect(again?.times).toBeGreaterThan(15);
+    expect(again?.times).toBeLessThan(60);
+    expect(world.counts.get('cutover_mirror_poisoned_total postgres user')).toBe(1);
+
+    await world.repo.verifyEmail({ userId: bad.id, tokenId: 't', now: NOW });
+    await world.clock.run(world.mirror.idle());
+    expect(disagreements(world)).toEqual([]);
+    expect(await world.authority.books.countNotes()).toEqual({});
+    expect(world.mirror.stats().poisoned).toBe(0);
+  });
+
+  test('the note of another instance goes too once the record is well', async () => {
+    const world = mirrorWorld();
+    const bad = userAt([1, 1], poisonous);
+    plant(world.authority, 'user', bad, world.clock.date());
+    const other = world.join();
+    await world.clock.pass(10_000);
+    expect(other.mirror.stats().poisoned).toBe(1);
+    await other.mirror.stop(0);
+    await world.repo.verifyEmail({ userId: bad.id, tokenId: 't', now: NOW });
+    await world.clock.pass(3_000);
+    expect(await world.authority.books.countNotes()).toEqual({});
+  });
+
+  test('thousands of them at the front do not hide the rest', async () => {
+    const world = mirrorWorld();
+    world.member.set('mirror-retry-min-ms', 60_000);
+    world.member.set('mirror-retry-max-ms', 600_000);
+    for (let i = 0; i < 3_000; i += 1) {
+      plant(world.authority, 'user', userAt([1, 1], poisonous), later(-HOUR_MS, world.clock.date()));
+    }
+    await world.clock.pass(30_000);
+    expect(world.mirror.stats().poisoned).toBe(3_000);
+    const { user } = await signUp(world.unnoticed);
+    await world.clock.pass(5_000);
+    expect(world.copy.tables.user.get(user.id)?.record.id).toBe(user.id);
+  });
+
+  test('an error nobody thought of is told of the one record that causes it', async () => {
+    const world = mirrorWorld();
+    const { user: odd } = await signUp(world.unnoticed);
+    const { replica } = world.copy;
+    world.member.hasLease = false;
+    world.join({
+      postgres: {
+        ...world.copy,
+        replica: {
+          ...replica,
+          apply: (entity, records, under) =>
+            records.some(({ id }) => id === odd.id)
+              ? Promise.reject(new RangeError('secret'))
+              : replica.apply(entity, records, under),
+        },
+      },
+    });
+    for (let i = 0; i < 30; i += 1) await signUp(world.unnoticed);
+    await world.clock.pass(5_000);
+    expect(disagreements(world)).toEqual(['user not in the mirror', 'session not in the mirror']);
+    const notes = await world.authority.books.notes('poison', { limit: 9 });
+    expect(notes.map(({ body }) => body)).toContainEqual({
+      reason: 'RangeError',
+      stamp: { epoch: 1, version: 1 },
+    });
+    expect(JSON.stringify([notes, world.logs])).not.toContain('secret');
+  });
+
+  test('a document that cannot be read is not taken for gone', async () => {
+    const world = mirrorWorld();
+    const { user } = await signUp(world.unnoticed);
+    const { replica } = world.authority;
+    world.member.hasLease = false;
+    world.join({
+      mongo: {
+        ...world.authority,
+        replica: {
+          ...replica,
+          async read(entity, ids) {
+            const looked = await replica.read(entity, ids);
+            if (entity !== 'user') return looked;
+            const found = new Map([...looked.found].filter(([id]) => id !== user.id));
+            return { found, unreadable: ids.filter((id) => id === user.id) };
+          },
+        },
+      },
+    });
+    await world.clock.pass(5_000);
+    const notes = await world.authority.books.notes('poison', { limit: 9 });
+    expect(notes.map(({ key, body }) => [key, body])).toContainEqual([
+      `user/${user.id}`,
+      { reason: 'unreadable', stamp: null },
+    ]);
+    expect(world.authority.tables.user.get(user.id)?.pendingAt).not.toBeNull();
+  });
+});
+
+describe('leave to work', () => {
+  test('while paused, nothing is applied and the marks pile up', async () => {
+    const world = mirrorWorld();
+    world.member.set('mirror-paused', true);
+    await signUp(world.repo);
+    await world.clock.pass(10_000);
+    expect(world.copy.tables.user.size).toBe(0);
+    expect(world.mirror.stats()).toMatchObject({ pending: 3, queued: 3 });
+    expect(world.mirror.stats().oldestAgeMs).toBeGreaterThan(8_000);
+    world.member.set('mirror-paused', false);
+    await world.clock.run(world.mirror.idle());
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('without a lease nothing is done; with one again, all of it', async () => {
+    const world = mirrorWorld();
+    world.member.hasLease = false;
+    await signUp(world.repo);
+    await world.clock.pass(5_000);
+    expect(world.copy.tables.user.size).toBe(0);
+    world.member.hasLease = true;
+    await world.clock.run(world.mirror.idle());
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('a lease lost after the read keeps what was read from the mirror', async () => {
+    const world = mirrorWorld();
+    const applied: string[] = [];
+    world.hooks.authority = {
+      after({ name }) {
+        if (name === 'read') world.member.hasLease = false;
+      },
+    };
+    world.hooks.copy = { before: ({ name }) => void applied.push(name) };
+    await signUp(world.repo);
+    await world.clock.pass(5_000);
+    expect(applied).toEqual([]);
+    expect(await world.authority.replica.countMarks()).toMatchObject({ count: 3 });
+  });
+
+  test.each<Mode>(['mongo-only', 'postgres-only'])(
+    'in %s it rests, and marks from before stay',
+    async (mode) => {
+      const world = mirrorWorld(mode);
+      await signUp(world.repo);
+      await world.clock.pass(10_000);
+      expect(world.copy.tables.user.size).toBe(0);
+      expect(await world.authority.replica.countMarks()).toMatchObject({ count: 3 });
+      expect(world.mirror.stats()).toMatchObject({ queued: 0, pending: null });
+      await world.clock.run(world.mirror.idle());
+    },
+  );
+
+  test('a mirror that knows of a later authority is left alone until another record is followed', async () => {
+    const world = mirrorWorld();
+    await world.copy.books.createControl({ epoch: 2, revision: 9, body: {} });
+    let applies = 0;
+    world.hooks.copy = {
+      before({ name }) {
+        if (name === 'apply') applies += 1;
+      },
+    };
+    for (let i = 0; i < 5; i += 1) {
+      await signUp(world.repo);
+      await world.clock.pass(5_000);
+    }
+    expect([applies, world.copy.tables.user.size]).toEqual([1, 0]);
+    expect(world.logs.map(({ message }) => message)).toEqual([
+      'mirror: the store knows of a later authority',
+    ]);
+    world.member.follow({ epoch: 2 });
+    await world.clock.run(world.mirror.idle());
+    await world.clock.pass(5_000);
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('behind a fence what is marked drains at once, whatever it waited for', async () => {
+    const world = mirrorWorld();
+    world.member.set('breaker-failures', 1_000);
+    world.hooks.copy = { before: down('postgres') };
+    await signUp(world.repo);
+    await signUp(world.unnoticed);
+    await world.clock.pass(120_000);
+    world.hooks.copy = {};
+    const transition = { id: 't', target: 'postgres-primary', phase: 'fenced', deadlineMs: 10_000 } as const;
+    world.member.follow({ transition });
+    await world.clock.pass(100);
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('behind a fence marks are swept however young', async () => {
+    const world = mirrorWorld();
+    const transition = { id: 't', target: 'postgres-primary', phase: 'fenced', deadlineMs: 10_000 } as const;
+    world.member.follow({ transition });
+    await world.clock.pass(100);
+    await signUp(world.unnoticed);
+    await world.clock.pass(100);
+    expect(disagreements(world)).toEqual([]);
+  });
+});
+
+describe('an end', () => {
+  test('what is queued is finished within the grace', async () => {
+    const world = mirrorWorld();
+    await signUp(world.repo);
+    let failures = 3;
+    world.hooks.copy = {
+      before({ name }) {
+        if (name === 'apply' && failures > 0) {
+          failures -= 1;
+          down('postgres')();
+        }
+      },
+    };
+    await world.clock.run(world.mirror.stop(5_000));
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('a mirror that is down holds up no end, and the marks stay', async () => {
+    const world = mirrorWorld();
+    world.hooks.copy = { before: down('postgres') };
+    await signUp(world.repo);
+    await world.clock.pass(10_000);
+    const before = world.clock.elapsedMs();
+    await world.clock.run(world.mirror.stop(5_000));
+    await world.clock.run(world.mirror.idle());
+    expect(world.clock.elapsedMs() - before).toBeLessThanOrEqual(5_000);
+    expect(await world.authority.replica.countMarks()).toMatchObject({ count: 3 });
+    world.hooks.copy = {};
+    await world.clock.pass(60_000);
+    expect(world.copy.tables.user.size).toBe(0);
+  });
+});
+
+test('several instances, writes through each, one record written by all: both stores end alike', async () => {
+  const world = mirrorWorld();
+  world.hooks.copy = {
+    async before({ name }) {
+      await world.clock.sleep(name === 'apply' ? 30 * world.clock.random() : 1);
+    },
+  };
+  const instances = [world, world.join(), world.join()];
+  const { user } = await signUp(world.repo, newUser());
+  for (let round = 0; round < 60; round += 1) {
+    for (const { mirror } of instances) {
+      const repo = world.authority.at({ epoch: 1, pending: true, onWrite: mirror.notice });
+      await repo.endSessions({ userId: user.id, now: NOW });
+      await logIn(repo, user.id);
+      await signUp(repo);
+    }
+    await world.clock.pass(7);
+  }
+  for (const { mirror } of instances) await world.clock.run(mirror.idle());
+  await world.clock.pass(5_000);
+  expect(disagreements(world)).toEqual([]);
+  expect(world.copy.tables.user.get(user.id)?.record.sessionGeneration).toBe(180);
+  expect(world.counts.get('cutover_mirror_ahead_total postgres')).toBeUndefined();
+});
