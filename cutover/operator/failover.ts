@@ -62,7 +62,7 @@ export async function failover(context: OperatorContext, request: FailoverReques
   const details = { reason: request.reason, from: record.mode, fromEpoch: record.epoch };
   await logEvent(run, mongo, 'failover', decision.record, details);
   const after = await summary(run, mongo, decision.record);
-  return { kind: 'done', before, after, reasons: [], loss };
+  return { kind: 'done', before, after, reasons: [await whoFollows(run, mongo, decision.record)], loss };
 }
 
 const LOSS_NOT_ACCEPTED =
@@ -92,6 +92,15 @@ async function longestLeaseMs(mongo: Store, record: ControlRecord): Promise<numb
   const rows = (await attempt(() => readLeases(mongo))) ?? [];
   const lease = Math.max(timing.leaseMs, DEFAULT_TIMING.leaseMs, ...rows.map(({ leaseMs }) => leaseMs));
   return lease + Math.max(timing.marginMs, DEFAULT_TIMING.marginMs);
+}
+
+/** An instance that has not looked at MongoDB yet would go on with a PostgreSQL that returns. */
+async function whoFollows(run: Run, mongo: Store, record: ControlRecord): Promise<string> {
+  const timing = timingOf(settingsOf(record));
+  await run.environment.sleep(2 * (timing.pollMs + timing.heartbeatMs));
+  const rows = (await attempt(() => readLeases(mongo))) ?? [];
+  const count = rows.filter(({ epoch }) => epoch === record.epoch).length;
+  return `${count} instances follow MongoDB by now: keep PostgreSQL out of reach until all of them do`;
 }
 
 /** One sentence for each thing that can still be known. */

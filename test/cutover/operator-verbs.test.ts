@@ -1,0 +1,423 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { changeControl, readControl } from '../../cutover/control.ts';
+import {
+  AuthorityUnknown,
+  conflicts,
+  differences,
+  endSessions,
+  eraseUser,
+  failover,
+  log,
+  type MoveRequest,
+  move,
+  NOTES,
+  pending,
+  poisoned,
+  readStatus,
+  setSetting,
+} from '../../cutover/operator/index.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
+import { logIn, sessionOf, signUp, userOf } from '../contract/fixtures.ts';
+import { createWorld, type World } from './operator-world.ts';
+
+const REQUEST: MoveRequest = {
+  to: null,
+  direction: 'promote',
+  force: { reason: 'a test' },
+  timeoutMs: 60_000,
+  noForeignWriters: true,
+};
+const LOSS = { acceptLoss: true, reason: 'the data centre is gone' };
+
+let world: World;
+beforeEach(() => {
+  world = createWorld();
+});
+afterEach(() => world.stop());
+
+const run = <T>(promise: Promise<T>) => world.clock.run(promise);
+const go = (to: MoveRequest['to'], direction: MoveRequest['direction'] = 'promote') =>
+  run(move(world.context, { ...REQUEST, to, direction }));
+const status = (watchMs = 1_000) => run(readStatus(world.context, { watchMs }));
+const events = async () => (await run(log(world.context, { limit: 100 }))).map(({ event }) => event);
+
+async function startOne() {
+  const [engine] = await world.start(1, 'mongo-only');
+  if (engine === undefined) throw new Error('one was started');
+  return engine;
+}
+
+describe('status', () => {
+  it('shows modes, stores, instances and the next moves', async () => {
+    await world.start(2, 'mongo-only');
+    await go('dual-write');
+    const shown = await run(
+      readStatus({ ...world.context, configuredMode: 'mongo-only' }, { watchMs: 2_000 }),
+    );
+    expect(shown).toMatchObject({
+      mode: 'dual-write',
+      configuredMode: 'mongo-only',
+      epoch: 1,
+      authority: 'mongo',
+      mirror: 'postgres',
+      transition: null,
+      copy: { kind: 'complete', run: 'started-empty' },
+      pending: { count: 0, oldestAgeMs: null },
+      orphans: { count: 0 },
+      poisoned: 0,
+      conflicts: 0,
+      differences: 0,
+      rollback: { to: 'mongo-only', lossless: true },
+    });
+    expect(shown.stores).toMatchObject([
+      { name: 'mongo', role: 'authority', reachable: true, control: { mode: 'dual-write' } },
+      { name: 'postgres', role: 'mirror', reachable: true, control: { mode: 'dual-write' } },
+    ]);
+    expect(shown.instances.map(({ state }) => state)).toEqual(['current', 'current']);
+    expect(shown.next).toMatchObject([
+      { direction: 'promote', to: 'shadow-read', allowed: true },
+      { direction: 'rollback', to: 'mongo-only', allowed: true },
+    ]);
+  });
+
+  it('tells instances that are behind, or silent, from those that follow', async () => {
+    await world.start(1, 'mongo-only');
+    const row = { incarnation: 1, epoch: 1, revision: 0, ack: null, leaseMs: 5_000 };
+    await run(world.stores.mongo.books.writeLease({ instance: 'silent', counter: 1, body: row }));
+    let counter = 0;
+    world.hooks.mongo = {
+      before: async ({ name }) => {
+        if (name !== 'readLeases') return;
+        counter += 1;
+        await world.stores.mongo.books.writeLease({ instance: 'slow', counter, body: row });
+      },
+    };
+    const { instances } = await status(2_000);
+    const states = Object.fromEntries(instances.map(({ instance, state }) => [instance, state]));
+    expect(states).toMatchObject({ silent: 'silent', slow: 'behind' });
+    expect(Object.values(states)).toContain('current');
+  });
+
+  it('counts what is noted', async () => {
+    await startOne();
+    const { books } = world.stores.mongo;
+    const now = world.clock.date();
+    await run(books.putNote(NOTES.poison, 'user/1', { reason: '23514' }, now));
+    await run(books.putNote(NOTES.conflict, 'user/2', { holderId: '3' }, now));
+    await run(books.putNote(NOTES.difference, 'user/4', {}, now));
+    expect(await status()).toMatchObject({ poisoned: 1, conflicts: 1, differences: 1 });
+    expect(await run(poisoned(world.context, { limit: 10 }))).toMatchObject([{ key: 'user/1' }]);
+    expect(await run(conflicts(world.context, { limit: 10 }))).toMatchObject([{ key: 'user/2' }]);
+    expect(await run(differences(world.context, { limit: 10 }))).toMatchObject([{ key: 'user/4' }]);
+  });
+
+  it('never writes', async () => {
+    await startOne();
+    await go('postgres-primary');
+    await world.stop();
+    const written: string[] = [];
+    for (const store of ['mongo', 'postgres'] as const) {
+      world.hooks[store] = {
+        before: ({ name, kind }) => {
+          if (kind === 'write') written.push(name);
+        },
+      };
+    }
+    await status();
+    await run(pending(world.context, { limit: 5 }));
+    await events();
+    expect(written).toEqual([]);
+  });
+
+  it('goes without the mirror, and says so', async () => {
+    await startOne();
+    await go('postgres-primary');
+    world.cut('mongo');
+    const shown = await status();
+    expect(shown).toMatchObject({
+      mode: 'postgres-primary',
+      orphans: { count: null },
+      pending: { count: 0 },
+    });
+    expect(shown.rollback).toMatchObject({ to: 'shadow-read', lossless: false });
+    expect(shown.stores[0]).toMatchObject({ name: 'mongo', reachable: false, server: null });
+  });
+
+  it('goes without the authority as far as the other store knows', async () => {
+    await startOne();
+    await go('postgres-primary');
+    world.cut('postgres');
+    expect(await status()).toMatchObject({
+      mode: 'postgres-primary',
+      instances: [],
+      next: [],
+      poisoned: null,
+    });
+    await expect(run(pending(world.context, { limit: 1 }))).rejects.toBeInstanceOf(AuthorityUnknown);
+    await expect(go(null, 'rollback')).rejects.toBeInstanceOf(AuthorityUnknown);
+  });
+
+  it('has nothing to say before there is a system, or with no store in reach', async () => {
+    await expect(status()).rejects.toThrow('no system has been started yet');
+    world.cut('mongo');
+    world.cut('postgres');
+    await expect(status()).rejects.toThrow('cannot be reached');
+  });
+
+  it.each([
+    ['shadow-read', true, 'all along'],
+    ['postgres-primary', true, 'nothing is pending'],
+    ['postgres-only', false, 'not kept up to date'],
+  ] as const)('says whether rollback from %s loses nothing: %j', async (mode, lossless, why) => {
+    await startOne();
+    await go(mode);
+    const { rollback } = await status();
+    expect(rollback.lossless).toBe(lossless);
+    expect(rollback.why).toContain(why);
+  });
+});
+
+describe('set', () => {
+  it('writes the setting into the authority’s record and the mirror’s copy, and logs it', async () => {
+    const engine = await startOne();
+    await go('dual-write');
+    const result = await run(setSetting(world.context, 'shadow-sample', '0.25'));
+    expect(result).toMatchObject({ kind: 'done', was: 1, is: 0.25, reasons: [] });
+    expect(result.after.revision).toBe(result.before.revision + 1);
+    await world.clock.pass(1_000);
+    expect(engine.member.settings()['shadow-sample']).toBe(0.25);
+    expect(await run(readControl(world.stores.postgres))).toMatchObject({
+      settings: { 'shadow-sample': 0.25 },
+    });
+    expect((await events())[0]).toMatchObject({
+      kind: 'set',
+      details: { key: 'shadow-sample', was: 1, is: 0.25 },
+    });
+  });
+
+  it('takes no other key, and no value out of bounds', async () => {
+    await startOne();
+    await expect(run(setSetting(world.context, 'colour', 'red'))).rejects.toThrow(/colour is no setting/);
+    await expect(run(setSetting(world.context, 'shadow-sample', '2'))).rejects.toBeInstanceOf(RangeError);
+  });
+
+  it.each([
+    ['heartbeat-ms', '3000'],
+    ['lease-ms', '900'],
+    ['fence-max-ms', '10000'],
+  ])('refuses %s = %s, which contradicts another', async (key, value) => {
+    await startOne();
+    const result = await run(setSetting(world.context, key, value));
+    expect(result.kind).toBe('refused');
+    expect(result.is).toBe(result.was);
+  });
+
+  it('refuses another lease while a failover could not know of it', async () => {
+    await startOne();
+    await go('postgres-primary');
+    world.cut('mongo');
+    expect(await run(setSetting(world.context, 'lease-ms', '60000'))).toMatchObject({ kind: 'refused' });
+    expect(await run(setSetting(world.context, 'shadow-rate', '10'))).toMatchObject({
+      kind: 'done',
+      reasons: ['the mirror’s record could not be told yet'],
+    });
+  });
+});
+
+describe('pending', () => {
+  it('lists the longest marked first, and orphans apart', async () => {
+    const engine = await startOne();
+    await go('dual-write');
+    await run(setSetting(world.context, 'mirror-paused', 'true'));
+    await world.clock.pass(2_000);
+    const first = await run(signUp(engine.repository));
+    await world.clock.pass(3_000);
+    await run(signUp(engine.repository));
+    const { authority, orphans } = await run(pending(world.context, { limit: 3 }));
+    expect(authority).toMatchObject({ store: 'mongo', count: 6 });
+    expect(authority.records).toHaveLength(3);
+    expect(authority.records.map(({ id }) => id)).toContain(first.user.id);
+    expect(authority.oldestAgeMs).toBeGreaterThanOrEqual(3_000);
+    expect(orphans).toMatchObject({ store: 'postgres', count: 0, records: [] });
+  });
+});
+
+describe('ending sessions', () => {
+  it('ends them all under the authority, marked for the mirror', async () => {
+    const engine = await startOne();
+    await go('dual-write');
+    const { user, session } = await run(signUp(engine.repository));
+    const other = await run(logIn(engine.repository, user.id));
+    expect(await run(endSessions(world.context, { userId: user.id }))).toEqual({ kind: 'done', reasons: [] });
+    const now = world.clock.date();
+    expect(await run(engine.repository.listSessions({ userId: user.id, now }))).toEqual([]);
+    for (const { id } of [session, other]) await run(sessionOf(engine.repository, id));
+    await world.clock.pass(2_000);
+    expect(world.stores.postgres.tables.user.get(user.id)?.record.sessionGeneration).toBe(1);
+    expect((await events())[0]).toMatchObject({ kind: 'sessions-ended', details: { userId: user.id } });
+  });
+
+  it('says when there is no such user', async () => {
+    await startOne();
+    expect(await run(endSessions(world.context, { userId: 'f'.repeat(24) }))).toMatchObject({ kind: 'gone' });
+  });
+
+  it('is refused while authority is about to change', async () => {
+    const engine = await startOne();
+    await go('shadow-read');
+    const { user } = await run(signUp(engine.repository));
+    await world.stop();
+    const transition = { id: 't', target: 'postgres-primary', phase: 'announced', deadlineMs: 1e6 } as const;
+    await run(changeControl(world.stores.mongo, { kind: 'announce', transition }));
+    expect(await run(endSessions(world.context, { userId: user.id }))).toMatchObject({ kind: 'refused' });
+    expect(world.stores.mongo.tables.user.get(user.id)?.record.sessionGeneration).toBe(0);
+  });
+
+  it('is not known when the control record changed meanwhile, or the reply was lost', async () => {
+    const engine = await startOne();
+    const { user } = await run(signUp(engine.repository));
+    await world.stop();
+    const change = { kind: 'set', key: 'shadow-rate', value: 7 } as const;
+    world.hooks.mongo = {
+      after: async ({ name }) => {
+        if (name === 'endSessions') await changeControl(world.stores.mongo, change);
+      },
+    };
+    expect(await run(endSessions(world.context, { userId: user.id }))).toMatchObject({ kind: 'unknown' });
+    world.hooks.mongo = {
+      after: ({ name }) => {
+        if (name === 'endSessions') throw new StoreUnavailable('mongo', 'unknown', 'timeout');
+      },
+    };
+    expect(await run(endSessions(world.context, { userId: user.id }))).toMatchObject({ kind: 'unknown' });
+    world.mend('mongo');
+    expect(await run(endSessions(world.context, { userId: user.id }))).toMatchObject({ kind: 'done' });
+  });
+});
+
+describe('erasing a user', () => {
+  it('leaves a tombstone, and takes what was kept aside in either store', async () => {
+    const engine = await startOne();
+    await go('dual-write');
+    const { user, session } = await run(signUp(engine.repository));
+    await world.clock.pass(2_000);
+    const stamp = { epoch: 1, version: 1 };
+    const aside = { expected: stamp, reason: 'orphan', now: world.clock.date() };
+    const { replica, books } = world.stores.postgres;
+    expect(await run(replica.moveAside('session', session.id, aside))).toBe(true);
+    await run(world.stores.mongo.books.putNote(NOTES.difference, `user/${user.id}`, {}, world.clock.date()));
+    await run(books.putNote(NOTES.conflict, `user/${'e'.repeat(24)}`, {}, world.clock.date()));
+
+    const result = await run(eraseUser(world.context, { userId: user.id }));
+    expect(result).toEqual({ kind: 'done', reasons: [], leftoversRemoved: 2 });
+    expect(await run(userOf(engine.repository, user.id))).toMatchObject({ email: null, name: '' });
+    expect(await run(replica.asides({ limit: 10 }))).toEqual([]);
+    expect(await run(books.countNotes())).toEqual({ [NOTES.conflict]: 1 });
+    await world.clock.pass(2_000);
+    expect(world.stores.postgres.tables.user.get(user.id)?.record.deletedAt).not.toBeNull();
+    expect(await run(eraseUser(world.context, { userId: user.id }))).toMatchObject({ kind: 'gone' });
+    expect(JSON.stringify(await events())).not.toContain(user.email);
+  });
+
+  it('says what still holds the user', async () => {
+    const engine = await startOne();
+    await go('dual-write');
+    const { user } = await run(signUp(engine.repository));
+    await world.clock.pass(2_000);
+    await go('mongo-only', 'rollback');
+    world.cut('postgres');
+    const { kind, reasons } = await run(eraseUser(world.context, { userId: user.id }));
+    expect(kind).toBe('done');
+    expect(reasons).toHaveLength(2);
+    expect(reasons[1]).toContain('PostgreSQL keeps its copy');
+  });
+});
+
+describe('failover', () => {
+  async function lose() {
+    const engines = await world.start(2, 'mongo-only');
+    await go('postgres-primary');
+    const [engine] = engines;
+    if (engine === undefined) throw new Error('two were started');
+    const { user } = await run(signUp(engine.repository));
+    await world.clock.pass(2_000);
+    world.cut('postgres');
+    return { engines, user };
+  }
+
+  it('gives authority to MongoDB under an epoch that PostgreSQL can never have had', async () => {
+    const { engines, user } = await lose();
+    const startMs = world.clock.elapsedMs();
+    const result = await run(failover(world.context, LOSS));
+    expect(result).toMatchObject({
+      kind: 'done',
+      before: { mode: 'postgres-primary', epoch: 2 },
+      after: { mode: 'mongo-only', epoch: 4, authority: 'mongo', copy: { kind: 'none' } },
+    });
+    expect(world.clock.elapsedMs() - startMs).toBeGreaterThanOrEqual(7_000);
+    expect(result.loss.join('\n')).toContain('the newest record that reached MongoDB is of');
+    expect(result.reasons.join()).toContain('2 instances follow MongoDB');
+    await world.clock.pass(2_000);
+    for (const engine of engines) {
+      expect(engine.status()).toMatchObject({ effective: 'mongo-only', epoch: 4, standing: 'serving' });
+      expect(await run(userOf(engine.repository, user.id))).toMatchObject({ email: user.email });
+    }
+    expect((await events())[0]).toMatchObject({ kind: 'failover', details: { reason: LOSS.reason } });
+  });
+
+  it('leaves a PostgreSQL that returns without a say, until it has been rebuilt', async () => {
+    const { engines } = await lose();
+    await run(failover(world.context, LOSS));
+    world.mend('postgres');
+    await world.clock.pass(3_000);
+    expect(await status()).toMatchObject({ mode: 'mongo-only', epoch: 4 });
+    for (const engine of engines) expect(engine.status().effective).toBe('mongo-only');
+    const refused = await go('dual-write');
+    expect(refused).toMatchObject({ kind: 'refused', failing: [{ name: 'rebuilt', kind: 'safety' }] });
+  });
+
+  it.each([['without the words', { ...LOSS, acceptLoss: false }, '--accept-loss']])(
+    'is refused %s',
+    async (_, request, reason) => {
+      await lose();
+      const result = await run(failover(world.context, request));
+      expect(result).toMatchObject({ kind: 'refused', loss: [] });
+      expect(result.reasons.join()).toContain(reason);
+      expect(await run(readControl(world.stores.mongo))).toMatchObject({ epoch: 2 });
+      await expect(run(failover(world.context, { ...LOSS, reason: ' ' }))).rejects.toBeInstanceOf(RangeError);
+    },
+  );
+
+  it('is refused while PostgreSQL answers, and when it comes back while leases are waited out', async () => {
+    await lose();
+    world.mend('postgres');
+    expect(await run(failover(world.context, LOSS))).toMatchObject({ kind: 'refused' });
+    world.cut('postgres');
+    const late = failover(world.context, LOSS);
+    await world.clock.pass(3_000);
+    world.mend('postgres');
+    const result = await run(late);
+    expect(result).toMatchObject({ kind: 'refused' });
+    expect(result.reasons).toEqual(['PostgreSQL answers: cutover rollback loses nothing']);
+  });
+
+  it('is refused from any other mode, and without MongoDB', async () => {
+    await startOne();
+    await go('shadow-read');
+    world.cut('postgres');
+    expect((await run(failover(world.context, LOSS))).reasons.join()).toContain('from postgres-primary only');
+    world.cut('mongo');
+    await expect(run(failover(world.context, LOSS))).rejects.toBeInstanceOf(StoreUnavailable);
+  });
+
+  it('waits as long as the longest lease that was ever set', async () => {
+    await startOne();
+    await go('postgres-primary');
+    await run(setSetting(world.context, 'lease-ms', '20000'));
+    await world.clock.pass(2_000);
+    world.cut('postgres');
+    const startMs = world.clock.elapsedMs();
+    expect(await run(failover(world.context, LOSS))).toMatchObject({ kind: 'done' });
+    expect(world.clock.elapsedMs() - startMs).toBeGreaterThanOrEqual(22_000);
+  });
+});
