@@ -1,0 +1,134 @@
+/** The service as members of one system: what it starts in, what it says, and what it does when it cannot know. */
+import mongoose from 'mongoose';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { changeControl, readControl } from '../../cutover/control.ts';
+import { SILENT } from '../../cutover/telemetry.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
+import type { Repository } from '../../db/port.ts';
+import { startApp, type TestApp } from '../support/app.ts';
+import { openEngine } from '../support/engine.ts';
+import { freezePostgres } from '../support/faults.ts';
+import { createLagProxy } from '../support/lag-proxy.ts';
+import { newMongoDatabase, newPostgresDatabase, ownPostgres } from '../support/stores.ts';
+import { eventually } from '../support/wait.ts';
+
+const onEnd = (close: () => Promise<void>) => onTestFinished(close);
+
+async function readiness(app: TestApp) {
+  const answer = await app.client().get('/readyz');
+  return { code: answer.status, ...JSON.parse(answer.text) };
+}
+
+test('a record is followed with one log line about the configuration', async () => {
+  const { engine, stores } = await openEngine('dual-write');
+  const lines: unknown[] = [];
+  const telemetry = { ...SILENT, warn: (fields: unknown, message: string) => lines.push([fields, message]) };
+  const { engine: second } = await openEngine('mongo-only', { stores, telemetry });
+  onTestFinished(async () => {
+    await Promise.all([engine.stop(0), second.stop(0)]);
+  });
+  expect(lines).toEqual([
+    [
+      { configured: 'mongo-only', effective: 'dual-write' },
+      'BACKEND_MODE=mongo-only is ignored: the system is in dual-write',
+    ],
+  ]);
+});
+
+test('a stale manifest moves nothing: the recorded mode counts', async () => {
+  const first = await startApp('dual-write', { onEnd });
+  const other = await startApp('dual-write', {
+    onEnd,
+    beside: first,
+    env: { BACKEND_MODE: 'postgres-only', LOG_LEVEL: 'silent' },
+  });
+  expect(await readiness(other)).toMatchObject({
+    code: 200,
+    mode: { configured: 'postgres-only', effective: 'dual-write' },
+  });
+  const { mongo } = first.app;
+  if (mongo === null) throw new Error('dual-write has a MongoDB');
+  expect(await readControl(mongo)).toMatchObject({ mode: 'dual-write', epoch: 1 });
+});
+
+test.each(['postgres-only', 'postgres-primary'] as const)(
+  'a new system may not begin in %s beside a MongoDB that holds users',
+  async (mode) => {
+    const MONGO_URL = newMongoDatabase();
+    const client = new mongoose.mongo.MongoClient(MONGO_URL);
+    await client.db().collection('users').insertOne({ email: 'jo@example.org' });
+    await client.close();
+    const env = { MONGO_URL, DATABASE_URL: await newPostgresDatabase() };
+    await expect(startApp(mode, { onEnd, env })).rejects.toThrow('MongoDB holds users');
+  },
+);
+
+describe('a flip without a change of authority', () => {
+  test('is followed by every instance, and disturbs nothing', async () => {
+    const first = await startApp('dual-write', { onEnd });
+    const second = await startApp('dual-write', { onEnd, beside: first });
+    const { mongo } = first.app;
+    if (mongo === null) throw new Error('dual-write has a MongoDB');
+    await changeControl(mongo, { kind: 'move', to: 'shadow-read', nowMs: Date.now() });
+    for (const app of [first, second]) {
+      await eventually(async () =>
+        expect(await readiness(app)).toMatchObject({
+          code: 200,
+          mode: { configured: 'dual-write', effective: 'shadow-read' },
+        }),
+      );
+    }
+  });
+});
+
+describe('an instance that cannot know its mode', () => {
+  test('serves nothing, says so, and begins as soon as it can', async () => {
+    const server = await ownPostgres();
+    const proxy = await createLagProxy({ targetPort: Number(new URL(server.url).port) });
+    onTestFinished(() => proxy.close());
+    proxy.cut();
+    const app = await startApp('postgres-only', {
+      onEnd,
+      env: { DATABASE_URL: proxy.through(server.url), STORE_TIMEOUT: '500ms' },
+    });
+    expect(await readiness(app)).toMatchObject({
+      code: 503,
+      status: 'mode-unknown',
+      mode: { effective: null },
+    });
+    const refused = await app.client().get('/auth/me');
+    expect(refused.status).toBe(401);
+    const error = await read(app.app.repository).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(StoreUnavailable);
+    expect(error).toMatchObject({ outcome: 'none', reason: 'no-record' });
+    proxy.heal();
+    await eventually(async () => expect(await readiness(app)).toMatchObject({ code: 200 }));
+    expect(await read(app.app.repository)).toBeNull();
+  });
+});
+
+describe('a lease that lapses', () => {
+  test('ends what was in flight without an answer, and is never revived', async () => {
+    const server = await ownPostgres();
+    const app = await startApp('postgres-only', {
+      onEnd,
+      env: { DATABASE_URL: server.url, STORE_TIMEOUT: '20s' },
+    });
+    const { postgres } = app.app;
+    if (postgres === null) throw new Error('postgres-only has a PostgreSQL');
+    await changeControl(postgres, { kind: 'set', key: 'lease-ms', value: 400 });
+    await changeControl(postgres, { kind: 'set', key: 'heartbeat-ms', value: 50 });
+    await eventually(() => app.app.cutover.member.settings()['lease-ms'] === 400);
+    await eventually(() => app.app.cutover.member.state().lease?.leaseMs === 400);
+    const frozen = await freezePostgres(server);
+    onTestFinished(() => frozen.thaw());
+    const held = read(app.app.repository).catch((thrown: unknown) => thrown);
+    await eventually(() => app.app.cutover.status().standing === 'no-lease');
+    frozen.thaw();
+    expect(await held).toMatchObject({ name: 'StoreUnavailable', reason: 'lease-lost' });
+    await eventually(() => app.app.cutover.status().standing === 'serving');
+    expect(await read(app.app.repository)).toBeNull();
+  });
+});
+
+const read = (repository: Repository) => repository.findUser('0123456789abcdef01234567');
