@@ -4,7 +4,6 @@ export async function within<T>(limitMs: number, promise: Promise<T>, late: () =
   const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(late()), limitMs);
   });
-  promise.catch(() => {});
   try {
     return await Promise.race([promise, timeout]);
   } finally {

@@ -1,10 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import mongoose from 'mongoose';
 import { afterAll, describe, expect, it } from 'vitest';
 import { freePort } from '../../db/embedded/ports.ts';
-import { descendantsOf } from '../../db/embedded/processes.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
-import { freeze, thaw } from '../support/freeze.ts';
+import { freezeMongo } from '../support/faults.ts';
 import { ownMongo } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 import { legacyUser, NOW } from './legacy.ts';
@@ -16,22 +14,6 @@ async function open(url: string) {
   const store = await openMongoStore({ url, timeoutMs: TIMEOUT_MS });
   afterAll(() => store.close());
   return store;
-}
-
-/** A signal reaches the threads of a busy process one by one: frozen is when all of them stand. */
-async function stop(server: { readonly pid: number }): Promise<void> {
-  freeze(server);
-  const pids = [server.pid, ...descendantsOf(server.pid)];
-  await eventually(() => pids.every((pid) => threadsOf(pid).every((state) => state === 'T')));
-}
-
-/** The kernel's letter for the state of each thread. */
-function threadsOf(pid: number): readonly string[] {
-  const tasks = `/proc/${pid}/task`;
-  return readdirSync(tasks).map((task) => {
-    const stat = readFileSync(`${tasks}/${task}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2)[0] ?? '';
-  });
 }
 
 describe('a server that is not there', () => {
@@ -65,7 +47,7 @@ describe('a server of its own', () => {
     const userId = String(doc._id);
     expect(await repo.findUser(userId)).toMatchObject({ id: userId });
 
-    await stop(server);
+    const ice = await freezeMongo(server);
     try {
       const frozen = [
         repo.findUser(userId),
@@ -77,7 +59,7 @@ describe('a server of its own', () => {
         expect(result).toMatchObject({ status: 'rejected', reason: { name: 'StoreUnavailable' } });
       }
     } finally {
-      thaw(server);
+      ice.thaw();
     }
     await eventually(() => store.ping(), { timeoutMs: 30_000 });
     expect(await repo.endSessions({ userId, now: NOW })).toBe('done');
@@ -107,13 +89,13 @@ describe('a server of its own', () => {
       .collection('users')
       .insertOne(legacyUser() as never);
     await client.close();
-    await stop(server);
+    const ice = await freezeMongo(server);
     try {
       const clearing = store.limits.clear(['k']);
       await expect(clearing).rejects.toMatchObject({ outcome: 'unknown', reason: 'timeout' });
       await expect(repo.findUser('a')).rejects.toMatchObject({ outcome: 'none' });
     } finally {
-      thaw(server);
+      ice.thaw();
     }
   });
 });

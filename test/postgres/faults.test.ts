@@ -103,6 +103,30 @@ describe('a PostgreSQL in trouble', async () => {
     expect((await userOf(repo, user.id)).sessionGeneration).toBe(1);
   });
 
+  it('waits for the control record no longer than for anything else', async () => {
+    const store = await open();
+    const under = { epoch: 1, expiredBefore: new Date(0) };
+    await store.books.createControl({ epoch: 1, revision: 1, body: {} });
+    const { user } = await signUp(store.at(CONTEXT));
+    const record = { ...(await userOf(store.at(CONTEXT), user.id)), stamp: { epoch: 1, version: 5 } };
+    const client = await admin.connect();
+    await client.query('begin');
+    await client.query('select from cutover_control for update');
+    const next = { epoch: 2, revision: 2, body: {} };
+    for (const waiting of [
+      store.replica.apply('user', [record], under),
+      store.books.replaceControl({ epoch: 1, revision: 1 }, next),
+    ]) {
+      // The limit on waiting for locks, or the one on the whole statement, whichever a busy machine meets first.
+      expect(await unavailable(waiting)).toMatchObject({ outcome: 'none' });
+    }
+    expect(await store.books.readControl()).toMatchObject({ epoch: 1, revision: 1 });
+    await client.query('rollback');
+    client.release();
+    expect(await store.replica.apply('user', [record], under)).toEqual([{ kind: 'applied' }]);
+    expect(await store.books.replaceControl({ epoch: 1, revision: 1 }, next)).toBe(true);
+  });
+
   it('refuses what finds no free connection in time, and recovers', async () => {
     const store = await open({ poolMax: 1, statementTimeoutMs: 3_000, connectTimeoutMs: 200 });
     const repo = store.at(CONTEXT);
