@@ -1,7 +1,10 @@
 /** The bulk verbs: what the command line and the tests call. */
 export { resumeBackfill, runBackfill } from './backfill.ts';
+export { fingerprintFields } from './fingerprint.ts';
 export { type Bulk, type BulkOptions, openBulk } from './open.ts';
+export { type RepairOptions, type RepairResult, repair } from './repair.ts';
 export { type RollbackOptions, type RollbackResult, rollbackBackfill } from './rollback.ts';
+export type { Difference } from './settle.ts';
 export {
   type BackfillOptions,
   type BackfillResult,
@@ -15,3 +18,4 @@ export {
   type Quarantined,
   type Report,
 } from './types.ts';
+export { resumeVerify, type VerifyOptions, type VerifyResult, verify } from './verify.ts';

@@ -1,0 +1,72 @@
+/** A canonical record as the text that PostgreSQL makes of the same row, and hashes of many. Pure. */
+import { hash } from 'node:crypto';
+import { type Digest, FINGERPRINT } from '../../db/postgres/copy/fingerprint.ts';
+import type { Entity, RecordOf, Stamp } from '../../db/records.ts';
+
+/** As `json_build_array(…)::text` prints it. */
+export function textOf<E extends Entity>(entity: E, record: RecordOf[E]): string {
+  const fields: Readonly<Record<string, unknown>> = { ...record, ...record.stamp };
+  return `[${FINGERPRINT[entity].map(([field]) => print(fields[field])).join(', ')}]`;
+}
+
+function print(value: unknown): string {
+  return JSON.stringify(value instanceof Date ? String(value.getTime()) : (value ?? null));
+}
+
+export interface Digester {
+  add(text: string): void;
+  digest(): Digest;
+}
+
+export function createDigester(): Digester {
+  let count = 0;
+  let [a, b, c, d] = [0, 0, 0, 0];
+  return {
+    add(text) {
+      const md5 = hash('md5', text, 'buffer');
+      count += 1;
+      a ^= md5.readInt32BE(0);
+      b ^= md5.readInt32BE(4);
+      c ^= md5.readInt32BE(8);
+      d ^= md5.readInt32BE(12);
+    },
+    digest: () => ({ count, parts: [a, b, c, d] }),
+  };
+}
+
+export function isSameDigest(x: Digest, y: Digest): boolean {
+  return x.count === y.count && x.parts.every((part, i) => part === y.parts[i]);
+}
+
+/** Whether a share of all records, picked by id, has this one in it. PostgreSQL picks the same. */
+export function isSampled(id: string, share: number): boolean {
+  return share >= 1 || hash('md5', id, 'buffer').readUInt32BE(0) < share * 4_294_967_296;
+}
+
+/** The stamp that stands at the end of a text. */
+export function stampIn(text: string): Stamp {
+  const fields = JSON.parse(text) as readonly unknown[];
+  return { epoch: Number(fields.at(-2)), version: Number(fields.at(-1)) };
+}
+
+/** Names of the fields in which two texts differ. */
+export function differingFields(entity: Entity, a: string, b: string): readonly string[] {
+  const [x, y] = [a, b].map((text) => JSON.parse(text) as readonly unknown[]);
+  return FINGERPRINT[entity].map(([field]) => field).filter((_, i) => x?.[i] !== y?.[i]);
+}
+
+/** When the record of a text expires; null: never. */
+export function expiryIn(entity: Entity, text: string): number | null {
+  const place = FINGERPRINT[entity].findIndex(([field]) => field === 'expiresAt');
+  return place < 0 ? null : Number((JSON.parse(text) as readonly unknown[])[place]);
+}
+
+/** Whose the record of a text is; null: it is no one else's. */
+export function ownerIn(entity: Entity, text: string): string | null {
+  const place = FINGERPRINT[entity].findIndex(([field]) => field === 'userId');
+  return place < 0 ? null : String((JSON.parse(text) as readonly unknown[])[place]);
+}
+
+/** Every field that is compared. */
+export const fingerprintFields = (entity: Entity): readonly string[] =>
+  FINGERPRINT[entity].map(([field]) => field);

@@ -1,0 +1,114 @@
+/**
+ * Repair is a touch: the authority's record under a stamp above both, marked, and the mirror follows. What only the
+ * mirror has is moved aside there.
+ */
+import { decodeId } from '../../db/ids.ts';
+import { stampOf } from '../../db/mongo/copy/client.ts';
+import { readRaw } from '../../db/mongo/copy/scan.ts';
+import type { Stamp } from '../../db/records.ts';
+import { compareStamps } from '../../db/records.ts';
+import { otherStore } from '../mode.ts';
+import { logCopy } from './ready.ts';
+import { type Difference, settle } from './settle.ts';
+import { CopyRefused, type CopyScope } from './types.ts';
+import { authorityNow, foundBy } from './verify.ts';
+
+export interface RepairOptions {
+  /** The verify whose findings are repaired; without it the latest. */
+  readonly run?: string;
+  readonly dryRun?: boolean;
+}
+
+export interface RepairResult {
+  readonly run: string;
+  /** Of what was found, this still differed. */
+  readonly found: number;
+  readonly touched: number;
+  readonly movedAside: number;
+  /** Nobody can repair these: the authority's own document means no record. */
+  readonly unrepairable: readonly Difference[];
+}
+
+const ALL = 1_000_000;
+
+/** Each finding is looked at once more before anything is done about it. */
+export async function repair(
+  scope: CopyScope,
+  { run, dryRun = false }: RepairOptions = {},
+): Promise<RepairResult> {
+  const { authority, record } = await authorityNow(scope);
+  if (record.transition !== null) throw new CopyRefused('in-transition', 'authority is about to change');
+  const id = run ?? (await latestVerify(scope));
+  const sum = { found: 0, touched: 0, movedAside: 0 };
+  const unrepairable: Difference[] = [];
+  const found = await foundBy(scope, id, ALL);
+  for (const each of found) {
+    const settled = await settle(scope, authority, each.entity, [each.id]);
+    for (const difference of settled.differences) {
+      sum.found += 1;
+      if (dryRun) continue;
+      const done = await repairOne(scope, authority, record.epoch, difference);
+      if (done === 'touched') sum.touched += 1;
+      if (done === 'moved-aside') sum.movedAside += 1;
+      if (done === 'unrepairable') unrepairable.push(difference);
+    }
+  }
+  const { touched, movedAside } = sum;
+  if (!dryRun) {
+    const { environment, stores } = scope;
+    await logCopy(scope, stores[authority], `${environment.newId()}/repaired`, {
+      run: id,
+      touched,
+      movedAside,
+    });
+  }
+  return { run: id, ...sum, unrepairable };
+}
+
+async function latestVerify({ postgres }: CopyScope): Promise<string> {
+  const [row] = await postgres.query<{ id: string }>(
+    `select id from copy_runs where kind = 'verify' order by started_at desc, id limit 1`,
+  );
+  if (row === undefined) throw new CopyRefused('no-run', 'nothing was verified yet');
+  return row.id;
+}
+
+async function repairOne(
+  scope: CopyScope,
+  authority: 'mongo' | 'postgres',
+  epoch: number,
+  { entity, id }: Difference,
+): Promise<'touched' | 'moved-aside' | 'unrepairable' | 'moved-on'> {
+  const { stores, environment } = scope;
+  const [own, other] = [stores[authority], stores[otherStore(authority)]];
+  const mirrored = await stampHeld(scope, otherStore(authority), { entity, id });
+  const held = await own.replica.read(entity, [id]);
+  if (held.unreadable.length > 0) return 'unrepairable';
+  const record = held.found.get(id)?.record;
+  if (record === undefined) {
+    if (mirrored === null) return 'moved-on';
+    const move = { expected: mirrored, reason: 'only-in-mirror', now: environment.date() };
+    return (await other.replica.moveAside(entity, id, move)) ? 'moved-aside' : 'moved-on';
+  }
+  const { stamp } = record;
+  const above = mirrored !== null && compareStamps(mirrored, stamp) > 0 ? mirrored : stamp;
+  const to: Stamp = {
+    epoch: Math.max(epoch, above.epoch),
+    version: Math.max(above.version, stamp.version) + 1,
+  };
+  if (to.epoch > epoch) return 'unrepairable';
+  return (await own.replica.touch(entity, id, { expected: stamp, to })) ? 'touched' : 'moved-on';
+}
+
+/** Of a document that means no record too. */
+async function stampHeld(
+  { stores, mongo }: CopyScope,
+  store: 'mongo' | 'postgres',
+  { entity, id }: Pick<Difference, 'entity' | 'id'>,
+): Promise<Stamp | null> {
+  if (store === 'mongo') {
+    const [raw] = await readRaw(mongo, entity, [decodeId(id)]);
+    return raw === undefined ? null : raw.doc === null ? { epoch: 0, version: 0 } : stampOf(raw.doc);
+  }
+  return (await stores.postgres.replica.read(entity, [id])).found.get(id)?.record.stamp ?? null;
+}

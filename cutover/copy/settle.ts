@@ -1,0 +1,162 @@
+/**
+ * Whether two records really differ. Live traffic makes them differ for moments: so the authority is asked before and
+ * after the mirror, and again later, until the record stands still. Unmarked and unmoved means that the mirror was to
+ * have exactly that.
+ */
+
+import { CANONICAL, STORE_FIELDS } from '../../db/canonical.ts';
+import type { StoreName } from '../../db/errors.ts';
+import { decodeId } from '../../db/ids.ts';
+import { readRaw } from '../../db/mongo/copy/scan.ts';
+import { rowsById } from '../../db/postgres/copy/fingerprint.ts';
+import type { Entity } from '../../db/records.ts';
+import { otherStore } from '../mode.ts';
+import { differingFields, expiryIn, ownerIn, textOf } from './fingerprint.ts';
+import type { CopyScope } from './types.ts';
+
+export type Difference = {
+  readonly entity: Entity;
+  readonly id: string;
+  readonly kind: 'missing-in-mirror' | 'only-in-mirror' | 'differs' | 'unreadable';
+  /** Names of the fields that differ; the stamp is `epoch` and `version`. */
+  readonly fields: readonly string[];
+};
+
+export interface Settled {
+  readonly differences: readonly Difference[];
+  /** Still being mirrored, or written all the time. */
+  readonly lagging: number;
+  /** Past retention, put aside by a copy, or a session without a user: not meant to be alike. */
+  readonly excused: number;
+}
+
+type State = { readonly text: string; readonly isMarked: boolean } | 'absent' | 'unreadable';
+
+const WAITS_MS = [250, 1_000, 3_000];
+const BATCH = 200;
+
+export async function settle(
+  scope: CopyScope,
+  authority: StoreName,
+  entity: Entity,
+  ids: readonly string[],
+): Promise<Settled> {
+  const sum = { differences: [] as Difference[], lagging: 0, excused: 0 };
+  for (let from = 0; from < ids.length; from += BATCH) {
+    const part = await settleBatch(scope, authority, entity, ids.slice(from, from + BATCH));
+    sum.differences.push(...part.differences);
+    sum.lagging += part.lagging;
+    sum.excused += part.excused;
+  }
+  return sum;
+}
+
+async function settleBatch(
+  scope: CopyScope,
+  authority: StoreName,
+  entity: Entity,
+  ids: readonly string[],
+): Promise<Settled> {
+  const differences: Difference[] = [];
+  let excused = 0;
+  let open: readonly string[] = ids;
+  for (const waitMs of [...WAITS_MS, null]) {
+    const before = await statesOf(scope, authority, entity, open);
+    const mirror = await statesOf(scope, otherStore(authority), entity, open);
+    const after = await statesOf(scope, authority, entity, open);
+    const excuses = await excusesFor(scope, authority, entity, open, { before, mirror });
+    const moving: string[] = [];
+    for (const id of open) {
+      const [a, m, again] = [before, mirror, after].map((states) => states.get(id) ?? 'absent');
+      if (a === undefined || m === undefined || again === undefined) continue;
+      const verdict = judge(a, m, again);
+      if (verdict === 'same') continue;
+      if (verdict === 'moving') moving.push(id);
+      else if (excuses.has(id)) excused += 1;
+      else differences.push({ entity, id, ...describe(entity, a, m) });
+    }
+    open = moving;
+    if (open.length === 0 || waitMs === null) break;
+    await scope.environment.sleep(waitMs);
+  }
+  return { differences, lagging: open.length, excused };
+}
+
+function judge(before: State, mirror: State, after: State): 'same' | 'moving' | 'different' {
+  if (textIn(before) !== textIn(after)) return 'moving';
+  // A mark in the mirror is an orphan on its way out.
+  if (isMarked(after) || isMarked(mirror)) return 'moving';
+  return textIn(before) === textIn(mirror) && before !== 'unreadable' ? 'same' : 'different';
+}
+
+const textIn = (state: State): string => (typeof state === 'string' ? state : state.text);
+const isMarked = (state: State): boolean => typeof state !== 'string' && state.isMarked;
+
+function describe(entity: Entity, a: State, m: State): Pick<Difference, 'kind' | 'fields'> {
+  if (a === 'unreadable' || m === 'unreadable') return { kind: 'unreadable', fields: [] };
+  if (a === 'absent') return { kind: 'only-in-mirror', fields: [] };
+  if (m === 'absent') return { kind: 'missing-in-mirror', fields: [] };
+  return { kind: 'differs', fields: differingFields(entity, a.text, m.text) };
+}
+
+async function statesOf(
+  { mongo, postgres }: CopyScope,
+  store: StoreName,
+  entity: Entity,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, State>> {
+  if (store === 'postgres') {
+    const rows = await rowsById(postgres, entity, ids);
+    return new Map(rows.map(({ id, text, isMarked }) => [id, { text, isMarked }]));
+  }
+  const _ids = ids.map(decodeId).filter((id) => id !== undefined);
+  const raws = await readRaw(mongo, entity, _ids);
+  return new Map(
+    raws.map(({ id, doc }): [string, State] => {
+      const read = doc === null ? null : CANONICAL[entity](doc);
+      if (doc === null || read === null || 'bad' in read) return [id, 'unreadable'];
+      const isMarked = doc[STORE_FIELDS.pendingAt] instanceof Date;
+      return [id, { text: textOf(entity, read.record), isMarked }];
+    }),
+  );
+}
+
+interface Seen {
+  readonly before: ReadonlyMap<string, State>;
+  readonly mirror: ReadonlyMap<string, State>;
+}
+
+async function excusesFor(
+  scope: CopyScope,
+  authority: StoreName,
+  entity: Entity,
+  ids: readonly string[],
+  { before, mirror }: Seen,
+): Promise<ReadonlySet<string>> {
+  const excused = new Set<string>();
+  const expiredBeforeMs = scope.environment.date().getTime() - scope.retentionMs + RETENTION_MARGIN_MS;
+  const owners = new Map<string, string>();
+  for (const id of ids) {
+    const [a, m] = [before.get(id) ?? 'absent', mirror.get(id) ?? 'absent'];
+    const texts = [a, m].flatMap((state) => (typeof state === 'string' ? [] : [state.text]));
+    const isPast = (text: string) => (expiryIn(entity, text) ?? Number.POSITIVE_INFINITY) < expiredBeforeMs;
+    if (texts.length === 1 && texts.every(isPast)) excused.add(id);
+    const owner =
+      entity === 'session' && m === 'absent' && typeof a !== 'string' ? ownerIn(entity, a.text) : null;
+    if (owner !== null) owners.set(id, owner);
+  }
+  if (owners.size > 0) {
+    const users = await statesOf(scope, authority, 'user', [...new Set(owners.values())]);
+    for (const [id, owner] of owners) if (!users.has(owner)) excused.add(id);
+  }
+  const aside = await scope.postgres.query<{ id: string }>(
+    `select record_id as id from copy_quarantine
+     where entity = $1 and record_id = any($2::text[]) and state <> 'moved'`,
+    [entity, [...ids]],
+  );
+  for (const { id } of aside) if ((mirror.get(id) ?? 'absent') === 'absent') excused.add(id);
+  return excused;
+}
+
+/** Retention works at its own times: what is about to expire may be gone on one side only. */
+export const RETENTION_MARGIN_MS = 3_600_000;

@@ -1,0 +1,248 @@
+/** Finding every difference between the stores, and nothing else; and repairing it. */
+import { ObjectId } from 'bson';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { fingerprintFields, repair, runBackfill, verify } from '../../cutover/copy/index.ts';
+import { NOTES } from '../../cutover/operator/types.ts';
+import { toDocument } from '../../db/canonical.ts';
+import { ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
+import { resetAt, sessionAt, userAt, verificationAt } from '../contract/replica/records.ts';
+import { legacyUser } from '../mongo/legacy.ts';
+import { asSuperuser } from '../support/databases.ts';
+import { clear, openBench } from './support.ts';
+
+const LATER = new Date(Date.now() + 3_600_000);
+const TABLES = {
+  user: 'users',
+  verificationToken: 'verification_tokens',
+  resetToken: 'password_reset_tokens',
+  session: 'sessions',
+} as const;
+
+describe('verify', async () => {
+  const bench = await openBench();
+  const { stores } = bench;
+  const owner = userAt([1, 3], {
+    name: 'Plain "name" \\ \t\n\u0001 é😀 \u2028',
+    isVerified: true,
+    verifiedWith: 'tok',
+  });
+  const records: { readonly [E in Entity]: RecordOf[E] } = {
+    user: owner,
+    verificationToken: verificationAt([1, 2], owner.id, { expiresAt: LATER, mailDueAt: LATER }),
+    resetToken: { ...resetAt([1, 2], owner.id), expiresAt: LATER },
+    session: sessionAt([1, 2], owner.id, {
+      expiresAt: LATER,
+      previousTokenHash: 'a'.repeat(64),
+      revokedAt: new Date(0),
+      revokedReason: 'logout',
+      userAgent: 'agent',
+    }),
+  };
+
+  const sql = (text: string, values: readonly unknown[] = []) =>
+    asSuperuser(bench.urls.postgres, text, values);
+  const differences = async () => (await verify(bench)).differences;
+
+  beforeAll(async () => {
+    await clear(bench);
+    await bench.setMode('dual-write');
+    const others = Array.from({ length: 300 }, () => legacyUser());
+    const odd = [3, 'textual', '~tilde', true].map((_id) => legacyUser({ _id }));
+    await bench.insert('user', [toDocument('user', owner), ...others, ...odd]);
+    for (const entity of ENTITIES) {
+      if (entity !== 'user') await bench.insert(entity, [toDocument(entity, records[entity])]);
+    }
+    await runBackfill(bench, { from: 'mongo', onBad: 'rollback' });
+  });
+
+  it('is clean after a copy, and says so to the gates', async () => {
+    const result = await verify(bench, { jobs: 3 });
+    expect(result).toMatchObject({ clean: true, differing: 0, lagging: 0, excused: 0, authority: 'mongo' });
+    expect(result.compared).toBeGreaterThanOrEqual(308);
+    const notes = await stores.mongo.books.notes(NOTES.evidence, { limit: 5 });
+    expect(notes.find(({ key }) => key === 'verify')?.body).toMatchObject({ clean: true, run: result.run });
+    expect(await bench.copyState()).toMatchObject({ kind: 'complete', verifiedAtMs: expect.any(Number) });
+  });
+
+  it('knows every column but the mark', async () => {
+    for (const entity of ENTITIES) {
+      const columns = await sql(
+        `select column_name as name from information_schema.columns where table_schema = 'public' and table_name = $1`,
+        [TABLES[entity]],
+      );
+      const names = columns.map(({ name }) => String(name)).filter((name) => name !== 'pending_at');
+      const camel = (name: string) => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+      expect([...fingerprintFields(entity)].sort()).toEqual(names.map(camel).sort());
+    }
+  });
+
+  const planted: readonly (readonly [Entity, string, string, string])[] = [
+    ['user', 'email', `email || 'x'`, 'email'],
+    ['user', 'email_key', `email_key || 'x'`, 'emailKey'],
+    ['user', 'name', `name || ' '`, 'name'],
+    ['user', 'password_hash', `overlay(password_hash placing 'Z' from 20)`, 'passwordHash'],
+    ['user', 'is_verified', 'false, verified_with = null', 'isVerified'],
+    ['user', 'verified_with', `'toc'`, 'verifiedWith'],
+    ['user', 'session_generation', 'session_generation + 1', 'sessionGeneration'],
+    ['user', 'reset_generation', 'reset_generation + 1', 'resetGeneration'],
+    ['user', 'created_at', `created_at + interval '1 ms'`, 'createdAt'],
+    ['user', 'updated_at', `updated_at - interval '1 ms'`, 'updatedAt'],
+    [
+      'user',
+      'deleted_at',
+      `now(), email = null, email_key = null, name = '', password_hash = null`,
+      'deletedAt',
+    ],
+    ['user', 'epoch', '0', 'epoch'],
+    ['user', 'version', 'version + 1', 'version'],
+    ...(['verificationToken', 'resetToken'] as const).flatMap((entity) =>
+      (
+        [
+          ['user_id', `user_id || 'x'`, 'userId'],
+          ['token_hash', `overlay(token_hash placing 'abcabc' from 9)`, 'tokenHash'],
+          ['nonce', `coalesce(nonce, '') || 'x'`, 'nonce'],
+          ['created_at', `created_at + interval '1 ms'`, 'createdAt'],
+          ['expires_at', `expires_at + interval '1 ms'`, 'expiresAt'],
+          ['mail_due_at', `now()`, 'mailDueAt'],
+          ['epoch', '0', 'epoch'],
+          ['version', 'version + 1', 'version'],
+          ...(entity === 'resetToken' ? [['generation', 'generation + 1', 'generation'] as const] : []),
+        ] as const
+      ).map(([column, value, field]) => [entity, column, value, field] as const),
+    ),
+    ['session', 'user_id', `(select id from users where id <> user_id order by id desc limit 1)`, 'userId'],
+    ['session', 'generation', 'generation + 1', 'generation'],
+    ['session', 'token_hash', `overlay(token_hash placing 'abcabc' from 9)`, 'tokenHash'],
+    ['session', 'previous_token_hash', 'null', 'previousTokenHash'],
+    ['session', 'rotation', 'rotation + 1', 'rotation'],
+    ['session', 'key_id', `key_id || 'x'`, 'keyId'],
+    ['session', 'created_at', `created_at + interval '1 ms'`, 'createdAt'],
+    ['session', 'rotated_at', `rotated_at + interval '1 ms'`, 'rotatedAt'],
+    ['session', 'idle_expires_at', `idle_expires_at + interval '1 ms'`, 'idleExpiresAt'],
+    ['session', 'expires_at', `expires_at + interval '1 ms'`, 'expiresAt'],
+    ['session', 'revoked_at', 'null, revoked_reason = null', 'revokedAt'],
+    ['session', 'revoked_reason', `'ended'`, 'revokedReason'],
+    ['session', 'user_agent', `'Agent'`, 'userAgent'],
+    ['session', 'epoch', '0', 'epoch'],
+    ['session', 'version', 'version + 1', 'version'],
+  ];
+
+  it.each(planted)(
+    'finds a difference in %s.%s in PostgreSQL, with either authority',
+    async (entity, column, value, field) => {
+      const table = TABLES[entity];
+      const { id } = records[entity];
+      const [before] = await sql(`select to_jsonb(t)::text as row from ${table} as t where id = $1`, [id]);
+      await sql(`update ${table} set ${column} = ${value} where id = $1`, [id]);
+      const found = await differences();
+      expect(found).toMatchObject([{ entity, id, kind: 'differs' }]);
+      expect(found[0]?.fields).toContain(field);
+      expect(JSON.stringify(found)).not.toMatch(/\$2a|Plain|agent/);
+      await sql('begin; set session_replication_role = replica; commit');
+      const [row] = await sql(
+        `delete from ${table} where id = $1 and not exists (select from sessions where user_id = $1) returning id`,
+        [id],
+      );
+      const columns = await sql(
+        `select string_agg(column_name, ', ') as list, string_agg(format('%1$I = was.%1$I', column_name), ', ') as sets
+       from information_schema.columns where table_schema = 'public' and table_name = $1`,
+        [table],
+      );
+      const source = `jsonb_populate_record(null::${table}, $1::jsonb)`;
+      if (row === undefined) {
+        await sql(
+          `update ${table} as held set ${columns[0]?.['sets']} from ${source} as was where held.id = was.id`,
+          [before?.['row']],
+        );
+      } else {
+        await sql(`insert into ${table} select * from ${source}`, [before?.['row']]);
+      }
+      expect(await differences()).toEqual([]);
+    },
+  );
+
+  it.each(ENTITIES)('finds a %s that only one store has, whichever it is', async (entity) => {
+    const extra = { ...records[entity], id: new ObjectId().toHexString() };
+    const record = entity === 'user' ? { ...extra, email: 'extra@x.org', emailKey: 'extra@x.org' } : extra;
+    await stores.postgres.replica.apply(entity, [record as never], { epoch: 1, expiredBefore: new Date(0) });
+    expect(await differences()).toEqual([{ entity, id: extra.id, kind: 'only-in-mirror', fields: [] }]);
+    await sql(`delete from ${TABLES[entity]} where id = $1`, [extra.id]);
+    await bench.insert(entity, [toDocument(entity, record as never)]);
+    expect(await differences()).toEqual([{ entity, id: extra.id, kind: 'missing-in-mirror', fields: [] }]);
+    await bench.mongo.collection(entity).deleteOne({ _id: new ObjectId(extra.id) });
+  });
+
+  it('finds records under ids that are no ObjectIds, both ways', async () => {
+    const odd = userAt([1, 1], { id: 'odd-one' });
+    await stores.postgres.replica.apply('user', [odd], { epoch: 1, expiredBefore: new Date(0) });
+    await sql(`update users set name = 'other' where id = 'textual'`);
+    expect(await differences()).toEqual([
+      { entity: 'user', id: 'odd-one', kind: 'only-in-mirror', fields: [] },
+      { entity: 'user', id: 'textual', kind: 'differs', fields: ['name'] },
+    ]);
+    await sql(`delete from users where id = 'odd-one'`);
+    await sql(`update users set name = 'Ann' where id = 'textual'`);
+  });
+
+  it('excuses what is past retention, pending, put aside, or a session of nobody', async () => {
+    const old = verificationAt([1, 1], owner.id, { expiresAt: new Date('2020-01-01') });
+    const nobodys = sessionAt([1, 1], new ObjectId().toHexString(), { expiresAt: LATER });
+    await bench.insert('verificationToken', [toDocument('verificationToken', old)]);
+    await bench.insert('session', [toDocument('session', nobodys)]);
+    await bench.mongo
+      .collection('user')
+      .updateOne(
+        { _id: new ObjectId(owner.id) },
+        { $set: { name: 'newer', version: 4, pendingAt: new Date() } },
+      );
+    expect(await verify(bench)).toMatchObject({ clean: true, lagging: 1, excused: 1 });
+    await bench.mongo
+      .collection('user')
+      .updateOne(
+        { _id: new ObjectId(owner.id) },
+        { $set: { name: owner.name, version: 3 }, $unset: { pendingAt: '' } },
+      );
+    await bench.mongo.collection('session').deleteOne({ _id: new ObjectId(nobodys.id) });
+  });
+
+  it('of what was written since, and of a share', async () => {
+    await sql(`update users set updated_at = now(), name = 'since' where id = $1`, [owner.id]);
+    const since = await verify(bench, { what: { since: new Date(Date.now() - 60_000) } });
+    expect(since.differences).toMatchObject([{ id: owner.id }]);
+    expect(since.compared).toBeLessThan(20);
+    const all = await verify(bench, { what: { share: 1 } });
+    expect(all.differences).toMatchObject([{ id: owner.id }]);
+    const half = await verify(bench, { what: { share: 0.5 } });
+    expect(half.compared).toBeGreaterThan(0);
+    expect(half.compared).toBeLessThan(all.compared);
+  });
+
+  it('repairs what it found by touches, and moves aside what only the mirror has', async () => {
+    const [first, second] = await sql(
+      `select id from users where id ~ '^[0-9a-f]{24}$' and id <> $1 order by id limit 2`,
+      [owner.id],
+    );
+    await sql(`update users set name = 'planted', version = 9 where id = $1`, [first?.['id']]);
+    await sql('delete from users where id = $1', [second?.['id']]);
+    const extra = userAt([1, 1]);
+    await stores.postgres.replica.apply('user', [extra], { epoch: 1, expiredBefore: new Date(0) });
+    await verify(bench);
+    expect(await repair(bench, { dryRun: true })).toMatchObject({ found: 4, touched: 0, movedAside: 0 });
+    expect(await repair(bench)).toMatchObject({ found: 4, touched: 3, movedAside: 1, unrepairable: [] });
+    // What the mirror does.
+    const marks = await stores.mongo.replica.marks({ limit: 10 });
+    const { found } = await stores.mongo.replica.read(
+      'user',
+      marks.map(({ id }) => id),
+    );
+    const held = [...found.values()].map(({ record }) => record);
+    const outcomes = await stores.postgres.replica.apply('user', held, {
+      epoch: 1,
+      expiredBefore: new Date(0),
+    });
+    expect(outcomes.map(({ kind }) => kind)).toEqual(['applied', 'applied', 'applied']);
+    await stores.mongo.replica.clearMarks(marks);
+    expect(await verify(bench)).toMatchObject({ clean: true, lagging: 0 });
+    expect(await repair(bench)).toMatchObject({ found: 0 });
+  });
+});
