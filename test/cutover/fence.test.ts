@@ -1,0 +1,87 @@
+/** What waits at a fence: admitted operations finish, new ones wait in bounded number, and none is answered falsely. */
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { changeControl, readLeases } from '../../cutover/control.ts';
+import { createMemoryStore, type MemoryStore } from '../../db/memory/store.ts';
+import { freshId, newAccount } from '../contract/fixtures.ts';
+import { openEngine } from '../support/engine.ts';
+import { eventually } from '../support/wait.ts';
+
+const transition = {
+  id: 'attempt-1',
+  target: 'postgres-primary',
+  phase: 'announced',
+  deadlineMs: 60_000,
+} as const;
+
+async function openSystem(hooks: Parameters<typeof createMemoryStore>[0]['hooks'] = {}) {
+  const stores = {
+    mongo: createMemoryStore({ name: 'mongo', hooks }),
+    postgres: createMemoryStore({ name: 'postgres' }),
+  };
+  const opened = await openEngine('shadow-read', { stores });
+  onTestFinished(() => opened.engine.stop(1_000));
+  return { ...opened, mongo: stores.mongo, postgres: stores.postgres };
+}
+
+async function fence(mongo: MemoryStore): Promise<void> {
+  await changeControl(mongo, { kind: 'announce', transition });
+  await changeControl(mongo, { kind: 'fence', id: transition.id });
+}
+
+const acknowledged = async (mongo: MemoryStore) =>
+  (await readLeases(mongo)).map(({ ack }) => ack?.phase ?? null);
+
+describe('behind a fence', () => {
+  it('at most 1,000 operations wait; the next is refused, and all others go on after an abort', async () => {
+    const { engine, mongo } = await openSystem();
+    await fence(mongo);
+    await eventually(() => engine.status().standing === 'fenced');
+    const waiting = Array.from({ length: 1_000 }, () => engine.repository.findUser(freshId()));
+    expect(engine.status().waiting).toBe(1_000);
+    await expect(engine.repository.findUser(freshId())).rejects.toMatchObject({
+      name: 'StoreUnavailable',
+      outcome: 'none',
+      reason: 'queue-full',
+    });
+    await changeControl(mongo, { kind: 'abort', id: transition.id });
+    expect(await Promise.all(waiting)).toHaveLength(1_000);
+    expect(engine.status().waiting).toBe(0);
+  });
+
+  it('a stop is acknowledged only once what was admitted has been answered, mirroring aside', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { engine, mongo } = await openSystem({
+      before: ({ name }) => (name === 'createAccount' ? gate.promise : undefined),
+    });
+    const signup = engine.repository.createAccount(newAccount());
+    await fence(mongo);
+    await eventually(() => engine.status().standing === 'fenced');
+    await eventually(async () => expect(await acknowledged(mongo)).toEqual(['announced']));
+    gate.resolve();
+    await signup;
+    await eventually(async () => expect(await acknowledged(mongo)).toEqual(['stopped']));
+  });
+
+  it('what waits goes on in the other store when authority has gone there', async () => {
+    const { engine, mongo, postgres } = await openSystem();
+    const account = newAccount();
+    await fence(mongo);
+    await eventually(() => engine.status().standing === 'fenced');
+    const signup = engine.repository.createAccount(account);
+    await eventually(async () => expect(await acknowledged(mongo)).toEqual(['stopped']));
+    // The coordinator dies between the two halves: the instance itself finishes the change.
+    await changeControl(mongo, { kind: 'lose', id: transition.id });
+    await signup;
+    expect(engine.status()).toMatchObject({ effective: 'postgres-primary', epoch: 2, standing: 'serving' });
+    expect(postgres.tables.user.get(account.user.id)?.record.stamp).toEqual({ epoch: 2, version: 1 });
+  });
+
+  it('an attempt that was left standing is ended past its deadline, by whoever watches it', async () => {
+    const { engine, mongo } = await openSystem();
+    await changeControl(mongo, { kind: 'announce', transition: { ...transition, deadlineMs: 200 } });
+    await changeControl(mongo, { kind: 'fence', id: transition.id });
+    await eventually(() => engine.status().standing === 'fenced');
+    expect(await engine.repository.findUser(freshId())).toBeNull();
+    expect(engine.status()).toMatchObject({ effective: 'shadow-read', transition: null });
+  });
+});
