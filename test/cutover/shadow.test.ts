@@ -144,6 +144,8 @@ describe('a mirror on its way', () => {
     expect(outcomes()).toEqual({ lagging: 1, mismatch: 1 });
     const fields = world.recorded.total('cutover_shadow_differences_total', { field: 'sessionGeneration' });
     expect(fields).toBe(1);
+    // It is marked, so it is on its way already: a touch would add nothing.
+    expect(world.authority.tables.user.get(account.user.id)?.record.stamp.version).toBe(2);
   });
 
   test('is never a mismatch while the record is written again and again, and the mirror follows', async () => {
@@ -187,6 +189,22 @@ describe('a mirror on its way', () => {
     await world.advance(ALL_STAGES_MS);
     expect(outcomes()).toEqual({ match: 1 });
   });
+});
+
+test('a record that is written and mirrored within each single look is never a mismatch', async () => {
+  const { id } = account.user;
+  const answer = await repository().findUser(id);
+  let writing = false;
+  world.faults.push(async ({ store, name }) => {
+    if (writing || store !== 'postgres' || (name !== 'findUser' && name !== 'read')) return;
+    writing = true;
+    await repository().endSessions({ userId: id, now: NOW });
+    await world.mirror();
+    writing = false;
+  });
+  shadow.offer('findUser', [id], answer, world.member.ticket());
+  await world.advance(ALL_STAGES_MS);
+  expect(outcomes()).toEqual({ lagging: 1 });
 });
 
 describe('a real difference', () => {
@@ -302,12 +320,28 @@ describe('a real difference', () => {
     expect(world.authority.tables.user.get(account.user.id)?.pendingAt).toBeNull();
   });
 
-  test('an epoch that ends between answer and comparison leaves nothing to say', async () => {
+  test('an epoch that ends between answer and comparison leaves nothing to ask', async () => {
     plant('other', { name: 'other name' });
     await offerUser();
     world.member.follow({ mode: 'postgres-primary', epoch: 2 });
+    world.faults.push(({ name }) => {
+      if (name === 'findUser') throw new Error('nobody should ask');
+    });
     await world.advance(ALL_STAGES_MS);
     expect(outcomes()).toEqual({ shed: 1 });
+  });
+
+  test('an epoch that ends while both are read leaves nothing to say', async () => {
+    plant('other', { name: 'other name' });
+    await offerUser();
+    world.faults.push(({ store, name }) => {
+      if (store === 'postgres' && name === 'read') {
+        world.member.follow({ mode: 'postgres-primary', epoch: 2 });
+      }
+    });
+    await world.advance(ALL_STAGES_MS);
+    expect(outcomes()).toEqual({ shed: 1 });
+    expect(world.authority.tables.user.get(account.user.id)?.pendingAt).toBeNull();
   });
 });
 
