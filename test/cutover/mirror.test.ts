@@ -4,7 +4,7 @@ import type { Mode } from '../../cutover/mode.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Operation } from '../../db/memory/store.ts';
 import { HOUR_MS, later, logIn, NOW, newUser, signUp } from '../contract/fixtures.ts';
-import { sessionAt, userAt } from '../contract/replica/records.ts';
+import { sessionAt, userAt, verificationAt } from '../contract/replica/records.ts';
 import { disagreements, mirrorWorld, plant } from './support/mirror.ts';
 
 const down = (store: 'mongo' | 'postgres') => () => {
@@ -154,7 +154,7 @@ describe('what fails', () => {
 
   test('a sweeper finds what a dead instance never got to', async () => {
     const world = mirrorWorld();
-    for (let i = 0; i < 700; i += 1) await signUp(world.unnoticed);
+    for (let i = 0; i < 400; i += 1) await signUp(world.unnoticed);
     await world.clock.pass(5_000);
     expect(disagreements(world)).toEqual([]);
   });
@@ -162,10 +162,15 @@ describe('what fails', () => {
   test('what was noticed is forgotten when it is too much, and found again by its marks', async () => {
     const world = mirrorWorld();
     world.member.set('mirror-paused', true);
-    for (let i = 0; i < 4_000; i += 1) await signUp(world.repo);
-    expect(world.mirror.stats().queued).toBeLessThanOrEqual(10_000);
+    const { user } = await signUp(world.repo);
+    for (let i = 0; i < 12_000; i += 1) {
+      const token = verificationAt([1, 1], user.id);
+      plant(world.authority, 'verificationToken', token, world.clock.date());
+      world.mirror.notice('verificationToken', token.id);
+    }
+    expect(world.mirror.stats().queued).toBeLessThan(10_000);
     world.member.set('mirror-paused', false);
-    await world.clock.pass(20_000);
+    await world.clock.pass(9_000);
     expect(disagreements(world)).toEqual([]);
   });
 
@@ -251,11 +256,11 @@ describe('poison', () => {
     const world = mirrorWorld();
     world.member.set('mirror-retry-min-ms', 60_000);
     world.member.set('mirror-retry-max-ms', 600_000);
-    for (let i = 0; i < 3_000; i += 1) {
+    for (let i = 0; i < 1_200; i += 1) {
       plant(world.authority, 'user', userAt([1, 1], poisonous), later(-HOUR_MS, world.clock.date()));
     }
     await world.clock.pass(30_000);
-    expect(world.mirror.stats().poisoned).toBe(3_000);
+    expect(world.mirror.stats().poisoned).toBe(1_200);
     const { user } = await signUp(world.unnoticed);
     await world.clock.pass(5_000);
     expect(world.copy.tables.user.get(user.id)?.record.id).toBe(user.id);
