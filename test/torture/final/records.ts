@@ -71,7 +71,17 @@ function toFields(table: Table, document: Fields): Fields {
     const hash = table !== 'sessions' && field === 'token' && typeof value === 'string';
     return [column, hash ? value.replace(/^sha256:/, '') : value] as const;
   });
-  return Object.fromEntries(entries);
+  return table === 'users' ? withoutStandIns(Object.fromEntries(entries)) : Object.fromEntries(entries);
+}
+
+/** What a document says for "none", where old indexes and the old service want some value. */
+function withoutStandIns(user: Fields): Fields {
+  return {
+    ...user,
+    email: user['email'] === `erased-${user['id']}@invalid` ? null : user['email'],
+    email_key: user['email_key'] === false ? null : user['email_key'],
+    password_hash: user['password_hash'] === '' ? null : user['password_hash'],
+  };
 }
 
 const snakeCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

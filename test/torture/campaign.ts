@@ -1,0 +1,212 @@
+/** One run from start to verdict: traffic, flips and faults at once, then rest, then the last rung. */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Mode } from '../../cutover/mode.ts';
+import { startCrowd } from './clients/crowd.ts';
+import { createHttpClient } from './clients/http.ts';
+import { allWell, inflict } from './faults/inflict.ts';
+import { describeFault, describeStrike, planFaults, planStrikes } from './faults/plan.ts';
+import { createWindows } from './faults/windows.ts';
+import { storedAccounts } from './final/answers.ts';
+import type { Contents } from './final/records.ts';
+import { judgeRest, readBoth } from './final/rest.ts';
+import { newWalk, walk } from './flips/ladder.ts';
+import { applySettings, moveTo } from './flips/operator.ts';
+import { createRecorder } from './history/recorder.ts';
+import type { Kind } from './history/types.ts';
+import { type Monitor, startMonitor } from './monitor.ts';
+import type { Progress } from './progress.ts';
+import { createRandom } from './random.ts';
+import { LEEWAY_MS, type ServiceEnv } from './system/environment.ts';
+import { openSystem, type System } from './system/system.ts';
+import { judgeRun, type Verdict } from './verdict.ts';
+
+export interface CampaignOptions {
+  readonly seed: number;
+  /** How long traffic, faults and flips go on. */
+  readonly trafficMs: number;
+  readonly instances: number;
+  readonly people: number;
+  readonly thinkMs: number;
+  readonly faults: number;
+  readonly strikes: number;
+  /** Between two moves. */
+  readonly restMs: number;
+  readonly okMin: number;
+  readonly progress: Progress;
+  /** Of the instances; a seeded bug, for the harness's own test. */
+  readonly entry?: string;
+  readonly env?: ServiceEnv;
+}
+
+export interface Report {
+  readonly verdict: Verdict;
+  readonly moves: readonly { readonly from: Mode; readonly to: Mode }[];
+  readonly longestPauseMs: number | null;
+  readonly refusals: readonly string[];
+  readonly bites: readonly { readonly what: string; readonly seen: string | null }[];
+  readonly records: number;
+  /** Logs and history; null when they were not kept. */
+  readonly folder: string | null;
+}
+
+const CLIENT_TIMEOUT_MS = 10_000;
+const LOGINS_AT_REST = 40;
+const PEOPLE_ACTS = 60;
+
+export async function runCampaign(options: CampaignOptions): Promise<Report> {
+  const { progress } = options;
+  const random = createRandom(options.seed);
+  const names = Array.from({ length: options.instances }, (_, index) => String.fromCharCode(97 + index));
+  const faults = planFaults(random.fork('faults'), options.faults, names);
+  const strikes = planStrikes(random.fork('strikes'), options.strikes);
+  progress.plan([...faults.map(describeFault), ...strikes.map(describeStrike)]);
+  progress.say('starting PostgreSQL, MongoDB and the instances');
+  const system = await openSystem({
+    instances: options.instances,
+    firstMode: 'mongo-only',
+    ...(options.entry !== undefined && { entry: options.entry }),
+    ...(options.env !== undefined && { env: options.env }),
+  });
+  let monitor: Monitor | null = null;
+  let keep = true;
+  try {
+    monitor = await startMonitor(system);
+    const report = await conduct(system, monitor, options, { faults, strikes });
+    keep = !report.verdict.holds;
+    return { ...report, folder: keep ? system.folder : null };
+  } finally {
+    progress.done();
+    await monitor?.close();
+    await system.close(keep);
+  }
+}
+
+async function conduct(
+  system: System,
+  monitor: Monitor,
+  options: CampaignOptions,
+  plan: { readonly faults: ReturnType<typeof planFaults>; readonly strikes: ReturnType<typeof planStrikes> },
+): Promise<Omit<Report, 'folder'>> {
+  const { progress } = options;
+  const random = createRandom(options.seed).fork('run');
+  const recorder = createRecorder();
+  const windows = createWindows();
+  const http = createHttpClient(CLIENT_TIMEOUT_MS);
+  const reports: string[] = [];
+  const oks = new Map<Kind, number>();
+  progress.watch({ recorder, windows, monitor });
+  recorder.onEnd(({ call, outcome }) => {
+    if (outcome.kind === 'ok') oks.set(call.kind, (oks.get(call.kind) ?? 0) + 1);
+  });
+
+  progress.say('up to dual-write, before the first write');
+  await applySettings(system);
+  await moveTo(system, 'dual-write', 'promote');
+
+  const crowd = startCrowd({
+    world: {
+      http,
+      recorder,
+      inbox: system.inbox,
+      random: random.fork('people'),
+      targets: system.places,
+      leewayMs: LEEWAY_MS,
+      report: (what) => void reports.push(what),
+    },
+    people: options.people,
+    acts: PEOPLE_ACTS,
+    thinkMs: options.thinkMs,
+    done: (kind) => oks.get(kind) ?? 0,
+    wanted: options.okMin,
+  });
+
+  const endMs = performance.now() + options.trafficMs;
+  const isOver = (): boolean => performance.now() >= endMs;
+  const bites: { what: string; seen: string | null }[] = [];
+  const climbed = newWalk();
+  const left = [...plan.faults];
+  const spacingMs = options.trafficMs / (plan.faults.length + 1);
+
+  const wreck = async (): Promise<void> => {
+    for (let fault = left[0]; fault !== undefined && !isOver(); fault = left[0]) {
+      await sleep(Math.min(spacingMs, 3_000) * (0.3 + 0.4 * random.next()));
+      const what = describeFault(fault);
+      progress.say(what);
+      const close = windows.open(what);
+      const seen = await inflict(system, fault).finally(close);
+      bites.push({ what, seen });
+      left.shift();
+    }
+  };
+  const climb = () =>
+    walk(
+      {
+        system,
+        random: random.fork('walk'),
+        windows,
+        strikes: plan.strikes,
+        restMs: options.restMs,
+        onMove: progress.say,
+        mode: monitor.mode,
+      },
+      climbed,
+      isOver,
+    );
+  await Promise.all([wreck(), climb(), sleep(options.trafficMs)]);
+
+  progress.say('everything heals, nobody acts any more');
+  await crowd.stop();
+  await allWell(system);
+  const settle = async (to: Mode): Promise<void> => {
+    await monitor.look();
+    const from = monitor.mode();
+    if (from !== null && from !== to)
+      await moveTo(system, to, to === 'postgres-primary' ? 'promote' : 'rollback');
+  };
+  const final = (contents: Contents): void => {
+    const stored = storedAccounts(contents);
+    for (const { email } of crowd.people) {
+      const found = stored.get(email.toLowerCase());
+      recorder.final(email, found?.answer ?? { exists: false }, found?.sessionIds);
+    }
+  };
+  await settle('postgres-primary');
+  progress.say('at rest: everybody looks around, then the stores are compared');
+  await crowd.lookAround(LOGINS_AT_REST);
+  const rest = await judgeRest(system);
+  final(rest.contents.mongo);
+  final(rest.contents.postgres);
+
+  progress.say('the last rung: postgres-only');
+  await moveTo(system, 'postgres-only', 'promote');
+  await crowd.lookAround(LOGINS_AT_REST / 4);
+  final((await readBoth(system)).postgres);
+  http.close();
+
+  const strikesLeft = plan.strikes.slice(climbed.struck.length).map(describeStrike);
+  const struck = climbed.struck.map(({ strike, seen }) => ({ what: describeStrike(strike), seen }));
+  const verdict = judgeRun({
+    operations: recorder.operations(),
+    windows,
+    leewayMs: LEEWAY_MS,
+    okMin: options.okMin,
+    bites: [...bites, ...struck],
+    leftOver: [...left.map(describeFault), ...strikesLeft],
+    findings: [
+      ...rest.findings.map((what) => `invariant 7: ${what}`),
+      ...monitor.findings.map((what) => `invariant 6: ${what}`),
+      ...reports.map((what) => `invariant 4: ${what}`),
+      ...recorder.surprises,
+    ],
+  });
+  if (!verdict.holds) recorder.save(join(system.folder, 'history.jsonl'));
+  return {
+    verdict,
+    moves: climbed.moves,
+    longestPauseMs: climbed.pausesMs.length === 0 ? null : Math.max(...climbed.pausesMs),
+    refusals: climbed.refusals,
+    bites: [...bites, ...struck],
+    records: rest.records,
+  };
+}

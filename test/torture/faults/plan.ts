@@ -1,0 +1,106 @@
+/** What goes wrong in a run, drawn from its seed before it starts. */
+
+import { STAGES } from '../../../cutover/protocol/coordinator.ts';
+import type { StoreName } from '../../../db/errors.ts';
+import type { Strike } from '../flips/operator.ts';
+import type { Random } from '../random.ts';
+
+export type Fault =
+  | { readonly kind: 'kill-instance'; readonly place: string; readonly lastsMs: number }
+  /** Longer than a lease, so that it wakes up as somebody nobody counts on any more. */
+  | { readonly kind: 'stop-instance'; readonly place: string; readonly lastsMs: number }
+  | { readonly kind: 'kill-store'; readonly store: StoreName; readonly lastsMs: number }
+  | { readonly kind: 'stop-store'; readonly store: StoreName; readonly lastsMs: number }
+  /** On the way between one instance and one store. */
+  | { readonly kind: 'cut'; readonly place: string; readonly store: StoreName; readonly lastsMs: number }
+  | { readonly kind: 'hold'; readonly place: string; readonly store: StoreName; readonly lastsMs: number }
+  | {
+      readonly kind: 'delay';
+      readonly place: string;
+      readonly store: StoreName;
+      readonly lastsMs: number;
+      readonly delayMs: number;
+    }
+  /** Committed, but the reply was lost. */
+  | {
+      readonly kind: 'lose-replies';
+      readonly place: string;
+      readonly store: StoreName;
+      readonly lastsMs: number;
+      readonly count: number;
+    };
+
+export type FaultKind = Fault['kind'];
+
+const KINDS: readonly FaultKind[] = [
+  'kill-instance',
+  'stop-instance',
+  'kill-store',
+  'stop-store',
+  'cut',
+  'hold',
+  'delay',
+  'lose-replies',
+];
+
+/** Every kind once, against each store, before any comes again; in an order of the seed's. */
+export function planFaults(random: Random, count: number, places: readonly string[]): readonly Fault[] {
+  const faults: Fault[] = [];
+  while (faults.length < count) {
+    const round = KINDS.flatMap((kind): readonly (readonly [FaultKind, StoreName])[] =>
+      kind.endsWith('instance')
+        ? [[kind, 'mongo']]
+        : [
+            [kind, 'mongo'],
+            [kind, 'postgres'],
+          ],
+    );
+    faults.push(...random.shuffle(round).map(([kind, store]) => draw(kind, store, random, places)));
+  }
+  return faults.slice(0, count);
+}
+
+function draw(kind: FaultKind, store: StoreName, random: Random, places: readonly string[]): Fault {
+  const place = random.pick(places);
+  switch (kind) {
+    case 'kill-instance':
+      return { kind, place, lastsMs: random.int(500, 3_000) };
+    case 'stop-instance':
+      return { kind, place, lastsMs: random.int(1_500, 6_000) };
+    case 'kill-store':
+    case 'stop-store':
+      return { kind, store, lastsMs: random.int(500, 4_000) };
+    case 'cut':
+    case 'hold':
+      return { kind, place, store, lastsMs: random.int(1_000, 5_000) };
+    case 'delay':
+      return { kind, place, store, lastsMs: random.int(2_000, 5_000), delayMs: random.int(20, 400) };
+    case 'lose-replies':
+      return { kind, place, store, lastsMs: 4_000, count: random.int(1, 4) };
+  }
+}
+
+/** Steps of a move at which its coordinator is killed, or stopped and overtaken by a successor. */
+const STRUCK_STEPS = STAGES.filter((stage) => !['abort', 'aborted', 'done'].includes(stage));
+
+export function planStrikes(random: Random, count: number): readonly Strike[] {
+  const strikes: Strike[] = [];
+  while (strikes.length < count) {
+    const each = STRUCK_STEPS.flatMap((step): readonly Strike[] => [
+      { step, signal: 'SIGKILL' },
+      { step, signal: 'SIGSTOP' },
+    ]);
+    strikes.push(...random.shuffle(each));
+  }
+  return strikes.slice(0, count);
+}
+
+export function describeFault(fault: Fault): string {
+  const { kind, lastsMs, ...rest } = fault;
+  const where = Object.entries(rest).map(([name, value]) => (name === 'delayMs' ? `${value} ms` : value));
+  return `${kind} ${where.join(' ')} for ${lastsMs} ms`;
+}
+
+export function describeStrike({ step, signal }: Strike): string {
+  return `${signal === 'SIGKILL' ? 'kill' : 'stop'}-coordinator at ${step}`;
+}

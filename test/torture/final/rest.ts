@@ -1,0 +1,91 @@
+/** Invariant 7, once nobody writes any more: nothing pending, both stores alike, and a planted difference is found. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import mongoose from 'mongoose';
+import pg from 'pg';
+import type { StoreName } from '../../../db/errors.ts';
+import type { System } from '../system/system.ts';
+import { compare, type Difference, sharedAddresses } from './compare.ts';
+import { type Contents, readMongo, readPostgres } from './records.ts';
+
+export interface Rest {
+  /** What does not hold. */
+  readonly findings: readonly string[];
+  readonly records: number;
+  readonly contents: Readonly<Record<StoreName, Contents>>;
+}
+
+const SETTLE_MS = 60_000;
+
+export async function readBoth({ stores }: System): Promise<Rest['contents']> {
+  const [mongo, postgres] = await Promise.all([
+    readMongo(stores.mongo.url),
+    readPostgres(stores.postgres.url),
+  ]);
+  return { mongo, postgres };
+}
+
+/** To be asked in a mode with a mirror, after the last request. */
+export async function judgeRest(system: System): Promise<Rest> {
+  const findings: string[] = [];
+  let contents = await readBoth(system);
+  const deadline = performance.now() + SETTLE_MS;
+  const marked = (): number => contents.mongo.marked + contents.postgres.marked;
+  // A mail that is settled late still writes; equal and unmarked is rest.
+  while (
+    performance.now() < deadline &&
+    (marked() > 0 || compare(contents.mongo, contents.postgres).length > 0)
+  ) {
+    await sleep(200);
+    contents = await readBoth(system);
+  }
+  if (marked() > 0) findings.push(`${marked()} records are still marked after ${SETTLE_MS} ms of rest`);
+  findings.push(...inWords(compare(contents.mongo, contents.postgres)));
+  for (const [name, content] of Object.entries(contents)) {
+    const shared = sharedAddresses(content).length;
+    if (shared > 0) findings.push(`${shared} addresses have more than one living account in ${name}`);
+  }
+  if (findings.length === 0) findings.push(...(await plantedIsFound(system, contents.postgres)));
+  const records = Object.values(contents.postgres.rows).reduce((sum, rows) => sum + rows.size, 0);
+  return { findings, records, contents };
+}
+
+function inWords(differences: readonly Difference[]): readonly string[] {
+  const shown = differences
+    .slice(0, 20)
+    .map(({ table, id, field, what }) => `${table} ${id} ${field}: ${what}`);
+  return differences.length > 20 ? [...shown, `and ${differences.length - 20} more differences`] : shown;
+}
+
+/** One byte, under the same stamp, in each store in turn; and put back. */
+async function plantedIsFound(system: System, { rows }: Contents): Promise<readonly string[]> {
+  const [user] = [...rows.users.values()].filter((each) => each['deleted_at'] === null);
+  if (user === undefined) return ['there is no user to plant a difference in'];
+  const [id, name] = [String(user['id']), String(user['name'])];
+  const wrong = `${name.slice(0, -1)}${name.endsWith('!') ? '?' : '!'}`;
+  const findings: string[] = [];
+  for (const store of ['mongo', 'postgres'] as const) {
+    await setName(system, store, id, wrong);
+    const { mongo, postgres } = await readBoth(system);
+    await setName(system, store, id, name);
+    const found = compare(mongo, postgres);
+    const hit = found.length === 1 && found[0]?.id === id && found[0].field === 'name';
+    if (!hit)
+      findings.push(`a byte changed in ${store} was not found, or more was: ${found.length} differences`);
+  }
+  return findings;
+}
+
+async function setName({ stores }: System, store: StoreName, id: string, name: string): Promise<void> {
+  if (store === 'mongo') {
+    const client = new mongoose.mongo.MongoClient(stores.mongo.url, { directConnection: true });
+    const _id = new mongoose.mongo.ObjectId(id);
+    await client.db().collection('users').updateOne({ _id }, { $set: { name } });
+    await client.close();
+    return;
+  }
+  const client = new pg.Client({ connectionString: stores.postgres.url });
+  await client.connect();
+  await client.query('update users set name = $1 where id = $2', [name, id]);
+  await client.end();
+}

@@ -1,0 +1,71 @@
+/**
+ * `npm run torture -- [--minutes N] [--seed S] [--json]`: traffic, faults and flips for so long, then the verdict.
+ * Exit code 0 only if all of it held; 2 for a wrong option.
+ */
+import { parseArgs } from 'node:util';
+import { type CampaignOptions, runCampaign } from './campaign.ts';
+import { RUN_SETTINGS } from './flips/operator.ts';
+import { createProgress } from './progress.ts';
+import { describeReport } from './report.ts';
+
+const USAGE = `usage: npm run torture -- [--minutes N] [--seed S] [--json]
+
+  --minutes N  how long traffic, faults and flips go on (default 10)
+  --seed S     draws everything that is left to chance; the same seed plans the same run (default: the time)
+  --json       the verdict as JSON on standard output`;
+
+/** From here on a run counts as a long one, in which every kind must have gone well this often. */
+const LONG_MINUTES = 5;
+const LONG_OK_MIN = 100;
+
+export function optionsFor(minutes: number, seed: number): Omit<CampaignOptions, 'progress'> {
+  return {
+    seed,
+    trafficMs: minutes * 60_000,
+    instances: 3,
+    people: 12,
+    thinkMs: 60,
+    faults: Math.max(2, Math.floor(minutes * 2.5)),
+    strikes: Math.max(1, Math.floor(minutes * 0.9)),
+    restMs: 2_000,
+    okMin:
+      minutes >= LONG_MINUTES
+        ? LONG_OK_MIN
+        : Math.max(2, Math.floor((LONG_OK_MIN * minutes) / LONG_MINUTES / 2)),
+  };
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      minutes: { type: 'string', default: '10' },
+      seed: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const minutes = Number(values.minutes);
+  const seed = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed);
+  if (!(minutes > 0) || !Number.isInteger(seed)) throw new RangeError('--minutes and --seed must be numbers');
+  const options = optionsFor(minutes, seed);
+  const lowered = Object.entries(RUN_SETTINGS).map(([key, value]) => `${key} ${value}`);
+  process.stderr.write(`seed ${seed}; settings of this run: ${lowered.join(', ')}\n`);
+  if (minutes < LONG_MINUTES) {
+    process.stderr.write(`shorter than ${LONG_MINUTES} minutes: ${options.okMin} of each kind are enough\n`);
+  }
+  const report = await runCampaign({ ...options, progress: createProgress() });
+  process.stdout.write(
+    `${values.json ? JSON.stringify({ seed, minutes, ...report }) : describeReport(report)}\n`,
+  );
+  return report.verdict.holds ? 0 : 1;
+}
+
+if (import.meta.main) {
+  try {
+    process.exit(await main());
+  } catch (error) {
+    const usage =
+      error instanceof RangeError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS');
+    process.stderr.write(usage ? `${(error as Error).message}\n${USAGE}\n` : `${(error as Error).stack}\n`);
+    process.exit(usage ? 2 : 1);
+  }
+}

@@ -1,0 +1,59 @@
+/** Whether a run held, from everything it saw. */
+import { check, type Tallies, tally } from './checker/checker.ts';
+import type { Windows } from './faults/windows.ts';
+import { CLIENT_KINDS, type Operation } from './history/types.ts';
+
+/** Of unknown outcomes outside fault windows. */
+const UNKNOWN_SHARE_MAX = 0.05;
+/** How many states of one address may be possible at once before its history counts as undecidable. */
+const CONFIGS_MAX = 50_000;
+
+export interface Evidence {
+  readonly operations: readonly Operation[];
+  readonly windows: Pick<Windows, 'covers'>;
+  readonly leewayMs: number;
+  /** How many of each kind must have gone well. */
+  readonly okMin: number;
+  readonly bites: readonly { readonly what: string; readonly seen: string | null }[];
+  /** Planned, and not even begun. */
+  readonly leftOver: readonly string[];
+  /** What was found outside the histories: records, control records, unexpected answers. */
+  readonly findings: readonly string[];
+}
+
+export interface Verdict {
+  readonly holds: boolean;
+  readonly problems: readonly string[];
+  readonly tallies: Tallies;
+  readonly operations: number;
+  readonly unknownOutsideFaults: number;
+}
+
+export function judgeRun(evidence: Evidence): Verdict {
+  const { operations, windows, leewayMs, okMin } = evidence;
+  const { findings, undecided } = check(operations, { leewayMs, configsMax: CONFIGS_MAX });
+  const tallies = tally(operations);
+  const asked = operations.filter(({ call }) => call.kind !== 'final');
+  const calm = asked.filter((operation) => !windows.covers(operation));
+  const unknown = calm.filter(({ outcome }) => outcome.kind === 'unknown').length;
+  const problems = [
+    ...findings.map(({ invariant, email, what }) => `invariant ${invariant}, ${email}: ${what}`),
+    ...undecided.map((email) => `${email}: too many states are possible to decide`),
+    ...evidence.findings,
+    ...CLIENT_KINDS.filter((kind) => tallies[kind].ok < okMin).map(
+      (kind) => `only ${tallies[kind].ok} of ${kind} went well, ${okMin} are wanted`,
+    ),
+    ...(unknown > calm.length * UNKNOWN_SHARE_MAX
+      ? [`${unknown} of ${calm.length} outcomes outside faults are unknown`]
+      : []),
+    ...evidence.bites.filter(({ seen }) => seen === null).map(({ what }) => `was not seen to bite: ${what}`),
+    ...evidence.leftOver.map((what) => `was planned and never came: ${what}`),
+  ];
+  return {
+    holds: problems.length === 0,
+    problems,
+    tallies,
+    operations: asked.length,
+    unknownOutsideFaults: unknown,
+  };
+}
