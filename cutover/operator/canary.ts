@@ -62,7 +62,7 @@ export async function sendCanary(
       : `${authority.name} does not hold what came back`;
   } finally {
     // What is left of it, retention takes.
-    await Promise.allSettled([here?.purge(LEFT), there?.purge(LEFT)]);
+    await Promise.allSettled([authority.replica.purge(LEFT), mirror.replica.purge(LEFT)]);
   }
 }
 
