@@ -62,7 +62,7 @@ export async function attemptChange(
   if (begun === null)
     return { kind: 'aborted', reasons: ['this is no change of authority'], pauseMs: null, alive: [] };
   const nowMs = () => environment.now().monotonicMs;
-  const perform = createPerformer(run, stores);
+  const perform = createPerformer(run, stores, begun.transition.id);
   let state: CoordinatorState = begun;
   let fenceAskedMs: number | null = null;
   let pauseMs: number | null = null;
@@ -71,7 +71,7 @@ export async function attemptChange(
   for (let request = requestOf(state); request !== null; request = requestOf(state)) {
     if (state.stage === 'fence') fenceAskedMs ??= nowMs();
     const before: Stage = state.stage;
-    state = onReply(state, await perform.reply(request), nowMs(), timing);
+    state = onReply(state, await perform.reply(request, before), nowMs(), timing);
     if (state.stage !== before) {
       if (fenceAskedMs !== null && (before === 'gain' || before === 'abort'))
         pauseMs = nowMs() - fenceAskedMs;
@@ -107,7 +107,7 @@ function say(run: Run, stage: Stage): void {
 }
 
 interface Performer {
-  reply(request: Request): Promise<Reply>;
+  reply(request: Request, stage: Stage): Promise<Reply>;
   /** What the last check found. */
   differences(): readonly string[];
 }
@@ -115,23 +115,25 @@ interface Performer {
 function createPerformer(
   run: Run,
   { loser, winner }: { readonly loser: Store; readonly winner: Store },
+  id: string,
 ): Performer {
   const suspects = newSuspects();
   let differing: readonly string[] = [];
   const storeOf = (name: Store['name']) => (name === loser.name ? loser : winner);
 
-  async function perform(request: Request): Promise<Reply> {
+  async function perform(request: Request, stage: Stage): Promise<Reply> {
     switch (request.kind) {
       case 'rows': {
         // While the fence closes, the marks tell what the last check should look at.
-        const [rows] = await Promise.all([readLeases(storeOf(request.store)), noteMarked(loser, suspects)]);
+        const looking = stage === 'await-stopped' ? noteMarked(loser, suspects) : null;
+        const [rows] = await Promise.all([readLeases(storeOf(request.store)), looking]);
         return { kind: 'rows', rows };
       }
       case 'change':
         return { kind: 'change', decision: await changeControl(storeOf(request.store), request.change) };
       case 'count-marks': {
-        const { count } = await storeOf(request.store).replica.countMarks();
-        if (count > 0 && request.store === loser.name) await noteMarked(loser, suspects);
+        const looking = request.store === loser.name ? noteMarked(loser, suspects) : null;
+        const [{ count }] = await Promise.all([storeOf(request.store).replica.countMarks(), looking]);
         return { kind: 'marks', count };
       }
       case 'last-check':
@@ -145,11 +147,13 @@ function createPerformer(
   }
 
   return {
-    async reply(request) {
+    async reply(request, stage) {
       try {
-        return await perform(request);
+        return await perform(request, stage);
       } catch (error) {
         if (error instanceof StoreUnavailable) return { kind: 'unknown' };
+        // A fault of ours, or a record of another version: nobody should stand behind a fence for it.
+        if (mayStop(stage)) await changeControl(loser, { kind: 'abort', id }).catch(() => {});
         throw error;
       }
     },

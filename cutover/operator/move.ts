@@ -3,6 +3,7 @@ import { authorityOf, type Mode, type Move, otherStore } from '../mode.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import { sendCanary } from './canary.ts';
 import { attemptChange } from './change-authority.ts';
+import { copyTo } from './copy.ts';
 import { logEvent, noteEntered } from './events.ts';
 import { readFacts } from './facts.ts';
 import { finishOrAbort } from './finish.ts';
@@ -139,6 +140,11 @@ async function changeAuthority(run: Run, move: Move, request: MoveRequest, first
         pauseMs,
         reasons: [...reasons, `the mode is ${record.mode} meanwhile`],
       };
+    }
+    // It cannot take authority without a record of this epoch to begin from.
+    if (!(await copyTo(winner, record))) {
+      const reason = `${winner.name} could not be told of the present mode`;
+      return { kind: 'aborted', attempts, pauseMs, reasons: [...reasons, reason] };
     }
     const outcome = await attemptChange(run, sides, record, move.to);
     if (outcome.pauseMs !== null) pauseMs = Math.max(pauseMs ?? 0, outcome.pauseMs);

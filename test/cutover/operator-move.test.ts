@@ -281,7 +281,8 @@ describe('a change of authority', () => {
     const [engine] = await toShadowRead();
     if (engine === undefined) throw new Error('two were started');
     await set('mirror-paused', 'true');
-    await set('flip-attempts', '1');
+    // Passed at first, and no more when the fence has stood for its two seconds.
+    await set('gate-primary-oldest-ms', '3500');
     await world.clock.pass(2_000);
     await world.clock.run(signUp(engine.repository));
     const result = await go();
@@ -296,6 +297,29 @@ describe('a change of authority', () => {
     await world.clock.run(
       userOf(engine.repository, (await world.clock.run(signUp(engine.repository))).user.id),
     );
+  });
+
+  it('stops nobody for a fault in its own steps', async () => {
+    const [engine] = await toShadowRead();
+    world.hooks.postgres = {
+      before: ({ name }) => {
+        if (name === 'countMarks' && world.progress.at(-1)?.step === 'drain-winner')
+          throw new TypeError('a bug');
+      },
+    };
+    await expect(go()).rejects.toThrow('a bug');
+    await world.clock.pass(600);
+    expect(engine?.status()).toMatchObject({ standing: 'serving', transition: null });
+  });
+
+  it('tells the store that takes over what it must know first', async () => {
+    await toShadowRead();
+    await world.stop();
+    const { books } = world.stores.postgres;
+    const own = await control('postgres');
+    const { epoch, revision, ...body } = { ...own, epoch: 0, revision: 1 };
+    await world.clock.run(books.replaceControl(own, { epoch, revision, body: body as never }));
+    expect(await go()).toMatchObject({ kind: 'done', after: { mode: 'postgres-primary' } });
   });
 
   it('goes on when the replies to both halves are lost', async () => {
