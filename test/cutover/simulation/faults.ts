@@ -17,8 +17,13 @@ export interface FaultOptions {
   readonly onFault: (what: string) => void;
 }
 
+/** Where in a call of the port a process is caught. */
+export type Moment = 'sending' | 'carried out';
+
 export interface Faults {
   start(): void;
+  /** A process is at this moment of a call of the port: it may be what a fault has been waiting for. */
+  reached(moment: Moment, process: SimProcess): void;
   /** Nothing new goes wrong, and everything is put right. */
   end(): void;
 }
@@ -28,12 +33,23 @@ export function createFaults(options: FaultOptions): Faults {
   let over = false;
 
   /** Mostly shorter than a lease, sometimes longer than anybody waits. */
-  const lengthMs = (): number => (random.chance(0.7) ? random.between(20, 700) : random.between(700, 3_500));
+  const lengthMs = (): number => (random.chance(0.6) ? random.between(20, 700) : random.between(700, 4_000));
   const later = (run: () => void): void => void scheduler.after(lengthMs(), run);
 
   const STORES: readonly StoreName[] = ['mongo', 'postgres'];
   const aStore = (): StoreName =>
     climate.sparesAuthority ? (authority() === 'mongo' ? 'postgres' : 'mongo') : random.pick(STORES);
+
+  const traps = new Map<SimProcess, { readonly moment: Moment; readonly spring: () => void }>();
+  /** Just then, and not before. */
+  const catchAt = (moment: Moment, process: SimProcess, spring: () => void): void =>
+    void traps.set(process, { moment, spring });
+  const pauseFor = (process: SimProcess, ms: number): void => {
+    process.pause();
+    scheduler.after(ms, () => process.resume());
+  };
+  /** Long enough for a change of authority to have waited it out. */
+  const longMs = (): number => random.between(1_500, 4_500);
 
   const onProcess: readonly (readonly [string, (process: SimProcess) => void])[] = [
     [
@@ -51,6 +67,12 @@ export function createFaults(options: FaultOptions): Faults {
       },
     ],
     ['kill', (process) => process.kill()],
+    ['pause before sending', (process) => catchAt('sending', process, () => pauseFor(process, longMs()))],
+    [
+      'pause before the answer',
+      (process) => catchAt('carried out', process, () => pauseFor(process, longMs())),
+    ],
+    ['kill before the answer', (process) => catchAt('carried out', process, () => process.kill())],
     ['clock set', (process) => process.shiftWall(random.between(-2_000, 2_000))],
     [
       'cut from a store',
@@ -96,6 +118,13 @@ export function createFaults(options: FaultOptions): Faults {
 
   return {
     start: () => strike(),
+    reached(moment, process) {
+      const trap = traps.get(process);
+      if (trap?.moment !== moment || over) return;
+      traps.delete(process);
+      onFault(`caught ${moment}`);
+      trap.spring();
+    },
     end() {
       over = true;
       for (const store of STORES) {

@@ -38,7 +38,12 @@ export interface History {
   /** The repository, each call of it on record. */
   recording(process: SimProcess, repository: Repository): Repository;
   /** A store has carried out a call of this process. */
-  landed(process: string, name: string, args: readonly unknown[], where: Omit<NonNullable<Entry['landed']>, 'tick'>): void;
+  landed(
+    process: string,
+    name: string,
+    args: readonly unknown[],
+    where: Omit<NonNullable<Entry['landed']>, 'tick'>,
+  ): void;
 }
 
 const isSameCall = (entry: Entry, name: string, args: readonly unknown[]) =>
@@ -125,7 +130,8 @@ export function createHistory(now: () => number): History {
       for (const entry of openOf(process)) {
         // Two equal reads of one process cannot be told apart: the higher epoch is the one that accuses nobody.
         if (!isSameCall(entry, name, args)) continue;
-        if (entry.landed === null || entry.landed.epoch <= where.epoch) entry.landed = { ...where, tick: tick() };
+        if (entry.landed === null || entry.landed.epoch <= where.epoch)
+          entry.landed = { ...where, tick: tick() };
       }
     },
   };

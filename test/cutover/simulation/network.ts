@@ -53,6 +53,8 @@ export interface NetworkOptions {
   /** The client's limit on a call, ms. */
   readonly timeoutMs: number;
   readonly weather: Weather;
+  /** Told at the moment at which a process sends a call: it may stop there, and send it when it goes on. */
+  readonly onSend: (call: Call) => void;
   /** Told at the moment at which a store carries a call out. */
   readonly onLanded: (call: Call) => void;
   /** Told of a fault that made a difference to a call. */
@@ -91,7 +93,7 @@ const ASSURANCE_MS = 250;
 type Act = (...args: readonly unknown[]) => Promise<unknown>;
 
 export function createNetwork(options: NetworkOptions): Network {
-  const { scheduler, random, stores, timeoutMs, onLanded, onFault, trace } = options;
+  const { scheduler, random, stores, timeoutMs, onSend, onLanded, onFault, trace } = options;
   let { weather } = options;
   const servers = {
     mongo: { state: 'up' as 'up' | 'frozen' | 'down', life: 0, queue: [] as (() => void)[] },
@@ -168,11 +170,10 @@ export function createNetwork(options: NetworkOptions): Network {
       if (isCut(call)) return onFault('request cut');
       if (random.chance(weather.requestLost)) return onFault('request lost');
       const { life } = server;
-      const wayMs = random.chance(weather.late)
-        ? timeoutMs * random.between(0.9, 1.4)
-        : delayMs();
+      const wayMs = random.chance(weather.late) ? timeoutMs * random.between(0.9, 1.4) : delayMs();
       scheduler.after(wayMs, () => (isCut(call) ? onFault('request cut') : land(life)));
     };
+    onSend(call);
     if (random.chance(weather.held)) process.timer(random.between(0, weather.heldMs), send);
     else process.deliver(send);
   }
@@ -192,7 +193,11 @@ export function createNetwork(options: NetworkOptions): Network {
     const entries = Object.entries(target).map(([name, act]: [string, Act]) => [
       name,
       (...args: readonly unknown[]) =>
-        ask({ process, store, name, args, epoch: null }, () => act(...args), () => {}),
+        ask(
+          { process, store, name, args, epoch: null },
+          () => act(...args),
+          () => {},
+        ),
     ]);
     return Object.fromEntries(entries) as T;
   }
@@ -207,7 +212,11 @@ export function createNetwork(options: NetworkOptions): Network {
         const call = { process, store, name, args, epoch };
         if (SEVERAL_WRITES.includes(name)) {
           // The first statement's round trip; what the process then decides is on its way for as long again.
-          await ask({ ...call, name: 'ping' }, async () => {}, () => {});
+          await ask(
+            { ...call, name: 'ping' },
+            async () => {},
+            () => {},
+          );
           if (!mayContinue()) throw new StoreUnavailable(store, 'none', 'lease-lost');
         }
         const written: [Entity, string][] = [];

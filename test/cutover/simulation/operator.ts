@@ -22,7 +22,9 @@ export interface OperatorOptions {
   /** Authority stays where it is. */
   readonly keepsAuthority: boolean;
   readonly onStall: (process: SimProcess) => void;
-  readonly onMoved: (result: MoveResult | { readonly kind: 'failed'; readonly reasons: readonly string[] }) => void;
+  readonly onMoved: (
+    result: MoveResult | { readonly kind: 'failed'; readonly reasons: readonly string[] },
+  ) => void;
   readonly onStep: (what: string) => void;
 }
 
@@ -35,7 +37,8 @@ const NEXT: Readonly<Record<Mode, readonly [back: Mode | null, on: Mode | null]>
 };
 
 export async function operate(options: OperatorOptions): Promise<void> {
-  const { process, stores, telemetry, random, mode, avoids, keepsAuthority, onStall, onMoved, onStep } = options;
+  const { process, stores, telemetry, random, mode, avoids, keepsAuthority, onStall, onMoved, onStep } =
+    options;
   const { environment } = process;
   const report: OperatorContext['report'] = ({ step }) => {
     onStep(`operator: ${step}`);
@@ -50,14 +53,22 @@ export async function operate(options: OperatorOptions): Promise<void> {
   };
 
   for (;;) {
-    await environment.sleep(random.between(100, 1_200));
+    await environment.sleep(random.between(50, 700));
     const [back, on] = NEXT[mode()];
-    const crosses = (to: Mode | null) => mode() === 'shadow-read' || mode() === 'postgres-primary' ? to === 'postgres-primary' || to === 'shadow-read' : false;
+    const crosses = (to: Mode | null) =>
+      mode() === 'shadow-read' || mode() === 'postgres-primary'
+        ? to === 'postgres-primary' || to === 'shadow-read'
+        : false;
     const choices = [back, on].filter(
       (to): to is Mode => to !== null && !avoids.includes(to) && !(keepsAuthority && crosses(to)),
     );
     const crossing = choices.find((to) => crosses(to));
-    const to = crossing !== undefined && random.chance(0.75) ? crossing : choices.length > 0 ? random.pick(choices) : null;
+    const to =
+      crossing !== undefined && random.chance(0.75)
+        ? crossing
+        : choices.length > 0
+          ? random.pick(choices)
+          : null;
     if (to === null) continue;
     try {
       const result = await move(
@@ -72,7 +83,10 @@ export async function operate(options: OperatorOptions): Promise<void> {
       );
       onMoved(result);
     } catch (error) {
-      onMoved({ kind: 'failed', reasons: [error instanceof Error ? `${error.name}: ${error.message}` : String(error)] });
+      onMoved({
+        kind: 'failed',
+        reasons: [error instanceof Error ? `${error.name}: ${error.message}` : String(error)],
+      });
     }
   }
 }

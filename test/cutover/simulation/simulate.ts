@@ -44,7 +44,7 @@ export interface Result {
 
 const STORE_TIMEOUT_MS = 300;
 const RETENTION_MS = 30 * 86_400_000;
-const BUSY_MS = 10_000;
+const BUSY_MS = 9_000;
 /** Rest is given in slices, until nothing is left to do. */
 const REST_SLICE_MS = 250;
 const REST_MIN_MS = 1_500;
@@ -68,7 +68,13 @@ const SETTINGS: ControlRecord['settings'] = {
   'gate-only-soak-ms': 0,
 };
 
-const FIRST_MODES: readonly Mode[] = ['dual-write', 'shadow-read', 'shadow-read', 'postgres-primary', 'postgres-primary'];
+const FIRST_MODES: readonly Mode[] = [
+  'dual-write',
+  'shadow-read',
+  'shadow-read',
+  'postgres-primary',
+  'postgres-primary',
+];
 
 export async function simulate({ seed, rules, traced = false }: SimulationOptions): Promise<Result> {
   const random = createRandom(seed);
@@ -116,6 +122,7 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
   function onLanded(call: Call): void {
     mix(`${call.process.name} ${call.store} ${call.name}`);
     count(`call ${call.name}`);
+    if (call.epoch !== null) faults.reached('carried out', call.process);
     // Reads are also made for comparisons, elsewhere, and cannot be told from the ones that are answered.
     const isAnswer = !/^(find|list)/.test(call.name) || epochs.authorityOf(call.epoch ?? 0) === call.store;
     if (call.epoch !== null && isAnswer) {
@@ -128,6 +135,9 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
     stores,
     timeoutMs: STORE_TIMEOUT_MS,
     weather: climate.weather,
+    onSend(call) {
+      if (call.epoch !== null) faults.reached('sending', call.process);
+    },
     onLanded,
     onFault: (what) => count(`network: ${what}`),
     trace: (what, { process, store, name, args, epoch }) => {
@@ -145,7 +155,9 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
         const replaced = await replaceControl(expected, next);
         if (!replaced) return false;
         const { mode, transition } = next.body as unknown as Pick<ControlRecord, 'mode' | 'transition'>;
-        say(`CONTROL ${name}: ${JSON.stringify({ ...(next.body as object), settings: undefined, copy: undefined })} epoch ${next.epoch} revision ${next.revision}`);
+        say(
+          `CONTROL ${name}: ${JSON.stringify({ ...(next.body as object), settings: undefined, copy: undefined })} epoch ${next.epoch} revision ${next.revision}`,
+        );
         epochs.written(name, { mode, epoch: next.epoch }, history.tick());
         if (next.epoch > latest.epoch || (next.epoch === latest.epoch && authorityOf(mode) === name)) {
           latest = { mode, epoch: next.epoch, revision: next.revision, inTransition: transition !== null };
@@ -250,7 +262,9 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
   function replaceOne(): void {
     if (resting) return;
     scheduler.after(random.between(1_500, 4_000), replaceOne);
-    const old = instances.find(({ engine, process }) => process.isRunning() && engine.status().standing === 'serving');
+    const old = instances.find(
+      ({ engine, process }) => process.isRunning() && engine.status().standing === 'serving',
+    );
     if (old === undefined || instances.filter(({ open }) => open).length < 2) return;
     newInstance();
     scheduler.after(200, () => {
@@ -294,7 +308,9 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
     const giveUp = scheduler.after(3_000, done);
     process.onKill(done);
     scheduler.after(clientRandom.between(0.1, 1), () =>
-      process.deliver(() => void workload.request({ repository, environment: process.environment }).then(done)),
+      process.deliver(
+        () => void workload.request({ repository, environment: process.environment }).then(done),
+      ),
     );
   }
 
@@ -317,7 +333,8 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
       mode: () => latest.mode,
       killedAtStep: wild ? 0.02 : 0,
       stalledAtStep: wild ? 0.02 : 0,
-      avoids: scheduler.now() < BUSY_MS * 0.8 || operatorRandom.chance(0.7) ? ['mongo-only', 'postgres-only'] : [],
+      avoids:
+        scheduler.now() < BUSY_MS * 0.8 || operatorRandom.chance(0.7) ? ['mongo-only', 'postgres-only'] : [],
       keepsAuthority: climate.name === 'mirror trouble',
       onStall(stalled) {
         scheduler.after(operatorRandom.between(100, 4_000), () => stalled.resume());
@@ -326,8 +343,10 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
       onMoved(result) {
         count(`move ${result.kind}`);
         say(`${process.name} move: ${brief(result)}`);
-        for (const reason of result.reasons) count(`move ${result.kind}: ${reason.replace(/\b[0-9a-f]{24}\b/g, 'ID')}`);
-        if ('failing' in result) for (const { name } of result.failing) count(`move ${result.kind}: gate ${name}`);
+        for (const reason of result.reasons)
+          count(`move ${result.kind}: ${reason.replace(/\b[0-9a-f]{24}\b/g, 'ID')}`);
+        if ('failing' in result)
+          for (const { name } of result.failing) count(`move ${result.kind}: gate ${name}`);
       },
       onStep: (what) => count(what),
     });
@@ -361,7 +380,9 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
   const isAtRest = (): boolean => {
     if (asking > 0 || operating() || latest.inTransition) return false;
     const follows = ({ engine, process }: Instance) =>
-      process.isRunning() && engine.status().revision === latest.revision && engine.status().standing === 'serving';
+      process.isRunning() &&
+      engine.status().revision === latest.revision &&
+      engine.status().standing === 'serving';
     if (!instances.every(follows)) return false;
     const held = Object.values(stores).flatMap(({ tables }) => Object.values(tables));
     const marked = held.some((table) => [...table.values()].some(({ pendingAt }) => pendingAt !== null));
@@ -391,12 +412,20 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
   ];
   if (climate.failsNone && workload.failures() > 0) {
     const failed = [...workload.counts].filter(([what]) => / (503|StaleWrite)/.test(what));
-    violations.push({ rule: 'client noticed', what: `${climate.name}: ${JSON.stringify(failed)}`, entry: null });
+    violations.push({
+      rule: 'client noticed',
+      what: `${climate.name}: ${JSON.stringify(failed)}`,
+      entry: null,
+    });
   }
   for (const { engine, process } of instances) {
     const { standing, problem } = engine.status();
     if (standing !== 'serving') {
-      violations.push({ rule: 'stuck', what: `${process.name} is ${standing} at rest (${problem})`, entry: null });
+      violations.push({
+        rule: 'stuck',
+        what: `${process.name} is ${standing} at rest (${problem})`,
+        entry: null,
+      });
     }
   }
 
@@ -425,7 +454,11 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
 
 function brief(value: unknown): string {
   const seen = JSON.stringify(value, (_key, each: unknown) =>
-    each instanceof Error ? `${each.name}: ${each.message}` : each instanceof Set || each instanceof Map ? [...each] : each,
+    each instanceof Error
+      ? `${each.name}: ${each.message}`
+      : each instanceof Set || each instanceof Map
+        ? [...each]
+        : each,
   );
   return seen === undefined ? '' : seen.length > 300 ? `${seen.slice(0, 300)}…` : seen;
 }

@@ -3,11 +3,12 @@
  * remembers the generation it read before, a token is judged before it is used. Clients share a few accounts, so that
  * they get in each other's way.
  */
+
+import type { Environment } from '../../../cutover/environment.ts';
 import { EmailTaken, IdTaken, StaleWrite, StoreUnavailable } from '../../../db/errors.ts';
 import type { PresentedToken, Repository } from '../../../db/port.ts';
 import type { New, SessionRecord } from '../../../db/records.ts';
 import { isLive } from '../../../db/transitions.ts';
-import type { Environment } from '../../../cutover/environment.ts';
 import type { Random } from './random.ts';
 
 /** What clients know of an account; any of it may be out of date. */
@@ -139,7 +140,8 @@ export function createWorkload(random: Random): Workload {
     const user = await repository.findUserByEmail(account.email);
     if (user === null) return 'unknown user';
     await hashing(service);
-    if (user.passwordHash === null || user.passwordHash !== recent(account.passwords)) return 'wrong password';
+    if (user.passwordHash === null || user.passwordHash !== recent(account.passwords))
+      return 'wrong password';
     const now = environment.date();
     const session = newSession(user.id, user.sessionGeneration, `hash of ${fresh('refresh')}`, now);
     account.sessions.push({ id: session.id, tokens: [session.tokenHash] });

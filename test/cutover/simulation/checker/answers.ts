@@ -30,7 +30,10 @@ const session = (id: string) => `session ${id}`;
 const token = (id: string) => `token ${id}`;
 
 /** What each call may do to which record, to be known before anything is judged. */
-export function noteAttempts({ attempts, holders }: Pick<Ledger, 'attempts' | 'holders'>, entry: Entry): void {
+export function noteAttempts(
+  { attempts, holders }: Pick<Ledger, 'attempts' | 'holders'>,
+  entry: Entry,
+): void {
   const add = (what: string) => attempts.add(what, entry);
   switch (entry.name) {
     case 'createAccount': {
@@ -94,7 +97,8 @@ export function judgeAnswer(ledger: Ledger, entry: Entry): void {
   }
   function hold(place: string, content: string): void {
     const held = contents.get(place);
-    if (held !== undefined && held !== content) report('two contents', entry, `${place}: ${held} and ${content}`);
+    if (held !== undefined && held !== content)
+      report('two contents', entry, `${place}: ${held} and ${content}`);
     contents.set(place, content);
   }
   function once(what: string): void {
@@ -108,7 +112,8 @@ export function judgeAnswer(ledger: Ledger, entry: Entry): void {
 
   function seeUser(id: string, found: UserRecord | null): void {
     see(user(id), levelsOfUser(found));
-    if (found?.passwordHash) hold(`password of ${id} in generation ${found.sessionGeneration}`, found.passwordHash);
+    if (found?.passwordHash)
+      hold(`password of ${id} in generation ${found.sessionGeneration}`, found.passwordHash);
   }
   function seeSession(id: string, found: SessionRecord | null): void {
     see(session(id), levelsOfSession(found));
@@ -183,7 +188,8 @@ export function judgeAnswer(ledger: Ledger, entry: Entry): void {
         const causes = [`rotation of ${sessionId}`, `revocation of ${sessionId}`];
         return explained([...causes, ...lapses(ledger, sessionId)], `${sessionId} did not rotate`);
       }
-      if (floor(session(sessionId))['revoked'] === 1) report('revived', entry, `${sessionId} rotated after its end`);
+      if (floor(session(sessionId))['revoked'] === 1)
+        report('revived', entry, `${sessionId} rotated after its end`);
       once(`rotation of ${sessionId} from ${fromHash}`);
       return seeSession(sessionId, rotated);
     }
@@ -193,7 +199,10 @@ export function judgeAnswer(ledger: Ledger, entry: Entry): void {
         once(`revocation of ${sessionId}`);
         floors.raise(session(sessionId), { exists: 1, revoked: 1 }, entry.endTick);
       } else if (floor(session(sessionId))['exists'] === 1) {
-        explained([`revocation of ${sessionId}`, ...lapses(ledger, sessionId)], `${sessionId} was not revoked`);
+        explained(
+          [`revocation of ${sessionId}`, ...lapses(ledger, sessionId)],
+          `${sessionId} was not revoked`,
+        );
       }
       return;
     }
@@ -211,7 +220,8 @@ export function judgeAnswer(ledger: Ledger, entry: Entry): void {
     case 'consumeReset': {
       const { userId, generation } = entry.args[0] as Arg<'consumeReset'>;
       if (entry.value === 'gone') return goneMustBeExplained(userId);
-      if (entry.value === 'used') return explained([`resets of ${userId}`], `generation ${generation} was unused`);
+      if (entry.value === 'used')
+        return explained([`resets of ${userId}`], `generation ${generation} was unused`);
       if ((floor(user(userId))['resetGeneration'] ?? 0) > generation) {
         report('overwritten', entry, `${userId} was past reset generation ${generation}`);
       }

@@ -1,7 +1,8 @@
 /** Invariant 6: nothing is answered under an authority that has been given up, by whoever and however late. */
-import type { StoreName } from '../../../../db/errors.ts';
+
 import { authorityOf } from '../../../../cutover/mode.ts';
 import type { ControlRecord } from '../../../../cutover/protocol/types.ts';
+import type { StoreName } from '../../../../db/errors.ts';
 import type { Entry } from '../history.ts';
 import type { Report } from './answers.ts';
 

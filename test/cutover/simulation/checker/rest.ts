@@ -83,7 +83,8 @@ function judgeUndone({ report }: Ledger, entries: readonly Entry[], authority: M
 function tracesOf(arg: unknown): readonly string[] {
   if (typeof arg !== 'object' || arg === null) return [];
   const { newHash, toHash, session, token, user } = arg as Record<string, unknown>;
-  const idOf = (made: unknown) => (typeof made === 'object' && made !== null && 'id' in made ? made.id : undefined);
+  const idOf = (made: unknown) =>
+    typeof made === 'object' && made !== null && 'id' in made ? made.id : undefined;
   const traces = [newHash, toHash, idOf(session), idOf(token), idOf(user)];
   return traces.filter((trace) => typeof trace === 'string');
 }
