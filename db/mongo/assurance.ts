@@ -8,12 +8,10 @@ import { countNotes } from './replica/books.ts';
 import { countMarked } from './replica/marks.ts';
 import { assertWritable } from './server.ts';
 
-/** For the server's work on each question, and for all of them together. */
-const LIMIT_MS = 200;
-
-export function createAssurance(client: Client): () => Promise<Assurance> {
-  const ask = shared(() => client.read((opened) => askAt({ ...opened, maxTimeMS: LIMIT_MS })));
-  return () => within(LIMIT_MS, ask(), () => new StoreUnavailable('mongo', 'none', 'timeout'));
+/** `timeoutMs` is for the server's work on each question, and for all of them together. */
+export function createAssurance(client: Client, timeoutMs: number): () => Promise<Assurance> {
+  const ask = shared(() => client.read((opened) => askAt({ ...opened, maxTimeMS: timeoutMs })));
+  return () => within(timeoutMs, ask(), () => new StoreUnavailable('mongo', 'none', 'timeout'));
 }
 
 async function askAt(opened: Opened): Promise<Assurance> {

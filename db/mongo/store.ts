@@ -17,6 +17,8 @@ export interface MongoStoreOptions {
   readonly url: string;
   /** Bound on each step of an operation (see `client.ts`). Default 2 s. */
   readonly timeoutMs?: number;
+  /** Bound on `assurance`. Default 200 ms. */
+  readonly assuranceTimeoutMs?: number;
   /** Connections. Default 20. */
   readonly poolMax?: number;
   /** Whether the pass over legacy e-mails runs in the background. Default true. */
@@ -56,7 +58,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     limits: createLimits(client, serial),
     replica: createReplica(client, books),
     books,
-    assurance: createAssurance(client),
+    assurance: createAssurance(client, options.assuranceTimeoutMs ?? 200),
     poolUse: client.use,
     ping: () => client.read(({ db }) => assertWritable(db)),
     // Every write asks for the journal and a majority by itself; a server that has no journal refuses it.

@@ -6,9 +6,6 @@ import { shared, within } from '../within.ts';
 import { TABLES } from './database.ts';
 import { isFatal, toStoreError } from './errors.ts';
 
-/** For connecting, for the server's work, for its answer, and for all of them together. */
-const LIMIT_MS = 200;
-
 const MARKS = Object.values(TABLES).map(
   (table) => `(select count(*) from ${table} where pending_at is not null)`,
 );
@@ -25,17 +22,20 @@ export interface Assurer {
   close(): Promise<void>;
 }
 
-/** Connects with the first question, and keeps that connection. */
-export function createAssurer(url: string): Assurer {
+/**
+ * Connects with the first question, and keeps that connection. `timeoutMs` is for connecting, for the server's work, for
+ * its answer, and for all of them together.
+ */
+export function createAssurer(url: string, timeoutMs: number): Assurer {
   const pool = new pg.Pool({
     connectionString: url,
     max: 1,
     application_name: 'auth assurance',
     keepAlive: true,
     idleTimeoutMillis: 0,
-    connectionTimeoutMillis: LIMIT_MS,
-    query_timeout: LIMIT_MS,
-    statement_timeout: LIMIT_MS,
+    connectionTimeoutMillis: timeoutMs,
+    query_timeout: timeoutMs,
+    statement_timeout: timeoutMs,
   });
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));
@@ -60,7 +60,7 @@ export function createAssurer(url: string): Assurer {
 
   const askShared = shared(ask);
   return {
-    ask: () => within(LIMIT_MS, askShared(), () => new StoreUnavailable('postgres', 'none', 'timeout')),
+    ask: () => within(timeoutMs, askShared(), () => new StoreUnavailable('postgres', 'none', 'timeout')),
     close: () => pool.end(),
   };
 }

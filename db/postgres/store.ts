@@ -12,14 +12,19 @@ import { createRepository } from './repository.ts';
 
 /** What is left out has the default of the design's table. `timeoutMs` is both time-outs where they are not given. */
 export type PostgresStoreOptions = Pick<PoolOptions, 'url'> &
-  Partial<PoolOptions> & { readonly timeoutMs?: number; readonly migrationTimeoutMs?: number };
+  Partial<PoolOptions> & {
+    readonly timeoutMs?: number;
+    readonly migrationTimeoutMs?: number;
+    /** Bound on `assurance`. Default 200 ms. */
+    readonly assuranceTimeoutMs?: number;
+  };
 
 /**
  * Opens the PostgreSQL store. Connects with the first operation, so it opens while the server is away; until the
  * server is back, every operation throws `StoreUnavailable` within the connect and statement time-outs.
  */
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
-  const { migrationTimeoutMs = 60_000, timeoutMs = 2_000, ...given } = options;
+  const { migrationTimeoutMs = 60_000, timeoutMs = 2_000, assuranceTimeoutMs = 200, ...given } = options;
   const pool: PoolOptions = {
     poolMax: 10,
     statementTimeoutMs: timeoutMs,
@@ -27,7 +32,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     ...given,
   };
   const opened = createPool(pool);
-  const assurer = createAssurer(pool.url);
+  const assurer = createAssurer(pool.url, assuranceTimeoutMs);
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: opened }) });
 
   return {

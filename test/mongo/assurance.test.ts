@@ -8,11 +8,11 @@ import { newMongoDatabase, ownMongo } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 
 const CONTEXT = { epoch: 1, pending: true };
-/** Far longer than an assurance may take. */
-const PATIENT_MS = 20_000;
+/** The store's own time-outs are far longer than what an assurance may take. */
+const PATIENT = { timeoutMs: 20_000, assuranceTimeoutMs: 2_000 };
 
 async function open(url: string, poolMax = 20) {
-  const store = await openMongoStore({ url, poolMax, timeoutMs: PATIENT_MS, emailKeyPass: false });
+  const store = await openMongoStore({ url, poolMax, ...PATIENT, emailKeyPass: false });
   afterAll(() => store.close());
   return store;
 }

@@ -8,8 +8,8 @@ import { newPostgresDatabase, ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 
 const CONTEXT = { epoch: 1, pending: true };
-/** Far longer than an assurance may take. */
-const PATIENT = { statementTimeoutMs: 20_000, connectTimeoutMs: 20_000 };
+/** The store's own time-outs are far longer than what an assurance may take. */
+const PATIENT = { statementTimeoutMs: 20_000, connectTimeoutMs: 20_000, assuranceTimeoutMs: 2_000 };
 
 type Options = Pick<PostgresStoreOptions, 'url'> & { readonly poolMax?: number };
 

@@ -34,6 +34,7 @@ export async function openPostgres(target = mainPostgres()): Promise<OpenedStore
     poolMax: POOL_MAX,
     statementTimeoutMs: TIMEOUT_MS,
     connectTimeoutMs: TIMEOUT_MS,
+    assuranceTimeoutMs: TIMEOUT_MS,
   });
   afterAll(() => store.close());
   return { store, url };
@@ -85,7 +86,7 @@ export async function ownMongo(
 
 async function openMongoAt(serverUrl: string): Promise<OpenedStore> {
   const url = newMongoDatabase(serverUrl);
-  const store = await openMongoStore({ url, timeoutMs: TIMEOUT_MS });
+  const store = await openMongoStore({ url, timeoutMs: TIMEOUT_MS, assuranceTimeoutMs: TIMEOUT_MS });
   afterAll(() => store.close());
   await store.migrate(() => {});
   return { store, url };
