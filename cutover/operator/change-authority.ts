@@ -121,22 +121,32 @@ function createPerformer(
   let differing: readonly string[] = [];
   const storeOf = (name: Store['name']) => (name === loser.name ? loser : winner);
 
+  let looking: Promise<void> | null = null;
+  /** While the fence closes, the marks tell what the last check should look at. Beside the protocol, never in its way. */
+  function look(): void {
+    looking ??= noteMarked(loser, suspects)
+      .catch(() => {})
+      .finally(() => {
+        looking = null;
+      });
+  }
+
   async function perform(request: Request, stage: Stage): Promise<Reply> {
     switch (request.kind) {
       case 'rows': {
-        // While the fence closes, the marks tell what the last check should look at.
-        const looking = stage === 'await-stopped' ? noteMarked(loser, suspects) : null;
-        const [rows] = await Promise.all([readLeases(storeOf(request.store)), looking]);
+        if (stage === 'await-stopped') look();
+        const rows = await readLeases(storeOf(request.store));
         return { kind: 'rows', rows };
       }
       case 'change':
         return { kind: 'change', decision: await changeControl(storeOf(request.store), request.change) };
       case 'count-marks': {
-        const looking = request.store === loser.name ? noteMarked(loser, suspects) : null;
-        const [{ count }] = await Promise.all([storeOf(request.store).replica.countMarks(), looking]);
+        const { count } = await storeOf(request.store).replica.countMarks();
+        if (count > 0 && request.store === loser.name) look();
         return { kind: 'marks', count };
       }
       case 'last-check':
+        await looking;
         differing = await lastCheck({ loser, winner }, suspects, run.environment.date());
         return { kind: 'checked', clean: differing.length === 0 };
       case 'control': {
