@@ -202,12 +202,18 @@ export function createEngine(options: EngineOptions): Engine {
         `BACKEND_MODE=${firstMode} is ignored: the system is in ${effective}`,
       );
     }
-    member.onFollow((record) => void tellOther(record));
+    member.onFollow(heed);
     const record = member.record();
-    if (record !== null) void tellOther(record);
+    if (record !== null) heed(record);
     await member.start();
     mirror.start();
     shadow.start();
+  }
+
+  function heed(record: ControlRecord): void {
+    void tellOther(record);
+    // The connection that is kept for this question is opened before it is needed.
+    if (record.mode === 'postgres-primary') void stores.postgres?.assurance().catch(() => {});
   }
 
   /** The store that is not the authority keeps a copy of the record, so that it can be told of a change. */
@@ -239,7 +245,7 @@ export function createEngine(options: EngineOptions): Engine {
     async stop(graceMs) {
       ended.abort();
       await starting;
-      await shadow.stop();
+      await Promise.all([shadow.stop(), fallback.stop()]);
       await mirror.stop(graceMs);
       await member.stop();
     },

@@ -144,6 +144,7 @@ export function createRouter(options: RouterOptions): Router {
   ): Promise<Answer<K>> {
     const admitted = member.admitNow() ?? (await member.admit());
     const { ticket } = admitted;
+    let isOwn = true;
     const answer = await carryOut(operation, admitted, async () => {
       try {
         return await call(repositoryFor(admitted), operation, args);
@@ -151,10 +152,11 @@ export function createRouter(options: RouterOptions): Router {
         if (!(error instanceof StoreUnavailable)) throw error;
         const elsewhere = await tryElsewhere(operation, args, ticket, error);
         if (elsewhere === null) throw asRead(error);
+        isOwn = false;
         return elsewhere.answer;
       }
     });
-    if (MODE_FACTS[ticket.mode].compare !== null) onRead(operation, args, answer, ticket);
+    if (isOwn && MODE_FACTS[ticket.mode].compare !== null) onRead(operation, args, answer, ticket);
     return answer;
   }
 

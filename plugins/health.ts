@@ -2,7 +2,6 @@ import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { authorityOf } from '../cutover/mode.ts';
 import type { Store } from '../db/port.ts';
 
 declare module 'fastify' {
@@ -62,8 +61,7 @@ function createProbe(store: Store, timeoutMs: number): () => Promise<boolean> {
 
 export function createHealth(app: FastifyInstance): Health {
   const { storeTimeoutMs } = app.config;
-  const stores = [app.mongo, app.postgres].filter((store) => store !== null);
-  const probes = stores.map((store) => ({ store, isUp: createProbe(store, storeTimeoutMs) }));
+  const probes = app.stores.map((store) => ({ store, isUp: createProbe(store, storeTimeoutMs) }));
   return {
     async check() {
       const states = await Promise.all(
@@ -71,22 +69,21 @@ export function createHealth(app: FastifyInstance): Health {
           return { name: store.name, up: await isUp() };
         }),
       );
-      const { configured, effective, epoch, instance, standing, problem } = app.cutover.status();
-      const authority = effective === null ? null : authorityOf(effective);
+      const { mode, epoch, instance, authority, serves, problem } = app.standing();
       const usable = states.some(({ name, up }) => name === authority && up);
       const status = app.shutdown.begun
         ? 'stopping'
-        : effective === null
+        : serves === 'no-mode'
           ? 'mode-unknown'
           : !usable
             ? 'store-unavailable'
-            : standing === 'no-lease'
+            : serves === 'no-lease'
               ? 'no-lease'
               : 'ready';
       return {
         status,
         problem: problem ?? PROBLEMS[status],
-        mode: { configured, effective },
+        mode,
         epoch,
         instance,
         stores: states.map(({ name, up }) => ({
@@ -155,5 +152,5 @@ export default fp(
     app.decorate('health', health);
     registerHealthRoutes(app, health);
   },
-  { name: 'health', dependencies: ['config', 'mongo', 'postgres', 'repositories', 'openapi'] },
+  { name: 'health', dependencies: ['config', 'repositories', 'openapi'] },
 );

@@ -1,15 +1,21 @@
 import fp from 'fastify-plugin';
-import { createEngine, type Engine } from '../cutover/engine.ts';
+import { createEngine, type Engine, StartRefused } from '../cutover/engine.ts';
 import { systemEnvironment } from '../cutover/environment.ts';
+import { authorityOf } from '../cutover/mode.ts';
 import type { Rules } from '../cutover/protocol/rules.ts';
 import type { LimitStore, Repository, Store } from '../db/port.ts';
+import { ConfigError } from './config.ts';
 import { registerGauges } from './repositories/gauges.ts';
+import type { Standing } from './repositories/standing.ts';
 import { createTelemetry } from './repositories/telemetry.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
     repository: Repository;
     limitStore: LimitStore;
+    /** Those that are configured. */
+    stores: readonly Store[];
+    standing(): Standing;
     /** Follows the effective mode; everything above sees only the port. */
     cutover: Engine;
   }
@@ -47,15 +53,21 @@ export default fp<{ readonly seams?: Seams }>(
         if (problems.length > 0) throw new Error(`not durable: ${problems.join('; ')}`);
       },
     });
-    registerGauges(
-      metrics,
-      engine,
-      [stores.mongo, stores.postgres].filter((store) => store !== null),
-    );
+    const configured = [stores.mongo, stores.postgres].filter((store) => store !== null);
+    registerGauges(metrics, engine, configured);
+    app.decorate('stores', configured);
+    app.decorate('standing', () => standingOf(engine));
     app.decorate('cutover', engine);
     app.decorate('repository', engine.repository);
     app.decorate('limitStore', engine.limits);
-    app.addHook('onReady', () => engine.start());
+    app.addHook('onReady', async () => {
+      try {
+        await engine.start();
+      } catch (error) {
+        if (error instanceof StartRefused) throw new ConfigError([`BACKEND_MODE: ${error.message}`]);
+        throw error;
+      }
+    });
     // Closed after what was registered later: mails and requests in flight end before the lease does.
     app.addHook('onClose', () => engine.stop(MIRROR_GRACE_MS));
   },
@@ -64,3 +76,15 @@ export default fp<{ readonly seams?: Seams }>(
     dependencies: ['config', 'clock', 'mongo', 'postgres', 'keys', 'metrics'],
   },
 );
+
+function standingOf(engine: Engine): Standing {
+  const { instance, configured, effective, epoch, standing, problem } = engine.status();
+  return {
+    instance,
+    mode: { configured, effective },
+    epoch,
+    authority: effective === null ? null : authorityOf(effective),
+    serves: effective === null ? 'no-mode' : standing === 'no-lease' ? 'no-lease' : 'yes',
+    problem,
+  };
+}

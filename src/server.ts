@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
-import { StartRefused } from '../cutover/engine.ts';
 import type { Config } from '../plugins/config.ts';
 import { ConfigError, loadConfig } from '../plugins/config.ts';
 import type { Seams } from '../plugins/repositories.ts';
@@ -13,17 +12,17 @@ export interface RunningServer {
 }
 
 /**
- * Builds the app, finds out its mode, notes what it runs on, and listens. Rejects with `StartRefused` when the
+ * Builds the app, finds out its mode, notes what it runs on, and listens. Rejects with `ConfigError` when the
  * configuration contradicts what the stores hold.
  */
 export async function startServer(config: Config, seams?: Seams): Promise<RunningServer> {
   const app = await buildApp({ config, ...(seams && { seams }) });
   await app.ready();
   const servers = await describeServers(app);
-  const { configured, effective, epoch, instance } = app.cutover.status();
+  const { mode, epoch, instance } = app.standing();
   app.log.info(
-    { mode: { configured, effective }, epoch, instance, servers },
-    `starting in ${effective ?? 'a mode that is not known yet'} on ${Object.values(servers).join(' and ')}`,
+    { mode, epoch, instance, servers },
+    `starting in ${mode.effective ?? 'a mode that is not known yet'} on ${Object.values(servers).join(' and ')}`,
   );
   await app.listen({ host: config.host, port: config.port });
   let stopping: Promise<void> | undefined;
@@ -31,8 +30,7 @@ export async function startServer(config: Config, seams?: Seams): Promise<Runnin
 }
 
 async function describeServers(app: FastifyInstance): Promise<Record<string, string>> {
-  const stores = [app.mongo, app.postgres].filter((store) => store !== null);
-  const described = stores.map(async (store) => {
+  const described = app.stores.map(async (store) => {
     const server = await store.describe().catch(() => 'a server that does not answer yet');
     return [store.name, server] as const;
   });
@@ -77,20 +75,12 @@ export function stopOnSignals(server: RunningServer, config: Config): void {
 
 /** `npm start`: production, from the environment alone. Exit code 2 when the configuration is refused. */
 async function main(): Promise<void> {
-  let config: Config;
   try {
-    config = loadConfig(process.env, { production: true });
+    const config = loadConfig(process.env, { production: true });
+    stopOnSignals(await startServer(config), config);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     for (const problem of error.problems) console.error(problem);
-    process.exitCode = 2;
-    return;
-  }
-  try {
-    stopOnSignals(await startServer(config), config);
-  } catch (error) {
-    if (!(error instanceof StartRefused)) throw error;
-    console.error(`BACKEND_MODE ${error.message}`);
     process.exit(2);
   }
 }

@@ -1,6 +1,6 @@
 /** The part of the configuration that says where the stores are, for programs that need nothing else of it. */
-import { MODES, type Mode } from '../../cutover/mode.ts';
 import { ConfigError } from './load.ts';
+import { MODES, type Mode } from './modes.ts';
 import { problemsOf } from './rules.ts';
 import { collect } from './sources.ts';
 import { environmentSchema, type VariableName } from './variables.ts';
@@ -13,6 +13,9 @@ const NAMES = [
   'STORE_TIMEOUT',
   'ALLOW_UNENCRYPTED',
 ] as const;
+
+export { ConfigError };
+
 type Name = (typeof NAMES)[number];
 
 const isOurs = (name: string): name is Name => NAMES.some((each) => each === name);

@@ -3,7 +3,7 @@
  * Variables marked secret are also read from the file that `NAME_FILE` names.
  */
 import { z } from 'zod';
-import { MODES } from '../../cutover/mode.ts';
+import { MODES } from './modes.ts';
 import * as v from './values.ts';
 
 interface Words {
