@@ -35,7 +35,7 @@ export async function readFacts(
     backlogOf(other, nowMs),
     countNotes(authority, record),
     readShadow(authority, record, settings, nowMs),
-    readEvidence(authority),
+    readEvidence([authority, other]),
     readSoak(authority, record),
   ]);
   return {
@@ -90,10 +90,15 @@ export async function readShadow(
   return { windowMs, outcomes, compared, mismatches };
 }
 
-async function readEvidence(store: Store): Promise<GateFacts['evidence']> {
-  const notes = (await notesOf(store, NOTES.evidence)) ?? [];
-  const of = (key: string) => evidenceOf(notes.find((note) => note.key === key)?.body);
-  return { verify: of('verify'), snapshot: of('snapshot'), backfill: of('backfill') };
+/** Of both stores: a verify is of both, and each was the authority whose books it went into at its time. */
+async function readEvidence(stores: readonly (Store | null)[]): Promise<GateFacts['evidence']> {
+  const books = stores.filter((store) => store !== null);
+  const notes = (await Promise.all(books.map((store) => notesOf(store, NOTES.evidence)))).flat();
+  const latest = (key: string) =>
+    notes
+      .map((note) => (note?.key === key ? evidenceOf(note.body) : null))
+      .reduce((last, each) => (each !== null && each.atMs > (last?.atMs ?? -1) ? each : last), null);
+  return { verify: latest('verify'), snapshot: latest('snapshot'), backfill: latest('backfill') };
 }
 
 function evidenceOf(body: Json | undefined): Evidence | null {

@@ -111,6 +111,25 @@ describe('status', () => {
     expect(await run(differences(world.context, { limit: 10 }))).toMatchObject([{ key: 'user/4' }]);
   });
 
+  it('finds evidence in the books of whichever store had authority then', async () => {
+    await startOne();
+    await go('shadow-read');
+    const put = (store: 'mongo' | 'postgres', clean: boolean) => {
+      const now = world.clock.date();
+      const body = { atMs: now.getTime(), clean, run: 'v' };
+      return run(world.stores[store].books.putNote(NOTES.evidence, 'verify', body, now));
+    };
+    await put('mongo', true);
+    await go('postgres-primary');
+    const gate = async () => {
+      const back = (await status()).next.find(({ to }) => to === 'shadow-read');
+      return back?.gates.find(({ name }) => name === 'verify');
+    };
+    expect(await gate()).toMatchObject({ ok: true, found: expect.stringMatching(/ old$/) });
+    await put('postgres', false);
+    expect(await gate()).toMatchObject({ ok: false, kind: 'safety' });
+  });
+
   it('never writes', async () => {
     await startOne();
     await go('postgres-primary');
