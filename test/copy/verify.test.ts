@@ -18,6 +18,17 @@ const TABLES = {
   session: 'sessions',
 } as const;
 
+/** As little different as its type allows. */
+function altered(value: unknown): unknown {
+  if (value instanceof Date) return new Date(value.getTime() + 1);
+  if (typeof value === 'number') return value + 1;
+  if (typeof value === 'boolean') return !value;
+  if (typeof value === 'object' && value !== null) return new ObjectId();
+  if (value === 'logout') return 'ended';
+  if (typeof value === 'string') return value.slice(0, -1) + (value.endsWith('a') ? 'b' : 'a');
+  return value === null ? new Date() : value;
+}
+
 describe('verify', async () => {
   const bench = await openBench();
   const { stores } = bench;
@@ -127,44 +138,74 @@ describe('verify', async () => {
     ['session', 'version', 'version + 1', 'version'],
   ];
 
-  it.each(planted)(
-    'finds a difference in %s.%s in PostgreSQL, with either authority',
-    async (entity, column, value, field) => {
-      const table = TABLES[entity];
-      const { id } = records[entity];
-      const [before] = await sql(`select to_jsonb(t)::text as row from ${table} as t where id = $1`, [id]);
-      await sql(`update ${table} set ${column} = ${value} where id = $1`, [id]);
-      const found = await differences();
-      expect(found).toMatchObject([{ entity, id, kind: 'differs' }]);
-      expect(found[0]?.fields).toContain(field);
-      expect(JSON.stringify(found)).not.toMatch(/\$2a|Plain|agent/);
-      await sql('begin; set session_replication_role = replica; commit');
-      const [row] = await sql(
-        `delete from ${table} where id = $1 and not exists (select from sessions where user_id = $1) returning id`,
-        [id],
-      );
-      const columns = await sql(
-        `select string_agg(column_name, ', ') as list, string_agg(format('%1$I = was.%1$I', column_name), ', ') as sets
-       from information_schema.columns where table_schema = 'public' and table_name = $1`,
-        [table],
-      );
-      const source = `jsonb_populate_record(null::${table}, $1::jsonb)`;
-      if (row === undefined) {
-        await sql(
-          `update ${table} as held set ${columns[0]?.['sets']} from ${source} as was where held.id = was.id`,
-          [before?.['row']],
-        );
-      } else {
-        await sql(`insert into ${table} select * from ${source}`, [before?.['row']]);
+  /** A record of its own for each column, alike in both stores. */
+  async function specimens(): Promise<readonly string[]> {
+    const ids: string[] = [];
+    for (const [place, [entity]] of planted.entries()) {
+      const id = new ObjectId().toHexString();
+      const email = entity === 'user' ? { email: `u${place}@x.org`, emailKey: `u${place}@x.org` } : {};
+      const record = { ...records[entity], ...email, id } as never;
+      for (const store of [stores.mongo, stores.postgres]) {
+        await store.replica.apply(entity, [record], { epoch: 9, expiredBefore: new Date(0) });
       }
-      expect(await differences()).toEqual([]);
-    },
-  );
+      ids.push(id);
+    }
+    return ids;
+  }
+
+  async function expectAllFound(ids: readonly string[]): Promise<void> {
+    const found = await differences();
+    expect(JSON.stringify(found)).not.toMatch(/\$2a|Plain|agent/);
+    for (const [place, [entity, , , field]] of planted.entries()) {
+      const hit = found.find(({ id }) => id === ids[place]);
+      expect(hit, `${entity}.${field}`).toMatchObject({ entity, kind: 'differs' });
+      expect(hit?.fields).toContain(field);
+    }
+    expect(found).toHaveLength(planted.length);
+  }
+
+  it('finds one difference in each column, in PostgreSQL, with either authority', async () => {
+    const ids = await specimens();
+    expect(await differences()).toEqual([]);
+    for (const [place, [entity, column, value]] of planted.entries()) {
+      await sql(`update ${TABLES[entity]} set ${column} = ${value} where id = $1`, [ids[place]]);
+    }
+    await expectAllFound(ids);
+    await bench.setMode('postgres-primary');
+    await expectAllFound(ids);
+    await bench.setMode('dual-write');
+    for (const [place, [entity]] of planted.entries()) {
+      await sql(`delete from ${TABLES[entity]} where id = $1`, [ids[place]]);
+      await bench.mongo.collection(entity).deleteOne({ _id: new ObjectId(ids[place]) });
+    }
+  });
+
+  it('finds one difference in each field, in MongoDB', async () => {
+    const ids = await specimens();
+    for (const [place, [entity, , , field]] of planted.entries()) {
+      const name =
+        field === 'passwordHash'
+          ? 'password'
+          : field === 'tokenHash' && entity !== 'session'
+            ? 'token'
+            : field;
+      // The key is read from the address.
+      const key = name === 'emailKey' ? 'email' : name;
+      const _id = new ObjectId(ids[place]);
+      const value: unknown = (await bench.mongo.collection(entity).findOne({ _id }))?.[key];
+      await bench.mongo.collection(entity).updateOne({ _id }, { $set: { [key]: altered(value) } });
+    }
+    await expectAllFound(ids);
+    for (const [place, [entity]] of planted.entries()) {
+      await sql(`delete from ${TABLES[entity]} where id = $1`, [ids[place]]);
+      await bench.mongo.collection(entity).deleteOne({ _id: new ObjectId(ids[place]) });
+    }
+  });
 
   it.each(ENTITIES)('finds a %s that only one store has, whichever it is', async (entity) => {
     const extra = { ...records[entity], id: new ObjectId().toHexString() };
     const record = entity === 'user' ? { ...extra, email: 'extra@x.org', emailKey: 'extra@x.org' } : extra;
-    await stores.postgres.replica.apply(entity, [record as never], { epoch: 1, expiredBefore: new Date(0) });
+    await stores.postgres.replica.apply(entity, [record as never], { epoch: 9, expiredBefore: new Date(0) });
     expect(await differences()).toEqual([{ entity, id: extra.id, kind: 'only-in-mirror', fields: [] }]);
     await sql(`delete from ${TABLES[entity]} where id = $1`, [extra.id]);
     await bench.insert(entity, [toDocument(entity, record as never)]);
@@ -174,7 +215,7 @@ describe('verify', async () => {
 
   it('finds records under ids that are no ObjectIds, both ways', async () => {
     const odd = userAt([1, 1], { id: 'odd-one' });
-    await stores.postgres.replica.apply('user', [odd], { epoch: 1, expiredBefore: new Date(0) });
+    await stores.postgres.replica.apply('user', [odd], { epoch: 9, expiredBefore: new Date(0) });
     await sql(`update users set name = 'other' where id = 'textual'`);
     expect(await differences()).toEqual([
       { entity: 'user', id: 'odd-one', kind: 'only-in-mirror', fields: [] },
@@ -225,7 +266,7 @@ describe('verify', async () => {
     await sql(`update users set name = 'planted', version = 9 where id = $1`, [first?.['id']]);
     await sql('delete from users where id = $1', [second?.['id']]);
     const extra = userAt([1, 1]);
-    await stores.postgres.replica.apply('user', [extra], { epoch: 1, expiredBefore: new Date(0) });
+    await stores.postgres.replica.apply('user', [extra], { epoch: 9, expiredBefore: new Date(0) });
     await verify(bench);
     expect(await repair(bench, { dryRun: true })).toMatchObject({ found: 4, touched: 0, movedAside: 0 });
     expect(await repair(bench)).toMatchObject({ found: 4, touched: 3, movedAside: 1, unrepairable: [] });
@@ -237,7 +278,7 @@ describe('verify', async () => {
     );
     const held = [...found.values()].map(({ record }) => record);
     const outcomes = await stores.postgres.replica.apply('user', held, {
-      epoch: 1,
+      epoch: 9,
       expiredBefore: new Date(0),
     });
     expect(outcomes.map(({ kind }) => kind)).toEqual(['applied', 'applied', 'applied']);

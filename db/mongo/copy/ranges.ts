@@ -4,6 +4,7 @@
  * gives back what is left of it when it turns out long.
  */
 import { ObjectId } from 'bson';
+import { bsonType } from '../../canonical/bson.ts';
 import type { Doc } from '../../canonical.ts';
 import type { Entity } from '../../records.ts';
 import { type MongoBulk, packValue, unpackValue } from './client.ts';
@@ -50,34 +51,40 @@ export function mayCutAfter(value: unknown): boolean {
   return !(typeof value === 'number' && Number.isNaN(value));
 }
 
-/** At least one range for each type that occurs; ObjectIds in about `parts`. */
+/** No range is worth cutting below this. */
+const RANGE_DOCUMENTS_MIN = 2_000;
+
+/** At least one range for each type that occurs; ObjectIds and numbers in `parts` at most. */
 export async function cutRanges(bulk: MongoBulk, entity: Entity, parts: number): Promise<readonly IdRange[]> {
-  const ranges: IdRange[] = [];
-  for (const type of ID_TYPES) {
-    const first = await edge(bulk, entity, type, 1);
-    if (first === undefined) continue;
-    const whole: IdRange = { type, after: null, upTo: null };
-    if (type !== 'objectId' && type !== 'number') {
-      ranges.push(whole);
-      continue;
-    }
-    const last = await edge(bulk, entity, type, -1);
-    const cuts = cutsBetween(first, last, parts).map(packValue);
-    const bounds = [null, ...cuts, null];
-    for (let i = 1; i < bounds.length; i += 1) {
-      ranges.push({ type, after: bounds[i - 1] ?? null, upTo: bounds[i] ?? null });
-    }
-  }
-  return ranges;
+  const count = await bulk.collection(entity).estimatedDocumentCount();
+  const wanted = Math.max(1, Math.min(parts, Math.ceil(count / RANGE_DOCUMENTS_MIN)));
+  const other = await findId(bulk, entity, { _id: { $not: { $type: 'objectId' } } }, 1);
+  // Mostly there is only the one type, and a server may have to look at every document to say so.
+  const types = other === undefined ? (['objectId'] as const) : ID_TYPES;
+  const each = await Promise.all(types.map((type) => cutType(bulk, entity, type, wanted)));
+  return each.flat();
 }
 
-async function edge(bulk: MongoBulk, entity: Entity, type: IdType, way: 1 | -1): Promise<unknown> {
-  const doc = await bulk.collection(entity).findOne({ _id: { $type: type } } as never, {
-    projection: { _id: 1 },
-    sort: { _id: way },
-    maxTimeMS: bulk.timeoutMs,
-  });
-  return doc?._id;
+async function cutType(
+  bulk: MongoBulk,
+  entity: Entity,
+  type: IdType,
+  parts: number,
+): Promise<readonly IdRange[]> {
+  const first = await edge(bulk, entity, type, 1);
+  if (first === undefined) return [];
+  const isEven = parts > 1 && (type === 'objectId' || type === 'number');
+  const cuts = isEven ? cutsBetween(first, await edge(bulk, entity, type, -1), parts).map(packValue) : [];
+  const bounds = [null, ...cuts, null];
+  return bounds.slice(1).map((upTo, i) => ({ type, after: bounds[i] ?? null, upTo }));
+}
+
+const edge = (bulk: MongoBulk, entity: Entity, type: IdType, way: 1 | -1): Promise<unknown> =>
+  findId(bulk, entity, { _id: { $type: type } }, way);
+
+async function findId(bulk: MongoBulk, entity: Entity, filter: Doc, way: 1 | -1): Promise<unknown> {
+  const options = { projection: { _id: 1 }, sort: { _id: way }, maxTimeMS: bulk.timeoutMs } as const;
+  return (await bulk.collection(entity).findOne(filter as never, options))?._id;
 }
 
 /** Values that cut between the two in equal steps of their leading bits. */
@@ -87,8 +94,9 @@ function cutsBetween(first: unknown, last: unknown, parts: number): readonly unk
     if (!Number.isFinite(step) || step < 1) return [];
     return Array.from({ length: parts - 1 }, (_, i) => Math.floor(first + step * (i + 1)));
   }
-  if (!(first instanceof ObjectId) || !(last instanceof ObjectId)) return [];
-  const [low, high] = [first, last].map((id) => BigInt(`0x${id.toHexString()}`));
+  // Not by class: the driver has its own copy of it.
+  if (bsonType(first) !== 'ObjectId' || bsonType(last) !== 'ObjectId') return [];
+  const [low, high] = [first, last].map((id) => BigInt(`0x${String(id)}`));
   if (low === undefined || high === undefined) return [];
   const step = (high - low) / BigInt(parts);
   if (step < 1n) return [];
