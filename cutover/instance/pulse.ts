@@ -20,7 +20,7 @@ export function createPulse(environment: Environment): Pulse {
     },
     wake() {
       woken = true;
-      waiting?.abort();
+      waiting?.abort('woken');
     },
   };
 }

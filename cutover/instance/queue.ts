@@ -40,14 +40,14 @@ export function createFenceQueue(environment: Environment, max: number): FenceQu
         const admitted = admit();
         if (admitted === null) return;
         waiters.delete(waiter);
-        waiter.leave.abort();
+        waiter.leave.abort('gone');
         waiter.resolve(admitted);
       }
     },
     close() {
       for (const waiter of waiters) {
         turnAway(waiter, 'no-lease');
-        waiter.leave.abort();
+        waiter.leave.abort('gone');
       }
     },
     get length() {

@@ -15,6 +15,6 @@ export async function within<T>(environment: Environment, ms: number, work: () =
   try {
     return await Promise.race([work(), tooSlow]);
   } finally {
-    done.abort();
+    done.abort('done');
   }
 }
