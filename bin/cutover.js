@@ -33,7 +33,7 @@ if (node === null) {
 }
 
 const program = fileURLToPath(new URL('../src/cutover.ts', import.meta.url));
-const child = spawn(node, [program, ...process.argv.slice(2)], { stdio: 'inherit' });
+const child = spawn(node, ['--', program, ...process.argv.slice(2)], { stdio: 'inherit' });
 
 // A terminal sends Ctrl-C to both processes, a service manager only to this one: the program takes a repeated signal
 // that follows at once for the same one.

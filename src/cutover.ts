@@ -10,10 +10,7 @@ import { type Opened, run } from '../cutover/cli/run.ts';
 import { styleFor } from '../cutover/cli/style.ts';
 import type { Terminal } from '../cutover/cli/terminal.ts';
 import { systemEnvironment } from '../cutover/environment.ts';
-import { openMongoStore } from '../db/mongo/store.ts';
-import { openPostgresStore } from '../db/postgres/store.ts';
-import { loadStoresConfig } from '../plugins/config/stores.ts';
-import { ConfigError } from '../plugins/config.ts';
+import type { Store } from '../db/port.ts';
 
 const POOL_MAX = 4;
 /** How long closing the stores may take: a frozen server must not keep the terminal. */
@@ -33,7 +30,8 @@ function environmentOf(file: string | null): NodeJS.ProcessEnv {
   }
 }
 
-function configOf(file: string | null) {
+async function configOf(file: string | null) {
+  const { ConfigError, loadStoresConfig } = await import('../plugins/config/stores.ts');
   try {
     return loadStoresConfig(environmentOf(file));
   } catch (error) {
@@ -42,12 +40,23 @@ function configOf(file: string | null) {
   }
 }
 
+// The drivers take most of a second to load, and help should not wait for them.
+async function openMongo(url: string | null, timeoutMs: number): Promise<Store | null> {
+  if (url === null) return null;
+  const { openMongoStore } = await import('../db/mongo/store.ts');
+  return openMongoStore({ url, timeoutMs, poolMax: POOL_MAX, emailKeyPass: false });
+}
+
+async function openPostgres(url: string | null, timeoutMs: number): Promise<Store | null> {
+  if (url === null) return null;
+  const { openPostgresStore } = await import('../db/postgres/store.ts');
+  return openPostgresStore({ url, timeoutMs, poolMax: POOL_MAX });
+}
+
 async function open(envFile: string | null): Promise<Opened> {
-  const { mongoUrl, databaseUrl, storeTimeoutMs, configuredMode } = configOf(envFile);
-  const timeouts = { timeoutMs: storeTimeoutMs, poolMax: POOL_MAX };
-  const mongo =
-    mongoUrl === null ? null : await openMongoStore({ url: mongoUrl, emailKeyPass: false, ...timeouts });
-  const postgres = databaseUrl === null ? null : await openPostgresStore({ url: databaseUrl, ...timeouts });
+  const { mongoUrl, databaseUrl, storeTimeoutMs, configuredMode } = await configOf(envFile);
+  const mongo = await openMongo(mongoUrl, storeTimeoutMs);
+  const postgres = await openPostgres(databaseUrl, storeTimeoutMs);
   const closing = () => Promise.allSettled([mongo?.close(), postgres?.close()]);
   const limit = () => new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref());
   return {

@@ -1,0 +1,175 @@
+/** What `cutover` says before it has asked any store: help, usage, configuration, and stores out of reach. */
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { specOf, VERB_NAMES } from '../../cutover/cli/verbs.ts';
+import { cutover, type Env, inside, json, SHIM, startOnTerminal } from './cli-program.ts';
+
+const PLANTED = 'planted-word-nobody-may-see';
+/** Nothing listens on this port. */
+const NOWHERE: Env = {
+  MONGO_URL: `mongodb://operator:${PLANTED}@127.0.0.1:9/auth`,
+  DATABASE_URL: `postgres://operator:${PLANTED}@127.0.0.1:9/auth`,
+  STORE_TIMEOUT: '300ms',
+};
+
+const folder = mkdtempSync(join(tmpdir(), 'cutover-cli-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('help', () => {
+  test.each(VERB_NAMES)('%s --help tells every option, exit code and an example', async (verb) => {
+    const words = verb.split(' ');
+    const asked = await inside([...words, '--help']);
+    expect(asked).toMatchObject({ code: 0, err: '' });
+    const { options, ends, examples } = specOf(verb);
+    for (const option of [...Object.keys(options), 'json', 'env-file', 'help']) {
+      expect(asked.out).toContain(`--${option}`);
+    }
+    expect(asked.out.match(/^ {2}\d {2}\S/gm)).toHaveLength(ends.length);
+    for (const [command] of examples) expect(asked.out).toContain(command);
+  });
+
+  test('help VERB and -h are the same, whatever else is there', async () => {
+    const [asked, short, named] = await Promise.all([
+      cutover(['users', 'erase', '--help']),
+      cutover(['users', 'erase', '-h', '--json', '--user', 'x'], NOWHERE),
+      cutover(['help', 'users', 'erase']),
+    ]);
+    expect([short, named]).toEqual([asked, asked]);
+  });
+
+  test('without a verb it lists them all', async () => {
+    const { code, out } = await cutover([]);
+    expect(code).toBe(0);
+    for (const verb of VERB_NAMES) expect(out).toContain(`  ${verb} `);
+    expect((await cutover(['--help'])).out).toBe(out);
+    expect((await cutover(['help'])).out).toBe(out);
+  });
+
+  test('--version', async () => {
+    expect(await cutover(['--version'])).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+    });
+  });
+});
+
+describe('usage', () => {
+  test.each([
+    [['frobnicate'], /no such verb/],
+    [['--limit', 'status'], /verb comes first/],
+    [['sessions'], /did you mean: sessions end/],
+    [['help', 'frobnicate'], /no such verb/],
+    [['status', 'now'], /usage: cutover status/],
+    [['status', '--frobnicate'], /--frobnicate/],
+    [['promote', '--to'], /--to/],
+    [['promote', '--to', 'the-moon'], /--to must be one of mongo-only/],
+    [['promote', '--to='], /--to is empty/],
+    [['promote', '--force'], /--force and --reason/],
+    [['promote', '--reason', 'because'], /--force and --reason/],
+    [['promote', '--timeout', 'soon'], /--timeout must be a whole number/],
+    [['log', '--limit', '0'], /--limit must be a whole number/],
+    [['set', 'shadow-sample'], /usage: cutover set/],
+    [['failover'], /--accept-loss and --reason/],
+    [['failover', '--accept-loss'], /--accept-loss and --reason/],
+    [['sessions', 'end'], /--user ID is needed/],
+    [['users', 'erase', '--user', ''], /--user is empty/],
+  ])('%j ends with 2', async (args, message) => {
+    expect(await inside(args)).toMatchObject({
+      code: 2,
+      out: '',
+      err: expect.stringMatching(message),
+    });
+  });
+
+  test('with --json the complaint is an object too', async () => {
+    const ended = await cutover(['promote', '--json', '--to', 'the-moon'], NOWHERE);
+    expect(json('failure', ended)).toMatchObject({ verb: 'promote', outcome: 'usage' });
+  });
+});
+
+describe('configuration', () => {
+  test('no store at all', async () => {
+    const { code, err } = await cutover(['status']);
+    expect(code).toBe(2);
+    expect(err).toMatch(/MONGO_URL, DATABASE_URL: both are missing/);
+  });
+
+  test.each<[Env, RegExp]>([
+    [{ MONGO_URL: `http://${PLANTED}` }, /MONGO_URL: must be a URL that begins with mongodb:/],
+    [{ ...NOWHERE, STORE_TIMEOUT: 'soon' }, /STORE_TIMEOUT: must be a duration/],
+    [{ ...NOWHERE, MONGO_URL_FILE: '/nowhere' }, /MONGO_URL: is set, and MONGO_URL_FILE too/],
+    [{ DATABASE_URL_FILE: '/nowhere' }, /DATABASE_URL_FILE: cannot be read \(ENOENT\)/],
+    [
+      { NODE_ENV: 'production', DATABASE_URL: `postgres://u:${PLANTED}@db.example.test/auth` },
+      /DATABASE_URL: leads to another host without verified TLS/,
+    ],
+  ])('%#: the variable and what to do, never its value', async (env, message) => {
+    const { code, out, err } = await cutover(['status'], env);
+    expect(code).toBe(2);
+    expect(err).toMatch(message);
+    expect(out + err).not.toContain(PLANTED);
+  });
+
+  test('--env-file is read, and the environment wins over it', async () => {
+    const file = join(folder, 'operator.env');
+    writeFileSync(file, `MONGO_URL=${NOWHERE['MONGO_URL']}\nSTORE_TIMEOUT=soon\n`);
+    const args = ['status', '--env-file', file];
+    expect(await cutover(args)).toMatchObject({ code: 2, err: expect.stringMatching(/STORE_TIMEOUT/) });
+    expect(await cutover(args, { STORE_TIMEOUT: '300ms' })).toMatchObject({ code: 5 });
+    expect(await cutover(['status', '--env-file', join(folder, 'none')])).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/--env-file cannot be read \(ENOENT\)/),
+    });
+  });
+
+  test('URLs come from files too', async () => {
+    const file = join(folder, 'mongo-url');
+    writeFileSync(file, `${NOWHERE['MONGO_URL']}\n`);
+    const { code, err } = await cutover(['status'], { MONGO_URL_FILE: file, STORE_TIMEOUT: '300ms' });
+    expect(code).toBe(5);
+    expect(err).toMatch(/MongoDB cannot be reached/);
+  });
+
+  test('without the packaged Node it says how to get it', async () => {
+    cpSync(SHIM, join(folder, 'bin', 'cutover.js'));
+    writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+    const { spawnSync } = await import('node:child_process');
+    const { status, stderr } = spawnSync(process.execPath, [join(folder, 'bin', 'cutover.js')], {
+      encoding: 'utf8',
+    });
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/the packaged Node 24 is missing; run `npm ci`/);
+  });
+});
+
+describe('stores out of reach', () => {
+  test.each(['status', 'promote', 'users erase'])(
+    '%s ends with 5, names them, and shows no secret',
+    async (verb) => {
+      const args = [
+        ...verb.split(' '),
+        ...(verb === 'users erase' ? ['--user', '64f0c0ffee0123456789abcd'] : []),
+      ];
+      const ended = await cutover([...args, '--json'], NOWHERE);
+      expect(json('failure', ended)).toMatchObject({ outcome: 'unreachable', exitCode: 5 });
+      expect(ended.err).toMatch(/MongoDB .*MONGO_URL/);
+      expect(ended.err).toMatch(/PostgreSQL .*DATABASE_URL/);
+      for (const shown of [ended.out, ended.err]) {
+        expect(shown).not.toContain(PLANTED);
+        expect(shown).not.toMatch(/operator:|\n\s+at /);
+      }
+    },
+  );
+
+  test('what went wrong is red on a terminal, unless NO_COLOR', async () => {
+    const [coloured, plain] = await Promise.all([
+      startOnTerminal(['status'], NOWHERE).ended,
+      startOnTerminal(['status'], { ...NOWHERE, NO_COLOR: '1' }).ended,
+    ]);
+    expect([coloured.code, plain.code]).toEqual([5, 5]);
+    expect(coloured.out).toContain('\u001b[31m');
+    expect(plain.out).not.toContain('\u001b[');
+  });
+});

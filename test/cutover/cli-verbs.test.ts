@@ -1,0 +1,318 @@
+/** Every verb as a process, on real stores with a real instance. */
+import mongoose from 'mongoose';
+import pg from 'pg';
+import { afterAll, describe, expect, test } from 'vitest';
+import { changeControl, fromLease, readControl } from '../../cutover/control.ts';
+import type { Engine } from '../../cutover/engine.ts';
+import type { Mode } from '../../cutover/mode.ts';
+import { NOTES } from '../../cutover/operator/types.ts';
+import type { Store } from '../../db/port.ts';
+import { newAccount } from '../contract/fixtures.ts';
+import { openEngine } from '../support/engine.ts';
+import { openMongo, openPostgres } from '../support/stores.ts';
+import { eventually } from '../support/wait.ts';
+import { cutover, type Env, json, start, startOnTerminal } from './cli-program.ts';
+
+interface System {
+  readonly engine: Engine;
+  readonly mongo: Store;
+  readonly postgres: Store;
+  readonly env: Env;
+}
+
+const engines: Engine[] = [];
+afterAll(() => Promise.all(engines.map((engine) => engine.stop(0))));
+
+/** One instance on databases of its own. */
+async function newSystem(mode: Mode): Promise<System> {
+  const [mongo, postgres] = await Promise.all([openMongo(), openPostgres()]);
+  const stores = { mongo: mongo.store, postgres: postgres.store };
+  const { engine } = await openEngine(mode, { stores });
+  engines.push(engine);
+  const env = { MONGO_URL: mongo.url, DATABASE_URL: postgres.url, STORE_TIMEOUT: '10s' };
+  return { engine, mongo: mongo.store, postgres: postgres.store, env };
+}
+
+const modeOf = async (store: Store) => (await readControl(store))?.mode;
+
+/** Both databases, to the last byte. */
+async function dump({ env }: System): Promise<string> {
+  const mongo = await mongoose.mongo.MongoClient.connect(env['MONGO_URL'] ?? '');
+  const postgres = new pg.Client({ connectionString: env['DATABASE_URL'] });
+  await postgres.connect();
+  try {
+    const found: Record<string, unknown> = {};
+    for (const { name } of await mongo.db().listCollections().toArray()) {
+      found[name] = await mongo.db().collection(name).find().sort({ _id: 1 }).toArray();
+    }
+    const tables = await postgres.query<{ name: string }>(
+      "select quote_ident(table_schema) || '.' || quote_ident(table_name) as name from information_schema.tables " +
+        "where table_schema not in ('pg_catalog', 'information_schema') and table_type = 'BASE TABLE'",
+    );
+    for (const { name } of tables.rows) {
+      const rows = await postgres.query(
+        `select ctid::text, xmin::text, to_jsonb(t) from ${name} t order by 1`,
+      );
+      found[name] = rows.rows;
+    }
+    return JSON.stringify(found, null, 1);
+  } finally {
+    await Promise.all([mongo.close(), postgres.end()]);
+  }
+}
+
+test('without a system every verb says that an instance has to come first', async () => {
+  const [mongo, postgres] = await Promise.all([openMongo(), openPostgres()]);
+  const env = { MONGO_URL: mongo.url, DATABASE_URL: postgres.url };
+  const ended = await cutover(['status', '--json'], env);
+  expect(json('failure', ended)).toMatchObject({ outcome: 'refused', error: { store: null } });
+  expect(ended.err).toMatch(/no system has been started yet.*\n.*start an instance/);
+});
+
+describe('moves', () => {
+  test('the ladder up and back: gates refuse, --force is recorded, the pause is told', async () => {
+    const system = await newSystem('dual-write');
+    const { env } = system;
+    const run = async (...args: string[]) => json('move', await cutover([...args, '--json'], env));
+
+    expect(await run('promote')).toMatchObject({
+      outcome: 'done',
+      before: { mode: 'dual-write' },
+      after: { mode: 'shadow-read' },
+      made: [{ from: 'dual-write', to: 'shadow-read' }],
+      longestPauseMs: null,
+    });
+    const refused = await run('promote');
+    expect(refused).toMatchObject({ outcome: 'refused', made: [], after: { mode: 'shadow-read' } });
+    expect(refused.failing.map(({ name }) => name)).toContain('comparisons');
+
+    const forced = await run('promote', '--force', '--reason', 'a rehearsal');
+    expect(forced).toMatchObject({ outcome: 'done', after: { mode: 'postgres-primary', epoch: 2 } });
+    expect(forced.longestPauseMs).toBeGreaterThanOrEqual(0);
+    expect(forced.overridden.map(({ name }) => name)).toEqual(refused.failing.map(({ name }) => name));
+    expect(await modeOf(system.mongo)).toBe('postgres-primary');
+
+    const back = await cutover(['rollback', '--force', '--reason', 'a rehearsal'], env);
+    expect(back).toMatchObject({ code: 0 });
+    expect(back.out).toMatch(/^done: postgres-primary → shadow-read\nbefore +postgres-primary · epoch 2 /);
+    expect(back.out).toMatch(/\nlongest pause \d.*, 1 attempt\n/);
+    expect(back.err).toMatch(/^\[\d+ ms\] /);
+
+    const { events } = json('log', await cutover(['log', '--json', '--limit', '20'], env));
+    expect(events.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['moved', 'forced', 'refused']));
+    expect(events.find(({ kind }) => kind === 'forced')?.details).toMatchObject({ reason: 'a rehearsal' });
+    expect(JSON.parse(JSON.stringify(events.map(({ at }) => at)))).toEqual(
+      events.map(({ at }) => at).sort((a, b) => b.localeCompare(a)),
+    );
+  });
+
+  test('into dual-write only with the statement: by option, or asked for on a terminal', async () => {
+    const { env, mongo } = await newSystem('mongo-only');
+    const refused = json('move', await cutover(['promote', '--json'], env));
+    expect(refused).toMatchObject({ outcome: 'refused', after: { mode: 'mongo-only' } });
+    expect(refused.failing.map(({ remedy }) => remedy).join()).toContain('--no-foreign-writers');
+
+    const unwilling = startOnTerminal(['promote'], env);
+    await unwilling.sees(/nothing else writes to MongoDB: /);
+    unwilling.type('hm\n');
+    expect(await unwilling.ended).toMatchObject({ code: 3, out: expect.stringMatching(/\u001b\[31m✗/) });
+    expect(await modeOf(mongo)).toBe('mongo-only');
+
+    const willing = startOnTerminal(['promote'], { ...env, NO_COLOR: '1' });
+    await willing.sees(/nothing else writes to MongoDB: /);
+    willing.type('none\n');
+    const { code, out } = await willing.ended;
+    expect(code).toBe(0);
+    expect(out).toContain('done: mongo-only → dual-write');
+    // Only the progress line is ever steered, by a carriage return and an erased line.
+    expect(out.replaceAll('\r\u001b[2K', '')).not.toContain('\u001b[3');
+    expect(await modeOf(mongo)).toBe('dual-write');
+
+    const stated = json('move', await cutover(['rollback', '--json'], env));
+    expect(stated).toMatchObject({ outcome: 'done', after: { mode: 'mongo-only', copy: { kind: 'stale' } } });
+    expect(json('move', await cutover(['promote', '--no-foreign-writers', '--json'], env))).toMatchObject({
+      outcome: 'done',
+    });
+  });
+
+  test('Ctrl-C during a change of authority takes it back', async () => {
+    const { engine, mongo, env } = await newSystem('shadow-read');
+    await engine.stop(0);
+    const record = await readControl(mongo);
+    // An instance that lives and never acknowledges: the coordinator waits for it.
+    let isOver = false;
+    const deaf = (async () => {
+      for (let counter = 1; !isOver; counter += 1) {
+        const row = { incarnation: 1, epoch: 1, revision: record?.revision ?? 0, ack: null, leaseMs: 5_000 };
+        await mongo.books.writeLease(fromLease({ instance: 'deaf', counter, ...row }));
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    })();
+    const moving = start(['promote', '--force', '--reason', 'a test', '--json', '--timeout', '120'], env);
+    await eventually(
+      async () => expect((await readControl(mongo))?.transition).toMatchObject({ phase: 'announced' }),
+      { timeoutMs: 25_000 },
+    );
+    moving.kill('SIGINT');
+    const answer = json('interruptedMove', await moving.ended);
+    isOver = true;
+    await deaf;
+    expect(answer).toMatchObject({
+      outcome: 'aborted',
+      exitCode: 4,
+      after: { mode: 'shadow-read', epoch: 1, transition: null },
+    });
+    expect((await readControl(mongo))?.transition).toBeNull();
+  });
+});
+
+test('what only reads changes nothing, with every instance down', async () => {
+  const system = await newSystem('shadow-read');
+  await system.engine.repository.createAccount(newAccount());
+  await system.engine.stop(5_000);
+  const before = await dump(system);
+  const { env } = system;
+  const run = (...args: string[]) => cutover([...args, '--json'], env);
+  const status = json('status', await run('status'));
+  expect(status).toMatchObject({
+    outcome: 'done',
+    mode: 'shadow-read',
+    instances: [],
+    rollback: { to: 'dual-write', lossless: true },
+    next: [
+      { to: 'postgres-primary', allowed: false },
+      { to: 'dual-write', allowed: true },
+    ],
+  });
+  const plan = json('plan', await run('promote', '--dry-run'));
+  expect(plan).toMatchObject({ outcome: 'refused', from: 'shadow-read', to: 'postgres-primary' });
+  expect(plan.steps.length).toBeGreaterThan(3);
+  expect(json('plan', await run('promote', '--dry-run', '--force', '--reason', 'r')).outcome).toBe('done');
+  expect(json('plan', await run('rollback', '--dry-run', '--to', 'mongo-only')).moves).toHaveLength(2);
+  expect(json('plan', await run('rollback', '--dry-run', '--to', 'postgres-only'))).toMatchObject({
+    outcome: 'refused',
+    from: null,
+  });
+  expect(json('pending', await run('pending')).outcome).toBe('done');
+  expect(json('conflicts', await run('conflicts')).conflicts).toEqual([]);
+  expect(json('diffs', await run('diffs')).differences).toEqual([]);
+  expect(json('log', await run('log')).events.length).toBeGreaterThan(0);
+  expect(json('settings', await run('set')).settings).toContainEqual(
+    expect.objectContaining({ key: 'shadow-sample', value: 1, default: 1, changed: false }),
+  );
+  const text = await cutover(['promote', '--dry-run'], env);
+  expect(text.code).toBe(3);
+  expect(text.out).toMatch(/^from shadow-read to postgres-primary; nothing is changed now\n +1\. /);
+  expect(text.out).toMatch(/✓ reachable .*\(required: PostgreSQL answers/);
+  expect(text.out).toMatch(/✗ comparisons .*\n +required: .*10,?000.*\n +remedy: /);
+  expect(await dump(system)).toBe(before);
+});
+
+describe('a system in dual-write', () => {
+  let system: System;
+  const ready = async () => (system ??= await newSystem('dual-write'));
+
+  test('status for people', async () => {
+    const { env, engine } = await ready();
+    const { code, out, err } = await cutover(['status'], { ...env, BACKEND_MODE: 'mongo-only' });
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toMatch(/^mode +dual-write {2}\(BACKEND_MODE says mongo-only/);
+    expect(out).toMatch(/\ncopy +complete since .*\(started-empty\)/);
+    expect(out).toMatch(/\n {2}mongo +authority +reachable/);
+    expect(out).toMatch(new RegExp(`\n {2}${engine.status().instance} +current +epoch 1`));
+    expect(out).toMatch(/\npromote to shadow-read: possible now\n/);
+  });
+
+  test('status --watch: one object a line until Ctrl-C, and that is no failure', async () => {
+    const { env } = await ready();
+    const watching = start(['status', '--watch', '--json'], env);
+    await watching.sees(/\}\n\{.*\}\n/);
+    watching.kill('SIGINT');
+    const { code, out, err } = await watching.ended;
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    for (const line of out.trim().split('\n')) json('status', { code: 0, out: line, err });
+  });
+
+  test('a mirror out of reach: everything else is shown, and 5', async () => {
+    const { env } = await ready();
+    const away = { ...env, DATABASE_URL: 'postgres://u:planted-word@127.0.0.1:9/x', STORE_TIMEOUT: '2s' };
+    const ended = await cutover(['status', '--json'], away);
+    expect(json('status', ended)).toMatchObject({ outcome: 'unreachable', mode: 'dual-write' });
+    expect(ended.err).toMatch(/postgres cannot be reached: .*DATABASE_URL/);
+    expect(ended.out + ended.err).not.toContain('planted-word');
+  });
+
+  test('set: a value, an unknown key, a value that cannot be', async () => {
+    const { env, mongo } = await ready();
+    const set = json('set', await cutover(['set', 'shadow-sample', '0.25', '--json'], env));
+    expect(set).toMatchObject({ outcome: 'done', key: 'shadow-sample', is: 0.25 });
+    expect((await readControl(mongo))?.settings).toMatchObject({ 'shadow-sample': 0.25 });
+    const { out } = await cutover(['set'], env);
+    expect(out).toMatch(/\nshadow-sample +0\.25 +1 +Share of reads/);
+    expect(await cutover(['set', 'shadow-sample', '7'], env)).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/shadow-sample must be between 0 and 1/),
+    });
+    expect(await cutover(['set', 'no-such-key', '7'], env)).toMatchObject({ code: 2 });
+  });
+
+  test('sessions end, users erase', async () => {
+    const { env, engine } = await ready();
+    const account = newAccount();
+    await engine.repository.createAccount(account);
+    const { id } = account.user;
+    const ended = json('userAction', await cutover(['sessions', 'end', '--user', id, '--json'], env));
+    expect(ended).toMatchObject({ verb: 'sessions end', outcome: 'done', user: id });
+    expect(await engine.repository.listSessions({ userId: id, now: new Date() })).toEqual([]);
+
+    const erased = json('userAction', await cutover(['users', 'erase', '--user', id, '--json'], env));
+    expect(erased).toMatchObject({ outcome: 'done', result: 'done' });
+    expect((await engine.repository.findUser(id))?.deletedAt).not.toBeNull();
+
+    const gone = await cutover(['users', 'erase', '--user', '64f0c0ffee0123456789abcd'], env);
+    expect(gone).toMatchObject({ code: 1, out: expect.stringMatching(/there is no such user/) });
+  });
+
+  test('abort: of nothing, and of a change that somebody announced', async () => {
+    const { env, mongo } = await newSystem('shadow-read');
+    const nothing = json('abort', await cutover(['abort', '--json'], env));
+    expect(nothing).toMatchObject({ outcome: 'refused', reasons: [expect.stringMatching(/under way/)] });
+    const transition = { id: 'left behind', target: 'postgres-primary', phase: 'announced' } as const;
+    await changeControl(mongo, { kind: 'announce', transition: { ...transition, deadlineMs: 600_000 } });
+    expect(json('abort', await cutover(['abort', '--json'], env))).toMatchObject({
+      outcome: 'done',
+      before: { transition },
+      after: { transition: null },
+    });
+  });
+
+  test('failover is refused where nothing was lost', async () => {
+    const { env, mongo } = await ready();
+    const words = ['failover', '--accept-loss', '--reason', 'a test', '--json'];
+    expect(json('failover', await cutover(words, env))).toMatchObject({ outcome: 'refused', loss: [] });
+    expect(await modeOf(mongo)).toBe('dual-write');
+  });
+});
+
+test('poison, conflicts and differences end with 1, and control characters steer no terminal', async () => {
+  const { env, engine, mongo } = await newSystem('dual-write');
+  await engine.stop(0);
+  const now = new Date('2026-03-01T12:00:00Z');
+  const body = { reason: 'a\u001b[2Jb', stamp: { epoch: 1, version: 2 } };
+  for (const kind of [NOTES.poison, NOTES.conflict, NOTES.difference]) {
+    await mongo.books.putNote(kind, 'user/64f0c0ffee0123456789abcd', body, now);
+  }
+  const expected = [expect.objectContaining({ key: 'user/64f0c0ffee0123456789abcd', body, times: 1 })];
+  expect(json('pending', await cutover(['pending', '--json'], env))).toMatchObject({
+    outcome: 'difference',
+    poisoned: expected,
+  });
+  expect(json('conflicts', await cutover(['conflicts', '--json'], env))).toMatchObject({
+    exitCode: 1,
+    conflicts: expected,
+  });
+  const { code, out } = await cutover(['diffs'], env);
+  expect(code).toBe(1);
+  expect(out).toMatch(/^differences: 1\n {2}user\/64f0c0ffee0123456789abcd .* last 2026-03-01 12:00:00Z\n/);
+  expect(out).not.toContain('\u001b');
+});
