@@ -122,9 +122,7 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
       const move = { expected, reason: 'clash', now: environment.date() };
       await pass.callMirror((replica) => replica.moveAside('user', holderId, move));
     } else {
-      // Only a mark brings the key back should this instance die right after.
-      if (holder !== null) await touchUnmarked(pass, holder);
-      pass.assertMayContinue();
+      // It began the chain, so it is marked, and gets its new key however this ends.
       await pass.callMirror((replica) => replica.releaseEmailKey(holderId, { expected }));
     }
   });
@@ -133,14 +131,11 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
   return decision === 'apply-holder-first' && holder !== null ? { kind: 'first', holder } : { kind: 'free' };
 }
 
-async function mark(pass: Pass, user: User): Promise<void> {
-  await pass.repair(() => touchUnmarked(pass, user));
-}
-
-async function touchUnmarked(pass: Pass, { record: { id, stamp }, pendingAt }: User): Promise<void> {
+/** So that it is seen to by itself. */
+async function mark(pass: Pass, { record: { id, stamp }, pendingAt }: User): Promise<void> {
   if (pendingAt !== null) return;
   const to = nextStamp(stamp, pass.epoch);
-  await pass.authority.replica.touch('user', id, { expected: stamp, to });
+  await pass.repair(() => pass.authority.replica.touch('user', id, { expected: stamp, to }));
 }
 
 async function note(pass: Pass, user: User, holderId: string, resolution: Resolution): Promise<void> {

@@ -168,24 +168,29 @@ describe.each(MODES)('a clash over a key, in %s', (mode) => {
     expect(disagreements(world)).toEqual([]);
   });
 
-  test('a death after a key was released leaves both to another instance', async () => {
-    const world = mirrorWorld(mode);
-    const [a, b] = [user('a@example.org'), user('b@example.org')];
-    inBoth(world, a, b);
-    written(world, withKey(a, 2, 'b@example.org'), withKey(b, 2, 'a@example.org'));
-    world.hooks.copy = {
-      after({ name }) {
-        if (name === 'releaseEmailKey') world.member.hasLease = false;
-      },
-    };
-    world.mirror.notice('user', a.id);
-    await world.clock.pass(10_000);
-    expect(await world.authority.replica.countMarks()).toMatchObject({ count: 2 });
-    world.hooks.copy = {};
-    world.join();
-    await world.clock.pass(5_000);
-    expect(disagreements(world)).toEqual([]);
-  });
+  test.each(['marked', 'not marked'])(
+    'a death after the key of a holder was released that is %s leaves both to another instance',
+    async (how) => {
+      const world = mirrorWorld(mode);
+      const [a, b] = [user('a@example.org'), user('b@example.org')];
+      inBoth(world, a, b);
+      written(world, withKey(a, 2, 'b@example.org'));
+      const marked = how === 'marked' ? world.clock.date() : null;
+      plant(world.authority, 'user', withKey(b, 2, 'a@example.org'), marked);
+      world.hooks.copy = {
+        after({ name }) {
+          if (name === 'releaseEmailKey') world.member.hasLease = false;
+        },
+      };
+      world.mirror.notice('user', a.id);
+      await world.clock.pass(10_000);
+      expect(disagreements(world)).toHaveLength(2);
+      world.hooks.copy = {};
+      world.join();
+      await world.clock.pass(5_000);
+      expect(disagreements(world)).toEqual([]);
+    },
+  );
 
   test('that the authority itself has is set aside, noted, and forgotten once it is gone', async () => {
     const world = mirrorWorld(mode);

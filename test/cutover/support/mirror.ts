@@ -170,8 +170,9 @@ export function startMirror(
   environment: Environment,
   telemetry: Telemetry,
   member: Member,
+  retentionMs = RETENTION_MS,
 ): Mirror {
-  const mirror = createMirror({ stores, environment, telemetry, member, retentionMs: RETENTION_MS });
+  const mirror = createMirror({ stores, environment, telemetry, member, retentionMs });
   mirror.start();
   return mirror;
 }

@@ -1,0 +1,59 @@
+import { describe, expect, test } from 'vitest';
+import { createQueue, type Item } from '../../cutover/mirror/queue.ts';
+
+const ids = (items: readonly Item[]) => items.map(({ id }) => id);
+
+describe('the queue of the mirror', () => {
+  test('holds each record once, and gives users first, one entity at a time', () => {
+    const queue = createQueue(10);
+    queue.add('session', 's1');
+    queue.add('user', 'u1');
+    queue.add('session', 's2');
+    queue.add('user', 'u1');
+    queue.add('user', 'u2');
+    expect(queue.size()).toBe(4);
+    expect(ids(queue.take(0, 1))).toEqual(['u1']);
+    expect(ids(queue.take(0, 9))).toEqual(['u2']);
+    expect(ids(queue.take(0, 9))).toEqual(['s1', 's2']);
+    expect([queue.take(0, 9), queue.dueAtMs()]).toEqual([[], null]);
+  });
+
+  test('forgets everything rather than grow beyond its bound', () => {
+    const queue = createQueue(10);
+    for (let i = 0; i < 6; i += 1) queue.add('user', `u${i}`);
+    for (let i = 0; i < 4; i += 1)
+      queue.retry({ entity: 'session', id: `s${i}`, attempts: 1, alone: false }, 5);
+    queue.add('user', 'u3');
+    expect(queue.size()).toBe(10);
+    queue.add('user', 'u9');
+    expect([queue.size(), queue.has('user', 'u9'), queue.has('session', 's1')]).toEqual([1, true, false]);
+  });
+
+  test('keeps what failed until its time, alone if need be', () => {
+    const queue = createQueue(10);
+    const failed = (id: string): Item => ({ entity: 'user', id, attempts: 1, alone: true });
+    queue.retry(failed('a'), 100);
+    queue.retry(failed('b'), 200);
+    expect([queue.take(99, 9), queue.dueAtMs()]).toEqual([[], 100]);
+    queue.add('user', 'c');
+    expect(ids(queue.take(100, 9))).toEqual(['c']);
+    expect(ids(queue.take(100, 9))).toEqual(['a']);
+    expect(queue.dueAtMs()).toBe(200);
+    queue.hasten();
+    queue.add('user', 'd');
+    expect(ids(queue.take(100, 9))).toEqual(['b']);
+    expect(ids(queue.take(100, 9))).toEqual(['d']);
+  });
+
+  test('what is written while it waits is due at once, and still alone', () => {
+    const queue = createQueue(10);
+    const failed: Item = { entity: 'user', id: 'a', attempts: 3, alone: true };
+    queue.retry(failed, 1_000);
+    queue.add('user', 'a');
+    expect(queue.take(0, 9)).toEqual([failed]);
+    queue.add('user', 'a');
+    queue.retry(failed, 1_000);
+    expect(queue.take(0, 9)).toEqual([failed]);
+    expect(queue.size()).toBe(0);
+  });
+});
