@@ -10,6 +10,7 @@ import { createFallback } from './fallback.ts';
 import { createInstance, type Instance } from './instance/instance.ts';
 import { createMirror, type Mirror } from './mirror/mirror.ts';
 import { authorityOf, type Mode, mirrorOf, otherStore } from './mode.ts';
+import { NOTES } from './operator/types.ts';
 import { transitionOf } from './protocol/follow.ts';
 import type { Rules } from './protocol/rules.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
@@ -75,6 +76,8 @@ export class StartRefused extends Error {
   override readonly name = 'StartRefused';
 }
 
+/** How often a lapse is written down until it is. */
+const LAPSE_ATTEMPTS = 60;
 /** Between two attempts to find out the mode, ms. */
 const START_RETRY_MS = 500;
 /** Between two attempts to leave a copy of the record in the other store, ms. */
@@ -88,6 +91,7 @@ export function createEngine(options: EngineOptions): Engine {
     environment,
     telemetry,
     storeTimeoutMs,
+    onLapse: () => void noteLapse(),
     ...(rules && { rules }),
     ...(queueMax === undefined ? {} : { queueMax }),
   });
@@ -208,6 +212,23 @@ export function createEngine(options: EngineOptions): Engine {
     await member.start();
     mirror.start();
     shadow.start();
+  }
+
+  /** Evidence for whoever asks whether the last day was calm. Kept by the authority once it answers again. */
+  async function noteLapse(): Promise<void> {
+    const date = environment.date();
+    const key = `${date.toISOString().slice(0, 13)}/${member.id}`;
+    for (let attempt = 0; attempt < LAPSE_ATTEMPTS; attempt += 1) {
+      await environment.sleep(START_RETRY_MS, ended.signal);
+      const record = member.record();
+      const store = record === null ? null : stores[authorityOf(record.mode)];
+      if (store === null || ended.signal.aborted) return;
+      try {
+        return await store.books.putNote(NOTES.lapse, key, {}, date);
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error;
+      }
+    }
   }
 
   function heed(record: ControlRecord): void {

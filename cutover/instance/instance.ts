@@ -49,6 +49,8 @@ export interface InstanceOptions {
   readonly queueMax?: number;
   /** Only proofs take rules out. */
   readonly rules?: Rules;
+  /** Told of each lease that lapsed. */
+  readonly onLapse?: () => void;
 }
 
 export interface Instance extends Member {
@@ -68,6 +70,8 @@ export interface Instance extends Member {
 const QUEUE_MAX = 1_000;
 /** What a statement may take beyond the store's own limit before its answer, or its death, is certain. */
 const SETTLE_MARGIN_MS = 500;
+/** How often the store that is not followed is looked at. */
+const GLANCE_EVERY_MS = 2_000;
 /** How often rows that have long been silent are looked for. */
 const TIDY_EVERY_MS = 30_000;
 /** For so long after a change of authority an instance without a lease looks and beats fast. */
@@ -77,6 +81,7 @@ const COMPLAIN_EVERY_MS = 30_000;
 
 export function createInstance(options: InstanceOptions): Instance {
   const { stores, environment, telemetry, storeTimeoutMs, queueMax = QUEUE_MAX, rules = RULES } = options;
+  const { onLapse = () => {} } = options;
   const queue = createFenceQueue(environment, queueMax);
   const polling = createPulse(environment);
   const beating = createPulse(environment);
@@ -108,6 +113,7 @@ export function createInstance(options: InstanceOptions): Instance {
     if (gap && followed?.epoch === was?.epoch) {
       telemetry.count('cutover_lease_lapses_total', {});
       telemetry.warn({ epoch: followed?.epoch }, 'the lease lapsed: what was in flight is not acknowledged');
+      onLapse();
     }
     if (queue.length > 0) queue.release(admitNow);
     speakUp();
@@ -316,6 +322,14 @@ export function createInstance(options: InstanceOptions): Instance {
     }
   }
 
+  /** The other store may know of a later authority while this one still answers: it was given up as lost, and came back. */
+  async function glance(): Promise<void> {
+    const { record } = state.following;
+    const other = record === null ? null : stores[otherStore(authorityOf(record.mode))];
+    if (other !== null) await look(other).catch(() => {});
+  }
+  const glancePulse = createPulse(environment);
+
   let tidying: Watch = {};
   /** Takes out rows whose instance is long gone, so that nobody waits for them. A living one writes its row again. */
   async function tidy(): Promise<void> {
@@ -359,11 +373,13 @@ export function createInstance(options: InstanceOptions): Instance {
         repeat(beatMs, beating, beat, 'a heartbeat failed'),
         repeat(() => TIDY_EVERY_MS, tidyPulse, tidy, 'tidying the rows failed'),
       );
+      // Never waited for, not even at the end: that store may be gone.
+      void repeat(() => GLANCE_EVERY_MS, glancePulse, glance, 'the other store cannot be read');
     },
     async stop() {
       stopping = true;
       queue.close();
-      for (const pulse of [polling, beating, tidyPulse]) pulse.wake();
+      for (const pulse of [polling, beating, glancePulse, tidyPulse]) pulse.wake();
       await Promise.all(loops);
       const store = told === null ? null : stores[authorityOf(state.following.record?.mode ?? 'mongo-only')];
       if (inFlight.size === 0) await store?.books.removeLease(state.id).catch(() => {});

@@ -264,7 +264,7 @@ export const NOTES = {
   shadowWindow: 'shadow-window',
   /** A read that fell back, by hour and instance. Key: `HOUR/INSTANCE`. Body: `{ count }`. */
   fallback: 'fallback',
-  /** A lease that lapsed while its instance lived, by hour and instance. Key: `HOUR/INSTANCE`. Body: `{ count }`. */
+  /** A lease that lapsed while its instance lived, by hour and instance. Key: `HOUR/INSTANCE`. Body: empty. */
   lapse: 'lapse',
   /** Evidence from the bulk verbs. Keys: `verify`, `snapshot`, `backfill`. Body: `{ atMs, clean, run }`. */
   evidence: 'evidence',

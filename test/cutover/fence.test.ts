@@ -1,6 +1,7 @@
 /** What waits at a fence: admitted operations finish, new ones wait in bounded number, and none is answered falsely. */
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { changeControl, readLeases } from '../../cutover/control.ts';
+import { changeControl, fromControl, readControl, readLeases } from '../../cutover/control.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
 import { createMemoryStore, type MemoryStore } from '../../db/memory/store.ts';
 import { freshId, newAccount } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
@@ -83,5 +84,44 @@ describe('behind a fence', () => {
     await eventually(() => engine.status().standing === 'fenced');
     expect(await engine.repository.findUser(freshId())).toBeNull();
     expect(engine.status()).toMatchObject({ effective: 'shadow-read', transition: null });
+  });
+});
+
+describe('a store that was given up as lost, and came back', () => {
+  it('is left by whoever still follows it, as soon as the other one is looked at', async () => {
+    const stores = {
+      mongo: createMemoryStore({ name: 'mongo' }),
+      postgres: createMemoryStore({ name: 'postgres' }),
+    };
+    const { engine } = await openEngine('postgres-primary', { stores });
+    onTestFinished(() => engine.stop(1_000));
+    const record = await readControl(stores.mongo);
+    if (record === null) throw new Error('both stores hold the first record');
+    const taken = { ...record, mode: 'mongo-only', epoch: 3, revision: record.revision + 5 } as const;
+    await stores.mongo.books.replaceControl(record, fromControl(taken));
+    await eventually(() => engine.status().effective === 'mongo-only');
+    const account = newAccount();
+    await engine.repository.createAccount(account);
+    expect(stores.mongo.tables.user.get(account.user.id)?.record.stamp.epoch).toBe(3);
+    expect(stores.postgres.tables.user.size).toBe(0);
+  });
+});
+
+describe('a lease that lapsed', () => {
+  it('is written down in the authority, as evidence against a calm day', async () => {
+    let away = false;
+    const { engine, mongo } = await openSystem({
+      before: async ({ name }) => {
+        if (away && name === 'writeLease') throw new StoreUnavailable('mongo', 'none', 'timeout');
+      },
+    });
+    await changeControl(mongo, { kind: 'set', key: 'lease-ms', value: 200 });
+    await changeControl(mongo, { kind: 'set', key: 'heartbeat-ms', value: 20 });
+    await eventually(() => engine.member.state().lease?.leaseMs === 200);
+    away = true;
+    await eventually(() => engine.status().standing === 'no-lease');
+    away = false;
+    await eventually(() => engine.status().standing === 'serving');
+    await eventually(async () => expect(await mongo.books.countNotes()).toMatchObject({ lapse: 1 }));
   });
 });
