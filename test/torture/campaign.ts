@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mode } from '../../cutover/mode.ts';
 import { startCrowd } from './clients/crowd.ts';
 import { createHttpClient } from './clients/http.ts';
+import { createTurns } from './clients/turns.ts';
 import { allWell, inflict } from './faults/inflict.ts';
 import { describeFault, describeStrike, planFaults, planStrikes } from './faults/plan.ts';
 import { createWindows } from './faults/windows.ts';
@@ -50,7 +51,9 @@ export interface Report {
   readonly folder: string | null;
 }
 
-const CLIENT_TIMEOUT_MS = 10_000;
+const CLIENT_TIMEOUT_MS = 15_000;
+/** Two cores do everything here. */
+const HASHING_AT_ONCE = 2;
 const LOGINS_AT_REST = 40;
 const PEOPLE_ACTS = 60;
 
@@ -112,6 +115,7 @@ async function conduct(
       random: random.fork('people'),
       targets: system.places,
       leewayMs: LEEWAY_MS,
+      hashing: createTurns(HASHING_AT_ONCE),
       report: (what) => void reports.push(what),
     },
     people: options.people,

@@ -60,6 +60,7 @@ async function main(): Promise<number> {
 }
 
 if (import.meta.main) {
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => process.exit(130));
   try {
     process.exit(await main());
   } catch (error) {

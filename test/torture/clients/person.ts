@@ -9,6 +9,7 @@ import type { Random } from '../random.ts';
 import type { TokenInbox } from '../system/inbox.ts';
 import type { HttpClient, Reply, Request } from './http.ts';
 import { type HeldSession, heldSession } from './sessions.ts';
+import type { Turns } from './turns.ts';
 
 export interface World {
   readonly http: HttpClient;
@@ -18,10 +19,13 @@ export interface World {
   /** Where requests can be sent to. */
   readonly targets: readonly { readonly name: string; readonly url: string }[];
   readonly leewayMs: number;
+  /** What hashes passwords waits for its turn before it begins: more than the cores can do would only time out. */
+  readonly hashing: Turns;
   /** Reports what no history can show. */
   readonly report: (what: string) => void;
 }
 
+const HASHING: ReadonlySet<Call['kind']> = new Set(['signup', 'login', 'reset', 'change', 'erase']);
 /** How long a mail is waited for. */
 const MAIL_TIMEOUT_MS = 3_000;
 
@@ -41,7 +45,8 @@ export function createPerson(world: World, email: string) {
 
   async function call(what: Call, request: Request): Promise<Recorded> {
     const target = random.pick(world.targets);
-    return recorder.record(email, what, target.name, () => world.http.send(target.url, request));
+    const send = () => recorder.record(email, what, target.name, () => world.http.send(target.url, request));
+    return HASHING.has(what.kind) ? world.hashing.take(send) : send();
   }
 
   const newPassword = (): string => {
@@ -183,11 +188,7 @@ export function createPerson(world: World, email: string) {
   }
 
   async function forgot(): Promise<void> {
-    const answer = await recorder.record(
-      email,
-      { kind: 'forgot' },
-      ...at(post('/auth/forgot-password', { email })),
-    );
+    const answer = await call({ kind: 'forgot' }, post('/auth/forgot-password', { email }));
     if (answer.outcome.kind === 'failed') return;
     openRequests.add(answer.id);
     await mailed('reset-password', seenResetMails + 1);
@@ -196,11 +197,6 @@ export function createPerson(world: World, email: string) {
     for (const token of fresh) resetTokens.push({ token, requests: [...openRequests] });
     // Only a mail that can have come from one request alone tells which; otherwise all stay possible.
     if (openRequests.size === 1 && fresh.length === 1) openRequests.clear();
-  }
-
-  function at(request: Request): [string, () => Promise<Recorded['reply']>] {
-    const target = random.pick(world.targets);
-    return [target.name, () => world.http.send(target.url, request)];
   }
 
   async function reset(held = resetTokens.at(-1)): Promise<void> {

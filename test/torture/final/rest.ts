@@ -25,11 +25,11 @@ export async function readBoth({ stores }: System): Promise<Rest['contents']> {
   return { mongo, postgres };
 }
 
-/** To be asked in a mode with a mirror, after the last request. */
-export async function judgeRest(system: System): Promise<Rest> {
+/** To be asked in a mode with a mirror, after the last request; `settleMs` is what the mirror gets to catch up. */
+export async function judgeRest(system: System, settleMs = SETTLE_MS): Promise<Rest> {
   const findings: string[] = [];
   let contents = await readBoth(system);
-  const deadline = performance.now() + SETTLE_MS;
+  const deadline = performance.now() + settleMs;
   const marked = (): number => contents.mongo.marked + contents.postgres.marked;
   // A mail that is settled late still writes; equal and unmarked is rest.
   while (
@@ -39,7 +39,7 @@ export async function judgeRest(system: System): Promise<Rest> {
     await sleep(200);
     contents = await readBoth(system);
   }
-  if (marked() > 0) findings.push(`${marked()} records are still marked after ${SETTLE_MS} ms of rest`);
+  if (marked() > 0) findings.push(`${marked()} records are still marked after ${settleMs} ms of rest`);
   findings.push(...inWords(compare(contents.mongo, contents.postgres)));
   for (const [name, content] of Object.entries(contents)) {
     const shared = sharedAddresses(content).length;

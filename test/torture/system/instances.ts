@@ -80,6 +80,12 @@ export async function createPlace({ name, env, entry, logFolder }: PlaceOptions)
   };
 }
 
+const running = new Set<ChildProcess>();
+// However this process ends, it leaves no service behind.
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 function launch(options: {
   readonly name: string;
   readonly url: string;
@@ -94,10 +100,12 @@ function launch(options: {
     stdio: ['ignore', log, log],
   });
   closeSync(log);
+  running.add(child);
   let exit: Exit | null = null;
   const exited = new Promise<Exit>((resolve) => {
     child.once('exit', (code, name) => {
       exit = { code, signal: name };
+      running.delete(child);
       resolve(exit);
     });
   });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Mode } from '../../../cutover/mode.ts';
 import type { StoreName } from '../../../db/errors.ts';
+import { createDatabase, databaseUrl } from '../../support/databases.ts';
 import { createLagProxy, type LagProxy } from '../../support/lag-proxy.ts';
 import { type ServiceEnv, serviceEnv } from './environment.ts';
 import { startTokenInbox, type TokenInbox } from './inbox.ts';
@@ -24,7 +25,22 @@ export interface System {
   close(keep: boolean): Promise<void>;
 }
 
+export interface Servers {
+  readonly postgres: StoreServer;
+  readonly mongo: StoreServer;
+  close(): Promise<void>;
+}
+
+export async function openServers(): Promise<Servers> {
+  const [postgres, mongo] = await Promise.all([startPostgresServer(), startMongoServer()]);
+  return { postgres, mongo, close: async () => void (await Promise.all([postgres.close(), mongo.close()])) };
+}
+
 export interface SystemOptions {
+  /** Shared with other systems; without it this one starts its own. */
+  readonly servers?: Servers;
+  /** Of a shared server, to be created. */
+  readonly database?: string;
   readonly instances: number;
   /** Of the fresh stores. */
   readonly firstMode: Mode;
@@ -48,12 +64,20 @@ export async function openSystem(options: SystemOptions): Promise<System> {
   try {
     const logFolder = join(folder, 'logs');
     await mkdir(logFolder);
-    const [postgres, mongo, inbox] = await Promise.all([
-      opened(startPostgresServer()),
-      opened(startMongoServer()),
-      opened(startTokenInbox()),
-    ]);
-    const stores = { postgres, mongo };
+    const inbox = await opened(startTokenInbox());
+    const servers = options.servers ?? (await opened(openServers()));
+    const { database } = options;
+    const stores =
+      database === undefined
+        ? { mongo: servers.mongo, postgres: servers.postgres }
+        : {
+            mongo: { ...servers.mongo, url: databaseUrl(servers.mongo.url, database) },
+            postgres: {
+              ...servers.postgres,
+              url: await createDatabase(servers.postgres.url, database),
+            },
+          };
+    const { mongo, postgres } = stores;
     const env = { ...serviceEnv(inbox.url), ...options.env };
     const proxies = new Map<string, LagProxy>();
     const places: Place[] = [];

@@ -1,0 +1,46 @@
+/** The operator's verbs in this process: for short scenarios, in which no coordinator dies. */
+import { systemEnvironment } from '../../../cutover/environment.ts';
+import { MODES, type Mode } from '../../../cutover/mode.ts';
+import { move, readSituation, setSetting } from '../../../cutover/operator/index.ts';
+import type { OperatorContext } from '../../../cutover/operator/types.ts';
+import { SILENT } from '../../../cutover/telemetry.ts';
+import { openMongoStore } from '../../../db/mongo/store.ts';
+import { openPostgresStore } from '../../../db/postgres/store.ts';
+import type { System } from '../system/system.ts';
+
+export interface Operator {
+  set(settings: Readonly<Record<string, string>>): Promise<void>;
+  /** Up or down to that mode; null when it was made, otherwise why not. */
+  move(from: Mode, to: Mode): Promise<string | null>;
+  situation(): ReturnType<typeof readSituation>;
+  close(): Promise<void>;
+}
+
+export async function openOperator(system: System): Promise<Operator> {
+  const limits = { timeoutMs: 2_000, poolMax: 4 };
+  const mongo = await openMongoStore({ url: system.stores.mongo.url, emailKeyPass: false, ...limits });
+  const postgres = await openPostgresStore({ url: system.stores.postgres.url, ...limits });
+  const context: OperatorContext = {
+    stores: { mongo, postgres },
+    environment: systemEnvironment(),
+    telemetry: SILENT,
+    report: () => {},
+  };
+  return {
+    async set(settings) {
+      for (const [key, value] of Object.entries(settings)) await setSetting(context, key, value);
+    },
+    async move(from, to) {
+      const direction = MODES.indexOf(to) > MODES.indexOf(from) ? 'promote' : 'rollback';
+      const request = { to, direction, force: null, timeoutMs: 20_000, noForeignWriters: true } as const;
+      const { kind, reasons, failing } = await move(context, request);
+      if (kind === 'done') return null;
+      const gates = failing.map(({ name, found }) => `${name}: ${found}`);
+      return [kind, ...reasons, ...gates].join('; ');
+    },
+    situation: () => readSituation(context),
+    async close() {
+      await Promise.allSettled([mongo.close(), postgres.close()]);
+    },
+  };
+}

@@ -1,0 +1,26 @@
+/** `node test/torture/teeth.ts [BUG|none SCENARIO]`: shows what each seeded bug leads to. */
+import { BUGS } from './bugs.ts';
+import { play, SCENARIOS, SHOWN_BY } from './scenarios.ts';
+import { openServers } from './system/system.ts';
+
+const servers = await openServers();
+const [only, scenario] = process.argv.slice(2);
+const runs =
+  only === undefined
+    ? [
+        ...Object.keys(SCENARIOS).map((name) => [null, name] as const),
+        ...BUGS.map((bug) => [bug, SHOWN_BY[bug]] as const),
+      ]
+    : [[BUGS.find((bug) => bug === only) ?? null, scenario ?? SHOWN_BY[only as never]] as const];
+for (const [bug, name] of runs) {
+  const startedMs = performance.now();
+  const problems = await play(servers, SCENARIOS[name as keyof typeof SCENARIOS], bug).catch((error) => [
+    String(error),
+  ]);
+  console.log(
+    `${bug ?? 'no bug'} in ${name} (${Math.round(performance.now() - startedMs)} ms): ${problems.length} problems`,
+  );
+  for (const problem of problems.slice(0, 4)) console.log(`  ${problem}`);
+}
+await servers.close();
+process.exit();
