@@ -85,6 +85,8 @@ export function openPostgresBulk(options: PostgresBulkOptions): PostgresBulk {
       }
       return {
         async release() {
+          // Asked for, because the server notices the end of a connection only in its own time.
+          await connection.query('select pg_advisory_unlock($1)', [key]).catch(() => {});
           connection.release(true);
         },
       };

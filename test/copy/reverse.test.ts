@@ -1,0 +1,93 @@
+/** The copy from PostgreSQL back to MongoDB. */
+import { beforeEach, describe, expect, it } from 'vitest';
+import { rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';
+import type { Entity, RecordOf } from '../../db/records.ts';
+import { resetAt, sessionAt, tombstoneAt, userAt, verificationAt } from '../contract/replica/records.ts';
+import { legacyUser } from '../mongo/legacy.ts';
+import { clear, openBench } from './support.ts';
+
+const LATER = new Date(Date.now() + 3_600_000);
+const UNDER = { epoch: 9, expiredBefore: new Date(0) };
+
+describe('backfill from PostgreSQL', async () => {
+  const bench = await openBench();
+  const { stores } = bench;
+  beforeEach(async () => {
+    await clear(bench);
+    await bench.setMode('postgres-primary');
+  });
+  const put = <E extends Entity>(store: 'mongo' | 'postgres', entity: E, ...records: RecordOf[E][]) =>
+    stores[store].replica.apply(entity, records, UNDER);
+
+  it('brings every record into MongoDB, under what it does not own', async () => {
+    const old = legacyUser({ plan: 'gold', password: 'sha1$clear' });
+    await bench.insert('user', [old]);
+    const id = String(old._id);
+    const { found } = await stores.mongo.replica.read('user', [id]);
+    const before = found.get(id)?.record;
+    if (before === undefined) throw new Error('no user');
+    const changed = { ...before, name: 'changed', stamp: { epoch: 2, version: 3 } };
+    const users = Array.from({ length: 350 }, () => userAt([2, 1]));
+    await put('postgres', 'user', changed, ...users, userAt([2, 1], { id: 'textual' }));
+    await put('postgres', 'verificationToken', { ...verificationAt([2, 1], id), expiresAt: LATER });
+    await put('postgres', 'resetToken', { ...resetAt([2, 1], id), expiresAt: LATER });
+    await put('postgres', 'session', sessionAt([2, 1], id, { expiresAt: LATER }));
+    const result = await runBackfill(bench, { from: 'postgres', onBad: 'rollback' });
+    expect(result).toMatchObject({
+      outcome: 'complete',
+      to: 'mongo',
+      counts: { read: 355, inserted: 354, updated: 1 },
+    });
+    expect(await bench.copyState()).toMatchObject({ kind: 'complete', run: result.run });
+    const raw = await bench.mongo.collection('user').findOne({ _id: old._id });
+    expect(raw).toMatchObject({ plan: 'gold', password: 'sha1$clear', name: 'changed', version: 3 });
+    expect(await verify(bench)).toMatchObject({ clean: true, authority: 'postgres' });
+  });
+
+  it('can be undone exactly, but for what was written since', async () => {
+    const kept = legacyUser({ plan: 'gold', email: ' Kept@Example.org' });
+    const erased = legacyUser({ phone: 'personal' });
+    await bench.insert('user', [kept, erased]);
+    const before = await bench.documents('user');
+    const ids = [kept, erased].map(({ _id }) => String(_id));
+    const { found } = await stores.mongo.replica.read('user', ids);
+    const [a, b] = ids.map((id) => found.get(id)?.record);
+    if (a === undefined || b === undefined) throw new Error('no users');
+    const tombstone = tombstoneAt([2, 2], b, new Date());
+    await put('postgres', 'user', { ...a, name: 'x', stamp: { epoch: 2, version: 2 } }, tombstone);
+    const [added, live] = [userAt([2, 1]), userAt([2, 1])];
+    await put('postgres', 'user', added, live);
+    const { run } = await runBackfill(bench, { from: 'postgres', onBad: 'rollback' });
+    expect((await bench.documents('user')).join()).not.toContain('personal');
+    await put('mongo', 'user', { ...live, name: 'newer', stamp: { epoch: 2, version: 2 } });
+    expect(await rollbackBackfill(bench, run)).toMatchObject({ removed: 1, restored: 2, spared: 1 });
+    const after = await bench.documents('user');
+    expect(after.filter((doc) => !doc.includes(live.id))).toEqual(before);
+    expect(after).toHaveLength(3);
+  });
+
+  it('leaves clashes, and what is ahead, to the mirror, by touches', async () => {
+    const mine = userAt([2, 1]);
+    const ahead = userAt([2, 1]);
+    await put('postgres', 'user', mine, ahead);
+    await put('mongo', 'user', userAt([1, 1], { email: mine.email ?? '' }), {
+      ...ahead,
+      stamp: { epoch: 2, version: 7 },
+    });
+    const result = await runBackfill(bench, { from: 'postgres', onBad: 'rollback' });
+    expect(result).toMatchObject({ outcome: 'complete', counts: { inserted: 0, updated: 0 } });
+    const marks = await stores.postgres.replica.marks({ limit: 10 });
+    expect(marks.map(({ id }) => id).sort()).toEqual([mine.id, ahead.id].sort());
+    expect(marks.find(({ id }) => id === ahead.id)?.stamp).toEqual({ epoch: 2, version: 8 });
+  });
+
+  it('takes it all back when MongoDB refuses a record', async () => {
+    await bench.insert('user', [legacyUser()]);
+    const before = await bench.documents('user');
+    await put('postgres', 'user', userAt([2, 1]), userAt([2, 1], { id: '~bogus' }));
+    const result = await runBackfill(bench, { from: 'postgres', onBad: 'rollback' });
+    expect(result).toMatchObject({ outcome: 'rolled-back', counts: { bad: 1 } });
+    expect(result.bad).toMatchObject([{ id: '~bogus', reason: 'refused' }]);
+    expect(await bench.documents('user')).toEqual(before);
+  });
+});
