@@ -1,0 +1,157 @@
+/** What happens, in its order: the ladder from end to end under traffic, every instance replaced, then the judgement. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MODES, type Mode } from '../../cutover/mode.ts';
+import { SETTINGS, type SettingKey } from '../../cutover/settings.ts';
+import { storedAccounts } from '../torture/final/answers.ts';
+import { readPostgres } from '../torture/final/records.ts';
+import { type Monitor, startMonitor } from '../torture/monitor.ts';
+import { createRandom } from '../torture/random.ts';
+import { LEEWAY_MS } from '../torture/system/environment.ts';
+import type { Place } from '../torture/system/instances.ts';
+import type { System } from '../torture/system/system.ts';
+import { judgeRun, type Verdict } from '../torture/verdict.ts';
+import { type Balancer, startBalancer } from './balancer.ts';
+import { type Operator, openOperator } from './operator.ts';
+import type { DemoOptions } from './options.ts';
+import type { Screen } from './screen.ts';
+import { type Counts, startTraffic, type Traffic } from './traffic.ts';
+
+export interface Result {
+  readonly holds: boolean;
+  /** What did not hold, in words. */
+  readonly problems: readonly string[];
+  readonly traffic: Counts;
+  readonly moves: readonly { readonly from: Mode; readonly to: Mode; readonly pauseMs: number | null }[];
+  readonly replaced: readonly { readonly name: string; readonly was: number; readonly is: number }[];
+  readonly verified: readonly { readonly mode: Mode; readonly clean: boolean; readonly compared: number }[];
+  /** Settings other than their defaults. */
+  readonly lowered: Readonly<Partial<Record<SettingKey, string>>>;
+  readonly tallies: Verdict['tallies'];
+}
+
+/** What the scene is made of, for the screen. */
+export interface Scene {
+  readonly system: System;
+  readonly balancer: Balancer;
+  readonly monitor: Monitor;
+  readonly operator: Operator;
+  readonly traffic: Traffic;
+}
+
+export const PROBE_EVERY_MS = 100;
+/** Of the instances: between saying not ready and closing. */
+export const SHUTDOWN_DELAY_MS = 1_500;
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+const RUNGS: readonly Mode[] = MODES.slice(1);
+
+/** Gates made for days, for a run of a minute. Comparisons: about what the traffic's reads come to in a rung. */
+function loweredFor({ seconds, rate }: DemoOptions): Mutable<Result['lowered']> {
+  return {
+    'gate-primary-comparisons': String(Math.ceil((seconds / RUNGS.length) * rate * 0.5)),
+    'gate-only-soak-ms': String(Math.round((seconds * 1_000) / RUNGS.length / 2)),
+  };
+}
+
+/** Tells it all. `onClose` is handed what has to be closed, in the order it was opened. */
+export async function tell(
+  system: System,
+  options: DemoOptions,
+  screen: Screen,
+  onClose: (closer: () => Promise<void> | void) => void,
+): Promise<Result> {
+  const operator = await openOperator(system);
+  onClose(operator.close);
+  const balancer = await startBalancer({ backends: system.places, everyMs: PROBE_EVERY_MS });
+  onClose(balancer.close);
+  const monitor = await startMonitor(system);
+  onClose(monitor.close);
+  const lowered = loweredFor(options);
+  screen.say('three instances serve in mongo-only behind a proxy that never tries twice');
+  for (const [key, value] of Object.entries(lowered) as [SettingKey, string][]) {
+    await operator.set(key, value);
+    screen.say(
+      `lowered: ${key} ${value} instead of ${SETTINGS[key].fallback} (${SETTINGS[key].description})`,
+    );
+  }
+
+  const moves: Result['moves'][number][] = [];
+  const replaced: Result['replaced'][number][] = [];
+  const verified: Result['verified'][number][] = [];
+
+  async function climb(to: Mode): Promise<void> {
+    const from = MODES[MODES.indexOf(to) - 1] ?? 'mongo-only';
+    screen.say(`promote: ${from} → ${to}`);
+    const { longestPauseMs: pauseMs } = await operator.promote(to, ({ message }) => screen.hint(message));
+    moves.push({ from, to, pauseMs });
+    const pause = pauseMs === null ? 'nobody waited' : `requests waited up to ${Math.round(pauseMs)} ms`;
+    screen.say(`${to} now; ${pause}`);
+  }
+
+  async function look(mode: Mode): Promise<void> {
+    const { clean, compared, differing } = await operator.verify();
+    verified.push({ mode, clean, compared });
+    screen.say(`verify in ${mode}: ${compared} records compared, ${clean ? 'clean' : `${differing} DIFFER`}`);
+  }
+
+  async function replace(place: Place): Promise<void> {
+    const { name } = place;
+    const before = place.current();
+    screen.say(`instance ${name}: SIGTERM to process ${before?.pid}; the others serve`);
+    before?.kill('SIGTERM');
+    const exit = await before?.exited;
+    if (exit?.code !== 0) throw new Error(`instance ${name} ended with ${exit?.signal ?? exit?.code}`);
+    const after = await place.start();
+    replaced.push({ name, was: before?.pid ?? 0, is: after.pid });
+    screen.say(`instance ${name}: process ${after.pid} is ready`);
+  }
+
+  // Nobody has signed up yet, so the copy in PostgreSQL is complete from its first record on, and takes no backfill.
+  await climb('dual-write');
+  const random = createRandom(Date.now());
+  const { inbox } = system;
+  const traffic = await startTraffic({ url: balancer.url, inbox, random, rate: options.rate });
+  onClose(traffic.close);
+  screen.show({ system, balancer, monitor, operator, traffic });
+  screen.say(`people come, ${options.rate} requests each second, whatever the answers do`);
+
+  const restMs = (options.seconds * 1_000) / RUNGS.length;
+  for (const [index, mode] of RUNGS.entries()) {
+    if (index > 0) await climb(mode);
+    const place = system.places[index];
+    await Promise.all([sleep(restMs), place && replace(place)]);
+    if (mode !== 'postgres-only') await look(mode);
+  }
+  await traffic.stop();
+  screen.say('nobody comes any more; everybody presents once more what they hold');
+  await traffic.lookAround();
+  const contents = await readPostgres(system.stores.postgres.url);
+  const stored = storedAccounts(contents);
+  const { recorder } = traffic;
+  for (const { email } of traffic.people) {
+    const found = stored.get(email.toLowerCase());
+    recorder.final(email, found?.answer ?? { exists: false }, found?.sessionIds);
+  }
+  await monitor.look();
+  screen.say('the checker looks for an order of events that explains every answer');
+  const unclean = verified.filter(({ clean }) => !clean).map(({ mode }) => `verify in ${mode} was not clean`);
+  const verdict = judgeRun({
+    operations: recorder.operations(),
+    windows: { covers: () => false },
+    leewayMs: LEEWAY_MS,
+    okMin: 0,
+    bites: [],
+    leftOver: [],
+    findings: [...traffic.problems, ...recorder.surprises, ...monitor.findings, ...unclean],
+  });
+  return {
+    holds: verdict.holds,
+    problems: verdict.problems,
+    traffic: traffic.counts(),
+    moves,
+    replaced,
+    verified,
+    lowered,
+    tallies: verdict.tallies,
+  };
+}
