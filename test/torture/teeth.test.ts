@@ -1,0 +1,32 @@
+/** The harness has teeth: each seeded bug, put into the running service, is found; without one nothing is. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { BUGS } from './bugs.ts';
+import { play, SCENARIOS, SHOWN_BY } from './scenarios.ts';
+import { openServers, type Servers } from './system/system.ts';
+
+/** Processes that start and hash at real cost, on a machine that does other things as well. */
+const PATIENT_MS = 180_000;
+
+describe('seeded bugs', () => {
+  let servers: Servers;
+  beforeAll(async () => {
+    servers = await openServers();
+  }, PATIENT_MS);
+  afterAll(() => servers.close());
+
+  test.each(Object.keys(SCENARIOS) as (keyof typeof SCENARIOS)[])(
+    '%s holds without one',
+    async (name) => {
+      expect(await play(servers, SCENARIOS[name], null)).toEqual([]);
+    },
+    PATIENT_MS,
+  );
+
+  test.each(BUGS)(
+    '%s is found',
+    async (bug) => {
+      expect(await play(servers, SCENARIOS[SHOWN_BY[bug]], bug)).not.toEqual([]);
+    },
+    PATIENT_MS,
+  );
+});
