@@ -3,14 +3,14 @@
  * MongoDB goes through it: the repository, the copy, the comparison.
  */
 
-import type { Doc } from './canonical/bson.ts';
+import type { Doc } from './bson.ts';
 import type { Canonical } from './canonical/findings.ts';
 import { canonicalSession } from './canonical/session.ts';
 import { canonicalResetToken, canonicalVerificationToken } from './canonical/token.ts';
 import { canonicalUser } from './canonical/user.ts';
 import type { Entity, RecordOf } from './records.ts';
 
-export type { Doc } from './canonical/bson.ts';
+export type { Doc } from './bson.ts';
 export { toDocument } from './canonical/documents.ts';
 export { SESSION_FIELDS, STORE_FIELDS, TOKEN_FIELDS, USER_FIELDS } from './canonical/fields.ts';
 export type { Canonical, Finding, Reason } from './canonical/findings.ts';

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { deserialize, ObjectId, serialize } from 'bson';
-import { bsonType } from './canonical/bson.ts';
+import { bsonType } from './bson.ts';
 
 const HEX24 = /^[0-9a-f]{24}$/;
 

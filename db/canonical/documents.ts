@@ -2,6 +2,8 @@
  * The canonical record as a document: the old service's field names and types, with ours next to them. Reading it
  * back gives the same record.
  */
+
+import type { Doc } from '../bson.ts';
 import type {
   Entity,
   MailedToken,
@@ -11,7 +13,6 @@ import type {
   Stamp,
   UserRecord,
 } from '../records.ts';
-import type { Doc } from './bson.ts';
 import { SESSION_FIELDS } from './fields.ts';
 import { referenceValue } from './read.ts';
 import { HASHED } from './token.ts';

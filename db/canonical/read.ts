@@ -1,8 +1,8 @@
 /** Reads one field of a document into a record's, noting what was done. */
 
+import type { Doc } from '../bson.ts';
+import { bsonType, isDoc } from '../bson.ts';
 import { decodeId, encodeId } from '../ids.ts';
-import type { Doc } from './bson.ts';
-import { bsonType, isDoc } from './bson.ts';
 import { clean, type Notes, reject } from './findings.ts';
 import { firstOf, type Read, readBoolean, readCount, readDate, readNumber, readText } from './scalars.ts';
 

@@ -1,5 +1,5 @@
 /** Reads single values of any BSON type. Pure leaves: none throws, whatever it is given. */
-import { bsonType, type Doc, isDoc } from './bson.ts';
+import { bsonType, type Doc, isDoc } from '../bson.ts';
 import type { Reason } from './findings.ts';
 
 /** What a value means and what had to be done for it, or why it means nothing. */

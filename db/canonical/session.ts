@@ -1,5 +1,5 @@
+import type { Doc } from '../bson.ts';
 import { REVOCATION_REASONS, type RevocationReason, type SessionRecord } from '../records.ts';
-import type { Doc } from './bson.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes } from './findings.ts';
 import { count, createdAt, date, idOf, need, read, reference, text } from './read.ts';
 import { type Read, readDate, readText } from './scalars.ts';

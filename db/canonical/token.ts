@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
+import type { Doc } from '../bson.ts';
 import type { MailedToken, ResetTokenRecord, VerificationTokenRecord } from '../records.ts';
-import type { Doc } from './bson.ts';
 import { TOKEN_FIELDS as F } from './fields.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes } from './findings.ts';
 import { count, createdAt, date, idOf, need, reference, text } from './read.ts';

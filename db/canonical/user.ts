@@ -1,6 +1,6 @@
+import type { Doc } from '../bson.ts';
 import { emailKey } from '../email.ts';
 import type { UserRecord } from '../records.ts';
-import type { Doc } from './bson.ts';
 import { USER_FIELDS as F } from './fields.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes, reject } from './findings.ts';
 import { count, createdAt, date, flag, idOf, isStamped, read, text } from './read.ts';

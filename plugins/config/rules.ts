@@ -1,5 +1,6 @@
 /** What no single variable can tell: values that contradict each other, and what production refuses. */
 import { databaseOf, isLoopback, isPrivateMongo, isPrivatePostgres, isPrivateSmtp } from './endpoints.ts';
+import { uses } from './modes.ts';
 import { weakness } from './strength.ts';
 import type { Environment, VariableName } from './variables.ts';
 
@@ -46,10 +47,10 @@ const EVERYWHERE: readonly Rule[] = [
 
 const PRODUCTION: readonly Rule[] = [
   (env) =>
-    env.BACKEND_MODE !== 'postgres-only' &&
+    uses(env.BACKEND_MODE, 'mongo') &&
     env.MONGO_URL === null && ['MONGO_URL', `is missing; ${env.BACKEND_MODE} needs MongoDB`],
   (env) =>
-    env.BACKEND_MODE !== 'mongo-only' &&
+    uses(env.BACKEND_MODE, 'postgres') &&
     env.DATABASE_URL === null && ['DATABASE_URL', `is missing; ${env.BACKEND_MODE} needs PostgreSQL`],
   (env) => required(env, 'PUBLIC_URL', 'set the https origin under which clients reach this service'),
   (env) => required(env, 'APP_URL', 'set the https URL to which links in mails lead'),

@@ -3,7 +3,7 @@
  * Variables marked secret are also read from the file that `NAME_FILE` names.
  */
 import { z } from 'zod';
-import { MODES } from './modes.ts';
+import { FIRST_MODE, MODES } from './modes.ts';
 import * as v from './values.ts';
 
 interface Words {
@@ -89,7 +89,7 @@ const service = {
 
 const stores = {
   BACKEND_MODE: set(
-    'mongo-only',
+    FIRST_MODE,
     v.oneOf(...MODES),
     'Mode of a fresh installation; afterwards the stores remember it.',
   ),

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util';
+import { uses } from '../../plugins/config/modes.ts';
 import type { Config } from '../../plugins/config.ts';
 import type { Databases } from './databases.ts';
 
@@ -14,15 +15,15 @@ export interface BannerFacts {
 /** What runs where, for somebody who has just started it. */
 export function banner({ config, databases, dataDir, coloured }: BannerFacts): string {
   const { backendMode: mode, publicUrl } = config;
-  const unused = (needless: boolean): string => (needless ? ` (not used in ${mode})` : '');
+  const unused = (store: 'mongo' | 'postgres'): string => (uses(mode, store) ? '' : ` (not used in ${mode})`);
   const { postgres, mongo } = databases;
   const rows: readonly (readonly [string, string])[] = [
     ['service', publicUrl],
     ['API docs', `${publicUrl}/docs`],
     ['mails', config.smtpUrl === null ? `${publicUrl}/dev/inbox` : 'sent to SMTP_URL'],
     ['mode', `configured ${mode}, effective ${mode}`],
-    ['MongoDB side', `${mongo.server} ${mongo.place}${unused(mode === 'postgres-only')}`],
-    ['PostgreSQL side', `${postgres.server} ${postgres.place}${unused(mode === 'mongo-only')}`],
+    ['MongoDB side', `${mongo.server} ${mongo.place}${unused('mongo')}`],
+    ['PostgreSQL side', `${postgres.server} ${postgres.place}${unused('postgres')}`],
     ['data', dataDir === null ? 'nothing is kept (--ephemeral)' : `${dataDir} (delete it to start afresh)`],
   ];
   const paint = (text: string): string =>

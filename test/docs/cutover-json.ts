@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { EXIT_CODE_MEANINGS, EXIT_CODES, OUTCOMES } from '../../cutover/cli/exit-codes.ts';
 import { OUTPUTS, type OutputName, PARTS } from '../../cutover/cli/schemas.ts';
@@ -62,4 +65,13 @@ export function renderCutoverJson(): string {
     'Both files are generated from `cutover/cli/schemas.ts` by `npm run docs`; tests hold them, and the real output, against it.',
     '',
   ].join('\n');
+}
+
+/** Both files, as the test beside this one wants them. */
+export function writeCutoverJson(): void {
+  writeFileSync(new URL('../../docs/cutover-json.md', import.meta.url), renderCutoverJson());
+  const schema = fileURLToPath(new URL('../../docs/cutover-json.schema.json', import.meta.url));
+  writeFileSync(schema, JSON.stringify(cutoverJsonSchema()));
+  // The formatter's layout of JSON is not that of `JSON.stringify`, and it checks this file too.
+  execFileSync('npx', ['--no', 'biome', 'format', '--write', schema], { stdio: 'ignore' });
 }

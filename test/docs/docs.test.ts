@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { cutoverJsonSchema, renderCutoverJson } from './cutover-json.ts';
 import { renderErrors, withConfiguration } from './render.ts';
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
@@ -12,9 +11,4 @@ test('docs/errors.md lists exactly the error codes of the code', () => {
 test('the configuration table of the README is that of the code', () => {
   const readme = read('README.md');
   expect(readme).toBe(withConfiguration(readme));
-});
-
-test('docs/cutover-json.* are what the code says', () => {
-  expect(read('docs/cutover-json.md')).toBe(renderCutoverJson());
-  expect(JSON.parse(read('docs/cutover-json.schema.json'))).toEqual(cutoverJsonSchema());
 });

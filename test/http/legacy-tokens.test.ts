@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { DAY, HOUR, inEveryMode, SECOND, startApp } from '../support/app.ts';
 import type { Answer } from '../support/client.ts';
-import { legacyJwt } from '../support/legacy-fixtures.ts';
+import { legacyJwt } from '../support/legacy-jwt.ts';
 import {
   isAlive,
   login,

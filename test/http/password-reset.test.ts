@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { HOUR, inEveryMode, SECOND, startApp } from '../support/app.ts';
-import { removeUser } from '../support/legacy-fixtures.ts';
+import { removeUser } from '../support/repository.ts';
 import { isAlive, login, newEmail, newPassword, newPerson, resetBody, resetToken } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
 

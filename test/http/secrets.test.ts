@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { inEveryMode, unique } from '../support/app.ts';
 import type { Answer, RequestOptions } from '../support/client.ts';
 import { startInbox } from '../support/inbox.ts';
-import { legacyJwt } from '../support/legacy-fixtures.ts';
+import { legacyJwt } from '../support/legacy-jwt.ts';
 import { openRepository } from '../support/repository.ts';
 import { durableStoreEnv, productionEnv, startService } from '../support/service.ts';
 import { resetBody } from '../support/users.ts';

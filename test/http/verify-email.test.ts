@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { HOUR, inEveryMode, startApp } from '../support/app.ts';
-import { removeUser } from '../support/legacy-fixtures.ts';
+import { removeUser } from '../support/repository.ts';
 import { newEmail, newPerson } from '../support/users.ts';
 
 inEveryMode(async (mode) => {

@@ -3,9 +3,10 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { afterAll, describe } from 'vitest';
-import { MODES } from '../../cutover/mode.ts';
+import { MODES } from '../../plugins/config/modes.ts';
 import { type Config, loadConfig } from '../../plugins/config.ts';
 import { buildApp } from '../../src/app.ts';
+import { expectStoresAlike } from './at-rest.ts';
 import { type Client, createClient } from './client.ts';
 import { type Inbox, startInbox } from './inbox.ts';
 import { createResponseCheck, type OpenApiDocument, type ResponseCheck } from './openapi.ts';
@@ -53,6 +54,8 @@ export interface TestApp {
   readonly env: Readonly<Record<string, string>>;
   readonly check: ResponseCheck;
   readonly document: OpenApiDocument;
+  /** Users that were removed from the stores behind its back. */
+  readonly removed: Set<string>;
   /** A browser or an API client: a jar of its own. */
   client(): Client;
 }
@@ -69,7 +72,10 @@ export interface AppSettings {
   readonly onEnd?: (close: () => Promise<void>) => void;
 }
 
-/** Starts it; closed after the file or `describe` it is called in. */
+/**
+ * Starts it; closed after the file or `describe` it is called in. Where there is a mirror, the last of the apps on one
+ * pair of databases is not closed before both hold the same.
+ */
 export async function startApp(mode: Mode, settings: AppSettings = {}): Promise<TestApp> {
   const { beside, onEnd = afterAll } = settings;
   const inbox = settings.inbox ?? beside?.inbox ?? (await startInbox());
@@ -77,13 +83,21 @@ export async function startApp(mode: Mode, settings: AppSettings = {}): Promise<
   const config = loadConfig(env, { production: false });
   const clock = beside?.clock ?? createClock();
   const app = await buildApp({ config, now: settings.now ?? clock.now });
-  onEnd(() => app.close());
+  const removed = beside?.removed ?? new Set<string>();
+  onEnd(async () => {
+    try {
+      if (beside === undefined && STORES[mode].mongo && STORES[mode].postgres)
+        await expectStoresAlike(started);
+    } finally {
+      await app.close();
+    }
+  });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
   const document = await fetchDocument(url);
   const check = createResponseCheck(document);
-  return {
+  const started: TestApp = {
     mode,
     url,
     app,
@@ -93,8 +107,10 @@ export async function startApp(mode: Mode, settings: AppSettings = {}): Promise<
     env,
     check,
     document,
+    removed,
     client: () => createClient(url, check),
   };
+  return started;
 }
 
 /** The URLs of fresh databases for this mode, as environment variables; dropped after the file. */

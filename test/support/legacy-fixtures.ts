@@ -1,34 +1,16 @@
-/** What the old service left behind: its documents and its tokens, and a way to look behind the service's back. */
-import { createHmac } from 'node:crypto';
+/** What the old service left behind in MongoDB, and a way to look behind the service's back there. */
 import mongoose from 'mongoose';
 import type { TestApp } from './app.ts';
-import { asSuperuser } from './databases.ts';
+import { withDatabase } from './mongo.ts';
 
-const { MongoClient, ObjectId } = mongoose.mongo;
+const { ObjectId } = mongoose.mongo;
 type Document = Record<string, unknown>;
 
 /** Runs with a plain driver on the app's database. */
-export async function withMongo<T>(app: TestApp, work: (db: mongoose.mongo.Db) => Promise<T>): Promise<T> {
+export function withMongo<T>(app: TestApp, work: (db: mongoose.mongo.Db) => Promise<T>): Promise<T> {
   const url = app.config.mongoUrl;
   if (url === null) throw new Error('this mode has no MongoDB');
-  const client = new MongoClient(url);
-  try {
-    return await work(client.db());
-  } finally {
-    await client.close();
-  }
-}
-
-/** Removes the user's record from every store the app has, as retention or a shell would. */
-export async function removeUser(app: TestApp, id: string): Promise<void> {
-  const { databaseUrl, mongoUrl, backendMode } = app.config;
-  if (mongoUrl !== null && backendMode !== 'postgres-only') {
-    await withMongo(app, (db) => db.collection('users').deleteOne({ _id: new ObjectId(id) }));
-  }
-  if (databaseUrl !== null && backendMode !== 'mongo-only') {
-    await asSuperuser(databaseUrl, 'delete from sessions where user_id = $1', [id]);
-    await asSuperuser(databaseUrl, 'delete from users where id = $1', [id]);
-  }
+  return withDatabase(url, work);
 }
 
 export interface LegacyUser {
@@ -80,17 +62,4 @@ export async function insertLegacyToken(
       __v: 0,
     }),
   );
-}
-
-const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
-
-/** A token of the old service: HS256 over these claims, unless told otherwise. */
-export function legacyJwt(
-  secret: string,
-  claims: object,
-  header: object = { alg: 'HS256', typ: 'JWT' },
-): string {
-  const text = `${part(header)}.${part(claims)}`;
-  const hash = JSON.stringify(header).includes('HS512') ? 'sha512' : 'sha256';
-  return `${text}.${createHmac(hash, secret).update(text).digest('base64url')}`;
 }

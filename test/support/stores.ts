@@ -5,7 +5,6 @@
 import { afterAll, inject } from 'vitest';
 import { type MongoServer, startMongo } from '../../db/embedded/mongo.ts';
 import { type PostgresServer, startPostgres } from '../../db/embedded/postgres.ts';
-import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Store } from '../../db/port.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import {
@@ -17,13 +16,16 @@ import {
 } from './databases.ts';
 import type { PostgresTarget } from './global-setup.ts';
 
+export { openMongo, openMongoStandalone } from './mongo.ts';
+
 export interface OpenedStore {
   readonly store: Store;
   /** Of its database, for looking behind the store's back. */
   readonly url: string;
 }
 
-const TIMEOUT_MS = 10_000;
+/** A machine may be busy; no test waits for it. */
+export const TIMEOUT_MS = 10_000;
 const POOL_MAX = 10;
 
 /** A clone of the migrated template. */
@@ -38,16 +40,6 @@ export async function openPostgres(target = mainPostgres()): Promise<OpenedStore
   });
   afterAll(() => store.close());
   return { store, url };
-}
-
-/** On the replica set. */
-export function openMongo(): Promise<OpenedStore> {
-  return openMongoAt(inject('mongoUrl'));
-}
-
-/** On a server without a replica set, so without transactions. */
-export function openMongoStandalone(): Promise<OpenedStore> {
-  return openMongoAt(inject('mongoStandaloneUrl'));
 }
 
 /** URL of a database cloned from the migrated template; dropped after the file, when nothing is connected any more. */
@@ -82,14 +74,6 @@ export async function ownMongo(
   afterAll(() => server.stop());
   if (server.pid === null) throw new Error('the server was not started here');
   return { ...server, pid: server.pid };
-}
-
-async function openMongoAt(serverUrl: string): Promise<OpenedStore> {
-  const url = newMongoDatabase(serverUrl);
-  const store = await openMongoStore({ url, timeoutMs: TIMEOUT_MS, assuranceTimeoutMs: TIMEOUT_MS });
-  afterAll(() => store.close());
-  await store.migrate(() => {});
-  return { store, url };
 }
 
 function mainPostgres(): PostgresTarget {

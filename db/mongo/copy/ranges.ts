@@ -4,7 +4,7 @@
  * gives back what is left of it when it turns out long.
  */
 import { ObjectId } from 'bson';
-import { bsonType } from '../../canonical/bson.ts';
+import { bsonType } from '../../bson.ts';
 import type { Doc } from '../../canonical.ts';
 import type { Entity } from '../../records.ts';
 import { type MongoBulk, packValue, unpackValue } from './client.ts';
