@@ -3,12 +3,16 @@ import { CALM, type Weather } from './network.ts';
 import type { Random } from './random.ts';
 
 export interface Climate {
-  readonly name: 'calm' | 'mirror trouble' | 'wild';
+  readonly name: 'calm' | 'mirror trouble' | 'stalling' | 'wild';
   readonly weather: Weather;
   /** Mean time between two faults of processes, stores and network, ms; null: none. */
   readonly faultEveryMs: number | null;
+  /** How likely something goes wrong at a step of an operator. */
+  readonly faultAtStep: number;
   /** Only faults of the store that is not the authority, while authority stays where it is. */
   readonly sparesAuthority: boolean;
+  /** Only processes stall and die; stores and network are there all the time, so that authority moves often. */
+  readonly sparesStores: boolean;
   /** No request may fail. */
   readonly failsNone: boolean;
   /** How far clocks may be apart, ms, and how differently they may run. */
@@ -27,6 +31,15 @@ const WILD: Weather = {
   heldMs: 30,
 };
 
+/** Nothing is lost, but a few messages take longer than a whole change of authority. */
+const SLUGGISH: Weather = {
+  ...CALM,
+  slow: 0.04,
+  slowMs: 140,
+  held: 0.02,
+  heldMs: 60,
+};
+
 export function drawClimate(random: Random): Climate {
   const draw = random.next();
   if (draw < 0.15) {
@@ -34,7 +47,9 @@ export function drawClimate(random: Random): Climate {
       name: 'calm',
       weather: CALM,
       faultEveryMs: null,
+      faultAtStep: 0,
       sparesAuthority: true,
+      sparesStores: false,
       failsNone: true,
       clockOffMs: 20,
       clockDrift: 0.01,
@@ -45,18 +60,35 @@ export function drawClimate(random: Random): Climate {
       name: 'mirror trouble',
       weather: CALM,
       faultEveryMs: 1_500,
+      faultAtStep: 0,
       sparesAuthority: true,
+      sparesStores: false,
       failsNone: true,
       clockOffMs: 20,
       clockDrift: 0.01,
+    };
+  }
+  if (draw < 0.6) {
+    return {
+      name: 'stalling',
+      weather: { ...SLUGGISH, slow: random.pick([0.04, 0.3]) },
+      faultEveryMs: random.between(1_000, 4_000),
+      faultAtStep: 0.1,
+      sparesAuthority: false,
+      sparesStores: true,
+      failsNone: false,
+      clockOffMs: 300,
+      clockDrift: 0.03,
     };
   }
   return {
     name: 'wild',
     // Every second run has a network that loses nothing, so that other faults meet a system that is busy.
     weather: random.chance(0.5) ? WILD : { ...CALM, held: 0.02, heldMs: 30 },
-    faultEveryMs: random.between(400, 2_000),
+    faultEveryMs: random.between(700, 3_000),
+    faultAtStep: 0.04,
     sparesAuthority: false,
+    sparesStores: false,
     failsNone: false,
     clockOffMs: 300,
     clockDrift: 0.03,

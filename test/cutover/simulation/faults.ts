@@ -1,7 +1,7 @@
 /** One thing after the other goes wrong, and is put right again some time later. */
 import type { StoreName } from '../../../db/errors.ts';
 import type { Climate } from './climate.ts';
-import type { Network } from './network.ts';
+import type { Call, Network } from './network.ts';
 import type { SimProcess } from './process.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -17,13 +17,24 @@ export interface FaultOptions {
   readonly onFault: (what: string) => void;
 }
 
-/** Where in a call of the port a process is caught. */
+/** Where in a call a process is caught. */
 export type Moment = 'sending' | 'carried out';
+
+/** What it is doing then: what an instance answers for, what its lease hangs on, what its mirror does. */
+const CALLS: readonly ((call: Call) => boolean)[] = [
+  ({ epoch }) => epoch !== null,
+  ({ epoch }) => epoch !== null,
+  ({ name }) => name === 'writeLease',
+  ({ name }) => name === 'readControl',
+  ({ name }) => ['read', 'apply', 'clearMarks', 'touch', 'moveAside'].includes(name),
+];
 
 export interface Faults {
   start(): void;
-  /** A process is at this moment of a call of the port: it may be what a fault has been waiting for. */
-  reached(moment: Moment, process: SimProcess): void;
+  /** An operator takes a step: a good time for something to go wrong. */
+  onStep(): void;
+  /** A process is at this moment of a call: it may be what a fault has been waiting for. */
+  reached(moment: Moment, call: Call): void;
   /** Nothing new goes wrong, and everything is put right. */
   end(): void;
 }
@@ -40,12 +51,19 @@ export function createFaults(options: FaultOptions): Faults {
   const aStore = (): StoreName =>
     climate.sparesAuthority ? (authority() === 'mongo' ? 'postgres' : 'mongo') : random.pick(STORES);
 
-  const traps = new Map<SimProcess, { readonly moment: Moment; readonly spring: () => void }>();
+  interface Trap {
+    readonly moment: Moment;
+    readonly isIt: (call: Call) => boolean;
+    readonly spring: () => void;
+  }
+  const traps = new Map<SimProcess, Trap>();
   /** Just then, and not before. */
-  const catchAt = (moment: Moment, process: SimProcess, spring: () => void): void =>
-    void traps.set(process, { moment, spring });
+  const catchAt = (moment: Moment, process: SimProcess, spring: () => void): void => {
+    traps.set(process, { moment, spring, isIt: random.pick(CALLS) });
+  };
   const pauseFor = (process: SimProcess, ms: number): void => {
-    process.pause();
+    if (random.chance(0.3)) process.suspend();
+    else process.pause();
     scheduler.after(ms, () => process.resume());
   };
   /** Long enough for a change of authority to have waited it out. */
@@ -77,6 +95,7 @@ export function createFaults(options: FaultOptions): Faults {
     [
       'cut from a store',
       (process) => {
+        if (climate.sparesStores) return process.kill();
         const store = random.pick(STORES);
         network.cut(process, store);
         later(() => network.mend(process, store));
@@ -101,27 +120,38 @@ export function createFaults(options: FaultOptions): Faults {
   ];
 
   function strike(): void {
-    if (over || climate.faultEveryMs === null) return;
-    scheduler.after(random.between(0.2, 1.8) * climate.faultEveryMs, strike);
     const alive = processes().filter((process) => process.isRunning());
-    if (climate.sparesAuthority || random.chance(0.35) || alive.length === 0) {
+    if (climate.sparesAuthority || (!climate.sparesStores && (random.chance(0.35) || alive.length === 0))) {
       const [what, run] = random.pick(onStore);
       const store = aStore();
       onFault(`${what} ${store}`);
       run(store);
       return;
     }
+    if (alive.length === 0) return;
     const [what, run] = random.pick(onProcess);
     onFault(what);
     run(random.pick(alive));
   }
 
+  function goOn(): void {
+    if (over || climate.faultEveryMs === null) return;
+    scheduler.after(random.between(0.2, 1.8) * climate.faultEveryMs, goOn);
+    strike();
+  }
+
   return {
-    start: () => strike(),
-    reached(moment, process) {
-      const trap = traps.get(process);
-      if (trap?.moment !== moment || over) return;
-      traps.delete(process);
+    start: goOn,
+    onStep() {
+      if (over || !random.chance(climate.faultAtStep)) return;
+      scheduler.after(random.between(0, 30), () => {
+        if (!over) strike();
+      });
+    },
+    reached(moment, call) {
+      const trap = traps.get(call.process);
+      if (trap?.moment !== moment || over || !trap.isIt(call)) return;
+      traps.delete(call.process);
       onFault(`caught ${moment}`);
       trap.spring();
     },

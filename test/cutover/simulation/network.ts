@@ -112,7 +112,7 @@ export function createNetwork(options: NetworkOptions): Network {
     call: Call,
     act: () => Promise<unknown>,
     done: (error: unknown, value?: unknown) => void,
-  ): void {
+  ) {
     const { process, store, name } = call;
     const server = servers[store];
     // The rest of a turn in which its process was killed: nobody is there any more.
@@ -135,14 +135,14 @@ export function createNetwork(options: NetworkOptions): Network {
       settle(fail(sent ? 'unknown' : 'none', 'timeout'));
     });
 
-    const reply = (error: unknown, value?: unknown): void => {
+    const reply = (error: unknown, value?: unknown) => {
       if (random.chance(weather.replyLost)) return onFault('reply lost');
       scheduler.after(delayMs(), () => {
         if (isCut(call)) return onFault('reply cut');
         process.deliver(() => settle(error, value));
       });
     };
-    const land = (life: number): void => {
+    const land = (life: number) => {
       if (server.state === 'frozen') {
         onFault('frozen');
         server.queue.push(() => land(life));
@@ -164,7 +164,7 @@ export function createNetwork(options: NetworkOptions): Network {
         (error: unknown) => reply(error),
       );
     };
-    const send = (): void => {
+    const send = () => {
       if (settled) return;
       sent = true;
       if (isCut(call)) return onFault('request cut');

@@ -98,7 +98,7 @@ export function createScheduler(): Scheduler {
     },
     runUntil: (whenMs) =>
       new Promise((resolve, reject) => {
-        const turn = (): void => {
+        const turn = () => {
           try {
             if (runNext(whenMs)) return void setImmediate(turn);
           } catch (error) {

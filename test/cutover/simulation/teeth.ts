@@ -4,7 +4,6 @@ import { RULES, type Rules } from '../../../cutover/protocol/rules.ts';
 export const WITHOUT: Readonly<Record<string, Partial<Rules>>> = {
   'the fence': { fenceStops: () => false },
   'the second lease check': { checksAfterAnswer: false },
-  'the check between writes': { checksBetweenWrites: false },
   'lease incarnations': { heldWithoutGap: () => true },
   'the read after the heartbeat': { heartbeatSteps: ['read', 'commit'] },
   'the lease counted from the send': { leaseStartsAt: (_sentAt, renewedAt) => renewedAt },

@@ -30,10 +30,7 @@ const session = (id: string) => `session ${id}`;
 const token = (id: string) => `token ${id}`;
 
 /** What each call may do to which record, to be known before anything is judged. */
-export function noteAttempts(
-  { attempts, holders }: Pick<Ledger, 'attempts' | 'holders'>,
-  entry: Entry,
-): void {
+export function noteAttempts({ attempts, holders }: Pick<Ledger, 'attempts' | 'holders'>, entry: Entry) {
   const add = (what: string) => attempts.add(what, entry);
   switch (entry.name) {
     case 'createAccount': {
@@ -81,7 +78,7 @@ export function noteAttempts(
 }
 
 /** To be called for answered calls in the order of their answers. */
-export function judgeAnswer(ledger: Ledger, entry: Entry): void {
+export function judgeAnswer(ledger: Ledger, entry: Entry) {
   const { floors, attempts, contents, done, owners, report } = ledger;
   const floor = (record: string): Levels => floors.before(record, entry.startTick);
 
@@ -119,7 +116,7 @@ export function judgeAnswer(ledger: Ledger, entry: Entry): void {
     see(session(id), levelsOfSession(found));
     if (found !== null) hold(`token of session ${id} at rotation ${found.rotation}`, found.tokenHash);
   }
-  function goneMustBeExplained(userId: string): void {
+  function goneMustBeExplained(userId: string) {
     if (floor(user(userId))['exists'] === 1) explained([`erasure of ${userId}`], `${userId} is gone`);
   }
 
