@@ -61,11 +61,11 @@ export async function applyRanges(scope: CopyScope, options: Options): Promise<v
   if (!finished) throw new CopyRefused('stopped', `stopped; resume run ${run}`);
 }
 
-async function applyRange(
+export async function applyRange(
   scope: CopyScope,
   { entity, ...range }: RangeRow,
   owner: string,
-  { run, body, pace }: Options,
+  { run, body, pace }: Omit<Options, 'jobs'>,
 ): Promise<void> {
   const { replica } = scope.stores.postgres;
   const bounds = range.bounds as unknown as RowBounds;
@@ -103,7 +103,7 @@ async function applyBatch<E extends Entity>(
 ): Promise<readonly BadDocument[]> {
   counts.add('read', records.length);
   if (records.length === 0) return [];
-  await keepBefore(scope, entity, records, run);
+  const kept = await keepBefore(scope, entity, records, run);
   const under = { epoch: body.epoch, expiredBefore: new Date(body.expiredBeforeMs) };
   const outcomes = await again(scope, () => scope.stores.mongo.replica.apply(entity, records, under));
   const bad: BadDocument[] = [];
@@ -131,7 +131,13 @@ async function applyBatch<E extends Entity>(
       });
     }
   }
-  await forgetUndo(scope.postgres, run, entity, untouched);
+  // What an earlier attempt at this batch has written stays to be undone.
+  await forgetUndo(
+    scope.postgres,
+    run,
+    entity,
+    untouched.filter((id) => kept.has(id)),
+  );
   return bad;
 }
 
@@ -141,7 +147,7 @@ async function keepBefore<E extends Entity>(
   entity: E,
   records: readonly RecordOf[E][],
   run: string,
-): Promise<void> {
+): Promise<ReadonlySet<string>> {
   const raws = await readRaw(
     mongo,
     entity,
@@ -155,4 +161,5 @@ async function keepBefore<E extends Entity>(
     return isOlder ? [{ id, ...stamp, before: toExtendedJson(raw.bytes) }] : [];
   });
   await keepUndo(postgres, run, entity, entries);
+  return new Set(entries.map(({ id }) => id));
 }

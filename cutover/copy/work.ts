@@ -2,8 +2,9 @@
 import { createRuns, RangeLost, type RangeRow } from '../../db/postgres/copy/runs.ts';
 import type { CopyScope } from './types.ts';
 
-/** Well below the time after which an owner counts as dead. */
-const BEAT_MS = 4_000;
+const BEAT_LOST_MS = 20_000;
+/** So many beats may get lost before their worker counts as dead. */
+const BEATS = 5;
 const IDLE_MS = 200;
 
 export interface WorkOptions {
@@ -29,7 +30,7 @@ async function workLoop(scope: CopyScope, { run, work, wait }: WorkOptions): Pro
   const owner = scope.environment.newId();
   for (;;) {
     if (await wait()) return false;
-    const range = await runs.claim(run, owner);
+    const range = await runs.claim(run, owner, scope.beatLostMs ?? BEAT_LOST_MS);
     if (range === null) {
       if ((await runs.open(run)) === 0) return true;
       // Another's: to be taken up, should it die.
@@ -51,14 +52,14 @@ async function workLoop(scope: CopyScope, { run, work, wait }: WorkOptions): Pro
 }
 
 async function whileBeating(
-  { environment }: CopyScope,
+  { environment, beatLostMs = BEAT_LOST_MS }: CopyScope,
   beat: () => Promise<boolean>,
   work: () => Promise<void>,
 ): Promise<void> {
   const ended = new AbortController();
   const beating = (async () => {
     for (;;) {
-      await environment.sleep(BEAT_MS, ended.signal);
+      await environment.sleep(beatLostMs / BEATS, ended.signal);
       if (ended.signal.aborted) return;
       // A missed beat is no more than that; whoever takes the range up makes this work come to nothing.
       await beat().catch(() => false);

@@ -58,7 +58,7 @@ export async function putFindings(
   );
 }
 
-/** A document that was put aside before, and dealt with, is held anew: it was found bad once more. */
+/** What was dropped, or accepted as it is, stays so; anything else is held anew. */
 export async function putAside(
   connection: Asking,
   run: string,
@@ -72,9 +72,8 @@ export async function putAside(
      from unnest($3::text[], $4::text[], $5::jsonb[], $6::text[]) as q (entity, record_id, reasons, document)
      on conflict (entity, record_id) do update
      set run = excluded.run, reasons = excluded.reasons, document = excluded.document, put_at = excluded.put_at,
-       state = case when held.state in ('accepted', 'dropped') and held.document = excluded.document then held.state else 'held' end,
-       resolved_at = case when held.state in ('accepted', 'dropped') and held.document = excluded.document then held.resolved_at end,
-       resolution = case when held.state in ('accepted', 'dropped') and held.document = excluded.document then held.resolution end`,
+       state = 'held', resolved_at = null, resolution = null
+     where held.state <> 'dropped' and not (held.state = 'accepted' and held.document = excluded.document)`,
     [
       run,
       now,

@@ -32,9 +32,6 @@ export interface RangeRow {
   readonly counts: Readonly<Record<string, number>>;
 }
 
-/** An owner that gave no beat for this long has died: another takes its range up. */
-export const BEAT_LOST_SECONDS = 20;
-
 const RUN = 'id, kind, state, body, started_at as "startedAt", updated_at as "updatedAt"';
 const RANGE = 'seq, entity, bounds, state, counts';
 
@@ -48,8 +45,8 @@ export interface Runs {
   advance(id: string, from: RunState, to: RunState, body: Json, now: Date): Promise<boolean>;
   addRanges(run: string, ranges: readonly Pick<RangeRow, 'entity' | 'bounds'>[]): Promise<void>;
   ranges(run: string): Promise<readonly RangeRow[]>;
-  /** The next range nobody works on, now this owner's; null when there is none. */
-  claim(run: string, owner: string): Promise<RangeRow | null>;
+  /** The next range nobody has given a beat for in that time, now this owner's; null when there is none. */
+  claim(run: string, owner: string, beatLostMs: number): Promise<RangeRow | null>;
   /** Shows that the owner lives; false when the range is not its own any more. */
   beat(run: string, seq: number, owner: string): Promise<boolean>;
   reopen(run: string, seqs: readonly number[]): Promise<void>;
@@ -104,16 +101,16 @@ export function createRuns(bulk: PostgresBulk): Runs {
         `select ${RANGE} from copy_ranges where run = $1 order by seq`,
         [run],
       ),
-    async claim(run, owner) {
+    async claim(run, owner, beatLostMs) {
       const rows = await bulk.query<RangeRow & Record<string, unknown>>(
         `update copy_ranges set owner = $2, beat_at = clock_timestamp()
          where run = $1 and seq = (
            select seq from copy_ranges
            where run = $1 and state = 'open'
-             and (owner is null or beat_at < clock_timestamp() - $3 * interval '1 second')
+             and (owner is null or beat_at < clock_timestamp() - $3 * interval '1 ms')
            order by seq for update skip locked limit 1)
          returning ${RANGE}`,
-        [run, owner, BEAT_LOST_SECONDS],
+        [run, owner, beatLostMs],
       );
       return rows[0] ?? null;
     },

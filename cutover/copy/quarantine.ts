@@ -1,0 +1,127 @@
+/** What becomes of the documents that a copy put aside. */
+import { decodeId } from '../../db/ids.ts';
+import { readRaw } from '../../db/mongo/copy/scan.ts';
+import { createFindings, type Quarantined, type QuarantineState } from '../../db/postgres/copy/findings.ts';
+import { ENTITIES, type Entity } from '../../db/records.ts';
+import { readControl } from '../control.ts';
+import { NOTES } from '../operator/types.ts';
+import { classify, createCounts } from './classify.ts';
+import { logCopy } from './ready.ts';
+import { CopyRefused, type CopyScope } from './types.ts';
+import { authorityNow } from './verify.ts';
+
+export function listQuarantine(
+  { postgres }: CopyScope,
+  query: { readonly state?: QuarantineState; readonly limit?: number } = {},
+): Promise<readonly Quarantined[]> {
+  const { state = 'held', limit = 1_000 } = query;
+  return createFindings(postgres).quarantined({ state, limit });
+}
+
+export interface Retried {
+  /** Readable by now, and left to the mirror by a touch. */
+  readonly moved: readonly { readonly entity: Entity; readonly id: string }[];
+  /** Gone from the source since: nothing is left to move. */
+  readonly gone: readonly { readonly entity: Entity; readonly id: string }[];
+  readonly stillBad: readonly {
+    readonly entity: Entity;
+    readonly id: string;
+    readonly fields: readonly string[];
+  }[];
+}
+
+/** Looks at the originals as they stand in MongoDB by now, users first. */
+export async function retryQuarantine(scope: CopyScope): Promise<Retried> {
+  const { authority, record } = await authorityNow(scope);
+  if (authority !== 'mongo') throw new CopyRefused('not-authority', 'MongoDB is not the authority any more');
+  const findings = createFindings(scope.postgres);
+  const result = {
+    moved: [] as Retried['moved'][number][],
+    gone: [] as Retried['gone'][number][],
+    stillBad: [] as Retried['stillBad'][number][],
+  };
+  const held = [...(await listQuarantine(scope))].sort(
+    (a, b) => ENTITIES.indexOf(a.entity) - ENTITIES.indexOf(b.entity),
+  );
+  for (const { entity, id, reasons } of held) {
+    const now = scope.environment.date();
+    const _id = decodeId(id);
+    const [raw] = _id === undefined ? [] : await readRaw(scope.mongo, entity, [_id]);
+    if (raw === undefined) {
+      if (_id === undefined) result.stillBad.push({ entity, id, fields: reasons.map(({ field }) => field) });
+      else if (await findings.resolve(entity, id, 'dropped', 'gone from the source', now))
+        result.gone.push({ entity, id });
+      if (_id !== undefined) await unnote(scope, entity, id);
+      continue;
+    }
+    const read = classify(entity, raw.doc, new Date(now.getTime() - scope.retentionMs), createCounts());
+    if (read.kind === 'bad') {
+      result.stillBad.push({ entity, id, fields: read.flaws.map(({ field }) => field) });
+      continue;
+    }
+    if (read.kind === 'good') {
+      const { stamp } = read.record;
+      const to = { epoch: record.epoch, version: stamp.version + 1 };
+      await scope.stores.mongo.replica.touch(entity, id, { expected: stamp, to });
+    }
+    await findings.resolve(entity, id, 'moved', 'retried', now);
+    await unnote(scope, entity, id);
+    result.moved.push({ entity, id });
+  }
+  const { moved, gone, stillBad } = result;
+  await logCopy(scope, scope.stores.mongo, `${scope.environment.newId()}/retried`, {
+    quarantine: 'retry',
+    moved: moved.length,
+    gone: gone.length,
+    stillBad: stillBad.length,
+  });
+  return result;
+}
+
+/**
+ * Ends the matter by name. `accept`: it stays behind, and may be missing in the other store. `drop`: the same, and the
+ * original that was put aside is forgotten. False when it is not held.
+ */
+export async function resolveQuarantine(
+  scope: CopyScope,
+  what: {
+    readonly entity: Entity;
+    readonly id: string;
+    readonly verb: 'accept' | 'drop';
+    readonly reason: string;
+  },
+): Promise<boolean> {
+  const { entity, id, verb, reason } = what;
+  if (reason.trim() === '') throw new RangeError('a reason is needed: it is recorded');
+  const { authority } = await authorityNow(scope);
+  const state = verb === 'accept' ? 'accepted' : 'dropped';
+  const done = await createFindings(scope.postgres).resolve(
+    entity,
+    id,
+    state,
+    reason,
+    scope.environment.date(),
+  );
+  if (!done) return false;
+  if (verb === 'drop') {
+    await scope.postgres.query(
+      `update copy_quarantine set document = '' where entity = $1 and record_id = $2`,
+      [entity, id],
+    );
+  }
+  await unnote(scope, entity, id);
+  await logCopy(scope, scope.stores[authority], `${scope.environment.newId()}/quarantine`, {
+    quarantine: verb,
+    entity,
+    id,
+    reason,
+  });
+  return true;
+}
+
+async function unnote(scope: CopyScope, entity: Entity, id: string): Promise<void> {
+  for (const store of [scope.stores.mongo, scope.stores.postgres]) {
+    if ((await readControl(store)) !== null)
+      await store.books.deleteNote(NOTES.quarantine, `${entity}/${id}`);
+  }
+}

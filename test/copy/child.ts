@@ -1,0 +1,19 @@
+/** A process that copies, to be killed: it says on stdout where it is. Arguments: the two URLs and the run's id. */
+import { resumeBackfill, runBackfill, runWorker } from '../../cutover/copy/index.ts';
+import { openScope } from './scope.ts';
+
+const [, , mongoUrl = '', postgresUrl = '', run = '', verb = 'backfill'] = process.argv;
+const { scope } = await openScope({ mongoUrl, postgresUrl }, { beatLostMs: 1_000 });
+const say = (line: string): void => {
+  process.stdout.write(`${line}\n`);
+};
+const report = (progress: { readonly phase: string; readonly documents: number }): void =>
+  say(`${progress.phase} ${progress.documents > 0 ? 'some' : 'none'}`);
+// Slow enough to be caught at it.
+const options = { report, beforeMerge: async () => say('before-merge') };
+say('ready');
+if (verb === 'worker') await runWorker(scope, { report, rate: 500, signal: new AbortController().signal });
+else if (verb === 'resume') await resumeBackfill(scope, run, options);
+else await runBackfill(scope, { ...options, runId: run, from: 'mongo', onBad: 'quarantine', rate: 1_500 });
+say('done');
+process.exit(0);
