@@ -106,6 +106,35 @@ describe('a history that can be explained', () => {
   });
 });
 
+describe('what began before a session ended', () => {
+  test('may list what is left after it', () => {
+    const h = script();
+    const s = signedUp(h);
+    const t = h.ok({ kind: 'login', password: 'p1' }, 2, 3);
+    h.ok({ kind: 'list', session: s }, 4, 8, { sessions: [t] });
+    h.ok({ kind: 'logout', session: s }, 5, 6);
+    expect(findings(h)).toEqual([]);
+  });
+
+  test('may still change the password, but its session stays ended', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'change', session: s, password: 'p1', next: 'p2' }, 4, 8);
+    h.ok({ kind: 'logout', session: s }, 5, 6);
+    h.refused({ kind: 'me', session: s }, 9, 10, 'unauthenticated');
+    h.ok({ kind: 'login', password: 'p2' }, 11, 12);
+    expect(findings(h)).toEqual([]);
+  });
+
+  test('changes nothing after another change', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'change', session: s, password: 'p1', next: 'p2' }, 4, 8);
+    h.ok({ kind: 'change', session: s, password: 'p1', next: 'p3' }, 4, 8);
+    expect(invariants(h)).toEqual([1]);
+  });
+});
+
 describe('each invariant, broken', () => {
   test('1: a signup is lost', () => {
     const h = script();

@@ -1,7 +1,8 @@
 /**
  * What one operation may do at one moment, given the answer its client got. Each operation of the service is one
- * guarded write, so each takes effect at one moment between its call and its answer; a password change takes two: the
- * account's, then that of the session that survives it.
+ * guarded write, so each takes effect at one moment between its call and its answer. What a signed-in user does takes two:
+ * the session is looked up, then the deed is done, whatever became of the session in between; and a password change a
+ * third, in which its own session is taken along.
  */
 import type { Answer, Call, Operation } from '../history/types.ts';
 import { isAlive, type State, withAccount, withSession } from './state.ts';
@@ -20,7 +21,7 @@ export interface Rules {
 /** Every state the operation may leave behind at its next moment; none: its answer cannot be explained here. */
 export function stepsOf(state: State, operation: Operation, stage: number, rules: Rules): readonly Step[] {
   const { call, outcome } = operation;
-  if (stage > 0) return call.kind === 'change' ? adopt(state, call.session) : [];
+  if (stage > 0) return later(state, operation, stage);
   switch (outcome.kind) {
     case 'ok':
       return whenOk(state, operation, outcome.answer, rules);
@@ -77,20 +78,44 @@ function whenOk(state: State, operation: Operation, answer: Answer, rules: Rules
       if (account === null || account.resetBy === null || !call.requests.includes(account.resetBy))
         return CANNOT;
       return done(withAccount(state, newPassword(account.generation, call.password)));
-    case 'change':
-      if (!isAlive(state, call.session) || account?.password !== call.password) return CANNOT;
-      return [{ state: withAccount(state, newPassword(account.generation, call.next)), done: false }];
     case 'list':
-      return isAlive(state, call.session) && saysAlive(state, answer) ? done(state) : CANNOT;
     case 'end':
-      if (!isAlive(state, call.session)) return CANNOT;
-      return done(withSession(state, call.target, { revoked: true }));
+      return isAlive(state, call.session) ? [{ state, done: false }] : CANNOT;
+    case 'change':
     case 'erase':
       if (!isAlive(state, call.session) || account?.password !== call.password) return CANNOT;
-      return done({ account: null, erased: state.erased + 1, sessions: {} });
+      return [{ state, done: false }];
     case 'final':
       return asStored(state, answer);
   }
+}
+
+/** What a signed-in user does, after the session was looked up. */
+function later(state: State, { call, outcome }: Operation, stage: number): readonly Step[] {
+  const answer = outcome.kind === 'ok' ? outcome.answer : {};
+  switch (call.kind) {
+    case 'list':
+      return saysAlive(state, answer) ? done(state) : CANNOT;
+    case 'end':
+      return done(withSession(state, call.target, { revoked: true }));
+    case 'erase':
+      return isOfGeneration(state, call.session)
+        ? done({ account: null, erased: state.erased + 1, sessions: {} })
+        : CANNOT;
+    case 'change': {
+      if (stage > 1) return adopt(state, call.session);
+      const { account } = state;
+      if (account === null || !isOfGeneration(state, call.session)) return CANNOT;
+      return [{ state: withAccount(state, newPassword(account.generation, call.next)), done: false }];
+    }
+    default:
+      return CANNOT;
+  }
+}
+
+/** The guard of what a signed-in user does: no other change to the account came first. A logout is none. */
+function isOfGeneration({ account, sessions }: State, name: number): boolean {
+  return account !== null && sessions[name]?.generation === account.generation;
 }
 
 function whenRefused(state: State, operation: Operation, code: string, rules: Rules): readonly Step[] {
