@@ -114,12 +114,15 @@ export async function startApp(mode: Mode, settings: AppSettings = {}): Promise<
 }
 
 /** The URLs of fresh databases for this mode, as environment variables; dropped after the file. */
-export async function storeEnv(mode: Mode): Promise<Record<string, string>> {
+export async function storeEnv(
+  mode: Mode,
+  newPostgres: () => Promise<string> = newPostgresDatabase,
+): Promise<Record<string, string>> {
   const { mongo, postgres } = STORES[mode];
   return {
     BACKEND_MODE: mode,
     ...(mongo && { MONGO_URL: newMongoDatabase() }),
-    ...(postgres && { DATABASE_URL: await newPostgresDatabase() }),
+    ...(postgres && { DATABASE_URL: await newPostgres() }),
   };
 }
 

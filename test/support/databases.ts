@@ -1,6 +1,5 @@
 /** Databases of a test file's own. */
 import { randomBytes } from 'node:crypto';
-import mongoose from 'mongoose';
 import pg from 'pg';
 import { eventually } from './wait.ts';
 
@@ -52,14 +51,5 @@ export async function dropDatabase(url: string, name: string): Promise<void> {
     );
   } finally {
     await asSuperuser(url, `drop database ${name} with (force)`);
-  }
-}
-
-export async function dropMongoDatabase(url: string): Promise<void> {
-  const client = new mongoose.mongo.MongoClient(url);
-  try {
-    await client.db().dropDatabase();
-  } finally {
-    await client.close();
   }
 }

@@ -1,13 +1,12 @@
 /** One server of each kind for the whole run. Their addresses reach the tests by `inject`. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { TestProject } from 'vitest/node';
-import { startMongo } from '../../db/embedded/mongo.ts';
 import { type PostgresServer, startPostgres } from '../../db/embedded/postgres.ts';
 import { openSupervisor } from '../../db/embedded/supervise.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import { createDatabase, databaseUrl } from './databases.ts';
+import { provideMongo } from './mongo-servers.ts';
 
 /** A PostgreSQL the suite runs on, with a migrated database to clone. */
 export interface PostgresTarget {
@@ -25,48 +24,31 @@ declare module 'vitest' {
     postgresUrl: string;
     /** Every server the contract suite runs on, the main one first, then 15 where it is installed. */
     postgresServers: readonly PostgresTarget[];
-    /** A replica set. */
-    mongoUrl: string;
-    /** A server without a replica set. */
-    mongoStandaloneUrl: string;
-    mongoServer: string;
-    /** Null when `MONGO_URL` names a server that was not started here. */
-    mongoPid: number | null;
-    toolsDir: string;
   }
 }
 
 const TEMPLATE = 'template_app';
 const OLDEST_MAJOR = 15;
-/** Programs that are installed once and shared with `npm run dev`. */
-const toolsDir = fileURLToPath(new URL('../../.data/tools', import.meta.url));
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const supervisor = openSupervisor();
   const log = (line: string): void => console.log(`[servers] ${line}`);
-  const quiet = (): void => {};
   // Crashes of these servers are not what their tests are about: `durable` servers are started by the tests themselves.
-  const shared = { supervisor, durable: false, log: quiet };
+  const shared = { supervisor, durable: false, log: () => {} };
   try {
-    const [main, older, mongo] = await Promise.all([
+    const [main, older, others] = await Promise.all([
       startPostgres(shared).then(migrateTemplate),
       Promise.all(
         otherInstallations().map((binDir) => startPostgres({ ...shared, binDir }).then(migrateTemplate)),
       ),
-      startMongo({ ...shared, log, url: process.env['MONGO_URL'], toolsDir }),
+      provideMongo(project, shared, log),
     ]);
-    const standalone = await startMongo({ ...shared, toolsDir, standalone: true });
     project.provide('postgresUrl', main.url);
     project.provide('postgresServers', [main, ...older]);
-    project.provide('mongoUrl', mongo.url);
-    project.provide('mongoStandaloneUrl', standalone.url);
-    project.provide('mongoServer', mongo.server);
-    project.provide('mongoPid', mongo.pid);
-    project.provide('toolsDir', toolsDir);
-    const names = [main, ...older].map((target) => target.server);
+    const names = [...[main, ...older].map((target) => target.server), ...others];
     return async () => {
       await supervisor.end();
-      log(`this run used ${[...names, mongo.server, `standalone ${standalone.server}`].join('; ')}`);
+      log(`this run used ${names.join('; ')}`);
     };
   } catch (error) {
     await supervisor.end();

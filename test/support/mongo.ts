@@ -1,8 +1,10 @@
 /** MongoDB stores on databases of the calling test file's own, and a way to look behind their backs. */
 import mongoose from 'mongoose';
 import { afterAll, inject } from 'vitest';
+import { type MongoServer, startMongo } from '../../db/embedded/mongo.ts';
 import { type MongoStore, openMongoStore } from '../../db/mongo/store.ts';
-import { newMongoDatabase, type OpenedStore, TIMEOUT_MS } from './stores.ts';
+import { databaseUrl, newDatabaseName } from './databases.ts';
+import { type OpenedStore, type OwnServer, TIMEOUT_MS } from './stores.ts';
 
 const { MongoClient, ObjectId } = mongoose.mongo;
 
@@ -14,6 +16,24 @@ export function openMongo(): Promise<OpenedStore> {
 /** On a server without a replica set, so without transactions. */
 export function openMongoStandalone(): Promise<OpenedStore> {
   return openOn(inject('mongoStandaloneUrl'));
+}
+
+/** URL of an empty database on the shared replica set; dropped after the file. */
+export function newMongoDatabase(serverUrl = inject('mongoUrl')): string {
+  const url = databaseUrl(serverUrl, newDatabaseName());
+  afterAll(() => withDatabase(url, (db) => db.dropDatabase()));
+  return url;
+}
+
+/** A server for this file alone, never the one at `MONGO_URL`. */
+export async function ownMongo({
+  onEnd = afterAll,
+  ...options
+}: OwnServer & { readonly standalone?: boolean } = {}): Promise<MongoServer & { readonly pid: number }> {
+  const server = await startMongo({ ...options, toolsDir: inject('toolsDir'), log: () => {} });
+  onEnd(() => server.stop());
+  if (server.pid === null) throw new Error('the server was not started here');
+  return { ...server, pid: server.pid };
 }
 
 /** On a database that is there; to be closed by the caller. */

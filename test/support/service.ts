@@ -2,11 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
-import { fetchDocument, type Mode, newKeys, STORES } from './app.ts';
+import { fetchDocument, type Mode, newKeys, storeEnv } from './app.ts';
 import { type Client, createClient } from './client.ts';
 import type { Inbox } from './inbox.ts';
 import { createResponseCheck } from './openapi.ts';
-import { newMongoDatabase, ownPostgres } from './stores.ts';
+import { ownPostgres } from './stores.ts';
 import { eventually } from './wait.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -23,13 +23,8 @@ export interface Service {
 }
 
 /** Databases for this mode that production accepts: the shared PostgreSQL trades durability for speed, so not there. */
-export async function durableStoreEnv(mode: Mode): Promise<Record<string, string>> {
-  const { mongo, postgres } = STORES[mode];
-  return {
-    BACKEND_MODE: mode,
-    ...(mongo && { MONGO_URL: newMongoDatabase() }),
-    ...(postgres && { DATABASE_URL: (await ownPostgres()).url }),
-  };
+export function durableStoreEnv(mode: Mode): Promise<Record<string, string>> {
+  return storeEnv(mode, async () => (await ownPostgres()).url);
 }
 
 /** What production wants to be told, over `durableStoreEnv(mode)`. */

@@ -3,25 +3,25 @@
  * To be called at the top of a file or a `describe`, since they register `afterAll`.
  */
 import { afterAll, inject } from 'vitest';
-import { type MongoServer, startMongo } from '../../db/embedded/mongo.ts';
 import { type PostgresServer, startPostgres } from '../../db/embedded/postgres.ts';
 import type { Store } from '../../db/port.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
-import {
-  createDatabase,
-  databaseUrl,
-  dropDatabase,
-  dropMongoDatabase,
-  newDatabaseName,
-} from './databases.ts';
+import { createDatabase, dropDatabase, newDatabaseName } from './databases.ts';
 import type { PostgresTarget } from './global-setup.ts';
 
-export { openMongo, openMongoStandalone } from './mongo.ts';
+export { newMongoDatabase, openMongo, openMongoStandalone, ownMongo } from './mongo.ts';
 
 export interface OpenedStore {
   readonly store: Store;
   /** Of its database, for looking behind the store's back. */
   readonly url: string;
+}
+
+export interface OwnServer {
+  readonly dataDir?: string;
+  readonly port?: number;
+  /** Where to register its end: `afterAll` unless started within a test (`onTestFinished`). */
+  readonly onEnd?: (stop: () => Promise<void>) => void;
 }
 
 /** A machine may be busy; no test waits for it. */
@@ -50,30 +50,11 @@ export async function newPostgresDatabase(target = mainPostgres()): Promise<stri
   return url;
 }
 
-/** URL of an empty database on the shared replica set; dropped after the file. */
-export function newMongoDatabase(serverUrl = inject('mongoUrl')): string {
-  const url = databaseUrl(serverUrl, newDatabaseName());
-  afterAll(() => dropMongoDatabase(url));
-  return url;
-}
-
 /** A server for this file alone, to be frozen, killed or filled at will; kept durable unless told otherwise. */
-export async function ownPostgres(
-  options: { readonly dataDir?: string; readonly port?: number } = {},
-): Promise<PostgresServer> {
+export async function ownPostgres({ onEnd = afterAll, ...options }: OwnServer = {}): Promise<PostgresServer> {
   const server = await startPostgres({ ...options, log: () => {} });
-  afterAll(() => server.stop());
+  onEnd(() => server.stop());
   return server;
-}
-
-/** The same for MongoDB; never the one at `MONGO_URL`. */
-export async function ownMongo(
-  options: { readonly dataDir?: string; readonly port?: number; readonly standalone?: boolean } = {},
-): Promise<MongoServer & { readonly pid: number }> {
-  const server = await startMongo({ ...options, toolsDir: inject('toolsDir'), log: () => {} });
-  afterAll(() => server.stop());
-  if (server.pid === null) throw new Error('the server was not started here');
-  return { ...server, pid: server.pid };
 }
 
 function mainPostgres(): PostgresTarget {
