@@ -3,7 +3,7 @@
 import type { StoreName } from '../../db/errors.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { UnreadableControl } from '../control.ts';
+import { RestoredStore, UnreadableControl } from '../control.ts';
 import { AuthorityUnknown } from '../operator/index.ts';
 import type { PerStore } from '../protocol/types.ts';
 import type { Outcome } from './exit-codes.ts';
@@ -53,16 +53,26 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof Interrupted) return failure('aborted', 'interrupted before it had an answer');
   if (error instanceof StoreUnavailable) return unavailable(error);
   if (error instanceof AuthorityUnknown) return failure('unreachable', error.message);
+  if (error instanceof RestoredStore) {
+    return { ...failure('refused', error.message, 'run `cutover snapshot clear`'), store: error.store };
+  }
   if (error instanceof UnreadableControl) {
     return failure('difference', error.message, 'run the version of this program that the instances run');
   }
-  // Whatever this is, its message may quote a query or a URL; its class names the kind of mistake well enough.
-  const name = error instanceof Error ? error.name : typeof error;
+  // Whatever this is, its message may quote a query or a URL; its kind and place say enough to look it up.
   return failure(
     'difference',
-    `an unexpected error (${name}); its outcome is not known`,
+    `an unexpected error (${kindAndPlace(error)}); its outcome is not known`,
     'look at `cutover status`',
   );
+}
+
+function kindAndPlace(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error;
+  const { code } = error as { code?: unknown };
+  const known = typeof code === 'string' && /^\w{3,40}$/.test(code) ? ` ${code}` : '';
+  const place = /\/((?:src|plugins|cutover|db)\/[\w./-]+\.ts:\d+)/.exec(error.stack ?? '')?.[1];
+  return `${error.name}${known}${place === undefined ? '' : ` at ${place}`}`;
 }
 
 /**

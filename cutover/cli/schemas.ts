@@ -43,7 +43,7 @@ const backlog = z
   .strictObject({ count: count.nullable(), oldestAgeMs: ms.nullable() })
   .describe('Null: the store could not be asked, or nothing waits');
 
-const gate: z.ZodType<operator.Gate> = z
+const gate = z
   .strictObject({
     name: z.string(),
     ok: z.boolean(),
@@ -52,7 +52,7 @@ const gate: z.ZodType<operator.Gate> = z
     remedy: z.string(),
     kind: z.enum(['evidence', 'safety']).describe('--force overrides evidence, never safety'),
   })
-  .describe('One condition of a move');
+  .describe('One condition of a move') satisfies z.ZodType<operator.Gate>;
 
 const summary = z
   .strictObject({

@@ -11,7 +11,7 @@ import { newAccount } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
 import { openMongo, openPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
-import { cutover, type Env, json, start, startOnTerminal } from './cli-program.ts';
+import { cutover, type Env, inside, json, start, startOnTerminal } from './cli-program.ts';
 
 interface System {
   readonly engine: Engine;
@@ -32,6 +32,13 @@ async function newSystem(mode: Mode): Promise<System> {
   const env = { MONGO_URL: mongo.url, DATABASE_URL: postgres.url, STORE_TIMEOUT: '10s' };
   return { engine, mongo: mongo.store, postgres: postgres.store, env };
 }
+
+/** For what needs no process of its own. */
+const openOf = (system: System) => async () => ({
+  stores: { mongo: system.mongo, postgres: system.postgres },
+  configuredMode: null,
+  close: async () => {},
+});
 
 const modeOf = async (store: Store) => (await readControl(store))?.mode;
 
@@ -63,152 +70,181 @@ async function dump({ env }: System): Promise<string> {
 
 test('without a system every verb says that an instance has to come first', async () => {
   const [mongo, postgres] = await Promise.all([openMongo(), openPostgres()]);
-  const env = { MONGO_URL: mongo.url, DATABASE_URL: postgres.url };
+  const env = { MONGO_URL: mongo.url, DATABASE_URL: postgres.url, STORE_TIMEOUT: '10s' };
   const ended = await cutover(['status', '--json'], env);
   expect(json('failure', ended)).toMatchObject({ outcome: 'refused', error: { store: null } });
   expect(ended.err).toMatch(/no system has been started yet.*\n.*start an instance/);
 });
 
+/** For tests of many processes, on a machine that has other work. */
+const LONG_MS = 120_000;
+
 describe('moves', () => {
-  test('the ladder up and back: gates refuse, --force is recorded, the pause is told', async () => {
-    const system = await newSystem('dual-write');
-    const { env } = system;
-    const run = async (...args: string[]) => json('move', await cutover([...args, '--json'], env));
+  test(
+    'the ladder up and back: gates refuse, --force is recorded, the pause is told',
+    async () => {
+      const system = await newSystem('dual-write');
+      const { env } = system;
+      const run = async (...args: string[]) => json('move', await cutover([...args, '--json'], env));
 
-    expect(await run('promote')).toMatchObject({
-      outcome: 'done',
-      before: { mode: 'dual-write' },
-      after: { mode: 'shadow-read' },
-      made: [{ from: 'dual-write', to: 'shadow-read' }],
-      longestPauseMs: null,
-    });
-    const refused = await run('promote');
-    expect(refused).toMatchObject({ outcome: 'refused', made: [], after: { mode: 'shadow-read' } });
-    expect(refused.failing.map(({ name }) => name)).toContain('comparisons');
+      expect(await run('promote')).toMatchObject({
+        outcome: 'done',
+        before: { mode: 'dual-write' },
+        after: { mode: 'shadow-read' },
+        made: [{ from: 'dual-write', to: 'shadow-read' }],
+        longestPauseMs: null,
+      });
+      const refused = await run('promote');
+      expect(refused).toMatchObject({ outcome: 'refused', made: [], after: { mode: 'shadow-read' } });
+      expect(refused.failing.map(({ name }) => name)).toContain('comparisons');
 
-    const forced = await run('promote', '--force', '--reason', 'a rehearsal');
-    expect(forced).toMatchObject({ outcome: 'done', after: { mode: 'postgres-primary', epoch: 2 } });
-    expect(forced.longestPauseMs).toBeGreaterThanOrEqual(0);
-    expect(forced.overridden.map(({ name }) => name)).toEqual(refused.failing.map(({ name }) => name));
-    expect(await modeOf(system.mongo)).toBe('postgres-primary');
+      const forced = await run('promote', '--force', '--reason', 'a rehearsal');
+      expect(forced).toMatchObject({ outcome: 'done', after: { mode: 'postgres-primary', epoch: 2 } });
+      expect(forced.longestPauseMs).toBeGreaterThanOrEqual(0);
+      expect(forced.overridden.map(({ name }) => name)).toEqual(refused.failing.map(({ name }) => name));
+      expect(await modeOf(system.mongo)).toBe('postgres-primary');
 
-    const back = await cutover(['rollback', '--force', '--reason', 'a rehearsal'], env);
-    expect(back).toMatchObject({ code: 0 });
-    expect(back.out).toMatch(/^done: postgres-primary → shadow-read\nbefore +postgres-primary · epoch 2 /);
-    expect(back.out).toMatch(/\nlongest pause \d.*, 1 attempt\n/);
-    expect(back.err).toMatch(/^\[\d+ ms\] /);
+      const back = await cutover(['rollback', '--force', '--reason', 'a rehearsal'], env);
+      expect(back).toMatchObject({ code: 0 });
+      expect(back.out).toMatch(/^done: postgres-primary → shadow-read\nbefore +postgres-primary · epoch 2 /);
+      expect(back.out).toMatch(/\nlongest pause \d.*, 1 attempt\n/);
+      expect(back.err).toMatch(/^\[\d+ ms\] /);
 
-    const { events } = json('log', await cutover(['log', '--json', '--limit', '20'], env));
-    expect(events.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['moved', 'forced', 'refused']));
-    expect(events.find(({ kind }) => kind === 'forced')?.details).toMatchObject({ reason: 'a rehearsal' });
-    expect(JSON.parse(JSON.stringify(events.map(({ at }) => at)))).toEqual(
-      events.map(({ at }) => at).sort((a, b) => b.localeCompare(a)),
-    );
-  });
-
-  test('into dual-write only with the statement: by option, or asked for on a terminal', async () => {
-    const { env, mongo } = await newSystem('mongo-only');
-    const refused = json('move', await cutover(['promote', '--json'], env));
-    expect(refused).toMatchObject({ outcome: 'refused', after: { mode: 'mongo-only' } });
-    expect(refused.failing.map(({ remedy }) => remedy).join()).toContain('--no-foreign-writers');
-
-    const unwilling = startOnTerminal(['promote'], env);
-    await unwilling.sees(/nothing else writes to MongoDB: /);
-    unwilling.type('hm\n');
-    expect(await unwilling.ended).toMatchObject({ code: 3, out: expect.stringMatching(/\u001b\[31m✗/) });
-    expect(await modeOf(mongo)).toBe('mongo-only');
-
-    const willing = startOnTerminal(['promote'], { ...env, NO_COLOR: '1' });
-    await willing.sees(/nothing else writes to MongoDB: /);
-    willing.type('none\n');
-    const { code, out } = await willing.ended;
-    expect(code).toBe(0);
-    expect(out).toContain('done: mongo-only → dual-write');
-    // Only the progress line is ever steered, by a carriage return and an erased line.
-    expect(out.replaceAll('\r\u001b[2K', '')).not.toContain('\u001b[3');
-    expect(await modeOf(mongo)).toBe('dual-write');
-
-    const stated = json('move', await cutover(['rollback', '--json'], env));
-    expect(stated).toMatchObject({ outcome: 'done', after: { mode: 'mongo-only', copy: { kind: 'stale' } } });
-    expect(json('move', await cutover(['promote', '--no-foreign-writers', '--json'], env))).toMatchObject({
-      outcome: 'done',
-    });
-  });
-
-  test('Ctrl-C during a change of authority takes it back', async () => {
-    const { engine, mongo, env } = await newSystem('shadow-read');
-    await engine.stop(0);
-    const record = await readControl(mongo);
-    // An instance that lives and never acknowledges: the coordinator waits for it.
-    let isOver = false;
-    const deaf = (async () => {
-      for (let counter = 1; !isOver; counter += 1) {
-        const row = { incarnation: 1, epoch: 1, revision: record?.revision ?? 0, ack: null, leaseMs: 5_000 };
-        await mongo.books.writeLease(fromLease({ instance: 'deaf', counter, ...row }));
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-    })();
-    const moving = start(['promote', '--force', '--reason', 'a test', '--json', '--timeout', '120'], env);
-    await eventually(
-      async () => expect((await readControl(mongo))?.transition).toMatchObject({ phase: 'announced' }),
-      { timeoutMs: 25_000 },
-    );
-    moving.kill('SIGINT');
-    const answer = json('interruptedMove', await moving.ended);
-    isOver = true;
-    await deaf;
-    expect(answer).toMatchObject({
-      outcome: 'aborted',
-      exitCode: 4,
-      after: { mode: 'shadow-read', epoch: 1, transition: null },
-    });
-    expect((await readControl(mongo))?.transition).toBeNull();
-  });
-});
-
-test('what only reads changes nothing, with every instance down', async () => {
-  const system = await newSystem('shadow-read');
-  await system.engine.repository.createAccount(newAccount());
-  await system.engine.stop(5_000);
-  const before = await dump(system);
-  const { env } = system;
-  const run = (...args: string[]) => cutover([...args, '--json'], env);
-  const status = json('status', await run('status'));
-  expect(status).toMatchObject({
-    outcome: 'done',
-    mode: 'shadow-read',
-    instances: [],
-    rollback: { to: 'dual-write', lossless: true },
-    next: [
-      { to: 'postgres-primary', allowed: false },
-      { to: 'dual-write', allowed: true },
-    ],
-  });
-  const plan = json('plan', await run('promote', '--dry-run'));
-  expect(plan).toMatchObject({ outcome: 'refused', from: 'shadow-read', to: 'postgres-primary' });
-  expect(plan.steps.length).toBeGreaterThan(3);
-  expect(json('plan', await run('promote', '--dry-run', '--force', '--reason', 'r')).outcome).toBe('done');
-  expect(json('plan', await run('rollback', '--dry-run', '--to', 'mongo-only')).moves).toHaveLength(2);
-  expect(json('plan', await run('rollback', '--dry-run', '--to', 'postgres-only'))).toMatchObject({
-    outcome: 'refused',
-    from: null,
-  });
-  expect(json('pending', await run('pending')).outcome).toBe('done');
-  expect(json('conflicts', await run('conflicts')).conflicts).toEqual([]);
-  expect(json('diffs', await run('diffs')).differences).toEqual([]);
-  expect(json('log', await run('log')).events.length).toBeGreaterThan(0);
-  expect(json('settings', await run('set')).settings).toContainEqual(
-    expect.objectContaining({ key: 'shadow-sample', value: 1, default: 1, changed: false }),
+      const { events } = json('log', await cutover(['log', '--json', '--limit', '20'], env));
+      expect(events.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['moved', 'forced', 'refused']));
+      expect(events.find(({ kind }) => kind === 'forced')?.details).toMatchObject({ reason: 'a rehearsal' });
+      const times = events.map(({ at }) => at);
+      expect(times).toEqual(times.toSorted().reverse());
+    },
+    LONG_MS,
   );
-  const text = await cutover(['promote', '--dry-run'], env);
-  expect(text.code).toBe(3);
-  expect(text.out).toMatch(/^from shadow-read to postgres-primary; nothing is changed now\n +1\. /);
-  expect(text.out).toMatch(/✓ reachable .*\(required: PostgreSQL answers/);
-  expect(text.out).toMatch(/✗ comparisons .*\n +required: .*10,?000.*\n +remedy: /);
-  expect(await dump(system)).toBe(before);
+
+  test(
+    'into dual-write only with the statement: by option, or asked for on a terminal',
+    async () => {
+      const { env, mongo } = await newSystem('mongo-only');
+      const refused = json('move', await cutover(['promote', '--json'], env));
+      expect(refused).toMatchObject({ outcome: 'refused', after: { mode: 'mongo-only' } });
+      expect(refused.failing.map(({ remedy }) => remedy).join()).toContain('--no-foreign-writers');
+
+      const unwilling = startOnTerminal(['promote'], env);
+      await unwilling.sees(/nothing else writes to MongoDB: /);
+      unwilling.type('hm\n');
+      const { code: unwillingCode, out: shown } = await unwilling.ended;
+      expect(unwillingCode).toBe(3);
+      expect(shown).toContain('\u001b[31m✗');
+      expect(await modeOf(mongo)).toBe('mongo-only');
+
+      const willing = startOnTerminal(['promote'], { ...env, NO_COLOR: '1' });
+      await willing.sees(/nothing else writes to MongoDB: /);
+      willing.type('none\n');
+      const { code, out } = await willing.ended;
+      expect(code).toBe(0);
+      expect(out).toContain('done: mongo-only → dual-write');
+      // Only the progress line is ever steered, by a carriage return and an erased line.
+      expect(out.replaceAll('\u001b[2K', '')).not.toContain('\u001b[3');
+      expect(await modeOf(mongo)).toBe('dual-write');
+
+      const stated = json('move', await cutover(['rollback', '--json'], env));
+      expect(stated).toMatchObject({
+        outcome: 'done',
+        after: { mode: 'mongo-only', copy: { kind: 'stale' } },
+      });
+      expect(json('move', await cutover(['promote', '--no-foreign-writers', '--json'], env))).toMatchObject({
+        outcome: 'done',
+      });
+    },
+    LONG_MS,
+  );
+
+  test(
+    'Ctrl-C during a change of authority takes it back',
+    async () => {
+      const { engine, mongo, env } = await newSystem('shadow-read');
+      await engine.stop(0);
+      const record = await readControl(mongo);
+      // An instance that lives and never acknowledges: the coordinator waits for it.
+      let isOver = false;
+      const deaf = (async () => {
+        for (let counter = 1; !isOver; counter += 1) {
+          const row = {
+            incarnation: 1,
+            epoch: 1,
+            revision: record?.revision ?? 0,
+            ack: null,
+            leaseMs: 5_000,
+          };
+          await mongo.books.writeLease(fromLease({ instance: 'deaf', counter, ...row }));
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+      })();
+      const moving = start(['promote', '--force', '--reason', 'a test', '--json', '--timeout', '120'], env);
+      await eventually(
+        async () => expect((await readControl(mongo))?.transition).toMatchObject({ phase: 'announced' }),
+        { timeoutMs: 25_000 },
+      );
+      moving.kill('SIGINT');
+      const answer = json('interruptedMove', await moving.ended);
+      isOver = true;
+      await deaf;
+      expect(answer).toMatchObject({
+        outcome: 'aborted',
+        exitCode: 4,
+        after: { mode: 'shadow-read', epoch: 1, transition: null },
+      });
+      expect((await readControl(mongo))?.transition).toBeNull();
+    },
+    LONG_MS,
+  );
 });
 
-describe('a system in dual-write', () => {
+test(
+  'what only reads changes nothing, with every instance down',
+  async () => {
+    const system = await newSystem('shadow-read');
+    await system.engine.repository.createAccount(newAccount());
+    await system.engine.stop(5_000);
+    const before = await dump(system);
+    const { env } = system;
+    const run = (...args: string[]) => inside([...args, '--json'], openOf(system));
+    const status = json('status', await run('status'));
+    expect(status).toMatchObject({
+      outcome: 'done',
+      mode: 'shadow-read',
+      instances: [],
+      rollback: { to: 'dual-write', lossless: true },
+      next: [
+        { to: 'postgres-primary', allowed: false },
+        { to: 'dual-write', allowed: true },
+      ],
+    });
+    const plan = json('plan', await run('promote', '--dry-run'));
+    expect(plan).toMatchObject({ outcome: 'refused', from: 'shadow-read', to: 'postgres-primary' });
+    expect(plan.steps.length).toBeGreaterThan(3);
+    expect(json('plan', await run('promote', '--dry-run', '--force', '--reason', 'r')).outcome).toBe('done');
+    expect(json('plan', await run('rollback', '--dry-run', '--to', 'mongo-only')).moves).toHaveLength(2);
+    expect(json('plan', await run('rollback', '--dry-run', '--to', 'postgres-only'))).toMatchObject({
+      outcome: 'refused',
+      from: null,
+    });
+    expect(json('pending', await run('pending')).outcome).toBe('done');
+    expect(json('conflicts', await run('conflicts')).conflicts).toEqual([]);
+    expect(json('diffs', await run('diffs')).differences).toEqual([]);
+    expect(json('log', await run('log')).events.length).toBeGreaterThan(0);
+    expect(json('settings', await run('set')).settings).toContainEqual(
+      expect.objectContaining({ key: 'shadow-sample', value: 1, default: 1, changed: false }),
+    );
+    const text = await cutover(['promote', '--dry-run'], env);
+    expect(text.code).toBe(3);
+    expect(text.out).toMatch(/^from shadow-read to postgres-primary; nothing is changed now\n +1\. /);
+    expect(text.out).toMatch(/✓ reachable .*\(required: PostgreSQL answers/);
+    expect(text.out).toMatch(/✗ comparisons .*\n +required: .*10,?000.*\n +remedy: /);
+    expect(await dump(system)).toBe(before);
+  },
+  LONG_MS,
+);
+
+describe('a system in dual-write', { timeout: LONG_MS }, () => {
   let system: System;
   const ready = async () => (system ??= await newSystem('dual-write'));
 
@@ -247,13 +283,14 @@ describe('a system in dual-write', () => {
     const set = json('set', await cutover(['set', 'shadow-sample', '0.25', '--json'], env));
     expect(set).toMatchObject({ outcome: 'done', key: 'shadow-sample', is: 0.25 });
     expect((await readControl(mongo))?.settings).toMatchObject({ 'shadow-sample': 0.25 });
-    const { out } = await cutover(['set'], env);
+    const { out } = await inside(['set'], openOf(system));
     expect(out).toMatch(/\nshadow-sample +0\.25 +1 +Share of reads/);
-    expect(await cutover(['set', 'shadow-sample', '7'], env)).toMatchObject({
+    const here = (...args: string[]) => inside(args, openOf(system));
+    expect(await here('set', 'shadow-sample', '7')).toMatchObject({
       code: 2,
       err: expect.stringMatching(/shadow-sample must be between 0 and 1/),
     });
-    expect(await cutover(['set', 'no-such-key', '7'], env)).toMatchObject({ code: 2 });
+    expect(await here('set', 'no-such-key', '7')).toMatchObject({ code: 2 });
   });
 
   test('sessions end, users erase', async () => {
@@ -294,7 +331,9 @@ describe('a system in dual-write', () => {
   });
 });
 
-test('poison, conflicts and differences end with 1, and control characters steer no terminal', async () => {
+test('poison, conflicts and differences end with 1, and control characters steer no terminal', {
+  timeout: LONG_MS,
+}, async () => {
   const { env, engine, mongo } = await newSystem('dual-write');
   await engine.stop(0);
   const now = new Date('2026-03-01T12:00:00Z');
