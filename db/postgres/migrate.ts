@@ -37,6 +37,8 @@ export interface MigrateOptions {
   readonly connectTimeoutMs: number;
   /** Bounds the wait for another migrator, and each statement of a migration. */
   readonly migrationTimeoutMs: number;
+  /** Only these, by tag; without it all. */
+  readonly tags?: ReadonlySet<string>;
 }
 
 /**
@@ -50,7 +52,8 @@ export async function migrate(options: MigrateOptions, report: (line: string) =>
   try {
     await client.query('select pg_advisory_lock($1)', [LOCK_KEY]);
     const applied = await readApplied(client);
-    for (const migration of migrations.filter((each) => !isApplied(each, applied))) {
+    const wanted = migrations.filter(({ tag }) => options.tags?.has(tag) ?? true);
+    for (const migration of wanted.filter((each) => !isApplied(each, applied))) {
       await apply(client, migration);
       report(`postgres: applied migration ${migration.tag}`);
     }

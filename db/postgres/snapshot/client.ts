@@ -1,0 +1,49 @@
+/** A snapshot's own connection to PostgreSQL, without a bound on statements: it reads or writes everything. */
+import pg from 'pg';
+import { toStoreError } from '../errors.ts';
+
+const CONNECT_MS = 10_000;
+
+/** Throws `StoreUnavailable`. */
+export async function connectPostgres(url: string): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'auth-snapshot',
+    connectionTimeoutMillis: CONNECT_MS,
+    keepAlive: true,
+    options: '-c statement_timeout=0 -c idle_in_transaction_session_timeout=0',
+  });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    throw toStoreError(error, 'connecting');
+  }
+}
+
+/** A table of the present schema, by its bare name. */
+export interface Table {
+  readonly name: string;
+  readonly columns: readonly string[];
+}
+
+/** Every table of the present schema; those without a journal, whose content a crash may take, left out. */
+export async function tablesOf(client: pg.Client): Promise<readonly Table[]> {
+  const { rows } = await client.query<{ name: string; columns: string[] }>(`
+    select c.relname as name,
+      array(select a.attname::text from pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+        order by a.attnum) as columns
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = current_schema() and c.relkind = 'r' and c.relpersistence = 'p'
+    order by c.relname`);
+  return rows;
+}
+
+export async function serverMajor(client: pg.Client): Promise<number> {
+  const { rows } = await client.query<{ number: string }>(
+    "select current_setting('server_version_num') as number",
+  );
+  return Math.floor(Number(rows[0]?.number) / 10_000);
+}

@@ -1,0 +1,149 @@
+/** A dump back into a database. Its tables come first, then the control record, then what they hold. */
+import { pipeline } from 'node:stream/promises';
+import type pg from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
+import { toStoreError } from '../errors.ts';
+import { migrate, readMigrations } from '../migrate.ts';
+import { tablesOf } from './client.ts';
+import { type DumpedTable, type PostgresDump, quoted } from './dump.ts';
+import { connectionOf, type PostgresTools, runTool } from './tools.ts';
+
+const MIGRATION_MS = 600_000;
+
+/** Whether no table holds a row; the journal of migrations does not count. */
+export async function isEmptyPostgres(client: pg.Client): Promise<boolean> {
+  try {
+    for (const { name } of await tablesOf(client)) {
+      if (name === 'schema_migrations') continue;
+      const { rows } = await client.query(`select from ${quoted(name)} limit 1`);
+      if (rows.length > 0) return false;
+    }
+    return true;
+  } catch (error) {
+    throw toStoreError(error, 'uncommitted');
+  }
+}
+
+/** Drops every table of the present schema. */
+export async function emptyPostgres(client: pg.Client): Promise<void> {
+  try {
+    const { rows } = await client.query<{ name: string }>(`
+      select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = current_schema() and c.relkind = 'r'`);
+    if (rows.length === 0) return;
+    await client.query(`drop table ${rows.map(({ name }) => quoted(name)).join(', ')} cascade`);
+  } catch (error) {
+    throw toStoreError(error, 'committing');
+  }
+}
+
+type Control = { readonly epoch: number; readonly revision: number; readonly body: unknown };
+
+/** Puts the first control record there; false when there is one. The table may have no key yet. */
+export async function putFirstControl(
+  client: pg.Client,
+  { epoch, revision, body }: Control,
+): Promise<boolean> {
+  try {
+    await client.query('begin');
+    await client.query('lock table cutover_control in exclusive mode');
+    const { rowCount } = await client.query(
+      `insert into cutover_control (id, epoch, revision, body)
+       select 1, $1::int, $2::int, $3::jsonb where not exists (select from cutover_control)`,
+      [epoch, revision, JSON.stringify(body)],
+    );
+    await client.query('commit');
+    return rowCount === 1;
+  } catch (error) {
+    await client.query('rollback').catch(() => {});
+    throw toStoreError(error, 'committing');
+  }
+}
+
+/** Of these migrations the first that this version lacks, or has otherwise; null when it has them all. */
+export async function unknownMigration(wanted: PostgresDump['migrations']): Promise<string | null> {
+  const known = new Map((await readMigrations()).map(({ tag, hash }) => [tag, hash]));
+  return wanted.find(({ tag, hash }) => known.get(tag) !== hash)?.tag ?? null;
+}
+
+export interface LoadOptions {
+  readonly url: string;
+  readonly client: pg.Client;
+  /** Between the tables and their rows. */
+  readonly fence: () => Promise<void>;
+  readonly signal?: AbortSignal;
+}
+
+/** What pg_dump wrote. Throws `ToolFailed`; what was loaded until then stays. */
+export async function loadArchive(
+  { url, fence, signal }: LoadOptions,
+  tools: PostgresTools,
+  path: string,
+): Promise<void> {
+  const { dbname, env } = connectionOf(url);
+  const section = (name: string) =>
+    runTool(
+      tools.restore,
+      [
+        `--dbname=${dbname}`,
+        '--no-password',
+        '--no-owner',
+        '--no-privileges',
+        '--single-transaction',
+        '--exit-on-error',
+        `--section=${name}`,
+        path,
+      ],
+      { env, ...(signal === undefined ? {} : { signal }) },
+    );
+  await section('pre-data');
+  await fence();
+  await section('data');
+  await section('post-data');
+}
+
+/** What COPY wrote, into the tables of the same migrations; all rows or none. */
+export async function loadCopies(
+  { url, client, fence, signal }: LoadOptions,
+  { migrations, tables }: Pick<PostgresDump, 'migrations' | 'tables'>,
+  open: (file: string) => AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const tags = new Set(migrations.map(({ tag }) => tag));
+  await migrate({ url, tags, connectTimeoutMs: MIGRATION_MS, migrationTimeoutMs: MIGRATION_MS }, () => {});
+  await fence();
+  try {
+    await client.query('begin');
+    for (const table of inOrder(tables)) {
+      signal?.throwIfAborted();
+      const list = table.columns.map(quoted).join(', ');
+      await pipeline(
+        open(`${table.name}.copy`),
+        client.query(copyFrom(`copy ${quoted(table.name)} (${list}) from stdin`)),
+      );
+    }
+    await advanceIdentities(client);
+    await client.query('commit');
+    await client.query('analyze');
+  } catch (error) {
+    throw toStoreError(error, 'committing');
+  }
+}
+
+/** What is referred to first. */
+const inOrder = (tables: readonly DumpedTable[]): readonly DumpedTable[] =>
+  [...tables].sort((a, b) => Number(b.name === 'users') - Number(a.name === 'users'));
+
+/** Numbers go on after the highest that was loaded. */
+async function advanceIdentities(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ table: string; column: string }>(`
+    select c.relname as table, a.attname as column
+    from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = current_schema() and c.relkind = 'r' and a.attidentity <> ''`);
+  for (const { table, column } of rows) {
+    await client.query(
+      `select setval(pg_get_serial_sequence($1, $2), max(${quoted(column)})) from ${quoted(table)}
+       having max(${quoted(column)}) is not null`,
+      [quoted(table), column],
+    );
+  }
+}
