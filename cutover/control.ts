@@ -3,7 +3,7 @@
  * compare-and-set, and again when the race was lost.
  */
 import { z } from 'zod';
-import { StoreUnavailable } from '../db/errors.ts';
+import { type StoreName, StoreUnavailable } from '../db/errors.ts';
 import type { Store } from '../db/port.ts';
 import type { ControlEntry, Json, LeaseEntry } from '../db/replica.ts';
 import { type CopyState, MODES } from './mode.ts';
@@ -49,6 +49,22 @@ export class UnreadableControl extends Error {
   override readonly name = 'UnreadableControl';
 }
 
+/**
+ * The store was restored from a snapshot, and no operator has said yet that it may serve: its control record stands in
+ * for the one it had, so that whoever reads it serves nothing.
+ */
+export class RestoredStore extends UnreadableControl {
+  readonly store: StoreName | null;
+  constructor(store: StoreName | null) {
+    super(
+      `${store === null ? 'a store' : STORE_NAMES[store]} was restored from a snapshot and is fenced until an operator clears it`,
+    );
+    this.store = store;
+  }
+}
+
+const STORE_NAMES = { mongo: 'MongoDB', postgres: 'PostgreSQL' } as const;
+
 function parse<T>(schema: z.ZodType<T>, body: Json, what: string): T {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
@@ -56,7 +72,11 @@ function parse<T>(schema: z.ZodType<T>, body: Json, what: string): T {
   throw new UnreadableControl(`the ${what} was written by another version: check ${paths}`);
 }
 
-export function toControl({ epoch, revision, body }: ControlEntry): ControlRecord {
+export function toControl(
+  { epoch, revision, body }: ControlEntry,
+  store: StoreName | null = null,
+): ControlRecord {
+  if (typeof body === 'object' && body !== null && 'restored' in body) throw new RestoredStore(store);
   return { ...parse(controlBody, body, 'control record'), epoch, revision };
 }
 
@@ -75,7 +95,7 @@ export function fromLease({ instance, counter, ...body }: LeaseRow): LeaseEntry 
 /** The store's control record; null before there is one. Throws `UnreadableControl`. */
 export async function readControl(store: Store): Promise<ControlRecord | null> {
   const entry = await store.books.readControl();
-  return entry === null ? null : toControl(entry);
+  return entry === null ? null : toControl(entry, store.name);
 }
 
 export async function readLeases(store: Store): Promise<readonly LeaseRow[]> {

@@ -4,7 +4,7 @@
  */
 import { StoreUnavailable } from '../db/errors.ts';
 import type { LimitStore, Repository, Store } from '../db/port.ts';
-import { changeControl, fromControl, readControl } from './control.ts';
+import { changeControl, fromControl, RestoredStore, readControl } from './control.ts';
 import type { Environment } from './environment.ts';
 import { createFallback } from './fallback.ts';
 import { createInstance, type Instance } from './instance/instance.ts';
@@ -177,8 +177,9 @@ export function createEngine(options: EngineOptions): Engine {
     try {
       problem = await attempt();
     } catch (error) {
-      if (!(error instanceof StoreUnavailable)) throw error;
-      problem = `${error.store ?? 'a store'} does not answer`;
+      if (error instanceof RestoredStore) problem = error.message;
+      else if (error instanceof StoreUnavailable) problem = `${error.store ?? 'a store'} does not answer`;
+      else throw error;
     }
     if (problem === null) await goOn();
     return problem === null;
