@@ -17,7 +17,7 @@ behind a proxy, steady traffic, the whole ladder of modes, and every instance re
 started here and are gone afterwards. Nothing is forced; what is lowered for so short a time is printed.
 
   --seconds N  how long the traffic flows, 5 to 3600 (40); starting and judging come on top
-  --rate N     requests each second, 1 to 500 (40)
+  --rate N     requests each second, 1 to 500 (30)
   --json       the result as JSON on standard output, what happens on standard error
   --help       this text
 
@@ -30,7 +30,7 @@ export function readOptions(args: readonly string[]): DemoOptions {
     args: [...args],
     options: {
       seconds: { type: 'string', default: '40' },
-      rate: { type: 'string', default: '40' },
+      rate: { type: 'string', default: '30' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false, short: 'h' },
     },

@@ -112,6 +112,7 @@ export async function tell(
   const { inbox } = system;
   const traffic = await startTraffic({ url: balancer.url, inbox, random, rate: options.rate });
   onClose(traffic.close);
+  traffic.onProblem((problem) => screen.say(`FAILED: ${problem}`));
   screen.show({ system, balancer, monitor, operator, traffic });
   screen.say(`people come, ${options.rate} requests each second, whatever the answers do`);
 

@@ -35,6 +35,8 @@ export interface Traffic {
   recent(): { readonly perSecond: number; readonly p50Ms: number; readonly p99Ms: number };
   /** What went wrong, in words. */
   readonly problems: readonly string[];
+  /** Told of the first few. */
+  onProblem(listener: (problem: string) => void): void;
   /** Nobody comes any more; resolves when everything under way is answered. */
   stop(): Promise<void>;
   /** After `stop`: everybody presents once more what they hold. */
@@ -44,19 +46,20 @@ export interface Traffic {
 
 const PEOPLE = 30;
 const FIRST_PEOPLE = 5;
-/** While there are fewer people than that, every so many-th arrival is a new one: a signup is dear. */
-const NEWCOMER_EVERY = 8;
-const TIMEOUT_MS = 10_000;
+/** While there are fewer people than that, one more each second: a signup is dear. */
+const NEWCOMER_EVERY_MS = 1_000;
+const TIMEOUT_MS = 30_000;
 const RECENT_MS = 5_000;
-/** A quarter of the reads and refreshes a real site would see between two logins; they are what hashes passwords. */
+const TOLD_MAX = 5;
+/** What hashes passwords is as rare among the rest as on a real site. */
 const ACTS = {
-  me: 45,
-  refresh: 25,
-  list: 12,
-  logout: 2,
+  me: 90,
+  refresh: 50,
+  list: 24,
+  logout: 3,
   login: 3,
-  verify: 2,
-  forgot: 1,
+  verify: 4,
+  forgot: 2,
   reset: 1,
   change: 1,
 };
@@ -74,19 +77,25 @@ export async function startTraffic({ url, inbox, random, rate }: TrafficOptions)
   const recorder = createRecorder();
   const http = createHttpClient(TIMEOUT_MS);
   const problems: string[] = [];
+  const listeners: ((problem: string) => void)[] = [];
   const lanes: Lane[] = [];
   const underWay = new Set<Promise<void>>();
   const counts = { ok: 0, refused: 0, failed: 0 };
   let latest: { readonly atMs: number; readonly tookMs: number }[] = [];
-  let arrivals = 0;
+  let cameMs = performance.now();
   let stopping = false;
+
+  function note(problem: string): void {
+    problems.push(problem);
+    if (problems.length <= TOLD_MAX) for (const listener of listeners) listener(problem);
+  }
 
   recorder.onEnd(({ id, call, invokedMs, completedMs, outcome }) => {
     const { kind } = outcome;
     if (kind === 'ok' || kind === 'refused') counts[kind] += 1;
     else {
       counts.failed += 1;
-      problems.push(`${call.kind} (operation ${id}) failed: ${outcome.reason}`);
+      note(`${call.kind} (operation ${id}): ${outcome.reason}`);
     }
     const atMs = performance.now();
     latest.push({ atMs, tookMs: (completedMs ?? atMs) - invokedMs });
@@ -103,7 +112,7 @@ export async function startTraffic({ url, inbox, random, rate }: TrafficOptions)
       targets: [{ name: 'the proxy', url }],
       leewayMs: LEEWAY_MS,
       hashing: createTurns(Number.POSITIVE_INFINITY),
-      report: (what: string) => void problems.push(what),
+      report: note,
     };
     const person = createPerson(world, `person-${lanes.length + 1}@example.test`);
     const lane = { person, random: own, busy: false };
@@ -124,8 +133,8 @@ export async function startTraffic({ url, inbox, random, rate }: TrafficOptions)
   }
 
   function arrive(): void {
-    arrivals += 1;
-    if (lanes.length < PEOPLE && arrivals % NEWCOMER_EVERY === 0) {
+    if (lanes.length < PEOPLE && performance.now() - cameMs >= NEWCOMER_EVERY_MS) {
+      cameMs = performance.now();
       const lane = newcomer();
       void track(occupy(lane, lane.person.acts.signup));
       return;
@@ -175,6 +184,7 @@ export async function startTraffic({ url, inbox, random, rate }: TrafficOptions)
       return { perSecond: (within.length * 1_000) / RECENT_MS, p50Ms: at(0.5), p99Ms: at(0.99) };
     },
     problems,
+    onProblem: (listener) => void listeners.push(listener),
     async stop() {
       stopping = true;
       await coming;

@@ -1,0 +1,85 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { descendantsOf, readProcess } from '../../db/embedded/processes.ts';
+import { eventually } from '../support/wait.ts';
+
+const ENTRY = fileURLToPath(new URL('./run.ts', import.meta.url));
+/** On a machine that does much else. */
+const TIMEOUT_MS = 240_000;
+
+interface Run {
+  readonly child: ChildProcess;
+  readonly ended: Promise<number | null>;
+  stdout(): string;
+  stderr(): string;
+}
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'demo-test-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+
+function start(...args: readonly string[]): Run {
+  const env = { PATH: process.env['PATH'] ?? '', TMPDIR: folder };
+  const child = spawn(process.execPath, [ENTRY, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const out = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name]?.on('data', (chunk: Buffer) => {
+      out[name] += chunk.toString();
+    });
+  }
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { child, ended, stdout: () => out.stdout, stderr: () => out.stderr };
+}
+
+describe('npm run demo', () => {
+  it('walks the whole ladder in its short form, and it holds', { timeout: TIMEOUT_MS }, async () => {
+    const run = start('--seconds', '6', '--rate', '10', '--json');
+    const code = await run.ended;
+    const result = JSON.parse(run.stdout() || 'null');
+    expect({ code, problems: result?.problems, shown: code === 0 ? '' : run.stderr() }).toEqual({
+      code: 0,
+      problems: [],
+      shown: '',
+    });
+    expect(result).toMatchObject({
+      holds: true,
+      traffic: { failed: 0 },
+      moves: [
+        { from: 'mongo-only', to: 'dual-write' },
+        { from: 'dual-write', to: 'shadow-read' },
+        { from: 'shadow-read', to: 'postgres-primary', pauseMs: expect.any(Number) },
+        { from: 'postgres-primary', to: 'postgres-only' },
+      ],
+      replaced: [{ name: 'a' }, { name: 'b' }, { name: 'c' }],
+      verified: [{ clean: true }, { clean: true }, { clean: true }],
+    });
+    for (const { was, is } of result.replaced) expect(was).not.toBe(is);
+    // What was lowered is said, before anything happens.
+    for (const key of Object.keys(result.lowered)) expect(run.stderr()).toContain(`lowered: ${key}`);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('leaves nothing behind when it is interrupted', { timeout: TIMEOUT_MS }, async () => {
+    const run = start('--seconds', '60', '--rate', '5');
+    await eventually(() => run.stdout().includes('SIGTERM to process'), { timeoutMs: TIMEOUT_MS });
+    const family = descendantsOf(run.child.pid ?? 0);
+    expect(family.length).toBeGreaterThan(2);
+    run.child.kill('SIGINT');
+    expect(await run.ended).toBe(130);
+    await eventually(() => family.every((pid) => readProcess(pid) === null));
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('refuses an option that makes no sense', async () => {
+    const run = start('--seconds', 'soon');
+    expect(await run.ended).toBe(2);
+    expect(run.stderr()).toContain('--seconds must be a number from 5 to 3600');
+    expect(await readdir(folder)).toEqual([]);
+  });
+});
