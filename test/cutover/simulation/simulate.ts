@@ -360,6 +360,7 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
     network,
     processes: () => processes.filter(({ name }) => name.startsWith('instance')),
     authority: () => authorityOf(latest.mode),
+    epoch: () => latest.epoch,
     onFault(what) {
       count(`fault: ${what}`);
       say(`FAULT ${what}`);
