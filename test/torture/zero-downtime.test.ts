@@ -4,7 +4,7 @@ import { runZeroDowntime } from './zero-downtime.ts';
 test('TC09: the whole ladder, and every instance replaced, under steady traffic: no failed request, no lost write', {
   timeout: 300_000,
 }, async () => {
-  const seen = await runZeroDowntime({ seed: 9, perSecond: 25, people: 10 });
+  const seen = await runZeroDowntime({ seed: 9, perSecond: 25, people: 20 });
   expect(seen.failed).toEqual([]);
   expect(seen.findings).toEqual([]);
   expect(seen.moves).toEqual([

@@ -7,7 +7,7 @@
  */
 import type { Operation } from '../history/types.ts';
 import { keyOf, NOTHING, type State } from './state.ts';
-import { type Rules, stepsOf } from './steps.ts';
+import { BEGUN, type Rules, type Step, stepsOf } from './steps.ts';
 
 /** A state that could hold, and how far each open operation has come in it; those not begun are missing. */
 interface Config {
@@ -15,7 +15,7 @@ interface Config {
   readonly stages: ReadonlyMap<number, number>;
 }
 
-const DONE = -1;
+const DONE = -2;
 
 export type Judgement =
   | { readonly kind: 'explained'; readonly states: readonly State[] }
@@ -94,17 +94,31 @@ function completed(
 }
 
 function successors(config: Config, open: ReadonlyMap<number, Operation>, rules: Rules): readonly Config[] {
-  return [...open.values()].flatMap((operation) => {
-    const stage = config.stages.get(operation.id) ?? 0;
-    if (stage === DONE) return [];
+  const before = keyOf(config.state);
+  const next: Config[] = [];
+  for (const operation of open.values()) {
+    const stage = config.stages.get(operation.id) ?? BEGUN;
+    if (stage === DONE) continue;
     const steps = stepsOf(config.state, operation, stage, rules);
-    const before = keyOf(config.state);
-    return steps.flatMap(({ state, done }) => {
+    const idle = (step: Step): boolean => keyOf(step.state) === before;
+    // A look that fits now may as well be taken now: it changes nothing for anybody else.
+    const [only] = steps;
+    if (only !== undefined && isLook(operation) && idle(only)) return [after(config, operation, only)];
+    for (const step of steps) {
       // What may never happen need not happen without a trace.
-      if (operation.outcome.kind === 'unknown' && done && keyOf(state) === before) return [];
-      return [{ state, stages: new Map(config.stages).set(operation.id, done ? DONE : stage + 1) }];
-    });
-  });
+      if (operation.outcome.kind === 'unknown' && step.next === 'done' && idle(step)) continue;
+      next.push(after(config, operation, step));
+    }
+  }
+  return next;
+}
+
+function isLook({ call }: Operation): boolean {
+  return call.kind === 'me' || call.kind === 'list' || call.kind === 'final';
+}
+
+function after({ stages }: Config, { id }: Operation, { state, next }: Step): Config {
+  return { state, stages: new Map(stages).set(id, next === 'done' ? DONE : next) };
 }
 
 function add(configs: Map<string, Config>, config: Config): void {

@@ -7,11 +7,17 @@
 import type { Answer, Call, Operation } from '../history/types.ts';
 import { isAlive, type State, withAccount, withSession } from './state.ts';
 
-/** After `stage` moments; `done` when the answer may now be given. */
+/** `done` when the answer may now be given; otherwise what the operation remembers until its next moment. */
 export interface Step {
   readonly state: State;
-  readonly done: boolean;
+  readonly next: 'done' | number;
 }
+
+/** Before its first moment. */
+export const BEGUN = 0;
+/** The session was looked up, under this generation of the account. */
+const lookedUp = (generation: number): number => 1 + generation;
+const ADOPTING = -1;
 
 export interface Rules {
   /** How long the immediate predecessor of a refresh token gets the same successor again. */
@@ -20,8 +26,8 @@ export interface Rules {
 
 /** Every state the operation may leave behind at its next moment; none: its answer cannot be explained here. */
 export function stepsOf(state: State, operation: Operation, stage: number, rules: Rules): readonly Step[] {
-  const { call, outcome } = operation;
-  if (stage > 0) return later(state, operation, stage);
+  const { outcome } = operation;
+  if (stage !== BEGUN) return later(state, operation, stage);
   switch (outcome.kind) {
     case 'ok':
       return whenOk(state, operation, outcome.answer, rules);
@@ -37,7 +43,7 @@ export function stepsOf(state: State, operation: Operation, stage: number, rules
 /** Records carry whole milliseconds of another clock than the history's. */
 const SLACK_MS = 5;
 
-const done = (state: State): readonly Step[] => [{ state, done: true }];
+const done = (state: State): readonly Step[] => [{ state, next: 'done' }];
 const CANNOT: readonly Step[] = [];
 
 /** The user id of an answer, when it is the account's or the first that anybody was told. */
@@ -80,11 +86,11 @@ function whenOk(state: State, operation: Operation, answer: Answer, rules: Rules
       return done(withAccount(state, newPassword(account.generation, call.password)));
     case 'list':
     case 'end':
-      return isAlive(state, call.session) ? [{ state, done: false }] : CANNOT;
+      return isAlive(state, call.session) ? [{ state, next: lookedUp(0) }] : CANNOT;
     case 'change':
     case 'erase':
       if (!isAlive(state, call.session) || account?.password !== call.password) return CANNOT;
-      return [{ state, done: false }];
+      return [{ state, next: lookedUp(account.generation) }];
     case 'final':
       return asStored(state, answer);
   }
@@ -93,29 +99,25 @@ function whenOk(state: State, operation: Operation, answer: Answer, rules: Rules
 /** What a signed-in user does, after the session was looked up. */
 function later(state: State, { call, outcome }: Operation, stage: number): readonly Step[] {
   const answer = outcome.kind === 'ok' ? outcome.answer : {};
+  const { account } = state;
   switch (call.kind) {
     case 'list':
       return saysAlive(state, answer) ? done(state) : CANNOT;
     case 'end':
       return done(withSession(state, call.target, { revoked: true }));
+    // Guarded by the generation: no other change to the account came first. A logout is none.
     case 'erase':
-      return isOfGeneration(state, call.session)
+      return account !== null && lookedUp(account.generation) === stage
         ? done({ account: null, erased: state.erased + 1, sessions: {} })
         : CANNOT;
     case 'change': {
-      if (stage > 1) return adopt(state, call.session);
-      const { account } = state;
-      if (account === null || !isOfGeneration(state, call.session)) return CANNOT;
-      return [{ state: withAccount(state, newPassword(account.generation, call.next)), done: false }];
+      if (stage === ADOPTING) return adopt(state, call.session);
+      if (account === null || lookedUp(account.generation) !== stage) return CANNOT;
+      return [{ state: withAccount(state, newPassword(account.generation, call.next)), next: ADOPTING }];
     }
     default:
       return CANNOT;
   }
-}
-
-/** The guard of what a signed-in user does: no other change to the account came first. A logout is none. */
-function isOfGeneration({ account, sessions }: State, name: number): boolean {
-  return account !== null && sessions[name]?.generation === account.generation;
 }
 
 function whenRefused(state: State, operation: Operation, code: string, rules: Rules): readonly Step[] {

@@ -81,10 +81,10 @@ export function startMove(
 export const RUN_SETTINGS: Readonly<Record<string, string>> = {
   'heartbeat-ms': '250',
   'poll-ms': '250',
-  'lease-ms': '3000',
+  'lease-ms': '5000',
   'margin-ms': '500',
-  'deadline-ms': '6000',
-  'fence-max-ms': '3000',
+  'deadline-ms': '8000',
+  'fence-max-ms': '4000',
   'mirror-retry-max-ms': '2000',
   'breaker-half-open-ms': '1000',
   'gate-primary-comparisons': '20',

@@ -39,7 +39,7 @@ export function serviceEnv(smtpUrl: string): ServiceEnv {
     HASH_QUEUE_MAX: '1000',
     SESSIONS_MAX: '10000',
     REFRESH_LEEWAY: `${LEEWAY_MS}ms`,
-    STORE_TIMEOUT: '2s',
+    STORE_TIMEOUT: '4s',
     POSTGRES_POOL_MAX: '10',
     MONGO_POOL_MAX: '10',
     ...Object.fromEntries(LIMITS.map((name) => [name, '90000000/1h'])),
