@@ -287,7 +287,8 @@ export interface Event {
     | 'canary'
     | 'sessions-ended'
     | 'user-erased'
-    | 'copy';
+    | 'copy'
+    | 'snapshot';
   readonly mode: Mode;
   readonly epoch: number;
   readonly revision: number;

@@ -1,5 +1,6 @@
 /** A dump back into a database. */
 import { type Document, deserialize, EJSON, serialize } from 'bson';
+import type { ControlEntry, Json } from '../../replica.ts';
 import { duplicateKey, toStoreError } from '../errors.ts';
 import type { MongoSession } from './client.ts';
 
@@ -114,10 +115,10 @@ async function* documentsIn(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<U
   if (rest.length > 0) throw new Error('the last BSON document is cut off');
 }
 
-type Control = { readonly epoch: number; readonly revision: number; readonly body: unknown };
+const CONTROL = 'cutover_control';
 
 /** A control record as the books keep it. */
-export const controlDocument = ({ epoch, revision, body }: Control): Document => ({
+export const controlDocument = ({ epoch, revision, body }: ControlEntry): Document => ({
   _id: 'control',
   epoch,
   revision,
@@ -125,12 +126,41 @@ export const controlDocument = ({ epoch, revision, body }: Control): Document =>
 });
 
 /** Puts the first control record there; false when there is one. */
-export async function putFirstControl({ db }: MongoSession, control: Control): Promise<boolean> {
+export async function putFirstControl({ db }: MongoSession, control: ControlEntry): Promise<boolean> {
   try {
-    await db.collection('cutover_control').insertOne(controlDocument(control));
+    await db.collection(CONTROL).insertOne(controlDocument(control));
     return true;
   } catch (error) {
     if (duplicateKey(error) !== null) return false;
+    throw toStoreError(error, 'write');
+  }
+}
+
+/** The control record that is there; null: none. */
+export async function firstControl({ db }: MongoSession): Promise<ControlEntry | null> {
+  try {
+    const doc = await db.collection<Document & { _id: string }>(CONTROL).findOne({ _id: 'control' });
+    if (doc === null) return null;
+    const { epoch, revision, body } = doc as unknown as {
+      readonly epoch: number;
+      readonly revision: number;
+      readonly body: string;
+    };
+    return { epoch, revision, body: JSON.parse(body) as Json };
+  } catch (error) {
+    throw toStoreError(error, 'read');
+  }
+}
+
+/** Replaces the record that this restore put there. */
+export async function finishControl(
+  { db }: MongoSession,
+  { epoch, revision, body }: ControlEntry,
+): Promise<void> {
+  const filter = { _id: 'control', epoch, revision } as never;
+  try {
+    await db.collection(CONTROL).updateOne(filter, { $set: { body: JSON.stringify(body) } });
+  } catch (error) {
     throw toStoreError(error, 'write');
   }
 }

@@ -2,6 +2,7 @@
 import { pipeline } from 'node:stream/promises';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
+import type { ControlEntry } from '../../replica.ts';
 import { toStoreError } from '../errors.ts';
 import { migrate, readMigrations } from '../migrate.ts';
 import { tablesOf } from './client.ts';
@@ -37,12 +38,10 @@ export async function emptyPostgres(client: pg.Client): Promise<void> {
   }
 }
 
-type Control = { readonly epoch: number; readonly revision: number; readonly body: unknown };
-
 /** Puts the first control record there; false when there is one. The table may have no key yet. */
 export async function putFirstControl(
   client: pg.Client,
-  { epoch, revision, body }: Control,
+  { epoch, revision, body }: ControlEntry,
 ): Promise<boolean> {
   try {
     await client.query('begin');
@@ -56,6 +55,36 @@ export async function putFirstControl(
     return rowCount === 1;
   } catch (error) {
     await client.query('rollback').catch(() => {});
+    throw toStoreError(error, 'committing');
+  }
+}
+
+/** The control record that is there; null: none, or no table for it. */
+export async function firstControl(client: pg.Client): Promise<ControlEntry | null> {
+  try {
+    const there = await client.query<{ name: string | null }>(
+      "select to_regclass('cutover_control') as name",
+    );
+    if (there.rows[0]?.name == null) return null;
+    const { rows } = await client.query<ControlEntry>('select epoch, revision, body from cutover_control');
+    return rows[0] ?? null;
+  } catch (error) {
+    throw toStoreError(error, 'uncommitted');
+  }
+}
+
+/** Replaces the record that this restore put there. */
+export async function finishControl(
+  client: pg.Client,
+  { epoch, revision, body }: ControlEntry,
+): Promise<void> {
+  try {
+    await client.query('update cutover_control set body = $3::jsonb where epoch = $1 and revision = $2', [
+      epoch,
+      revision,
+      JSON.stringify(body),
+    ]);
+  } catch (error) {
     throw toStoreError(error, 'committing');
   }
 }

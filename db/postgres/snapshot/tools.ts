@@ -28,11 +28,14 @@ export async function findTools(env: NodeJS.ProcessEnv, serverMajor: number): Pr
     const [dump, restore] = [join(folder, 'pg_dump'), join(folder, 'pg_restore')];
     if (!(await isExecutable(dump)) || !(await isExecutable(restore))) continue;
     const version = await versionOf(dump);
-    const major = Number(/(\d+)(?:\.|devel|beta|rc|\s|$)/.exec(version.replace(/^.*\)\s*/, ''))?.[1]);
+    const major = majorOf(version);
     if (major >= serverMajor) return { dump, restore, version, major };
   }
   return null;
 }
+
+/** `pg_dump (PostgreSQL) 15.14 (Debian …)`: 15. */
+export const majorOf = (version: string): number => Number(/\(PostgreSQL\) (\d+)/.exec(version)?.[1] ?? 0);
 
 const isExecutable = (path: string): Promise<boolean> =>
   access(path, constants.X_OK).then(
