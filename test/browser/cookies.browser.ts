@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { FIRST_MODE } from '../../plugins/config/modes.ts';
 import { SECOND } from '../support/app.ts';
 import { newEmail, newPassword } from '../support/users.ts';
 import { call, newVisitor, startBrowser, type Visitor } from './support/browser.ts';
@@ -6,7 +7,7 @@ import { startSite } from './support/site.ts';
 
 const browser = await startBrowser();
 const sites = {
-  http: await startSite('mongo-only', 'http'),
+  http: await startSite(FIRST_MODE, 'http'),
   https: await startSite('postgres-only', 'https'),
 };
 const schemes = ['http', 'https'] as const;

@@ -1,10 +1,11 @@
 import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
+import { FIRST_MODE } from '../../plugins/config/modes.ts';
 import { newEmail, newPassword } from '../support/users.ts';
 import { newVisitor, startBrowser } from './support/browser.ts';
 import { startSite } from './support/site.ts';
 
-const site = await startSite('mongo-only', 'http');
+const site = await startSite(FIRST_MODE, 'http');
 const browser = await startBrowser();
 
 /** Opens an operation, fills in its body, executes it; returns the status shown and the answer's body. */

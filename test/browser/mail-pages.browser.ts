@@ -1,11 +1,12 @@
 import type { Locator, Page } from 'playwright-core';
 import { expect, test } from 'vitest';
+import { FIRST_MODE } from '../../plugins/config/modes.ts';
 import { newEmail, newPassword } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
 import { call, newVisitor, startBrowser, type Visitor } from './support/browser.ts';
 import { startSite } from './support/site.ts';
 
-const site = await startSite('mongo-only', 'http');
+const site = await startSite(FIRST_MODE, 'http');
 const browser = await startBrowser();
 
 interface SignedUp {

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { HTTP_MODES, inEveryMode } from '../support/app.ts';
+import { FIRST_MODE } from '../../plugins/config/modes.ts';
+import { inEveryMode } from '../support/app.ts';
 import { startInbox } from '../support/inbox.ts';
 import { durableStoreEnv, productionEnv, type Service, startService } from '../support/service.ts';
 import { newEmail, newPassword } from '../support/users.ts';
@@ -70,9 +71,8 @@ inEveryMode(async (mode) => {
 });
 
 describe('whatever the mode', async () => {
-  const [mode = 'mongo-only'] = HTTP_MODES;
   const inbox = await startInbox();
-  const stores = await durableStoreEnv(mode);
+  const stores = await durableStoreEnv(FIRST_MODE);
 
   test('a request that never ends is given up after SHUTDOWN_GRACE, with exit code 1', PATIENT, async () => {
     const service = await startService({ ...productionEnv(stores, inbox), SHUTDOWN_GRACE: '500ms' });

@@ -12,13 +12,13 @@ import { type Inbox, startInbox } from './inbox.ts';
 import { createResponseCheck, type OpenApiDocument, type ResponseCheck } from './openapi.ts';
 import { newMongoDatabase, newPostgresDatabase } from './stores.ts';
 
-/** Which stores a mode needs. */
+/** Which stores a mode needs, and which of them decides. */
 export const STORES = {
-  'mongo-only': { mongo: true, postgres: false },
-  'dual-write': { mongo: true, postgres: true },
-  'shadow-read': { mongo: true, postgres: true },
-  'postgres-primary': { mongo: true, postgres: true },
-  'postgres-only': { mongo: false, postgres: true },
+  'mongo-only': { mongo: true, postgres: false, authority: 'mongo' },
+  'dual-write': { mongo: true, postgres: true, authority: 'mongo' },
+  'shadow-read': { mongo: true, postgres: true, authority: 'mongo' },
+  'postgres-primary': { mongo: true, postgres: true, authority: 'postgres' },
+  'postgres-only': { mongo: false, postgres: true, authority: 'postgres' },
 } as const;
 
 export type Mode = keyof typeof STORES;

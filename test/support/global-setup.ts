@@ -1,6 +1,7 @@
 /** One server of each kind for the whole run. Their addresses reach the tests by `inject`. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { TestProject } from 'vitest/node';
 import { type PostgresServer, startPostgres } from '../../db/embedded/postgres.ts';
 import { openSupervisor } from '../../db/embedded/supervise.ts';
@@ -24,11 +25,14 @@ declare module 'vitest' {
     postgresUrl: string;
     /** Every server the contract suite runs on, the main one first, then 15 where it is installed. */
     postgresServers: readonly PostgresTarget[];
+    toolsDir: string;
   }
 }
 
 const TEMPLATE = 'template_app';
 const OLDEST_MAJOR = 15;
+/** Programs that are installed once and shared with `npm run dev`. */
+const toolsDir = fileURLToPath(new URL('../../.data/tools', import.meta.url));
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const supervisor = openSupervisor();
@@ -41,8 +45,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
       Promise.all(
         otherInstallations().map((binDir) => startPostgres({ ...shared, binDir }).then(migrateTemplate)),
       ),
-      provideMongo(project, shared, log),
+      provideMongo(project, { ...shared, toolsDir }, log),
     ]);
+    project.provide('toolsDir', toolsDir);
     project.provide('postgresUrl', main.url);
     project.provide('postgresServers', [main, ...older]);
     const names = [...[main, ...older].map((target) => target.server), ...others];

@@ -1,5 +1,4 @@
 /** The MongoDB-wire servers of the whole run: a replica set, and one without. */
-import { fileURLToPath } from 'node:url';
 import type { TestProject } from 'vitest/node';
 import { startMongo } from '../../db/embedded/mongo.ts';
 import type { Supervisor } from '../../db/embedded/supervise.ts';
@@ -13,25 +12,20 @@ declare module 'vitest' {
     mongoServer: string;
     /** Null when `MONGO_URL` names a server that was not started here. */
     mongoPid: number | null;
-    toolsDir: string;
   }
 }
-
-/** Programs that are installed once and shared with `npm run dev`. */
-const toolsDir = fileURLToPath(new URL('../../.data/tools', import.meta.url));
 
 /** Starts both and tells the tests; their names. */
 export async function provideMongo(
   project: TestProject,
-  shared: { readonly supervisor: Supervisor; readonly durable: boolean },
+  shared: { readonly supervisor: Supervisor; readonly durable: boolean; readonly toolsDir: string },
   log: (line: string) => void,
 ): Promise<readonly string[]> {
-  const mongo = await startMongo({ ...shared, log, url: process.env['MONGO_URL'], toolsDir });
-  const standalone = await startMongo({ ...shared, log: () => {}, toolsDir, standalone: true });
+  const mongo = await startMongo({ ...shared, log, url: process.env['MONGO_URL'] });
+  const standalone = await startMongo({ ...shared, log: () => {}, standalone: true });
   project.provide('mongoUrl', mongo.url);
   project.provide('mongoStandaloneUrl', standalone.url);
   project.provide('mongoServer', mongo.server);
   project.provide('mongoPid', mongo.pid);
-  project.provide('toolsDir', toolsDir);
   return [mongo.server, `standalone ${standalone.server}`];
 }

@@ -1,0 +1,69 @@
+/** The lines that change when what `deletions.ts` names is gone: each text is in its file exactly once. */
+export interface Change {
+  readonly file: string;
+  readonly from: string;
+  /** Empty: it goes. */
+  readonly to: string;
+}
+
+const change = (file: string, from: string, to = ''): Change => ({ file, from, to });
+
+/** Files of which nothing stays: their new contents are beside this one. */
+export const REPLACEMENTS: Readonly<Record<string, string>> = {
+  'plugins/config/modes.ts': 'modes.ts.txt',
+  'plugins/repositories.ts': 'repositories.ts.txt',
+};
+
+export const CHANGES: readonly Change[] = [
+  // The service
+  change('src/app.ts', "import mongo from '../plugins/mongo.ts';\n"),
+  change('src/app.ts', '  await app.register(mongo);\n'),
+  change('src/migrate.ts', "import { openMongoStore } from '../db/mongo/store.ts';\n"),
+  change('src/migrate.ts', "const mongoUrl = setting('MONGO_URL');\n"),
+  change(
+    'src/migrate.ts',
+    'if (mongoUrl !== undefined) results.push(await migrate(() => openMongoStore({ url: mongoUrl })));\n',
+  ),
+  change('package.json', '  "bin": {\n    "cutover": "bin/cutover.js"\n  },\n'),
+  change('package.json', '    "pg-copy-streams": "7.0.0",\n'),
+  change('package.json', '    "@types/pg-copy-streams": "1.2.5",\n'),
+  change('package.json', '    "bench": "node test/bench/run.ts",\n'),
+  change('package.json', '    "demo": "node test/demo/run.ts",\n'),
+  change('package.json', '    "torture": "node test/torture/run.ts",\n'),
+
+  // The tests
+  change('test/docs/generate.ts', "import { writeCutoverJson } from './cutover-json.ts';\n"),
+  change('test/docs/generate.ts', 'writeCutoverJson();\n'),
+  change('test/http/outage.test.ts', 'ownMongo, '),
+  change('test/http/outage.test.ts', "  { mode: 'mongo-only', variable: 'MONGO_URL', start: ownMongo },\n"),
+  change('test/support/app.ts', 'newMongoDatabase, '),
+  change(
+    'test/support/app.ts',
+    `  'mongo-only': { mongo: true, postgres: false, authority: 'mongo' },
+  'dual-write': { mongo: true, postgres: true, authority: 'mongo' },
+  'shadow-read': { mongo: true, postgres: true, authority: 'mongo' },
+  'postgres-primary': { mongo: true, postgres: true, authority: 'postgres' },
+`,
+  ),
+  change('test/support/app.ts', '    ...(mongo && { MONGO_URL: newMongoDatabase() }),\n'),
+  change('test/support/app.ts', '  const { mongo, postgres } = STORES', '  const { postgres } = STORES'),
+  change('test/support/global-setup.ts', "import { provideMongo } from './mongo-servers.ts';\n"),
+  change(
+    'test/support/global-setup.ts',
+    '      provideMongo(project, { ...shared, toolsDir }, log),\n',
+    '      [],\n',
+  ),
+  change('test/support/repository.ts', "import { openMongoAt, removeFromMongo } from './mongo.ts';\n"),
+  change(
+    'test/support/repository.ts',
+    "  mongo: (env: Environment): Promise<Store> => openMongoAt(env['MONGO_URL'] ?? ''),\n",
+  ),
+  change(
+    'test/support/repository.ts',
+    '  if (config.mongoUrl !== null) await removeFromMongo(config.mongoUrl, id);\n',
+  ),
+  change(
+    'test/support/stores.ts',
+    "export { newMongoDatabase, openMongo, openMongoStandalone, ownMongo } from './mongo.ts';\n\n",
+  ),
+];
