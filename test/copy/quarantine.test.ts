@@ -1,0 +1,87 @@
+/** What becomes of documents that were put aside; and what a look beforehand says of them. */
+import { beforeAll, describe, expect, it } from 'vitest';
+import {
+  listBackfills,
+  listQuarantine,
+  preflight,
+  resolveQuarantine,
+  retryQuarantine,
+  runBackfill,
+  showBackfill,
+  verify,
+} from '../../cutover/copy/index.ts';
+import { legacyUser } from '../mongo/legacy.ts';
+import { openBench } from './support.ts';
+
+describe('quarantine', async () => {
+  const bench = await openBench();
+  const [mended, accepted, dropped, gone] = Array.from({ length: 4 }, () => legacyUser({ email: [] }));
+  const ids = [mended, accepted, dropped, gone].map((doc) => String(doc?._id));
+  let run = '';
+
+  beforeAll(async () => {
+    await bench.insert('user', [mended, accepted, dropped, gone, legacyUser({ plan: 'gold' })] as object[]);
+    await bench.setMode('dual-write');
+  });
+
+  it('is announced by a look beforehand, which writes nothing', async () => {
+    const before = [await bench.documents('user'), await bench.rows()];
+    const result = await preflight(bench);
+    expect(result).toMatchObject({
+      ok: false,
+      documents: { user: 5 },
+      sample: { read: 5, bad: { 'user.email: not-a-scalar': 4 }, unknownFields: { 'user.plan': 1 } },
+    });
+    const failing = result.checks.filter(({ ok }) => !ok).map(({ name }) => name);
+    // The servers of the tests trade durability for speed.
+    expect(failing.filter((name) => name !== 'postgres durable')).toEqual(['documents']);
+    expect([await bench.documents('user'), await bench.rows()]).toEqual(before);
+    expect(await bench.postgres.query('select from copy_runs')).toEqual([]);
+  });
+
+  it('holds what a run put aside, and verify does not ask for it', async () => {
+    const result = await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
+    run = result.run;
+    expect((await listQuarantine(bench)).map(({ id }) => id).sort()).toEqual([...ids].sort());
+    expect(await verify(bench)).toMatchObject({ clean: true, excused: 4 });
+    expect(await listBackfills(bench)).toMatchObject([{ run, state: 'done', from: 'mongo' }]);
+    expect(await showBackfill(bench, run)).toMatchObject({ undoable: 1, ranges: { open: 0 } });
+    expect(await bench.stores.mongo.books.countNotes()).toMatchObject({ quarantine: 4 });
+  });
+
+  it('is left one by one, and what was decided is in the log', async () => {
+    const name = { entity: 'user', reason: 'never signed in' } as const;
+    await expect(
+      resolveQuarantine(bench, { ...name, id: ids[1] ?? '', verb: 'accept', reason: ' ' }),
+    ).rejects.toThrow('reason');
+    expect(await resolveQuarantine(bench, { ...name, id: ids[1] ?? '', verb: 'accept' })).toBe(true);
+    expect(await resolveQuarantine(bench, { ...name, id: ids[1] ?? '', verb: 'accept' })).toBe(false);
+    expect(await resolveQuarantine(bench, { ...name, id: ids[2] ?? '', verb: 'drop' })).toBe(true);
+    await bench.mongo
+      .collection('user')
+      .updateOne({ _id: mended?._id as never }, { $set: { email: 'mended@x.org' } });
+    await bench.mongo.collection('user').deleteOne({ _id: gone?._id as never });
+    expect(await retryQuarantine(bench)).toEqual({
+      moved: [{ entity: 'user', id: ids[0] }],
+      gone: [{ entity: 'user', id: ids[3] }],
+      stillBad: [],
+    });
+    expect(await listQuarantine(bench)).toEqual([]);
+    expect((await bench.stores.mongo.books.countNotes())['quarantine']).toBeUndefined();
+    const marks = await bench.stores.mongo.replica.marks({ limit: 5 });
+    expect(marks.map(({ id }) => id)).toEqual([ids[0]]);
+    const kept = await bench.postgres.query(
+      `select document <> '' as kept from copy_quarantine where record_id = any($1) order by state`,
+      [[ids[1], ids[2]]],
+    );
+    expect(kept).toEqual([{ kept: true }, { kept: false }]);
+    const log = await bench.stores.mongo.books.readLog({ limit: 20 });
+    expect(JSON.stringify(log)).toContain('never signed in');
+  });
+
+  it('does not come back for what was decided', async () => {
+    const again = await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
+    expect(again.outcome).toBe('complete');
+    expect(await listQuarantine(bench)).toEqual([]);
+  });
+});
