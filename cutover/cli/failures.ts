@@ -3,9 +3,11 @@
 import type { StoreName } from '../../db/errors.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
+import { ToolFailed } from '../../db/postgres/snapshot/tools.ts';
 import { RestoredStore, UnreadableControl } from '../control.ts';
 import { AuthorityUnknown } from '../operator/index.ts';
 import type { PerStore } from '../protocol/types.ts';
+import { SnapshotRefused } from '../snapshot/types.ts';
 import type { Outcome } from './exit-codes.ts';
 import { UsageError } from './parse.ts';
 
@@ -53,6 +55,10 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof Interrupted) return failure('aborted', 'interrupted before it had an answer');
   if (error instanceof StoreUnavailable) return unavailable(error);
   if (error instanceof AuthorityUnknown) return failure('unreachable', error.message);
+  if (error instanceof SnapshotRefused) return failure('refused', error.message, error.remedy);
+  if (error instanceof ToolFailed) {
+    return failure('aborted', `${error.message}; what it was doing was taken back, or the store is fenced`);
+  }
   if (error instanceof RestoredStore) {
     return { ...failure('refused', error.message, 'run `cutover snapshot clear`'), store: error.store };
   }

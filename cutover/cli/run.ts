@@ -2,6 +2,7 @@
 import type { Environment } from '../environment.ts';
 import type { Mode } from '../mode.ts';
 import type { OperatorContext } from '../operator/types.ts';
+import type { PerStore } from '../protocol/types.ts';
 import { SILENT } from '../telemetry.ts';
 import { EXIT_CODES, type Outcome } from './exit-codes.ts';
 import { diagnose, type Failure, failureOf } from './failures.ts';
@@ -9,18 +10,30 @@ import { abort, endSessions, eraseUser, failover, set } from './handlers/actions
 import type { Answer, Handler } from './handlers/call.ts';
 import { conflicts, diffs, log, pending } from './handlers/lists.ts';
 import { promote, rollback } from './handlers/moves.ts';
+import * as snapshot from './handlers/snapshot.ts';
 import { status } from './handlers/status.ts';
 import { helpOf, overview } from './help.ts';
 import { type Command, parseCommand, UsageError } from './parse.ts';
 import { createProgress, type ProgressLine, type Terminal } from './terminal.ts';
-import type { VerbName } from './verbs.ts';
+import { specOf, type VerbName } from './verbs.ts';
 
 export interface Opened {
   readonly stores: OperatorContext['stores'];
   /** `BACKEND_MODE`, when it is set. */
   readonly configuredMode: Mode | null;
+  /** Where they are; a verb that moves much has connections of its own. */
+  readonly urls?: PerStore<string | null>;
+  /** What else a verb may read: `PG_BIN`, `PATH`, `RESTORE_URL`. */
+  readonly env?: NodeJS.ProcessEnv;
   readonly close: () => Promise<void>;
 }
+
+/** For verbs that ask none. */
+const NO_STORES: Opened = {
+  stores: { mongo: null, postgres: null },
+  configuredMode: null,
+  close: async () => {},
+};
 
 export interface Program {
   /** What follows the program's name. */
@@ -47,6 +60,11 @@ const HANDLERS: Readonly<Record<VerbName, Handler>> = {
   failover,
   'sessions end': endSessions,
   'users erase': eraseUser,
+  'snapshot create': snapshot.create,
+  'snapshot list': snapshot.list,
+  'snapshot verify': snapshot.verify,
+  'snapshot restore': snapshot.restore,
+  'snapshot clear': snapshot.clear,
 };
 
 /** Resolves to the exit code; never rejects. */
@@ -79,13 +97,16 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
   const progress = createProgress(terminal);
   let opened: Opened | null = null;
   try {
-    opened = await program.open(options.text('env-file'));
+    const isAlone = specOf(verb).withoutStores === true;
+    opened = isAlone ? NO_STORES : await program.open(options.text('env-file'));
     const { stores, configuredMode } = opened;
     const last = await HANDLERS[verb]({
       verb,
       words,
       options,
       context: { stores, environment, telemetry: SILENT, report: progress.report, configuredMode },
+      urls: opened.urls ?? { mongo: null, postgres: null },
+      env: opened.env ?? {},
       interrupted,
       ask: json ? null : terminal.ask,
       print: (answer) => printAgain(terminal, json, verb, answer),

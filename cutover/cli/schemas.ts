@@ -257,6 +257,89 @@ export const OUTPUTS = {
     leftoversRemoved: count.optional().describe('Of `users erase`: copies elsewhere that went too'),
     reasons,
   }),
+  snapshotCreated: z.strictObject({
+    ...envelope('snapshot create'),
+    name: z.string(),
+    path: z.string(),
+    system: z
+      .strictObject({
+        mode: z.string(),
+        epoch: count,
+        revision: count,
+        authority: store,
+        copy: z.string(),
+        pending: count.nullable(),
+        transition: z.string().nullable(),
+      })
+      .nullable()
+      .describe('Null: no system had been started'),
+    bytes: count,
+    files: count,
+    stores: z.strictObject({
+      mongo: z
+        .strictObject({
+          at: moment,
+          consistent: z.boolean().describe('Whether all collections are as of one moment'),
+          inconsistentBecause: z.string().nullable(),
+          pending: count,
+          documents: count,
+          leftOut: z.array(z.string()),
+        })
+        .nullable(),
+      postgres: z
+        .strictObject({
+          at: moment,
+          method: z.enum(['pg_dump', 'copy']),
+          tool: z.string().nullable(),
+          pending: count,
+        })
+        .nullable(),
+    }),
+  }),
+  snapshots: z.strictObject({
+    ...envelope('snapshot list'),
+    dir: z.string(),
+    snapshots: z.array(
+      z.strictObject({
+        name: z.string(),
+        createdAt: moment.nullable(),
+        mode: z.string().nullable(),
+        epoch: count.nullable(),
+        revision: count.nullable(),
+        pending: count.nullable(),
+        stores: z.array(store),
+        bytes: count,
+      }),
+    ),
+    unfinished: z.array(z.string()).describe('Folders of snapshots that did not end'),
+  }),
+  snapshotVerified: z.strictObject({
+    ...envelope('snapshot verify'),
+    name: z.string(),
+    files: count,
+    bytes: count,
+    problems: z.array(
+      z.strictObject({
+        path: z.string(),
+        problem: z.enum(['missing', 'changed', 'unexpected', 'unreadable']),
+      }),
+    ),
+  }),
+  snapshotRestored: z.strictObject({
+    ...envelope('snapshot restore'),
+    name: z.string(),
+    into: store,
+    database: z.string(),
+    records: count.nullable().describe('Null: pg_restore does not say'),
+    altered: count.describe('Documents that could not be written with the very bytes they had'),
+  }),
+  snapshotCleared: z.strictObject({
+    ...envelope('snapshot clear'),
+    store,
+    snapshot: z.string(),
+    mode: z.string(),
+    epoch: count,
+  }),
   failure: z.strictObject({
     verb: z.enum(VERB_NAMES as [VerbName, ...VerbName[]]).nullable(),
     outcome: z.enum(OUTCOMES),

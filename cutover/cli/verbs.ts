@@ -18,6 +18,8 @@ export interface VerbSpec {
   readonly details: readonly string[];
   readonly options: Readonly<Record<string, OptionSpec>>;
   readonly ends: readonly Outcome[];
+  /** It asks no store, and works without their URLs. */
+  readonly withoutStores?: true;
   readonly examples: readonly (readonly [command: string, meaning: string])[];
 }
 
@@ -63,6 +65,10 @@ const MOVE_DETAILS = [
 ] as const;
 
 const LIMIT = { limit: { value: 'N', description: 'Show at most so many; default 50' } } as const;
+
+const DIR = {
+  dir: { value: 'DIR', description: 'The folder of all snapshots; default .data/snapshots' },
+} as const;
 
 const MOVE_ENDS: readonly Outcome[] = ['done', 'difference', 'usage', 'refused', 'aborted', 'unreachable'];
 const LIST_ENDS: readonly Outcome[] = ['done', 'difference', 'usage', 'refused', 'unreachable'];
@@ -212,6 +218,82 @@ export const VERBS = {
     options: { user: { value: 'ID', description: 'The id of the user' } },
     ends: ACTION_ENDS,
     examples: [['cutover users erase --user 64f0c0ffee0123456789abcd', 'the e-mail is free again']],
+  },
+  'snapshot create': {
+    summary: 'Back up both stores into a folder, each consistent in itself',
+    usage: '[--dir DIR]',
+    words: [0],
+    details: [
+      "While everything runs. PostgreSQL by pg_dump where one of the server's version or newer is on PATH or in PG_BIN, " +
+        'otherwise by COPY; MongoDB as mongodump writes it, as of one moment where the server can read so. With a ' +
+        'manifest and the SHA-256 of every file.',
+      'It holds personal data and password hashes: the folder is closed to others, and must stay so.',
+    ],
+    options: DIR,
+    ends: ['done', 'difference', 'usage', 'refused', 'aborted', 'unreachable'],
+    examples: [
+      ['cutover snapshot create --dir /var/backups/auth', 'before a merge, or a change of authority'],
+    ],
+  },
+  'snapshot list': {
+    summary: 'The snapshots in a folder',
+    usage: '[--dir DIR]',
+    words: [0],
+    details: ['Folders of snapshots that did not end are named apart: they count for nothing.'],
+    options: DIR,
+    ends: ['done', 'difference', 'usage'],
+    withoutStores: true,
+    examples: [['cutover snapshot list --json', 'for a program']],
+  },
+  'snapshot verify': {
+    summary: 'Check every byte of a snapshot',
+    usage: 'NAME [--dir DIR]',
+    words: [1],
+    details: ['Exit code 1 when a file is missing, changed, or not of it.'],
+    options: DIR,
+    ends: ['done', 'difference', 'usage', 'refused'],
+    withoutStores: true,
+    examples: [
+      ['cutover snapshot verify 2026-11-23T16-00-00Z-0a1b2c', 'as `sha256sum --check SHA256SUMS` does'],
+    ],
+  },
+  'snapshot restore': {
+    summary: 'Restore one store of a snapshot into a database that nothing uses',
+    usage: 'NAME --into mongo|postgres [URL] [--dir DIR] [--replace --confirm DATABASE]',
+    words: [1, 2],
+    details: [
+      'Never into the authority of a running system, or its mirror. Without URL it is read from RESTORE_URL, where ' +
+        'others on this machine do not see its password.',
+      'The database starts fenced: an instance that finds it serves nothing, until `cutover snapshot clear`.',
+    ],
+    options: {
+      into: { value: 'STORE', description: 'Which store of it: mongo or postgres' },
+      ...DIR,
+      replace: { value: null, description: 'Delete what the database holds; without it, it must be empty' },
+      confirm: {
+        value: 'DATABASE',
+        description: 'The name of the database to replace; on a terminal it is asked for',
+      },
+    },
+    ends: ['done', 'difference', 'usage', 'refused', 'aborted', 'unreachable'],
+    examples: [
+      [
+        'cutover snapshot restore 2026-11-23T16-00-00Z-0a1b2c --into postgres postgres://localhost/auth_new',
+        'into a new database',
+      ],
+    ],
+  },
+  'snapshot clear': {
+    summary: 'Let a restored store serve, as a system of its own',
+    usage: '[--store mongo|postgres]',
+    words: [0],
+    details: [
+      'MongoDB begins in mongo-only, PostgreSQL in postgres-only, under a new epoch. It begins alone: the other URL ' +
+        'must be unset, or lead to a database without a control record, to be filled by a backfill.',
+    ],
+    options: { store: { value: 'STORE', description: 'mongo or postgres; needed when both are fenced' } },
+    ends: ACTION_ENDS,
+    examples: [['cutover snapshot clear', 'instances that wait begin to serve']],
   },
 } as const satisfies Record<string, VerbSpec>;
 

@@ -1,5 +1,6 @@
 /** What a verb is handed, and what it gives back. */
 import type { OperatorContext } from '../../operator/types.ts';
+import type { PerStore } from '../../protocol/types.ts';
 import type { Outcome } from '../exit-codes.ts';
 import { Interrupted } from '../failures.ts';
 import type { Options } from '../parse.ts';
@@ -21,6 +22,10 @@ export interface Call {
   readonly words: readonly string[];
   readonly options: Options;
   readonly context: OperatorContext;
+  /** Of the stores; null: not configured. */
+  readonly urls: PerStore<string | null>;
+  /** Variables besides those of the configuration. */
+  readonly env: NodeJS.ProcessEnv;
   /** Aborted by Ctrl-C or a request to end. */
   readonly interrupted: AbortSignal;
   readonly ask: ((question: string) => Promise<string>) | null;

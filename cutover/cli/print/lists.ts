@@ -52,8 +52,11 @@ function bodyWords(body: unknown): string {
     .join(' ');
 }
 
-const shown = (value: unknown): string =>
-  printable(typeof value === 'string' && !/\s/.test(value) && value !== '' ? value : JSON.stringify(value));
+function shown(value: unknown): string {
+  if (typeof value === 'number') return String(Math.round(value * 100) / 100);
+  const isWord = typeof value === 'string' && value !== '' && !/\s/.test(value);
+  return printable(isWord ? value : JSON.stringify(value));
+}
 
 export function logLines(lines: readonly LogLine[]): string[] {
   if (lines.length === 0) return ['the log is empty'];
