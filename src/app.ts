@@ -40,6 +40,8 @@ export async function buildApp({ config, now, seams }: AppOptions): Promise<Fast
     ...requestIdOptions,
     trustProxy: config.trustProxy,
     bodyLimit: 64 * 1024,
+    // Before it is ready a service brings its stores' schemas up to date, which takes as long as the data is large.
+    pluginTimeout: 0,
     connectionTimeout: 30_000,
     keepAliveTimeout: 72_000,
     requestTimeout: config.requestTimeoutMs,
