@@ -62,6 +62,8 @@ async function open(envFile: string | null): Promise<Opened> {
   return {
     stores: { mongo, postgres },
     configuredMode,
+    urls: { mongo: mongoUrl, postgres: databaseUrl },
+    env: environmentOf(envFile),
     close: async () => {
       await Promise.race([closing(), limit()]);
     },

@@ -18,6 +18,11 @@ const PRINTED_BY: Readonly<Record<OutputName, string>> = {
   settings: '`set`: every setting',
   set: '`set KEY VALUE`',
   failover: '`failover`',
+  snapshotCreated: '`snapshot create`',
+  snapshots: '`snapshot list`',
+  snapshotVerified: '`snapshot verify`',
+  snapshotRestored: '`snapshot restore`',
+  snapshotCleared: '`snapshot clear`',
   userAction: '`sessions end`, `users erase`',
   failure: 'any verb without an answer: usage, configuration, a store out of reach',
 };

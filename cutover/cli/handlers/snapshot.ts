@@ -1,0 +1,124 @@
+/** `cutover snapshot …`. */
+import type { StoreName } from '../../../db/errors.ts';
+import { clearRestored } from '../../snapshot/clear.ts';
+import { listSnapshots, verifySnapshot } from '../../snapshot/read.ts';
+import type { SnapshotContext } from '../../snapshot/types.ts';
+import { Interrupted } from '../failures.ts';
+import { UsageError } from '../parse.ts';
+import { createdLines, listLines, restoredLines, verifiedLines } from '../print/snapshot.ts';
+import { answer, type Call, type Handler } from './call.ts';
+
+/** Not in the repository, and not in an image. */
+const DIR = '.data/snapshots';
+
+const dirOf = ({ options }: Call): string => options.text('dir') ?? DIR;
+const nameOf = ({ words }: Call): string => words[0] ?? '';
+
+const contextOf = ({ context, urls, env, interrupted }: Call): SnapshotContext => ({
+  ...context,
+  urls,
+  env,
+  signal: interrupted,
+});
+
+export const create: Handler = async (call) => {
+  // The drivers take most of a second to load, and help should not wait for them.
+  const { createSnapshot } = await import('../../snapshot/create.ts');
+  const { name, path, manifest } = await orInterrupted(call, () =>
+    createSnapshot(contextOf(call), { dir: dirOf(call) }),
+  );
+  const { system, stores, files } = manifest;
+  const body = {
+    name,
+    path,
+    system,
+    bytes: files.reduce((sum, each) => sum + each.bytes, 0),
+    files: files.length,
+    stores: {
+      mongo: stores.mongo && {
+        at: stores.mongo.at,
+        consistent: stores.mongo.consistent,
+        inconsistentBecause: stores.mongo.inconsistentBecause,
+        pending: stores.mongo.pending,
+        documents: stores.mongo.collections.reduce((sum, { documents }) => sum + documents, 0),
+        leftOut: stores.mongo.leftOut,
+      },
+      postgres: stores.postgres && {
+        at: stores.postgres.at,
+        method: stores.postgres.method,
+        tool: stores.postgres.tool,
+        pending: stores.postgres.pending,
+      },
+    },
+  };
+  return answer('snapshotCreated', 'done', body, (style) => createdLines(body, style));
+};
+
+export const list: Handler = async (call) => {
+  const found = await listSnapshots(dirOf(call));
+  return answer('snapshots', 'done', found, (style) => listLines(found, style));
+};
+
+export const verify: Handler = async (call) => {
+  const found = await verifySnapshot(dirOf(call), nameOf(call));
+  const outcome = found.problems.length === 0 ? 'done' : 'difference';
+  return answer('snapshotVerified', outcome, found, (style) => verifiedLines(found, style));
+};
+
+export const restore: Handler = async (call) => {
+  const into = storeOf(call, 'into');
+  if (into === null) throw new UsageError('--into mongo or --into postgres is needed', call.verb);
+  const url = call.words[1] ?? call.env['RESTORE_URL'] ?? null;
+  if (url === null || !SCHEMES[into].test(url) || !URL.canParse(url)) {
+    throw new UsageError(
+      `after NAME, or in RESTORE_URL: the URL of the database to restore into, a ${into} one`,
+      call.verb,
+    );
+  }
+  const request = {
+    dir: dirOf(call),
+    name: nameOf(call),
+    into,
+    url,
+    replace: call.options.has('replace') ? { confirm: await confirmed(call, url) } : null,
+  };
+  const { restoreSnapshot } = await import('../../snapshot/restore.ts');
+  const restored = await orInterrupted(call, () => restoreSnapshot(contextOf(call), request));
+  return answer('snapshotRestored', 'done', restored, (style) => restoredLines(restored, style));
+};
+
+export const clear: Handler = async (call) => {
+  const cleared = await clearRestored(call.context, storeOf(call, 'store'));
+  const { store, mode, epoch, snapshot: name } = cleared;
+  return answer('snapshotCleared', 'done', cleared, (style) => [
+    style.good(`${store} may serve: ${mode}, epoch ${epoch}, as restored from ${name}`),
+  ]);
+};
+
+const SCHEMES: Readonly<Record<StoreName, RegExp>> = {
+  mongo: /^mongodb(\+srv)?:\/\//,
+  postgres: /^postgres(ql)?:\/\//,
+};
+
+function storeOf({ options, verb }: Call, option: string): StoreName | null {
+  const value = options.text(option);
+  if (value === null || value === 'mongo' || value === 'postgres') return value;
+  throw new UsageError(`--${option} must be mongo or postgres`, verb);
+}
+
+/** The name of the database whose content goes, as the operator says it. */
+async function confirmed({ options, ask }: Call, url: string): Promise<string> {
+  const given = options.text('confirm');
+  if (given !== null || ask === null) return given ?? '';
+  const name = decodeURIComponent(new URL(url).pathname.slice(1));
+  return (await ask(`Everything in the database ${name} will be deleted. Type its name: `)).trim();
+}
+
+/** What fails because it was ended takes away what it wrote, and says that it was ended. */
+async function orInterrupted<T>({ interrupted }: Call, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw interrupted.aborted ? new Interrupted() : error;
+  }
+}
