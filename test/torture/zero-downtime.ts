@@ -1,7 +1,7 @@
 /** The whole ladder under steady traffic, while every instance is replaced as well. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MODES, type Mode, moveBetween } from '../../cutover/mode.ts';
+import { MODES, type Mode } from '../../cutover/mode.ts';
 import { check } from './checker/checker.ts';
 import { createHttpClient } from './clients/http.ts';
 import { startTraffic } from './clients/open-loop.ts';
@@ -114,22 +114,18 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
     await Promise.all(people.map(({ acts }) => acts.signup()));
     const traffic = startTraffic(people, random.fork('traffic'), options.perSecond);
     const replaced: Replaced[] = [];
-    const roll = async (): Promise<void> => {
-      for (const place of system.places) {
-        onStep(`replacing ${place.name}`);
-        replaced.push(await replace(place, () => balancer.serving().includes(place.name)));
-        while (!balancer.serving().includes(place.name)) await sleep(20);
-      }
+    const roll = async (place: Place): Promise<void> => {
+      onStep(`replacing ${place.name}`);
+      replaced.push(await replace(place, () => balancer.serving().includes(place.name)));
+      while (!balancer.serving().includes(place.name)) await sleep(20);
     };
-    const ladder = async (): Promise<void> => {
-      for (const [index, from] of MODES.entries()) {
-        const to = MODES[index + 1];
-        if (from === 'mongo-only' || to === undefined || moveBetween(from, to) === null) continue;
-        await sleep(1_000);
-        await climb(from, to);
-      }
-    };
-    await Promise.all([roll(), ladder()]);
+    // An instance is replaced during each of the moves.
+    for (const [index, place] of system.places.entries()) {
+      const [from, to] = MODES.slice(index + 1);
+      if (from === undefined || to === undefined) throw new Error('more instances than rungs');
+      await sleep(500);
+      await Promise.all([roll(place), climb(from, to)]);
+    }
     await sleep(1_000);
     await traffic.stop();
 
