@@ -23,16 +23,47 @@ const LEFT = { expiredBefore: new Date(EXPIRES.getTime() + 1), limit: 100 };
 /** `apply` leaves out what is past retention, unless it is told that nothing is. */
 const NOTHING_EXPIRED = new Date(0);
 
+/** One that vanishes may have been taken by retention, or by another operator who cleans up: another one tells. */
+const ATTEMPTS_MAX = 3;
+
+interface Pair {
+  readonly authority: Store;
+  readonly mirror: Store;
+}
+
+interface Loss {
+  readonly reason: string;
+  /** It was written there, and is gone without a trace. */
+  readonly vanished: boolean;
+}
+
 /** Null when it came back; otherwise where it was lost. Throws `StoreUnavailable`. */
 export async function sendCanary(
   environment: Environment,
-  stores: { readonly authority: Store; readonly mirror: Store },
+  stores: Pair,
   epoch: number,
 ): Promise<string | null> {
-  const { authority, mirror } = stores;
+  let loss: Loss | null = null;
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    loss = await sendOne(environment, stores, epoch);
+    if (loss?.vanished !== true) break;
+  }
+  return loss?.reason ?? null;
+}
+
+async function sendOne(
+  environment: Environment,
+  { authority, mirror }: Pair,
+  epoch: number,
+): Promise<Loss | null> {
   const id = environment.newId();
   const [here, there] = [authority, mirror].map((store) => store.at({ epoch, pending: false }));
   const under = { epoch, expiredBefore: NOTHING_EXPIRED };
+  const refused = (reason: string): Loss => ({ reason, vanished: false });
+  const notHeld = ({ name }: Store, found: unknown): Loss => ({
+    reason: `${name} does not hold what was written there`,
+    vanished: found === null,
+  });
   try {
     await here?.addVerificationToken({
       id,
@@ -44,22 +75,22 @@ export async function sendCanary(
       mailDueAt: DUE,
     });
     const sent = await find(authority, id);
-    if (sent === null) return `${authority.name} does not hold what was written there`;
+    if (sent === null) return notHeld(authority, sent);
     const [taken] = await mirror.replica.apply(ENTITY, [sent], under);
-    if (taken?.kind !== 'applied') return `${mirror.name} did not take it: ${taken?.kind}`;
+    if (taken?.kind !== 'applied') return refused(`${mirror.name} did not take it: ${taken?.kind}`);
 
     await there?.moveMailDue({ purpose: ENTITY, tokenId: id, from: DUE, to: null });
     const written = await find(mirror, id);
     if (written === null || compareStamps(written.stamp, sent.stamp) <= 0 || written.mailDueAt !== null) {
-      return `${mirror.name} does not hold what was written there`;
+      return notHeld(mirror, written);
     }
     const [returned] = await authority.replica.apply(ENTITY, [written], under);
-    if (returned?.kind !== 'applied') return `${authority.name} did not take it back: ${returned?.kind}`;
+    if (returned?.kind !== 'applied')
+      return refused(`${authority.name} did not take it back: ${returned?.kind}`);
     const back = await find(authority, id);
     const same = back !== null && compareStamps(back.stamp, written.stamp) === 0;
-    return same && isSameContent<typeof ENTITY>(back, written)
-      ? null
-      : `${authority.name} does not hold what came back`;
+    if (same && isSameContent<typeof ENTITY>(back, written)) return null;
+    return { reason: `${authority.name} does not hold what came back`, vanished: back === null };
   } finally {
     // What is left of it, retention takes.
     await Promise.allSettled([authority.replica.purge(LEFT), mirror.replica.purge(LEFT)]);

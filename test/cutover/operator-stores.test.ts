@@ -75,6 +75,37 @@ describe.each(PAIRS)('%s', (_, authority, mirror) => {
     );
   });
 
+  it('is not deceived by an operator who cleans up after another canary at the same time', async () => {
+    // As `purge` does at the end of each canary, here just after this one was written.
+    const left = { expiredBefore: new Date(86_400_001), limit: 100 };
+    const taken = { authority: 0, mirror: 0 };
+    const robbed = (store: Store, side: keyof typeof taken): Store => ({
+      ...store,
+      replica: {
+        ...store.replica,
+        async read(entity, ids) {
+          taken[side] += 1;
+          if (taken[side] === 1) await store.replica.purge(left);
+          return store.replica.read(entity, ids);
+        },
+      },
+    });
+    const stores = { authority: robbed(authority, 'authority'), mirror: robbed(mirror, 'mirror') };
+    expect(await sendCanary(environment, stores, 3)).toBeNull();
+    expect(taken).toEqual({ authority: 4, mirror: 2 });
+  });
+
+  it('finds a store that keeps no canary', async () => {
+    const replica: Store['replica'] = {
+      ...mirror.replica,
+      read: async () => ({ found: new Map(), unreadable: [] }),
+    };
+    const forgetful: Store = { ...mirror, replica };
+    expect(await sendCanary(environment, { authority, mirror: forgetful }, 3)).toBe(
+      `${mirror.name} does not hold what was written there`,
+    );
+  });
+
   it('finds at the last check what is not the same', async () => {
     const repository = authority.at({ epoch: 3, pending: true });
     const date = environment.date();
