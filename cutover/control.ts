@@ -8,6 +8,7 @@ import type { Store } from '../db/port.ts';
 import type { ControlEntry, Json, LeaseEntry } from '../db/replica.ts';
 import { type CopyState, MODES } from './mode.ts';
 import { type ChangeDecision, type ControlChange, decideChange } from './protocol/changes.ts';
+import { RULES, type Rules } from './protocol/rules.ts';
 import type { ControlRecord, LeaseRow } from './protocol/types.ts';
 
 export const copySchema: z.ZodType<CopyState> = z.discriminatedUnion('kind', [
@@ -109,7 +110,11 @@ const RACES_MAX = 50;
  * Makes the change in that store, and says what came of it. `StoreUnavailable` with an unknown outcome: it may have
  * been made; asking again then answers `already`. In a store without a record only `gain` and `copy` can be made.
  */
-export async function changeControl(store: Store, change: ControlChange): Promise<ChangeDecision> {
+export async function changeControl(
+  store: Store,
+  change: ControlChange,
+  rules: Rules = RULES,
+): Promise<ChangeDecision> {
   for (let race = 0; race < RACES_MAX; race += 1) {
     const record = await readControl(store);
     if (record === null) {
@@ -121,7 +126,7 @@ export async function changeControl(store: Store, change: ControlChange): Promis
       }
       continue;
     }
-    const decision = decideChange(store.name, record, change);
+    const decision = decideChange(store.name, record, change, rules);
     if (decision.kind !== 'write') return decision;
     if (await store.books.replaceControl(record, fromControl(decision.record))) return decision;
   }

@@ -71,7 +71,7 @@ export async function attemptChange(
   for (let request = requestOf(state); request !== null; request = requestOf(state)) {
     if (state.stage === 'fence') fenceAskedMs ??= nowMs();
     const before: Stage = state.stage;
-    state = onReply(state, await perform.reply(request, before), nowMs(), timing);
+    state = onReply(state, await perform.reply(request, before), nowMs(), timing, run.rules);
     if (state.stage !== before) {
       if (fenceAskedMs !== null && (before === 'gain' || before === 'abort'))
         pauseMs = nowMs() - fenceAskedMs;
@@ -139,7 +139,10 @@ function createPerformer(
         return { kind: 'rows', rows };
       }
       case 'change':
-        return { kind: 'change', decision: await changeControl(storeOf(request.store), request.change) };
+        return {
+          kind: 'change',
+          decision: await changeControl(storeOf(request.store), request.change, run.rules),
+        };
       case 'count-marks': {
         const { count } = await storeOf(request.store).replica.countMarks();
         if (count > 0 && request.store === loser.name) look();

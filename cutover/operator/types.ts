@@ -5,6 +5,7 @@ import type { Entity, Stamp } from '../../db/records.ts';
 import type { Json } from '../../db/replica.ts';
 import type { Environment } from '../environment.ts';
 import type { CopyState, Mode, Move } from '../mode.ts';
+import type { Rules } from '../protocol/rules.ts';
 import type { PerStore, Setting, Transition } from '../protocol/types.ts';
 import type { Settings } from '../settings.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -19,6 +20,8 @@ export interface OperatorContext {
   readonly report: (progress: Progress) => void;
   /** `BACKEND_MODE`, where the command line knows it; only shown. */
   readonly configuredMode?: Mode | null;
+  /** Only proofs take rules out. */
+  readonly rules?: Rules;
 }
 
 export interface Progress {
