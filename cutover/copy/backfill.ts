@@ -152,7 +152,7 @@ async function fillStaging(scope: CopyScope, { run, body, pace, jobs }: Context)
     await createStaging(scope.postgres);
     if (before.length === 0) {
       for (const entity of ENTITIES) {
-        const cut = await cutRanges(scope.mongo, entity, jobs * 4);
+        const cut = await cutRanges(scope.mongo, entity, jobs * 2);
         await runs.addRanges(
           run.id,
           cut.map((bounds) => ({ entity, bounds: { ...bounds } })),

@@ -1,4 +1,4 @@
-/** One range of documents into staging, in one transaction: either all of it is there and the range done, or nothing. */
+/** Ranges of documents into staging; a stretch of one is a transaction: all of it is there and noted, or nothing is. */
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { IdRange } from '../../db/mongo/copy/ranges.ts';
 import { type Batch, scanRange } from '../../db/mongo/copy/scan.ts';
@@ -14,8 +14,8 @@ import type { Pace } from './pace.ts';
 import type { RunBody } from './run.ts';
 import type { CopyScope } from './types.ts';
 
-/** A range that turns out longer is cut here: so much is done again, at most, when its worker dies. */
-const RANGE_DOCUMENTS_MAX = 20_000;
+/** So much is done again, at most, when a worker dies. */
+const STRETCH_DOCUMENTS_MAX = 20_000;
 
 /** What one batch comes to, before anything of it is written. */
 interface Sorted {
@@ -36,38 +36,59 @@ export interface StageOptions {
   readonly pace: Pace;
 }
 
-/** Throws `RangeLost` when another worker has taken the range up meanwhile. */
+/**
+ * Stages a range, a stretch at a time: after each everything up to there is done, and the same cursor goes on. Throws
+ * `RangeLost` when another worker has taken the range up meanwhile.
+ */
 export async function stageRange(scope: CopyScope, range: RangeRow, options: StageOptions): Promise<void> {
-  const { mongo, postgres } = scope;
+  const bounds = range.bounds as unknown as IdRange;
+  const batches = scanRange(scope.mongo, range.entity, bounds, { batchMax: options.pace.batchMax() });
+  try {
+    for (let rest: RangeRow | null = range; rest !== null; ) {
+      rest = await stageStretch(scope, rest, batches, options);
+    }
+  } finally {
+    await batches.return(undefined);
+  }
+}
+
+/** What is left of the range, to go on with; null when nothing is, or it is to be left to others. */
+async function stageStretch(
+  scope: CopyScope,
+  range: RangeRow,
+  batches: AsyncGenerator<Batch>,
+  options: StageOptions,
+): Promise<RangeRow | null> {
   const { pace, run, owner } = options;
   const bounds = range.bounds as unknown as IdRange;
   const counts = createCounts();
-  await postgres.transaction(async (connection) => {
+  return scope.postgres.transaction(async (connection) => {
     // Left by an attempt whose rows a crash of the server has emptied in part.
     await connection.query('delete from copy_findings where run = $1 and range = $2', [run, range.seq]);
-    let done = 0;
+    let [done, isPaused] = [0, false];
     let cut: string | null = null;
-    for await (const batch of scanRange(mongo, range.entity, bounds, { batchMax: pace.batchMax() })) {
-      await writeBatch(
-        scope,
-        connection,
-        range,
-        options,
-        sortBatch(range, batch, options.body, counts),
-        counts,
-      );
+    for (;;) {
+      const next = await batches.next();
+      if (next.done === true) break;
+      const batch = next.value;
+      const sorted = sortBatch(range, batch, options.body, counts);
+      await writeBatch(scope, connection, range, options, sorted, counts);
       done += batch.documents.length;
       await pace.take(batch.documents.length);
-      if (batch.cut !== null && (done >= RANGE_DOCUMENTS_MAX || (await pace.paused()))) {
+      isPaused = await pace.paused();
+      if (batch.cut !== null && (done >= STRETCH_DOCUMENTS_MAX || isPaused)) {
         cut = batch.cut;
         break;
       }
     }
-    await closeRange(connection, run, range, owner, {
+    const rest = cut === null ? null : { ...bounds, after: cut };
+    const seq = await closeRange(connection, run, range, owner, {
       counts: counts.toJson(),
       bounds: { ...bounds, upTo: cut ?? bounds.upTo },
-      rest: cut === null ? null : { ...bounds, after: cut },
+      rest,
+      keepsRest: !isPaused,
     });
+    return seq === null || rest === null || isPaused ? null : { ...range, seq, bounds: rest };
   });
 }
 

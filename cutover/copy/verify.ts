@@ -58,7 +58,7 @@ export interface VerifyResult {
 }
 
 const JOBS = 2;
-const RANGE_DOCUMENTS_MAX = 50_000;
+const RANGE_DOCUMENTS_MAX = 200_000;
 const SWEEP_ROWS = 1_000;
 const SHOWN = 1_000;
 
@@ -138,7 +138,7 @@ export async function authorityNow({
 async function cut(scope: CopyScope, { run, jobs }: Context): Promise<void> {
   const runs = createRuns(scope.postgres);
   for (const entity of ENTITIES) {
-    const found = await cutRanges(scope.mongo, entity, jobs * 4);
+    const found = await cutRanges(scope.mongo, entity, jobs * 2);
     // Rows of ids that no document has are found as well.
     const whole: readonly IdRange[] = found.some(({ type }) => type === 'objectId')
       ? []

@@ -39,7 +39,7 @@ async function workLoop(scope: CopyScope, { run, work, wait }: WorkOptions): Pro
     }
     await whileBeating(
       scope,
-      () => runs.beat(run, range.seq, owner),
+      () => runs.beat(run, owner),
       async () => {
         try {
           await work(range, owner);

@@ -47,8 +47,8 @@ export interface Runs {
   ranges(run: string): Promise<readonly RangeRow[]>;
   /** The next range nobody has given a beat for in that time, now this owner's; null when there is none. */
   claim(run: string, owner: string, beatLostMs: number): Promise<RangeRow | null>;
-  /** Shows that the owner lives; false when the range is not its own any more. */
-  beat(run: string, seq: number, owner: string): Promise<boolean>;
+  /** Shows that the owner lives; false when it has no range any more. */
+  beat(run: string, owner: string): Promise<boolean>;
   reopen(run: string, seqs: readonly number[]): Promise<void>;
   /** How many ranges are not done yet. */
   open(run: string): Promise<number>;
@@ -114,13 +114,12 @@ export function createRuns(bulk: PostgresBulk): Runs {
       );
       return rows[0] ?? null;
     },
-    async beat(run, seq, owner) {
+    async beat(run, owner) {
       const rows = await bulk.query(
-        `update copy_ranges set beat_at = clock_timestamp() where run = $1 and seq = $2 and owner = $3 and state = 'open'
-         returning seq`,
-        [run, seq, owner],
+        `update copy_ranges set beat_at = clock_timestamp() where run = $1 and owner = $2 and state = 'open' returning seq`,
+        [run, owner],
       );
-      return rows.length === 1;
+      return rows.length > 0;
     },
     async reopen(run, seqs) {
       await bulk.query(
@@ -143,7 +142,10 @@ export class RangeLost extends Error {
   override readonly name = 'RangeLost';
 }
 
-/** Closes a range within the transaction that did its work. What is left of it becomes a range of its own. */
+/**
+ * Closes a range within the transaction that did its work. What is left of it becomes a range of its own, which the owner
+ * may keep; its number, or null when nothing is left.
+ */
 export async function closeRange(
   connection: Connection,
   run: string,
@@ -153,20 +155,23 @@ export async function closeRange(
     readonly counts: Readonly<Record<string, number>>;
     readonly bounds: Json;
     readonly rest: Json | null;
+    readonly keepsRest?: boolean;
   },
-): Promise<void> {
+): Promise<number | null> {
   const { rowCount } = await connection.query(
     `update copy_ranges set state = 'done', counts = $4, bounds = $5, owner = null
      where run = $1 and seq = $2 and owner = $3 and state = 'open'`,
     [run, range.seq, owner, JSON.stringify(result.counts), JSON.stringify(result.bounds)],
   );
   if (rowCount !== 1) throw new RangeLost('another worker has taken this range up');
-  if (result.rest === null) return;
+  if (result.rest === null) return null;
   // One at a time: two that close at once would want the same number.
   await connection.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [run]);
-  await connection.query(
-    `insert into copy_ranges (run, seq, entity, bounds, state, counts)
-     select $1, coalesce(max(seq), 0) + 1, $2, $3, 'open', '{}' from copy_ranges where run = $1`,
-    [run, range.entity, JSON.stringify(result.rest)],
+  const { rows } = await connection.query<{ seq: number }>(
+    `insert into copy_ranges (run, seq, entity, bounds, state, counts, owner, beat_at)
+     select $1, coalesce(max(seq), 0) + 1, $2, $3, 'open', '{}', $4, clock_timestamp()
+     from copy_ranges where run = $1 returning seq`,
+    [run, range.entity, JSON.stringify(result.rest), result.keepsRest === true ? owner : null],
   );
+  return rows[0]?.seq ?? null;
 }
