@@ -14,7 +14,7 @@ import { judgeRest, readBoth } from './final/rest.ts';
 import { newWalk, walk } from './flips/ladder.ts';
 import { applySettings, moveTo } from './flips/operator.ts';
 import { createRecorder } from './history/recorder.ts';
-import type { Kind } from './history/types.ts';
+import { CLIENT_KINDS, type Kind } from './history/types.ts';
 import { type Monitor, startMonitor } from './monitor.ts';
 import type { Progress } from './progress.ts';
 import { createRandom } from './random.ts';
@@ -54,6 +54,8 @@ export interface Report {
 const CLIENT_TIMEOUT_MS = 15_000;
 /** Two cores do everything here. */
 const HASHING_AT_ONCE = 2;
+/** How long traffic may go on without faults, over half of its time, until enough of every kind went well. */
+const MORE_MS = 30_000;
 const LOGINS_AT_REST = 40;
 const PEOPLE_ACTS = 60;
 
@@ -159,9 +161,15 @@ async function conduct(
     );
   await Promise.all([wreck(), climb(), sleep(options.trafficMs)]);
 
-  progress.say('everything heals, nobody acts any more');
-  await crowd.stop();
   await allWell(system);
+  const behind = (): readonly Kind[] => CLIENT_KINDS.filter((kind) => (oks.get(kind) ?? 0) < options.okMin);
+  const patienceEndsMs = performance.now() + options.trafficMs / 2 + MORE_MS;
+  while (behind().length > 0 && performance.now() < patienceEndsMs) {
+    progress.say(`a while without faults, for more of ${behind().join(', ')}`);
+    await sleep(2_000);
+  }
+  progress.say('nobody acts any more');
+  await crowd.stop();
   const settle = async (to: Mode): Promise<void> => {
     await monitor.look();
     const from = monitor.mode();

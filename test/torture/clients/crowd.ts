@@ -44,11 +44,11 @@ const WEIGHTS: Readonly<Record<Act, number>> = {
   verify: 2,
   reset: 2,
   change: 1,
-  erase: 0.2,
+  erase: 0.4,
   signup: 0.2,
 };
 
-const BEHIND_BOOST = 4;
+const BEHIND_BOOST = 8;
 const SHARE_OF_RACES = 0.12;
 
 export function startCrowd(options: CrowdOptions): Crowd {

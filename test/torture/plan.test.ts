@@ -1,0 +1,130 @@
+/** The parts of a run that need no servers: plans, turns, what an answer means, what a verdict asks for. */
+import { describe, expect, test } from 'vitest';
+import { describeFault, planFaults, planStrikes } from './faults/plan.ts';
+import { compare } from './final/compare.ts';
+import type { Contents, Row } from './final/records.ts';
+import { outcomeOf } from './history/recorder.ts';
+import { CLIENT_KINDS, type Operation } from './history/types.ts';
+import { createRandom } from './random.ts';
+import { type Evidence, judgeRun } from './verdict.ts';
+
+describe('a plan', () => {
+  const draw = (seed: number) => planFaults(createRandom(seed), 14, ['a', 'b', 'c']).map(describeFault);
+
+  test('is the same for the same seed, and another for another', () => {
+    expect(draw(7)).toEqual(draw(7));
+    expect(draw(7)).not.toEqual(draw(8));
+  });
+
+  test('has every kind of fault, against both stores, before any comes again', () => {
+    const kinds = planFaults(createRandom(1), 14, ['a']).map((fault) =>
+      'store' in fault ? `${fault.kind} ${fault.store}` : fault.kind,
+    );
+    expect(new Set(kinds).size).toBe(14);
+  });
+
+  test('kills and stops a coordinator at each of its steps', () => {
+    const strikes = planStrikes(createRandom(1), 24).map(({ step, signal }) => `${signal} ${step}`);
+    expect(new Set(strikes).size).toBe(24);
+    expect(strikes).toContain('SIGKILL lose');
+    expect(strikes).toContain('SIGSTOP gain');
+  });
+});
+
+describe('an answer', () => {
+  const answered = (status: number, code?: string) =>
+    outcomeOf({ kind: 'answer', status, body: code === undefined ? {} : { code } }).kind;
+
+  test('tells what was done only when it says so', () => {
+    expect(answered(204)).toBe('ok');
+    expect(answered(401, 'unauthenticated')).toBe('refused');
+    expect(answered(503, 'overloaded')).toBe('failed');
+    expect(answered(503, 'store_unavailable')).toBe('unknown');
+    expect(answered(500, 'internal')).toBe('unknown');
+    expect(answered(502)).toBe('unknown');
+    expect(outcomeOf({ kind: 'lost', reason: 'ECONNRESET' }).kind).toBe('unknown');
+    expect(outcomeOf({ kind: 'unreachable', reason: 'ECONNREFUSED' }).kind).toBe('failed');
+  });
+});
+
+describe('two stores', () => {
+  const contents = (user: Row): Contents => ({
+    rows: {
+      users: new Map([['u1', user]]),
+      verification_tokens: new Map(),
+      password_reset_tokens: new Map(),
+      sessions: new Map(),
+    },
+    marked: 0,
+  });
+  const user = { id: 'u1', name: 'Ada', epoch: 1, version: 3, deleted_at: null };
+
+  test('are alike when every field is', () => {
+    expect(compare(contents(user), contents({ ...user }))).toEqual([]);
+    const { deleted_at: _, ...missing } = user;
+    expect(compare(contents(user), contents(missing))).toEqual([]);
+  });
+
+  test('differ by one byte under an equal stamp, and no value is told', () => {
+    const found = compare(contents(user), contents({ ...user, name: 'Adb' }));
+    expect(found).toEqual([{ table: 'users', id: 'u1', field: 'name', what: 'differs' }]);
+  });
+
+  test('differ when only one has a record', () => {
+    const empty = { ...contents(user), rows: { ...contents(user).rows, users: new Map() } };
+    expect(compare(contents(user), empty)).toHaveLength(1);
+  });
+});
+
+describe('a verdict', () => {
+  const signup = (id: number, outcome: Operation['outcome']): Operation => ({
+    id,
+    email: `person-${id}@example.test`,
+    call: { kind: 'signup', password: 'p' },
+    instance: 'a',
+    invokedMs: id,
+    completedMs: id + 1,
+    outcome,
+  });
+  const evidence: Evidence = {
+    operations: [signup(1, { kind: 'ok', answer: {} })],
+    windows: { covers: () => false },
+    leewayMs: 1_000,
+    okMin: 0,
+    bites: [{ what: 'kill-store mongo', seen: 'gone' }],
+    leftOver: [],
+    findings: [],
+  };
+
+  test('holds when nothing is against it', () => {
+    expect(judgeRun(evidence)).toMatchObject({ holds: true, problems: [] });
+  });
+
+  test.each<[string, Partial<Evidence>, number]>([
+    ['too few of a kind', { okMin: 1 }, CLIENT_KINDS.length - 1],
+    ['a fault that did not bite', { bites: [{ what: 'x', seen: null }] }, 1],
+    ['a fault that never came', { leftOver: ['x'] }, 1],
+    ['a finding', { findings: ['x'] }, 1],
+    [
+      'unknown outcomes without a fault',
+      { operations: [1, 2].map((id) => signup(id, { kind: 'unknown', reason: 'x' })) },
+      1,
+    ],
+    [
+      'a history that cannot be explained',
+      {
+        operations: [1, 2].map((id) => ({ ...signup(id, { kind: 'ok', answer: {} }), email: 'same' })),
+      },
+      1,
+    ],
+  ])('does not hold: %s', (_, against, problems) => {
+    const verdict = judgeRun({ ...evidence, ...against });
+    expect(verdict.holds).toBe(false);
+    expect(verdict.problems).toHaveLength(problems);
+  });
+
+  test('excuses unknown outcomes during a fault', () => {
+    const operations = [1, 2].map((id) => signup(id, { kind: 'unknown', reason: 'x' }));
+    expect(judgeRun({ ...evidence, operations, windows: { covers: () => true } }).holds).toBe(true);
+  });
+});
