@@ -10,7 +10,11 @@ const say = (line: string): void => {
 const report = (progress: { readonly phase: string; readonly documents: number }): void =>
   say(`${progress.phase} ${progress.documents > 0 ? 'some' : 'none'}`);
 // Slow enough to be caught at it.
-const options = { report, beforeMerge: async () => say('before-merge') };
+async function beforeMerge(): Promise<void> {
+  say('before-merge');
+  if (verb === 'hold') await new Promise<void>((resolve) => setTimeout(resolve, 60_000));
+}
+const options = { report, beforeMerge };
 say('ready');
 if (verb === 'worker') await runWorker(scope, { report, rate: 500, signal: new AbortController().signal });
 else if (verb === 'resume') await resumeBackfill(scope, run, options);

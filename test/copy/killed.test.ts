@@ -77,7 +77,7 @@ describe('a killed copy', { timeout: 90_000 }, async () => {
     ['before it merges', /^before-merge/],
     ['while it merges', /^merging/],
   ])('%s', async (_when, until) => {
-    const child = await startUntil(until);
+    const child = await startUntil(until, until.test('before-merge') ? 'hold' : 'backfill');
     if (until.test('merging')) await eventually(async () => (await undoable()) > 0);
     await killed(child);
     const result = await resumeBackfill(bench, `run-${serial}`);
