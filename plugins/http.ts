@@ -59,10 +59,14 @@ export default fp(
     });
     await app.register(underPressure, {
       maxEventLoopDelay: EVENT_LOOP_DELAY_MAX_MS,
+      // Without a sample in this time the loop passes for blocked.
+      sampleInterval: EVENT_LOOP_DELAY_MAX_MS,
       maxHeapUsedBytes: app.config.shedHeapMaxBytes,
       // Whoever asks whether the process lives must get an answer: killing a busy instance would load the others.
-      pressureHandler: (request, reply) =>
-        PROBES.has(request.routeOptions.url ?? '') ? undefined : void reply.send(new Overloaded()),
+      // Thrown, since a request that is answered here would go on beside its answer.
+      pressureHandler(request) {
+        if (!PROBES.has(request.routeOptions.url ?? '')) throw new Overloaded();
+      },
     });
 
     // An empty body is no body: the schema then says what is missing, and routes without one take it.

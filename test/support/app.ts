@@ -84,10 +84,11 @@ export async function startApp(mode: Mode, settings: AppSettings = {}): Promise<
   const clock = beside?.clock ?? createClock();
   const app = await buildApp({ config, now: settings.now ?? clock.now });
   const removed = beside?.removed ?? new Set<string>();
+  const mirrored = STORES[mode].mongo && STORES[mode].postgres;
+  let started: TestApp | null = null;
   onEnd(async () => {
     try {
-      if (beside === undefined && STORES[mode].mongo && STORES[mode].postgres)
-        await expectStoresAlike(started);
+      if (mirrored && beside === undefined && started !== null) await expectStoresAlike(started);
     } finally {
       await app.close();
     }
@@ -97,7 +98,7 @@ export async function startApp(mode: Mode, settings: AppSettings = {}): Promise<
   const url = `http://127.0.0.1:${port}`;
   const document = await fetchDocument(url);
   const check = createResponseCheck(document);
-  const started: TestApp = {
+  started = {
     mode,
     url,
     app,

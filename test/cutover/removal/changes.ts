@@ -14,6 +14,11 @@ export const REPLACEMENTS: Readonly<Record<string, string>> = {
   'plugins/repositories.ts': 'repositories.ts.txt',
 };
 
+/** A test of what only then can be tested. */
+export const ADDITIONS: Readonly<Record<string, string>> = {
+  'test/http/after-the-move.test.ts': 'after-the-move.test.ts.txt',
+};
+
 export const CHANGES: readonly Change[] = [
   // The service
   change('src/app.ts', "import mongo from '../plugins/mongo.ts';\n"),

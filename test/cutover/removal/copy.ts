@@ -4,7 +4,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, write
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CHANGES, REPLACEMENTS } from './changes.ts';
+import { ADDITIONS, CHANGES, REPLACEMENTS } from './changes.ts';
 import { DELETIONS } from './deletions.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -28,9 +28,9 @@ export function copyRepository(): string {
 /** Deletes, replaces and changes what the lists name. Throws, naming it, when something is not as they say. */
 export function removeCutover(folder: string): void {
   for (const path of DELETIONS) rmSync(join(folder, path), { recursive: true });
-  for (const [file, replacement] of Object.entries(REPLACEMENTS)) {
-    statSync(join(folder, file));
-    cpSync(fileURLToPath(new URL(replacement, import.meta.url)), join(folder, file));
+  for (const file of Object.keys(REPLACEMENTS)) statSync(join(folder, file));
+  for (const [file, contents] of Object.entries({ ...REPLACEMENTS, ...ADDITIONS })) {
+    cpSync(fileURLToPath(new URL(contents, import.meta.url)), join(folder, file));
   }
   for (const { file, from, to } of CHANGES) {
     const [before, ...after] = readFileSync(join(folder, file), 'utf8').split(from);

@@ -12,7 +12,6 @@ export const DELETIONS: readonly string[] = [
   'db/canonical.ts',
   'db/postgres/copy',
   'db/postgres/snapshot',
-  'db/postgres/snapshot',
 
   // Tests of all that, and tools for them.
   'test/bench',
