@@ -1,5 +1,5 @@
 /** `npm run dev`: the service with everything it needs, started here unless the environment names it. */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DataInUse, openSupervisor, type Supervisor } from '../db/embedded/supervise.ts';
@@ -51,9 +51,14 @@ async function run(
     throw error.code === 'EADDRINUSE' ? new PortTaken(config.port) : error;
   });
   onServer(server);
-  console.log(
-    banner({ config, databases, dataDir, coloured: process.stdout.isTTY === true && !env['NO_COLOR'] }),
-  );
+  const envFile = dataDir === null ? null : join(dataDir, 'stores.env');
+  if (envFile !== null) {
+    const lines = ['MONGO_URL', 'DATABASE_URL'].map((name) => `${name}=${env[name]}\n`);
+    writeFileSync(envFile, lines.join(''), { mode: 0o600 });
+  }
+  const coloured = process.stdout.isTTY === true && !env['NO_COLOR'];
+  const { mode } = server.app.standing();
+  console.log(banner({ config, effectiveMode: mode.effective, databases, dataDir, envFile, coloured }));
 }
 
 function embedSecrets(env: NodeJS.ProcessEnv, dataDir: string | null): void {

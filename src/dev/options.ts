@@ -19,7 +19,7 @@ Options
 
 Environment (all variables: .env.example; a file .env is read, what is set in the environment wins)
   PORT           port to listen on; 0 takes a free one. Unset: 3000, and with --ephemeral a free one if that is taken
-  BACKEND_MODE   mongo-only (default) or postgres-only
+  BACKEND_MODE   mode of a new system, mongo-only unless set; kept data remembers its own
   DATABASE_URL   a PostgreSQL to use. Unset: PostgreSQL 18 from npm is started
   MONGO_URL      a MongoDB to use. Unset: the first that can be had is started: mongod on PATH, one downloaded by
                  mongodb-memory-server (not with MONGOMS_RUNTIME_DOWNLOAD=false), SecantusDB from PyPI (python3)
