@@ -9,14 +9,6 @@ export { type RepairOptions, type RepairResult, repair } from './repair.ts';
 export { type RollbackOptions, type RollbackResult, rollbackBackfill } from './rollback.ts';
 export type { Difference } from './settle.ts';
 export {
-  createSnapshot,
-  listSnapshots,
-  type RestoreOptions,
-  restoreSnapshot,
-  type SnapshotManifest,
-  verifySnapshot,
-} from './snapshot.ts';
-export {
   type BackfillOptions,
   type BackfillResult,
   type BadDocument,
