@@ -84,7 +84,7 @@ async function dumpedMongo(scope: Scope, url: string): Promise<MongoPart> {
   const { context, folder, name, createdAt, epoch } = scope;
   const { now } = context.environment;
   const startedMs = now().monotonicMs;
-  const session = await connectMongo(url);
+  const session = await connectMongo(url, context.signal);
   try {
     const root = `mongo/${fileName(session.db.databaseName)}`;
     const dump = await dumpMongo(

@@ -56,7 +56,8 @@ export async function restoreSnapshot(context: SnapshotContext, request: Restore
   tell('load', `into ${into === 'mongo' ? 'MongoDB' : 'PostgreSQL'}`);
   const job: Job = { context, request, manifest, root: join(dir, name) };
   const { mongo, postgres } = manifest.stores;
-  if (into === 'mongo' && mongo !== null) return restoreMongo(job, mongo, await connectMongo(url));
+  if (into === 'mongo' && mongo !== null)
+    return restoreMongo(job, mongo, await connectMongo(url, context.signal));
   if (into === 'postgres' && postgres !== null) return restorePostgres(job, postgres);
   throw new SnapshotRefused('not-in-snapshot', `it holds nothing of ${into}`, 'cutover snapshot list');
 }
@@ -151,7 +152,7 @@ async function restorePostgres(job: Job, part: PostgresPart): Promise<Restored> 
   if (part.migrations.length === 0) {
     throw new SnapshotRefused('not-in-snapshot', 'its PostgreSQL had no tables yet', 'npm run migrate');
   }
-  const client = await connectPostgres(url);
+  const client = await connectPostgres(url, context.signal);
   try {
     const tools = part.method === 'copy' ? null : await toolsFor(context, part, await serverMajor(client));
     if (tools === null) await assertMigrations(part);

@@ -11,8 +11,8 @@ export interface MongoSession {
   close(): Promise<void>;
 }
 
-/** Throws `StoreUnavailable` when the server cannot be reached. */
-export async function connectMongo(url: string): Promise<MongoSession> {
+/** The signal ends the connection. Throws `StoreUnavailable` when the server cannot be reached. */
+export async function connectMongo(url: string, signal?: AbortSignal): Promise<MongoSession> {
   const client = new mongoose.mongo.MongoClient(url, {
     appName: 'auth-snapshot',
     maxPoolSize: 2,
@@ -30,6 +30,9 @@ export async function connectMongo(url: string): Promise<MongoSession> {
     await client.close().catch(() => {});
     throw asUnavailable(error);
   }
+  const stop = (): void => void client.close().catch(() => {});
+  signal?.addEventListener('abort', stop, { once: true });
+  if (signal?.aborted === true) stop();
   return { client, db: client.db(), close: () => client.close() };
 }
 

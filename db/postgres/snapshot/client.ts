@@ -4,8 +4,8 @@ import { toStoreError } from '../errors.ts';
 
 const CONNECT_MS = 10_000;
 
-/** Throws `StoreUnavailable`. */
-export async function connectPostgres(url: string): Promise<pg.Client> {
+/** The signal ends the connection, whatever it waits for. Throws `StoreUnavailable`. */
+export async function connectPostgres(url: string, signal?: AbortSignal): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString: url,
     application_name: 'auth-snapshot',
@@ -16,6 +16,9 @@ export async function connectPostgres(url: string): Promise<pg.Client> {
   client.on('error', () => {});
   try {
     await client.connect();
+    const stop = (): void => void client.connection.stream.destroy();
+    signal?.addEventListener('abort', stop, { once: true });
+    if (signal?.aborted === true) stop();
     return client;
   } catch (error) {
     throw toStoreError(error, 'connecting');

@@ -48,7 +48,7 @@ export interface DumpOptions {
 /** Throws `StoreUnavailable`, `ToolFailed`. */
 export async function dumpPostgres(options: DumpOptions): Promise<PostgresDump> {
   const { url, env, signal } = options;
-  const client = await connectPostgres(url);
+  const client = await connectPostgres(url, signal);
   try {
     const major = await serverMajor(client);
     const tools = await findTools(env, major);

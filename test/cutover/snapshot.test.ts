@@ -1,0 +1,199 @@
+/** Snapshots of real stores: what comes back is what was there, and what is broken is found. */
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { deserialize } from 'bson';
+import { describe, expect, test } from 'vitest';
+import { NOTES } from '../../cutover/operator/types.ts';
+import {
+  createSnapshot,
+  listSnapshots,
+  restoreSnapshot,
+  type SnapshotRefused,
+  verifySnapshot,
+} from '../../cutover/snapshot/index.ts';
+import { findTools } from '../../db/postgres/snapshot/tools.ts';
+import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
+import { newMongoDatabase, newPostgresDatabase } from '../support/stores.ts';
+import {
+  contentOfMongo,
+  contentOfPostgres,
+  openWorld,
+  PLANTED,
+  type SnapshotWorld,
+  servers,
+  withMongo,
+} from './snapshot-support.ts';
+
+const filesOf = (path: string): readonly string[] =>
+  readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+
+const WITHOUT_TOOLS = { PATH: '' };
+
+describe.each(servers().map((target) => [target.server, target] as const))('on %s', (_, target) => {
+  const ways = [WITHOUT_TOOLS, process.env];
+
+  test.each(ways)('what was there comes back, indexes too (%#)', async (env) => {
+    const world = await openWorld(target, 'dual-write', env);
+    const context = { ...world.context, env };
+    const expectsTools = (await findTools(env, target.major)) !== null;
+    const before = {
+      mongo: await contentOfMongo(world.urls.mongo),
+      postgres: await contentOfPostgres(world.urls.postgres),
+    };
+    const { name, manifest } = await createSnapshot(context, world);
+    expect(manifest.stores.postgres?.method).toBe(expectsTools ? 'pg_dump' : 'copy');
+    expect(manifest.system).toMatchObject({ mode: 'dual-write', epoch: 3, revision: 7, authority: 'mongo' });
+    expect(manifest.stores).toMatchObject({ mongo: { pending: 6 }, postgres: { pending: 6 } });
+
+    const into = newMongoDatabase();
+    const mongo = await restoreSnapshot(context, { ...world, name, into: 'mongo', url: into, replace: null });
+    expect(mongo.altered).toBe(0);
+    expect(await contentOfMongo(into)).toEqual(before.mongo);
+
+    const database = newDatabaseName();
+    const url = await createDatabase(target.url, database);
+    try {
+      await restoreSnapshot(context, { ...world, name, into: 'postgres', url, replace: null });
+      expect(await contentOfPostgres(url)).toEqual(before.postgres);
+      // Numbers go on where they were, constraints hold again.
+      await asSuperuser(
+        url,
+        `insert into cutover_aside (entity, record_id, epoch, version, reason, moved_at, body)
+         values ('user', 'next', 1, 1, 'a test', now(), '{}')`,
+      );
+      await expect(asSuperuser(url, 'insert into users select * from users')).rejects.toThrow(/users_/);
+    } finally {
+      await dropDatabase(target.url, database);
+    }
+  });
+});
+
+describe('a snapshot', () => {
+  test('is closed to others, checks out, is listed, and leaves evidence in both stores', async () => {
+    const world = await openWorld();
+    const { name, path } = await createSnapshot(world.context, world);
+    expect(await verifySnapshot(world.dir, name)).toMatchObject({ problems: [] });
+    for (const file of filesOf(path)) expect(statSync(file).mode & 0o777, file).toBe(0o600);
+    for (const folder of [path, join(path, 'mongo'), join(path, 'postgres')]) {
+      expect(statSync(folder).mode & 0o777).toBe(0o700);
+    }
+    const { snapshots, unfinished } = await listSnapshots(world.dir);
+    expect(snapshots).toMatchObject([{ name, mode: 'dual-write', stores: ['mongo', 'postgres'] }]);
+    expect(unfinished).toEqual([]);
+    for (const store of [world.stores.mongo, world.stores.postgres]) {
+      const [note] = await store.books.notes(NOTES.evidence, { limit: 10 });
+      expect(note).toMatchObject({ key: 'snapshot', body: { clean: true, run: name } });
+    }
+    const [entry] = await world.stores.mongo.books.readLog({ limit: 1, newestFirst: true });
+    expect(entry?.body).toMatchObject({ kind: 'snapshot', details: { name } });
+    expect(readFileSync(join(path, 'manifest.json'), 'utf8')).not.toContain(PLANTED);
+  });
+
+  test('has MongoDB as mongodump writes it, with a fence for a control record', async () => {
+    const world = await openWorld();
+    const { path, manifest } = await createSnapshot(world.context, world);
+    const folder = join(path, 'mongo', manifest.stores.mongo?.database ?? '');
+    const metadata = JSON.parse(readFileSync(join(folder, 'users.metadata.json'), 'utf8'));
+    expect(metadata).toMatchObject({ options: {}, collectionName: 'users', type: 'collection' });
+    const legacy = metadata.indexes.find((index: { name: string }) => index.name === 'legacy_1');
+    expect(legacy).toMatchObject({ sparse: true, key: { legacy: { $numberInt: '1' } } });
+    const bytes = readFileSync(join(folder, 'users.bson'));
+    expect(bytes.readInt32LE(0)).toBeLessThan(bytes.length);
+    const control = deserialize(readFileSync(join(folder, 'cutover_control.bson')));
+    expect(JSON.parse(control['body'])).toHaveProperty('restored.complete', true);
+  });
+
+  test('that holds one flipped byte, lost a file or got one, is found out and not restored', async () => {
+    const world = await openWorld();
+    const { name, path } = await createSnapshot(world.context, world);
+    for (const file of filesOf(path)) {
+      const whole = readFileSync(file);
+      const broken = Buffer.from(whole);
+      const at = Math.floor(broken.length / 2);
+      broken[at] = (broken[at] ?? 0) ^ 1;
+      writeFileSync(file, broken.length === 0 ? Buffer.from('x') : broken);
+      expect((await verifySnapshot(world.dir, name)).problems, file).not.toEqual([]);
+      writeFileSync(file, whole);
+    }
+    expect((await verifySnapshot(world.dir, name)).problems).toEqual([]);
+    writeFileSync(join(path, 'mongo', 'more.bson'), '');
+    expect((await verifySnapshot(world.dir, name)).problems).toEqual([
+      { path: 'mongo/more.bson', problem: 'unexpected' },
+    ]);
+    const url = newMongoDatabase();
+    const restoring = restoreSnapshot(world.context, { ...world, name, into: 'mongo', url, replace: null });
+    await expect(restoring).rejects.toMatchObject({ reason: 'damaged' } satisfies Partial<SnapshotRefused>);
+    expect(await contentOfMongo(url)).toEqual({});
+  });
+
+  test('that fails leaves nothing behind', async () => {
+    const world = await openWorld();
+    const urls = { ...world.urls, postgres: 'postgres://127.0.0.1:9/nowhere' };
+    await expect(createSnapshot({ ...world.context, urls }, world)).rejects.toMatchObject({
+      name: 'StoreUnavailable',
+    });
+    expect(readdirSync(world.dir)).toEqual([]);
+  });
+});
+
+describe('a restore', () => {
+  const attempt = (
+    world: SnapshotWorld,
+    name: string,
+    into: 'mongo' | 'postgres',
+    url: string,
+    confirm?: string,
+  ) =>
+    restoreSnapshot(world.context, {
+      ...world,
+      name,
+      into,
+      url,
+      replace: confirm === undefined ? null : { confirm },
+    });
+
+  test.each(['dual-write', 'postgres-primary'] as const)(
+    'never goes into the authority or the mirror of %s, even to replace it',
+    async (mode) => {
+      const world = await openWorld(servers()[0], mode);
+      const { name } = await createSnapshot(world.context, world);
+      for (const into of ['mongo', 'postgres'] as const) {
+        const url = world.urls[into];
+        const before = await (into === 'mongo' ? contentOfMongo : contentOfPostgres)(url);
+        const database = new URL(url).pathname.slice(1);
+        await expect(attempt(world, name, into, url, database)).rejects.toMatchObject({ reason: 'in-use' });
+        expect(await (into === 'mongo' ? contentOfMongo : contentOfPostgres)(url)).toEqual(before);
+      }
+    },
+  );
+
+  test('goes into a database that holds something only when that is named', async () => {
+    const world = await openWorld();
+    const { name } = await createSnapshot(world.context, world);
+    const mongo = newMongoDatabase();
+    await withMongo(mongo, (db) => db.collection('users').insertOne({ mine: true }));
+    const postgres = await newPostgresDatabase();
+    await asSuperuser(postgres, `insert into rate_limits values ('x', 1, now())`);
+    await asSuperuser(postgres, `insert into cutover_log (id, at, body) values ('mine', now(), '{}')`);
+    for (const [into, url] of [
+      ['mongo', mongo],
+      ['postgres', postgres],
+    ] as const) {
+      await expect(attempt(world, name, into, url)).rejects.toMatchObject({ reason: 'not-empty' });
+      await expect(attempt(world, name, into, url, 'other')).rejects.toMatchObject({ reason: 'not-empty' });
+      await attempt(world, name, into, url, new URL(url).pathname.slice(1));
+    }
+    expect(await contentOfMongo(mongo)).not.toHaveProperty('mine');
+    expect((await contentOfPostgres(postgres))['cutover_log']?.join()).not.toContain('mine');
+  });
+
+  test('goes into a migrated database that is empty', async () => {
+    const world = await openWorld();
+    const { name } = await createSnapshot(world.context, world);
+    const url = await newPostgresDatabase();
+    await attempt(world, name, 'postgres', url);
+    expect(await contentOfPostgres(url)).toMatchObject({ sessions: expect.any(Array) });
+  });
+});
