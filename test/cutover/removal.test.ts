@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { copyRepository, removeCutover } from './removal/copy.ts';
 
 /** The service's tests there: servers, then hundreds of requests. */
@@ -61,6 +61,8 @@ async function npx(command: readonly string[]): Promise<string> {
     env: { ...Object.fromEntries(inherited), NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  // A test that ran out of time leaves nobody behind.
+  onTestFinished(() => void child.kill());
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {
