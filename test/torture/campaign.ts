@@ -164,10 +164,8 @@ async function conduct(
   await allWell(system);
   const behind = (): readonly Kind[] => CLIENT_KINDS.filter((kind) => (oks.get(kind) ?? 0) < options.okMin);
   const patienceEndsMs = performance.now() + options.trafficMs / 2 + MORE_MS;
-  while (behind().length > 0 && performance.now() < patienceEndsMs) {
-    progress.say(`a while without faults, for more of ${behind().join(', ')}`);
-    await sleep(2_000);
-  }
+  if (behind().length > 0) progress.say(`a while without faults, for more of ${behind().join(', ')}`);
+  while (behind().length > 0 && performance.now() < patienceEndsMs) await sleep(1_000);
   progress.say('nobody acts any more');
   await crowd.stop();
   const settle = async (to: Mode): Promise<void> => {
