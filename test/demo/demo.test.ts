@@ -59,9 +59,10 @@ describe('npm run demo', () => {
       replaced: [{ name: 'a' }, { name: 'b' }, { name: 'c' }],
       verified: [{ clean: true }, { clean: true }, { clean: true }],
     });
+    expect(result.copied).toBeGreaterThan(0);
     for (const { was, is } of result.replaced) expect(was).not.toBe(is);
-    // What was lowered is said, before anything happens.
-    for (const key of Object.keys(result.lowered)) expect(run.stderr()).toContain(`lowered: ${key}`);
+    // What differs from the defaults is said, before anything happens.
+    for (const key of Object.keys(result.settings)) expect(run.stderr()).toContain(`for this run: ${key}`);
     expect(await readdir(folder)).toEqual([]);
   });
 

@@ -5,7 +5,7 @@ import type { Result } from './story.ts';
 const PROBLEMS_SHOWN = 20;
 
 export function describeResult(result: Result): string {
-  const { traffic, moves, replaced, verified, tallies, problems, holds } = result;
+  const { traffic, moves, replaced, copied, verified, tallies, problems, holds } = result;
   const kinds = CLIENT_KINDS.filter((kind) => tallies[kind].ok > 0).map(
     (kind) => `${kind} ${tallies[kind].ok}`,
   );
@@ -20,6 +20,7 @@ export function describeResult(result: Result): string {
     ['of these', kinds.join(', ')],
     ['moves', `${moves.map(({ to }) => to).join(', ')}; longest pause ${pause}`],
     ['replaced', replaced.map(({ name, was, is }) => `${name} (${was} → ${is})`).join(', ')],
+    ['copied', `${copied} records by the backfill, the rest by the mirror`],
     ['verified', `${clean} of ${verified.length} clean`],
   ];
   const verdict = holds

@@ -18,7 +18,7 @@ async function demo(options: DemoOptions, onClose: (closer: Closer) => void): Pr
   const opening = openSystem({
     instances: 3,
     firstMode: 'mongo-only',
-    env: { SHUTDOWN_DELAY: `${SHUTDOWN_DELAY_MS}ms`, STORE_TIMEOUT: '5s' },
+    env: { SHUTDOWN_DELAY: `${SHUTDOWN_DELAY_MS}ms`, STORE_TIMEOUT: '10s' },
   });
   // Interrupted in the middle of it, it has to be open before it can be closed.
   onClose(async () => (await opening.catch(() => null))?.close(false));

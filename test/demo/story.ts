@@ -23,9 +23,11 @@ export interface Result {
   readonly traffic: Counts;
   readonly moves: readonly { readonly from: Mode; readonly to: Mode; readonly pauseMs: number | null }[];
   readonly replaced: readonly { readonly name: string; readonly was: number; readonly is: number }[];
+  /** Records that the backfill brought over. */
+  readonly copied: number;
   readonly verified: readonly { readonly mode: Mode; readonly clean: boolean; readonly compared: number }[];
   /** Settings other than their defaults. */
-  readonly lowered: Readonly<Partial<Record<SettingKey, string>>>;
+  readonly settings: Readonly<Partial<Record<SettingKey, string>>>;
   readonly tallies: Verdict['tallies'];
 }
 
@@ -42,14 +44,22 @@ export const PROBE_EVERY_MS = 100;
 /** Of the instances: between saying not ready and closing. */
 export const SHUTDOWN_DELAY_MS = 1_500;
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-const RUNGS: readonly Mode[] = MODES.slice(1);
+/** Whose place is taken by a new process in which mode. */
+const REPLACED: Readonly<Partial<Record<Mode, number>>> = {
+  'dual-write': 0,
+  'shadow-read': 1,
+  'postgres-primary': 2,
+};
 
-/** Gates made for days, for a run of a minute. Comparisons: about what the traffic's reads come to in a rung. */
-function loweredFor({ seconds, rate }: DemoOptions): Mutable<Result['lowered']> {
+/**
+ * Gates made for days, for a run of a minute. Comparisons: about what the traffic's reads come to in a rung. A longer
+ * lease, since here the instances share their cores with both servers, the clients and whatever else runs.
+ */
+function settingsFor({ seconds, rate }: DemoOptions): Result['settings'] {
   return {
-    'gate-primary-comparisons': String(Math.ceil((seconds / RUNGS.length) * rate * 0.5)),
-    'gate-only-soak-ms': String(Math.round((seconds * 1_000) / RUNGS.length / 2)),
+    'lease-ms': '20000',
+    'gate-primary-comparisons': String(Math.ceil((seconds / MODES.length) * rate * 0.5)),
+    'gate-only-soak-ms': String(Math.round((seconds * 1_000) / MODES.length / 2)),
   };
 }
 
@@ -66,18 +76,19 @@ export async function tell(
   onClose(balancer.close);
   const monitor = await startMonitor(system);
   onClose(monitor.close);
-  const lowered = loweredFor(options);
+  const settings = settingsFor(options);
   screen.say('three instances serve in mongo-only behind a proxy that never tries twice');
-  for (const [key, value] of Object.entries(lowered) as [SettingKey, string][]) {
+  for (const [key, value] of Object.entries(settings) as [SettingKey, string][]) {
     await operator.set(key, value);
     screen.say(
-      `lowered: ${key} ${value} instead of ${SETTINGS[key].fallback} (${SETTINGS[key].description})`,
+      `for this run: ${key} ${value} instead of ${SETTINGS[key].fallback} (${SETTINGS[key].description})`,
     );
   }
 
   const moves: Result['moves'][number][] = [];
   const replaced: Result['replaced'][number][] = [];
   const verified: Result['verified'][number][] = [];
+  let copied = 0;
 
   async function climb(to: Mode): Promise<void> {
     const from = MODES[MODES.indexOf(to) - 1] ?? 'mongo-only';
@@ -106,8 +117,23 @@ export async function tell(
     screen.say(`instance ${name}: process ${after.pid} is ready`);
   }
 
-  // Nobody has signed up yet, so the copy in PostgreSQL is complete from its first record on, and takes no backfill.
-  await climb('dual-write');
+  /** What the next step's gates ask for, besides time and traffic. */
+  const preparations: Readonly<Partial<Record<Mode, () => Promise<void>>>> = {
+    async 'dual-write'() {
+      const { counts } = await operator.backfill();
+      copied = counts.inserted + counts.updated;
+      screen.say(`backfill: ${counts.read} documents read, ${copied} records copied, ${counts.bad} bad`);
+      await look('dual-write');
+    },
+    async 'shadow-read'() {
+      const { manifest } = await operator.snapshot();
+      const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+      screen.say(`snapshot of both stores: ${Math.ceil(bytes / 1_024)} KiB`);
+      await look('shadow-read');
+    },
+    'postgres-primary': () => look('postgres-primary'),
+  };
+
   const random = createRandom(Date.now());
   const { inbox } = system;
   const traffic = await startTraffic({ url: balancer.url, inbox, random, rate: options.rate });
@@ -116,12 +142,11 @@ export async function tell(
   screen.show({ system, balancer, monitor, operator, traffic });
   screen.say(`people come, ${options.rate} requests each second, whatever the answers do`);
 
-  const restMs = (options.seconds * 1_000) / RUNGS.length;
-  for (const [index, mode] of RUNGS.entries()) {
-    if (index > 0) await climb(mode);
-    const place = system.places[index];
-    await Promise.all([sleep(restMs), place && replace(place)]);
-    if (mode !== 'postgres-only') await look(mode);
+  const restMs = (options.seconds * 1_000) / MODES.length;
+  for (const mode of MODES) {
+    if (mode !== 'mongo-only') await climb(mode);
+    const place = system.places[REPLACED[mode] ?? Number.NaN];
+    await Promise.all([sleep(restMs), place && replace(place), preparations[mode]?.()]);
   }
   await traffic.stop();
   screen.say('nobody comes any more; everybody presents once more what they hold');
@@ -151,8 +176,9 @@ export async function tell(
     traffic: traffic.counts(),
     moves,
     replaced,
+    copied,
     verified,
-    lowered,
+    settings,
     tallies: verdict.tallies,
   };
 }
