@@ -1,10 +1,13 @@
 /** Many seeds, one after the other, and what happened in all of them. */
 import type { Rules } from '../../../cutover/protocol/rules.ts';
+import type { Kind } from './shape.ts';
 import { type Result, simulate } from './simulate.ts';
 
 export interface CampaignOptions {
   readonly from: number;
   readonly seeds: number;
+  /** Default: long. */
+  readonly kind?: Kind;
   readonly rules?: Rules;
   /** Ends at the first seed that fails. */
   readonly untilFailure?: boolean;
@@ -23,7 +26,15 @@ export interface Campaign {
 }
 
 export async function campaign(options: CampaignOptions): Promise<Campaign> {
-  const { from, seeds, rules, untilFailure = false, budgetMs = Number.POSITIVE_INFINITY, onResult } = options;
+  const {
+    from,
+    seeds,
+    kind = 'long',
+    rules,
+    untilFailure = false,
+    budgetMs = Number.POSITIVE_INFINITY,
+    onResult,
+  } = options;
   const totals = new Map<string, number>();
   const failed: Result[] = [];
   const startedMs = performance.now();
@@ -35,10 +46,10 @@ export async function campaign(options: CampaignOptions): Promise<Campaign> {
   let seed = from;
   try {
     while (seed < from + seeds && performance.now() - startedMs < budgetMs) {
-      const result = await simulate({ seed, ...(rules && { rules }) });
+      const result = await simulate({ seed, kind, ...(rules && { rules }) });
       seed += 1;
       steps += result.steps;
-      if (result.climate === 'calm') longestWaitMs = Math.max(longestWaitMs, result.longestWaitMs);
+      if (result.climate.endsWith('calm')) longestWaitMs = Math.max(longestWaitMs, result.longestWaitMs);
       for (const [what, times] of result.counts) totals.set(what, (totals.get(what) ?? 0) + times);
       onResult?.(result);
       if (result.violations.length === 0) continue;

@@ -3,7 +3,7 @@ import { CALM, type Weather } from './network.ts';
 import type { Random } from './random.ts';
 
 export interface Climate {
-  readonly name: 'calm' | 'mirror trouble' | 'stalling' | 'wild';
+  readonly name: 'calm' | 'mirror trouble' | 'stalling' | 'wild' | 'short' | 'short calm';
   readonly weather: Weather;
   /** Mean time between two faults of processes, stores and network, ms; null: none. */
   readonly faultEveryMs: number | null;
@@ -39,6 +39,23 @@ const SLUGGISH: Weather = {
   held: 0.02,
   heldMs: 60,
 };
+
+/** For short runs, which have a script. */
+export function drawShortClimate(random: Random): Climate {
+  const calm = random.chance(0.1);
+  const weather: Weather = { ...CALM, slow: 0.05, slowMs: 30, held: 0.02, heldMs: 20 };
+  return {
+    name: calm ? 'short calm' : 'short',
+    weather: calm ? CALM : weather,
+    faultEveryMs: null,
+    faultAtStep: 0,
+    sparesAuthority: false,
+    sparesStores: false,
+    failsNone: calm,
+    clockOffMs: calm ? 20 : 300,
+    clockDrift: 0.02,
+  };
+}
 
 export function drawClimate(random: Random): Climate {
   const draw = random.next();

@@ -53,6 +53,8 @@ export interface NetworkOptions {
   /** The client's limit on a call, ms. */
   readonly timeoutMs: number;
   readonly weather: Weather;
+  /** What this call takes longer than the weather has it; null: nothing. */
+  readonly delay?: (call: Call) => { readonly thereMs: number; readonly backMs: number } | null;
   /** Told at the moment at which a process sends a call: it may stop there, and send it when it goes on. */
   readonly onSend: (call: Call) => void;
   /** Told at the moment at which a store carries a call out. */
@@ -75,6 +77,8 @@ export interface Network {
   /** Between these two every message vanishes, both ways. */
   cut(process: SimProcess, store: StoreName): void;
   mend(process: SimProcess, store: StoreName): void;
+  /** Writes that are still on their way to a store. */
+  underWay(): number;
   /** Ends all cuts and the bad weather. */
   heal(): void;
 }
@@ -94,12 +98,14 @@ type Act = (...args: readonly unknown[]) => Promise<unknown>;
 
 export function createNetwork(options: NetworkOptions): Network {
   const { scheduler, random, stores, timeoutMs, onSend, onLanded, onFault, trace } = options;
+  const { delay = () => null } = options;
   let { weather } = options;
   const servers = {
     mongo: { state: 'up' as 'up' | 'frozen' | 'down', life: 0, queue: [] as (() => void)[] },
     postgres: { state: 'up' as 'up' | 'frozen' | 'down', life: 0, queue: [] as (() => void)[] },
   };
   const cuts = new Set<string>();
+  let underWay = 0;
   const isCut = (call: Call) => cuts.has(`${call.process.name} ${call.store}`);
 
   const delayMs = (): number =>
@@ -119,6 +125,7 @@ export function createNetwork(options: NetworkOptions): Network {
     if (!process.isAlive()) return;
     let settled = false;
     let sent = false;
+    const extra = delay(call);
     const fail = (outcome: 'none' | 'unknown', reason: StoreUnavailable['reason']) =>
       new StoreUnavailable(store, isRead(name) ? 'none' : outcome, reason);
     const settle = (error: unknown, value?: unknown): void => {
@@ -137,7 +144,7 @@ export function createNetwork(options: NetworkOptions): Network {
 
     const reply = (error: unknown, value?: unknown) => {
       if (random.chance(weather.replyLost)) return onFault('reply lost');
-      scheduler.after(delayMs(), () => {
+      scheduler.after(delayMs() + (extra?.backMs ?? 0), () => {
         if (isCut(call)) return onFault('reply cut');
         process.deliver(() => settle(error, value));
       });
@@ -170,8 +177,14 @@ export function createNetwork(options: NetworkOptions): Network {
       if (isCut(call)) return onFault('request cut');
       if (random.chance(weather.requestLost)) return onFault('request lost');
       const { life } = server;
+      const isCounted = !isRead(name) && name !== 'writeLease';
+      if (isCounted) underWay += 1;
       const wayMs = random.chance(weather.late) ? timeoutMs * random.between(0.9, 1.4) : delayMs();
-      scheduler.after(wayMs, () => (isCut(call) ? onFault('request cut') : land(life)));
+      scheduler.after(wayMs + (extra?.thereMs ?? 0), () => {
+        if (isCounted) underWay -= 1;
+        if (isCut(call)) onFault('request cut');
+        else land(life);
+      });
     };
     onSend(call);
     if (random.chance(weather.held)) process.timer(random.between(0, weather.heldMs), send);
@@ -270,6 +283,7 @@ export function createNetwork(options: NetworkOptions): Network {
     },
     cut: (process, store) => void cuts.add(`${process.name} ${store}`),
     mend: (process, store) => void cuts.delete(`${process.name} ${store}`),
+    underWay: () => underWay,
     heal() {
       cuts.clear();
       weather = CALM;

@@ -5,6 +5,7 @@
 import type { Mode } from '../../../cutover/mode.ts';
 import { move } from '../../../cutover/operator/move.ts';
 import type { MoveResult, OperatorContext } from '../../../cutover/operator/types.ts';
+import type { Rules } from '../../../cutover/protocol/rules.ts';
 import type { SimProcess } from './process.ts';
 import type { Random } from './random.ts';
 
@@ -13,7 +14,10 @@ export interface OperatorOptions {
   readonly stores: OperatorContext['stores'];
   readonly telemetry: OperatorContext['telemetry'];
   readonly random: Random;
+  readonly rules?: Rules;
   readonly mode: () => Mode;
+  /** How long each move is thought over, ms. */
+  readonly hesitateMs: readonly [min: number, max: number];
   /** How likely each step is to be the last, or to be stalled at. */
   readonly killedAtStep: number;
   readonly stalledAtStep: number;
@@ -25,7 +29,9 @@ export interface OperatorOptions {
   readonly onMoved: (
     result: MoveResult | { readonly kind: 'failed'; readonly reasons: readonly string[] },
   ) => void;
-  readonly onStep: (what: string) => void;
+  readonly onStep: (what: string, step: string) => void;
+  /** Enough has been moved. */
+  readonly isOver?: () => boolean;
 }
 
 const NEXT: Readonly<Record<Mode, readonly [back: Mode | null, on: Mode | null]>> = {
@@ -39,21 +45,22 @@ const NEXT: Readonly<Record<Mode, readonly [back: Mode | null, on: Mode | null]>
 export async function operate(options: OperatorOptions): Promise<void> {
   const { process, stores, telemetry, random, mode, avoids, keepsAuthority, onStall, onMoved, onStep } =
     options;
+  const { rules, hesitateMs, isOver = () => false } = options;
   const { environment } = process;
   const report: OperatorContext['report'] = ({ step }) => {
-    onStep(`operator: ${step}`);
+    onStep(`operator: ${step}`, step);
     if (random.chance(options.killedAtStep)) {
-      onStep(`operator killed at ${step}`);
+      onStep(`operator killed at ${step}`, 'killed');
       process.kill();
     } else if (random.chance(options.stalledAtStep)) {
-      onStep(`operator stalled at ${step}`);
+      onStep(`operator stalled at ${step}`, 'stalled');
       process.pause();
       onStall(process);
     }
   };
 
-  for (;;) {
-    await environment.sleep(random.between(50, 700));
+  while (!isOver()) {
+    await environment.sleep(random.between(...hesitateMs));
     const [back, on] = NEXT[mode()];
     const crosses = (to: Mode | null) =>
       mode() === 'shadow-read' || mode() === 'postgres-primary'
@@ -72,7 +79,7 @@ export async function operate(options: OperatorOptions): Promise<void> {
     if (to === null) continue;
     try {
       const result = await move(
-        { stores, environment, telemetry, report },
+        { stores, environment, telemetry, report, ...(rules && { rules }) },
         {
           to,
           direction: to === on ? 'promote' : 'rollback',

@@ -1,6 +1,6 @@
 /**
- * Virtual time. One event at a time; between two of them every promise that can go on has gone on, since each event
- * has a turn of the event loop for itself. Nothing here or in what it drives may use a real timer or real I/O.
+ * Virtual time. One event at a time; between two of them every promise that can go on has gone on: a tick that is asked
+ * for in a microtask comes once all microtasks are done. Nothing here or in what it drives may use a real timer or I/O.
  */
 
 export interface Scheduled {
@@ -100,13 +100,14 @@ export function createScheduler(): Scheduler {
       new Promise((resolve, reject) => {
         const turn = () => {
           try {
-            if (runNext(whenMs)) return void setImmediate(turn);
+            if (runNext(whenMs)) return queueMicrotask(() => process.nextTick(turn));
           } catch (error) {
             return reject(error);
           }
           nowMs = whenMs;
           resolve();
         };
+        // Lets the event loop turn, so that who watches over this run is not starved.
         setImmediate(turn);
       }),
   };

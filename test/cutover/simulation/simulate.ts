@@ -3,16 +3,17 @@
  * rest, then the verdict. Everything follows from the seed.
  */
 import { createEngine, type Engine } from '../../../cutover/engine.ts';
-import { authorityOf, type Mode, mirrorOf } from '../../../cutover/mode.ts';
+import { authorityOf, type Mode, mirrorOf, otherStore } from '../../../cutover/mode.ts';
 import type { Rules } from '../../../cutover/protocol/rules.ts';
 import type { ControlRecord } from '../../../cutover/protocol/types.ts';
 import { type Fields, SILENT, type Telemetry } from '../../../cutover/telemetry.ts';
 import type { StoreName } from '../../../db/errors.ts';
-import { createMemoryStore } from '../../../db/memory/store.ts';
+import { createMemoryStore, type MemoryStore } from '../../../db/memory/store.ts';
+import { ENTITIES } from '../../../db/records.ts';
 import type { ControlEntry, Json } from '../../../db/replica.ts';
 import { createEpochs } from './checker/authority.ts';
 import { judge, type Violation } from './checker/judge.ts';
-import { type Climate, drawClimate } from './climate.ts';
+import { type Climate, drawClimate, drawShortClimate } from './climate.ts';
 import { createFaults } from './faults.ts';
 import { createHistory } from './history.ts';
 import { type Call, createNetwork } from './network.ts';
@@ -20,10 +21,14 @@ import { operate } from './operator.ts';
 import { createProcess, EPOCH_MS, type SimProcess } from './process.ts';
 import { createRandom } from './random.ts';
 import { createScheduler } from './scheduler.ts';
+import { createScript } from './script.ts';
+import { drawShape, type Kind } from './shape.ts';
 import { createWorkload } from './workload.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
+  /** Default: long. */
+  readonly kind?: Kind;
   readonly rules?: Rules;
   /** Keeps a line for everything that happens. */
   readonly traced?: boolean;
@@ -31,6 +36,7 @@ export interface SimulationOptions {
 
 export interface Result {
   readonly seed: number;
+  readonly kind: Kind;
   readonly climate: Climate['name'];
   readonly violations: readonly Violation[];
   readonly steps: number;
@@ -42,45 +48,22 @@ export interface Result {
   readonly trace: readonly string[];
 }
 
-const STORE_TIMEOUT_MS = 250;
 const RETENTION_MS = 30 * 86_400_000;
-const BUSY_MS = 9_000;
-/** Rest is given in slices, until nothing is left to do. */
-const REST_SLICE_MS = 250;
-const REST_MIN_MS = 1_500;
-const REST_MAX_MS = 40_000;
-const CLIENTS = 4;
 
-/** Everything a few times faster than in service, in the same proportions. */
-const SETTINGS: ControlRecord['settings'] = {
-  'poll-ms': 200,
-  'fast-poll-ms': 10,
-  'heartbeat-ms': 150,
-  'lease-ms': 600,
-  'margin-ms': 250,
-  'deadline-ms': 1_500,
-  'flip-attempts': 1,
-  'mirror-retry-max-ms': 500,
-  'breaker-window-ms': 1_000,
-  'breaker-half-open-ms': 300,
-  'gate-primary-comparisons': 0,
-  'gate-only-soak-ms': 0,
-};
-
-const FIRST_MODES: readonly Mode[] = [
-  'dual-write',
-  'shadow-read',
-  'shadow-read',
-  'postgres-primary',
-  'postgres-primary',
-];
-
-export async function simulate({ seed, rules, traced = false }: SimulationOptions): Promise<Result> {
+export async function simulate({
+  seed,
+  kind = 'long',
+  rules,
+  traced = false,
+}: SimulationOptions): Promise<Result> {
   const random = createRandom(seed);
   const scheduler = createScheduler();
   const history = createHistory(scheduler.now);
   const epochs = createEpochs();
-  const climate = drawClimate(random);
+  const climate = kind === 'short' ? drawShortClimate(random) : drawClimate(random);
+  const shape = drawShape(kind, random);
+  const { firstMode, storeTimeoutMs } = shape;
+  const within = ([min, max]: readonly [number, number]): number => random.between(min, max);
   const counts = new Map<string, number>();
   const trace: string[] = [];
   const bugs: string[] = [];
@@ -102,7 +85,6 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
     mongo: createMemoryStore({ name: 'mongo', now }),
     postgres: createMemoryStore({ name: 'postgres', now }),
   };
-  const firstMode = random.pick(FIRST_MODES);
   const first: ControlEntry = {
     epoch: 1,
     revision: 1,
@@ -111,8 +93,7 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
       transition: null,
       changedBy: null,
       copy: { kind: 'complete', run: 'started-empty', completedAtMs: EPOCH_MS, verifiedAtMs: null },
-      // A fence that lasts longer than a lease waits out who falls silent behind it; a shorter one gives up.
-      settings: { ...SETTINGS, 'fence-max-ms': random.chance(0.5) ? 400 : 2_000 } as Json,
+      settings: shape.settings as Json,
     },
   };
   for (const store of Object.values(stores)) await store.books.createControl(first);
@@ -133,8 +114,9 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
     scheduler,
     random: random.fork(),
     stores,
-    timeoutMs: STORE_TIMEOUT_MS,
+    timeoutMs: storeTimeoutMs,
     weather: climate.weather,
+    delay: (call) => script?.delay(call) ?? null,
     onSend: (call) => faults.reached('sending', call),
     onLanded,
     onFault: (what) => count(`network: ${what}`),
@@ -222,7 +204,7 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
     postgres: network.view(process, 'postgres'),
   });
 
-  function newInstance(): void {
+  function newInstance(): SimProcess {
     const process = newProcess('instance');
     const engine = createEngine({
       stores: views(process),
@@ -230,7 +212,7 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
       telemetry: telemetry(process),
       firstMode,
       retentionMs: RETENTION_MS,
-      storeTimeoutMs: STORE_TIMEOUT_MS,
+      storeTimeoutMs,
       digestKey: new Uint8Array(32),
       ...(rules && { rules }),
     });
@@ -245,12 +227,13 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
     process.onKill(() => {
       say(`${process.name} killed`);
       remove(instance);
-      scheduler.after(random.between(50, 800), newInstance);
+      scheduler.after(kind === 'long' ? random.between(50, 800) : random.between(0, 100), newInstance);
     });
     const ready = () => {
       instance.open = true;
     };
     engine.start().then(ready, (error: unknown) => bugs.push(`start: ${String(error)}`));
+    return process;
   }
   function remove(instance: Instance): void {
     const index = instances.indexOf(instance);
@@ -285,12 +268,12 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
   }
 
   // The clients.
-  const workload = createWorkload(random.fork());
+  const workload = createWorkload(random.fork(), shape.hashMs);
   const clientRandom = random.fork();
   let asking = 0;
   function client() {
     if (resting) return;
-    const next = (): void => void scheduler.after(clientRandom.between(5, 160), client);
+    const next = (): void => void scheduler.after(clientRandom.between(...shape.thinkMs), client);
     const open = instances.filter((instance) => instance.open);
     if (open.length === 0) return next();
     const { process, repository } = clientRandom.pick(open);
@@ -314,6 +297,7 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
 
   // The operators.
   const operatorRandom = random.fork();
+  let moves = 0;
   function newOperator(): void {
     if (resting) return;
     const process = newProcess('operator');
@@ -328,11 +312,18 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
       stores: views(process),
       telemetry: telemetry(process),
       random: operatorRandom,
+      ...(rules && { rules }),
       mode: () => latest.mode,
+      hesitateMs: shape.hesitateMs,
+      isOver: () => moves >= shape.movesMax,
       killedAtStep: wild ? 0.02 : 0,
       stalledAtStep: wild ? 0.02 : 0,
       avoids:
-        scheduler.now() < BUSY_MS * 0.8 || operatorRandom.chance(0.7) ? ['mongo-only', 'postgres-only'] : [],
+        kind === 'short'
+          ? ['mongo-only', 'dual-write', 'postgres-only']
+          : scheduler.now() < shape.busyMs * 0.8 || operatorRandom.chance(0.7)
+            ? ['mongo-only', 'postgres-only']
+            : [],
       keepsAuthority: climate.name === 'mirror trouble',
       onStall(stalled) {
         scheduler.after(operatorRandom.between(100, 4_000), () => stalled.resume());
@@ -340,65 +331,103 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
       },
       onMoved(result) {
         count(`move ${result.kind}`);
+        moves += 1;
         say(`${process.name} move: ${brief(result)}`);
         for (const reason of result.reasons)
           count(`move ${result.kind}: ${reason.replace(/\b[0-9a-f]{24}\b/g, 'ID')}`);
         if ('failing' in result)
           for (const { name } of result.failing) count(`move ${result.kind}: gate ${name}`);
       },
-      onStep(what) {
+      onStep(what, step) {
         count(what);
+        script?.onStep(process, step);
         faults.onStep();
       },
     });
   }
 
-  const faults = createFaults({
-    scheduler,
-    random: random.fork(),
-    climate,
-    network,
-    processes: () => processes.filter(({ name }) => name.startsWith('instance')),
-    authority: () => authorityOf(latest.mode),
-    epoch: () => latest.epoch,
-    onFault(what) {
-      count(`fault: ${what}`);
-      say(`FAULT ${what}`);
-    },
-  });
+  const onFault = (what: string): void => {
+    count(`fault: ${what}`);
+    say(`FAULT ${what}`);
+  };
+  const instanceProcesses = () => processes.filter(({ name }) => name.startsWith('instance'));
+  const script =
+    kind === 'short'
+      ? createScript({
+          scheduler,
+          random: random.fork(),
+          network,
+          storeTimeoutMs,
+          instances: instanceProcesses,
+          calm: climate.failsNone,
+          newInstance,
+          newOperator,
+          onFault,
+        })
+      : null;
+  const faults =
+    script === null
+      ? createFaults({
+          scheduler,
+          random: random.fork(),
+          climate,
+          network,
+          processes: instanceProcesses,
+          authority: () => authorityOf(latest.mode),
+          epoch: () => latest.epoch,
+          onFault,
+        })
+      : { ...script, onStep: () => {} };
 
-  const size = 2 + random.below(3);
-  for (let index = 0; index < size; index += 1) scheduler.after(random.between(0, 100), newInstance);
-  for (let index = 0; index < CLIENTS; index += 1) scheduler.after(300 + random.between(0, 100), client);
-  scheduler.after(random.between(300, 1_500), newOperator);
-  scheduler.after(600, faults.start);
+  for (let index = 0; index < shape.accounts; index += 1) {
+    const before = newProcess('before');
+    const environment = { ...before.environment, date: () => new Date(EPOCH_MS - 3_600_000) };
+    const store = stores[authorityOf(firstMode)];
+    const repository = history.recording(before, store.at({ epoch: 1, pending: false }));
+    await workload.begin({ repository, environment });
+    before.kill();
+  }
+  if (shape.accounts > 0)
+    await copyAll(stores[authorityOf(firstMode)], stores[otherStore(authorityOf(firstMode))]);
+
+  for (let index = 0; index < shape.instances; index += 1) {
+    scheduler.after(within(shape.instanceStartMs), newInstance);
+  }
+  for (let index = 0; index < shape.clients; index += 1) scheduler.after(within(shape.clientStartMs), client);
+  scheduler.after(within(shape.operatorStartMs), newOperator);
+  if (script === null) scheduler.after(600, faults.start);
+  else script.start();
   if (climate.name === 'calm') scheduler.after(1_000, replaceOne);
-  await scheduler.runUntil(BUSY_MS);
+  const isEnough = () => moves >= shape.movesMax && (script === null || script.asleep() === 0);
+  while (scheduler.now() < shape.busyMs && !isEnough()) {
+    await scheduler.runUntil(Math.min(shape.busyMs, scheduler.now() + 50));
+  }
 
   resting = true;
   say('REST');
   faults.end();
-  /** Nobody works any more, everybody follows the same, and nothing is left to be mirrored. */
+  /** Nobody works any more, nothing is on its way, everybody follows the same, and nothing is left to be mirrored. */
   const isAtRest = (): boolean => {
-    if (asking > 0 || operating() || latest.inTransition) return false;
+    if (asking > 0 || operating() || latest.inTransition || network.underWay() > 0) return false;
     const follows = ({ engine, process }: Instance) =>
       process.isRunning() &&
       engine.status().revision === latest.revision &&
       engine.status().standing === 'serving';
-    if (!instances.every(follows)) return false;
+    if (instances.length === 0 || !instances.every(follows)) return false;
     const held = Object.values(stores).flatMap(({ tables }) => Object.values(tables));
     const marked = held.some((table) => [...table.values()].some(({ pendingAt }) => pendingAt !== null));
     return !marked || mirrorOf(latest.mode) === null;
   };
   const operating = () => processes.some(({ name }) => name.startsWith('operator'));
-  await scheduler.runUntil(BUSY_MS + REST_MIN_MS);
+  await scheduler.runUntil(scheduler.now() + shape.restMinMs);
   // What an operator leaves half done, the instances finish or take back.
   for (const process of [...processes]) if (process.name.startsWith('operator')) process.kill();
-  while (!isAtRest() && scheduler.now() < BUSY_MS + REST_MAX_MS) {
-    await scheduler.runUntil(scheduler.now() + REST_SLICE_MS);
+  const restedMs = scheduler.now();
+  while (!isAtRest() && scheduler.now() < restedMs + shape.restMaxMs) {
+    await scheduler.runUntil(scheduler.now() + shape.restSliceMs);
   }
-  // What was on its way still lands.
-  await scheduler.runUntil(scheduler.now() + 2 * STORE_TIMEOUT_MS);
+  // Replies, and what only they make clear.
+  await scheduler.runUntil(scheduler.now() + shape.restSliceMs);
 
   const authority = authorityOf(latest.mode);
   const violations = [
@@ -444,6 +473,7 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
   count('port operations', history.entries.length);
   return {
     seed,
+    kind,
     climate: climate.name,
     violations,
     steps: scheduler.steps(),
@@ -452,6 +482,14 @@ export async function simulate({ seed, rules, traced = false }: SimulationOption
     longestWaitMs: longestWaitS * 1_000,
     trace,
   };
+}
+
+/** As a copy that was completed before. */
+async function copyAll(from: MemoryStore, to: MemoryStore): Promise<void> {
+  for (const entity of ENTITIES) {
+    const { records } = await from.replica.scan(entity, { after: null, limit: 1_000 });
+    await to.replica.apply(entity, records, { epoch: 1, expiredBefore: new Date(0) });
+  }
 }
 
 function brief(value: unknown): string {

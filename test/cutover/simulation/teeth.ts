@@ -12,6 +12,14 @@ export const WITHOUT: Readonly<Record<string, Partial<Rules>>> = {
   'nothing in flight at a stop': { stopsWithNothingInFlight: false },
   'the higher epoch counts': { isLower: () => false },
   'resolving ends at the fence': { resolvingStops: false },
+  'a check between two writes': { checksBetweenWrites: false },
+  'transition ids': { sameTransition: () => true },
+  'drained marks': { marksBlock: false },
+  'no change over an orphan': { orphansBlock: false },
+  'loser first': { loserFirst: false },
+  'forward only': {
+    abortable: (record, id) => record.transition?.id === id || record.changedBy === id,
+  },
 };
 
 /** The true rules but for that one. Throws for a name that is not in the list. */

@@ -31,6 +31,8 @@ const DAY_MS = 86_400_000;
 const SESSIONS_MAX = 4;
 
 export interface Workload {
+  /** An account that is there from the beginning. */
+  begin(service: Service): Promise<unknown>;
   /** One request of a client, carried out in that process. Never rejects. */
   request(service: Service): Promise<void>;
   /** Requests by what became of them: `login ok`, `logout unavailable`. */
@@ -43,7 +45,7 @@ export interface Workload {
 
 type Request = (service: Service, account: Account) => Promise<string>;
 
-export function createWorkload(random: Random): Workload {
+export function createWorkload(random: Random, hashMs: readonly [min: number, max: number]): Workload {
   const accounts: Account[] = [];
   const counts = new Map<string, number>();
   const bugs: string[] = [];
@@ -82,7 +84,7 @@ export function createWorkload(random: Random): Workload {
     };
   }
 
-  const hashing = ({ environment }: Service): Promise<void> => environment.sleep(random.between(5, 80));
+  const hashing = ({ environment }: Service): Promise<void> => environment.sleep(random.between(...hashMs));
 
   const signup = async ({ repository, environment }: Service): Promise<string> => {
     const taken = accounts.length > 0 && random.chance(0.2) ? random.pick(accounts).email : null;
@@ -310,5 +312,5 @@ export function createWorkload(random: Random): Workload {
     }
   }
 
-  return { request, counts, bugs, failures: () => failures };
+  return { begin: signup, request, counts, bugs, failures: () => failures };
 }
