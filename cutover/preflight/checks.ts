@@ -1,0 +1,203 @@
+/** What was found, judged. Pure. */
+import type { LegacyIndex, MongoFacts } from '../../db/mongo/snapshot/inspect.ts';
+import type { PostgresFacts } from '../../db/postgres/snapshot/inspect.ts';
+import type { PostgresTools } from '../../db/postgres/snapshot/tools.ts';
+import { inWords } from '../operator/words.ts';
+import type { Check, Documents } from './types.ts';
+
+/** What the driver speaks to, and what the schema is tested on. */
+const MONGODB_MIN = [4, 2] as const;
+const POSTGRES_MIN = 15;
+/** The one kept for the question whether an answer of the other store may stand in. */
+const RESERVED = 1;
+/** A row and its index entries take about as much as its document; a run's staging as much again. */
+const SPACE_FACTOR = 3;
+
+type Judged = Omit<Check, 'store'>;
+
+const ok = (name: string, found: string): Judged => ({ name, level: 'ok', found, remedy: null });
+const warn = (name: string, found: string, remedy: string | null = null): Judged => ({
+  name,
+  level: 'warn',
+  found,
+  remedy,
+});
+const block = (name: string, found: string, remedy: string): Judged => ({
+  name,
+  level: 'block',
+  found,
+  remedy,
+});
+
+export interface Wanted {
+  readonly instances: number;
+  readonly poolMax: number;
+  /** Null: could not be asked. */
+  readonly migrated: boolean | null;
+}
+
+export function judgeMongo(facts: MongoFacts, wanted: Wanted): readonly Check[] {
+  const { server, version, isReplicaSet, isWritable, missing, harmful, connections } = facts;
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const isOld = major < MONGODB_MIN[0] || (major === MONGODB_MIN[0] && minor < MONGODB_MIN[1]);
+  const least = MONGODB_MIN.join('.');
+  const checks: readonly Judged[] = [
+    isOld ? block('version', `${server}`, `MongoDB ${least} or newer`) : ok('version', server),
+    isWritable
+      ? ok('primary', 'takes writes')
+      : block('primary', 'takes no writes', 'let MONGO_URL lead to the primary'),
+    isReplicaSet
+      ? ok('replica-set', 'is one')
+      : warn(
+          'replica-set',
+          'none: no change streams, so foreign writes are found by verify only',
+          'make it a replica set of one',
+        ),
+    missing === null
+      ? warn('privileges', 'the server does not say what this user may do')
+      : missing.length === 0
+        ? ok('privileges', 'reads, writes, makes indexes')
+        : block('privileges', `may not ${missing.join(', ')}`, 'grant it readWrite on this database'),
+    connections === null
+      ? warn('connections', 'the server does not say')
+      : judgeConnections(wanted, {
+          max: connections.current + connections.available,
+          used: connections.current,
+          reserved: RESERVED,
+          variable: 'MONGO_POOL_MAX',
+        }),
+    ...harmful.map(judgeIndex),
+    judgeSchema(wanted, 'indexes'),
+  ];
+  return checks.map((check) => ({ ...check, store: 'mongo' }));
+}
+
+function judgeIndex({ collection, name, fields, expiresAfterS, unique }: LegacyIndex): Judged {
+  const where = `${collection}.${name} on ${fields.join(', ')}`;
+  if (expiresAfterS !== null) {
+    return block(
+      'ttl-index',
+      `${where} deletes documents ${inWords(expiresAfterS * 1_000)} after that time, behind the mirror's back`,
+      'npm run migrate makes it a plain index; this service deletes what has expired',
+    );
+  }
+  const how = unique ? 'is unique, and would refuse what this service writes' : 'is in the way';
+  return block('unique-index', `${where} ${how}`, 'npm run migrate replaces it');
+}
+
+export interface PostgresWanted extends Wanted {
+  readonly server: string;
+  readonly durability: readonly string[];
+  readonly tools: PostgresTools | null;
+  /** Of the documents to come; null: not known. */
+  readonly comingBytes: number | null;
+}
+
+export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): readonly Check[] {
+  const { major, encoding, isWritable, mayCreateTables, missing, mayStage, connections } = facts;
+  const { migrated, tools, durability, comingBytes, server } = wanted;
+  const space = comingBytes === null ? 'an unknown size' : `about ${bytes(comingBytes * SPACE_FACTOR)}`;
+  const checks: readonly Judged[] = [
+    major < POSTGRES_MIN
+      ? block('version', server, `PostgreSQL ${POSTGRES_MIN} or newer`)
+      : ok('version', server),
+    encoding === 'UTF8'
+      ? ok('encoding', encoding)
+      : block('encoding', encoding, 'create the database with ENCODING UTF8'),
+    isWritable
+      ? ok('primary', 'takes writes')
+      : block('primary', 'takes no writes', 'let DATABASE_URL lead to the primary, and to no read-only role'),
+    mayCreateTables || migrated === true
+      ? ok('tables', mayCreateTables ? 'may make tables' : 'are there; this role makes none, which is well')
+      : block('tables', 'this role may make none, and they are not there', 'npm run migrate as their owner'),
+    missing.length === 0
+      ? ok('privileges', 'reads and writes every table')
+      : block('privileges', `may not ${missing.join(', ')}`, 'run db/postgres/roles.sql as their owner'),
+    mayStage
+      ? ok('staging', 'may make the tables of a copy')
+      : block(
+          'staging',
+          'may not make the schema staging',
+          'run db/postgres/roles.sql, and backfill as auth_backfill',
+        ),
+    ...(durability.length === 0
+      ? [ok('durability', 'a crash loses no acknowledged write')]
+      : durability.map((problem) => block('durability', problem, 'turn it on at the server'))),
+    judgeConnections(wanted, { ...connections, reserved: RESERVED, variable: 'POSTGRES_POOL_MAX' }),
+    judgeSchema(wanted, 'tables and indexes'),
+    warn(
+      'disk',
+      `holds ${bytes(facts.databaseBytes)}; what is free PostgreSQL does not say, and the copy takes ${space}`,
+      'look at the free space of its data folder',
+    ),
+    tools === null
+      ? warn(
+          'pg_dump',
+          `none of version ${major} or newer: snapshots go by COPY`,
+          'install it, or set PG_BIN',
+        )
+      : ok('pg_dump', tools.version),
+  ];
+  return checks.map((check) => ({ ...check, store: 'postgres' }));
+}
+
+function judgeConnections(
+  { instances, poolMax }: Wanted,
+  server: {
+    readonly max: number;
+    readonly used: number;
+    readonly reserved: number;
+    readonly variable: string;
+  },
+): Judged {
+  const need = instances * (poolMax + server.reserved);
+  const found = `${need} wanted by ${instances} × (${poolMax} + ${server.reserved}), ${server.max} to be had, ${server.used} in use now`;
+  if (need <= server.max) return ok('connections', found);
+  return block('connections', found, `lower ${server.variable}, or let the server give more`);
+}
+
+const judgeSchema = ({ migrated }: Wanted, what: string): Judged =>
+  migrated === true
+    ? ok('schema', `${what} are current`)
+    : block('schema', migrated === null ? 'not known' : `${what} are not current`, 'npm run migrate');
+
+export function judgeDocuments(documents: readonly Documents[], isSample: boolean): readonly Check[] {
+  const checks = documents.flatMap(({ collection, read, bad, total, duplicates, cleaned, unknownFields }) => {
+    const of = isSample ? `of ${read} looked at, ${total} in all` : `of ${read}`;
+    const cleanings = Object.values(cleaned).reduce((sum, count) => sum + count, 0);
+    const unknown = Object.keys(unknownFields);
+    return [
+      bad === 0
+        ? ok('documents', `${collection}: none bad ${of}${cleanings === 0 ? '' : `, ${cleanings} cleanings`}`)
+        : block(
+            'documents',
+            `${collection}: ${bad} bad ${of}`,
+            'mend them, or backfill --on-bad quarantine; cutover backfill --dry-run names them all',
+          ),
+      ...(unknown.length === 0
+        ? []
+        : [
+            warn(
+              'unknown-fields',
+              `${collection}: ${unknown.slice(0, 10).join(', ')}${unknown.length > 10 ? ' and more' : ''} stay in MongoDB only`,
+            ),
+          ]),
+      ...((duplicates ?? 0) === 0
+        ? []
+        : [
+            block(
+              'duplicates',
+              `${collection}: ${duplicates} share an e-mail with another`,
+              'merge them, or backfill with a policy: newest, verified, most-recent-login',
+            ),
+          ]),
+    ];
+  });
+  return checks.map((check) => ({ ...check, store: 'mongo' }));
+}
+
+function bytes(size: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const at = Math.min(units.length - 1, size < 1 ? 0 : Math.floor(Math.log2(size) / 10));
+  return `${at === 0 ? size : (size / 1_024 ** at).toFixed(1)} ${units[at]}`;
+}

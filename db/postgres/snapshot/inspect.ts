@@ -1,0 +1,76 @@
+/** What can be known of a PostgreSQL before a move, without changing anything. */
+import type pg from 'pg';
+import { toStoreError } from '../errors.ts';
+import { serverMajor, tablesOf } from './client.ts';
+
+export interface PostgresFacts {
+  readonly major: number;
+  readonly encoding: string;
+  readonly isWritable: boolean;
+  readonly mayCreateTables: boolean;
+  /** `insert on users` and the like, of the tables that are there. */
+  readonly missing: readonly string[];
+  /** Whether the bulk copy may make its tables in the schema `staging`. */
+  readonly mayStage: boolean;
+  /** Connections: what the server gives to such users, and what is in use. */
+  readonly connections: { readonly max: number; readonly used: number };
+  readonly databaseBytes: number;
+}
+
+const NEEDED = ['select', 'insert', 'update', 'delete'] as const;
+
+/** Throws `StoreUnavailable`. */
+export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts> {
+  try {
+    const { rows } = await client.query<{
+      encoding: string;
+      recovering: boolean;
+      read_only: string;
+      may_create: boolean;
+      may_stage: boolean;
+      max: number;
+      used: number;
+      bytes: string;
+    }>(`
+      select
+        current_setting('server_encoding') as encoding,
+        pg_is_in_recovery() as recovering,
+        current_setting('default_transaction_read_only') as read_only,
+        coalesce(has_schema_privilege(current_schema(), 'create'), false) as may_create,
+        case when to_regnamespace('staging') is null then has_database_privilege(current_database(), 'create')
+          else has_schema_privilege('staging', 'create') end as may_stage,
+        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+          - coalesce(current_setting('reserved_connections', true)::int, 0) as max,
+        (select count(*)::int from pg_stat_activity where backend_type = 'client backend') as used,
+        pg_database_size(current_database())::text as bytes`);
+    const [row] = rows;
+    if (row === undefined) throw new Error('PostgreSQL answered with nothing');
+    return {
+      major: await serverMajor(client),
+      encoding: row.encoding,
+      isWritable: !row.recovering && row.read_only === 'off',
+      mayCreateTables: row.may_create,
+      missing: await missingPrivileges(client),
+      mayStage: row.may_stage,
+      connections: { max: row.max, used: row.used },
+      databaseBytes: Number(row.bytes),
+    };
+  } catch (error) {
+    throw toStoreError(error, 'uncommitted');
+  }
+}
+
+async function missingPrivileges(client: pg.Client): Promise<readonly string[]> {
+  const missing: string[] = [];
+  for (const { name } of await tablesOf(client)) {
+    if (name === 'schema_migrations') continue;
+    for (const privilege of NEEDED) {
+      const { rows } = await client.query<{ may: boolean }>(
+        'select has_table_privilege(quote_ident($1)::regclass, $2) as may',
+        [name, privilege],
+      );
+      if (rows[0]?.may !== true) missing.push(`${privilege} on ${name}`);
+    }
+  }
+  return missing;
+}
