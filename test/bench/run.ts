@@ -13,17 +13,24 @@ import { type PartResult, table } from './lib/results.ts';
 import type { Run } from './lib/run.ts';
 import { type Servers, startServers } from './lib/servers.ts';
 import { startLoad } from './lib/service.ts';
+import { measureFlips } from './parts/flip.ts';
 import { measureLogins } from './parts/logins.ts';
 import { measureMemory } from './parts/memory.ts';
+import { measureModes } from './parts/modes.ts';
 import { measurePeer } from './parts/peer.ts';
 import { measureRates } from './parts/rates.ts';
+import { measureRouter } from './parts/router.ts';
 
 const PARTS: Readonly<Record<PartName, (run: Run, options: Options) => Promise<PartResult>>> = {
   logins: measureLogins,
   rates: measureRates,
   memory: measureMemory,
   peer: measurePeer,
+  modes: measureModes,
+  flip: measureFlips,
+  router: measureRouter,
 };
+const NEED_PEERS: readonly PartName[] = ['peer', 'router'];
 
 const { progress, done } = createProgress();
 
@@ -32,8 +39,8 @@ async function bench(options: Options): Promise<boolean> {
   const startedAt = new Date();
   const results: Partial<Record<PartName, PartResult>> = {};
   const failures: string[] = [];
-  const peers = options.parts.includes('peer')
-    ? await attempt('peer', failures, () => installPeers(progress))
+  const peers = options.parts.some((part) => NEED_PEERS.includes(part))
+    ? await attempt('peers', failures, () => installPeers(progress))
     : null;
   progress('starting the databases');
   const servers = await startServers(options, progress);
@@ -42,7 +49,7 @@ async function bench(options: Options): Promise<boolean> {
   const run: Run = { servers, placement, progress, load: startLoad(placement.load) };
   const loadBefore = loadavg()[0] ?? 0;
   for (const part of options.parts) {
-    if (part === 'peer' && peers === null) continue;
+    if (NEED_PEERS.includes(part) && peers === null) continue;
     const result = await attempt(part, failures, () => PARTS[part](run, options));
     if (result !== null) results[part] = result;
   }

@@ -7,12 +7,16 @@ export interface Person {
   readonly password: string;
   /** The session cookies as they are to be sent; a refresh changes them. */
   cookies: { access: string; refresh: string };
+  /** Refresh tokens of further sessions, to be logged out. */
+  readonly spare: string[];
 }
 
 export interface Flow {
   request(person: Person): string;
   /** Takes what later requests need from a good answer. */
   learn(person: Person, reply: Reply): void;
+  /** Without it: status 200 or 201, and the person's e-mail is in the body. */
+  readonly isGood?: (reply: Reply) => boolean;
 }
 
 const ACCESS = '__Host-access_token';
@@ -25,7 +29,6 @@ const learnService = (person: Person, reply: Reply): void => {
   person.cookies = { access: setCookie(reply, ACCESS), refresh: setCookie(reply, REFRESH) };
 };
 
-/** Every answer names the person's e-mail: a good one is of status 200 and does so. */
 export const flows = {
   signup: {
     request: ({ email, password }) =>
@@ -45,6 +48,22 @@ export const flows = {
     request: ({ cookies }) =>
       requestText('GET', '/auth/refresh', { Cookie: `${REFRESH}=${cookies.refresh}` }),
     learn: learnService,
+  },
+  /** Another browser of the same person, to be logged out later. */
+  spare: {
+    request: ({ email, password }) => requestText('POST', '/auth/login', {}, { email, password }),
+    learn: (person, reply) => void person.spare.push(setCookie(reply, REFRESH)),
+  },
+  list: {
+    request: ({ cookies }) => requestText('GET', '/auth/sessions', { Cookie: `${ACCESS}=${cookies.access}` }),
+    learn: learnNothing,
+    isGood: ({ status, body }) => status === 200 && body.includes('"sessions"'),
+  },
+  /** Ends a spare session. */
+  logout: {
+    request: ({ spare }) => requestText('POST', '/auth/logout', { Authorization: `Bearer ${spare.pop()}` }),
+    learn: learnNothing,
+    isGood: ({ status }) => status === 204,
   },
   peerSignup: {
     request: ({ email, password }) =>
@@ -67,6 +86,7 @@ export const flows = {
 
 export type FlowName = keyof typeof flows;
 
-export function isGood(person: Person, reply: Reply): boolean {
+export function isGood(flow: Flow, person: Person, reply: Reply): boolean {
+  if (flow.isGood !== undefined) return flow.isGood(reply);
   return (reply.status === 200 || reply.status === 201) && reply.body.includes(person.email);
 }

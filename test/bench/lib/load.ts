@@ -7,6 +7,8 @@ export interface LoadResult {
   readonly endedMs: readonly number[];
   /** Of the good answers: from sending, or in an open loop from the scheduled time. */
   readonly latenciesMs: readonly number[];
+  /** What each of them answered. */
+  readonly flows: readonly Flow[];
   /** Good answers in all, those outside the window included. */
   readonly answered: number;
   readonly failed: number;
@@ -16,7 +18,8 @@ export interface LoadResult {
 
 export interface Target {
   readonly port: number;
-  readonly flow: Flow;
+  /** What this person asks for next. */
+  readonly next: (person: Person) => Flow;
   readonly people: readonly Person[];
   readonly connections: number;
 }
@@ -33,11 +36,12 @@ interface Client {
 interface Tally {
   endedMs: number[];
   latenciesMs: number[];
+  flows: Flow[];
   failed: number;
   failure: string | null;
 }
 
-const newTally = (): Tally => ({ endedMs: [], latenciesMs: [], failed: 0, failure: null });
+const newTally = (): Tally => ({ endedMs: [], latenciesMs: [], flows: [], failed: 0, failure: null });
 
 async function openClients({ port, people, connections }: Target): Promise<readonly Client[]> {
   const count = Math.min(connections, people.length);
@@ -50,15 +54,23 @@ async function openClients({ port, people, connections }: Target): Promise<reado
   );
 }
 
-async function ask({ connection, people }: Client, turn: number, flow: Flow, sinceMs: number, tally: Tally) {
+async function ask(
+  { connection, people }: Client,
+  turn: number,
+  next: Target['next'],
+  sinceMs: number,
+  tally: Tally,
+) {
   const person = people[turn % people.length];
   if (person === undefined) throw new Error('a client without people');
+  const flow = next(person);
   const reply = await connection.send(flow.request(person));
-  if (isGood(person, reply)) {
+  if (isGood(flow, person, reply)) {
     flow.learn(person, reply);
     const endMs = now();
     tally.endedMs.push(endMs);
     tally.latenciesMs.push(endMs - sinceMs);
+    tally.flows.push(flow);
     return;
   }
   tally.failed += 1;
@@ -76,7 +88,7 @@ export async function closedLoop(target: Target, warmUpMs: number, windowMs: num
     for (let sinceMs = now(); sinceMs < endMs; sinceMs = now()) {
       // What ends after the window is answered, for the next window finds its sessions, but not counted.
       const tally = sinceMs < startMs ? warmUp : counted;
-      await ask(client, client.turn++, target.flow, sinceMs, tally);
+      await ask(client, client.turn++, target.next, sinceMs, tally);
     }
   };
   try {
@@ -90,10 +102,12 @@ export async function closedLoop(target: Target, warmUpMs: number, windowMs: num
 function within(tallies: readonly Tally[], startMs: number, endMs: number): LoadResult {
   const ends = tallies.flatMap((tally) => tally.endedMs);
   const latencies = tallies.flatMap((tally) => tally.latenciesMs);
+  const flows = tallies.flatMap((tally) => tally.flows);
   const inside = ends.map((end) => end >= startMs && end < endMs);
   return {
     endedMs: ends.filter((_, index) => inside[index]),
     latenciesMs: latencies.filter((_, index) => inside[index]),
+    flows: flows.filter((_, index) => inside[index]),
     answered: ends.length,
     failed: tallies.reduce((total, tally) => total + tally.failed, 0),
     failure: tallies.find((tally) => tally.failure !== null)?.failure ?? null,
@@ -107,7 +121,7 @@ export async function once(target: Target): Promise<LoadResult> {
   try {
     await Promise.all(
       clients.map(async (client) => {
-        for (const turn of client.people.keys()) await ask(client, turn, target.flow, now(), tally);
+        for (const turn of client.people.keys()) await ask(client, turn, target.next, now(), tally);
       }),
     );
   } finally {
@@ -119,12 +133,14 @@ export async function once(target: Target): Promise<LoadResult> {
 /**
  * Requests arrive at random times that were fixed beforehand (a Poisson process on a grid of 1 ms), whatever the
  * answers do; one that finds every client busy waits, and its latency counts from its scheduled time all the same.
+ * `signal` ends it before its time.
  */
 export async function openLoop(
   target: Target,
   ratePerSecond: number,
   warmUpMs: number,
   windowMs: number,
+  signal?: AbortSignal,
 ): Promise<LoadResult> {
   const clients = await openClients(target);
   const arrivals = schedule(ratePerSecond, warmUpMs + windowMs);
@@ -134,31 +150,33 @@ export async function openLoop(
   const waiting: number[] = [];
   const startMs = now();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  let left = arrivals.length;
+  let underWay = 0;
+  let next = 0;
+  const isOver = (): boolean => next >= arrivals.length || signal?.aborted === true;
   const serve = (): void => {
     while (free.length > 0 && waiting.length > 0) {
       const client = free.shift();
       const dueMs = waiting.shift();
       if (client === undefined || dueMs === undefined) return;
       const tally = dueMs < startMs + warmUpMs ? warmUp : counted;
-      ask(client, client.turn++, target.flow, dueMs, tally).then(() => {
-        left -= 1;
-        if (left === 0) return resolve();
+      underWay += 1;
+      ask(client, client.turn++, target.next, dueMs, tally).then(() => {
+        underWay -= 1;
         free.push(client);
         serve();
       }, reject);
     }
   };
-  let next = 0;
   const timer = setInterval(() => {
     const elapsedMs = now() - startMs;
-    for (; (arrivals[next] ?? Number.POSITIVE_INFINITY) <= elapsedMs; next++) {
+    for (; !isOver() && (arrivals[next] ?? Number.POSITIVE_INFINITY) <= elapsedMs; next++) {
       waiting.push(startMs + (arrivals[next] ?? 0));
     }
     serve();
+    if (isOver() && underWay + waiting.length === 0) resolve();
   }, 1);
   try {
-    if (left > 0) await promise;
+    await promise;
   } finally {
     clearInterval(timer);
     for (const { connection } of clients) connection.close();

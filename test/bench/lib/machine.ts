@@ -23,8 +23,8 @@ export function describeMachine(peers: Readonly<Record<string, string>> | null):
     system: `${type()} ${release()}`,
     versions: {
       node: process.version,
+      ...peers,
       ...Object.fromEntries(ours.map((name) => [name, dependencies[name] ?? 'missing'])),
-      ...(peers && { 'better-auth': peers['better-auth'] ?? 'missing' }),
     },
   };
 }

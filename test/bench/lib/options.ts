@@ -1,7 +1,7 @@
 /** The command line of `npm run bench`. */
 import { parseArgs } from 'node:util';
 
-export const PARTS = ['logins', 'rates', 'memory', 'peer'] as const;
+export const PARTS = ['logins', 'rates', 'memory', 'peer', 'modes', 'flip', 'router'] as const;
 export type PartName = (typeof PARTS)[number];
 
 export const STORES = ['mongo', 'postgres'] as const;
@@ -42,6 +42,9 @@ Measures the service and prints a table of results against their goals. Takes ab
                         rates   me and refresh: latency at a fixed rate (open loop) and maximum throughput
                         memory  of the service process at rest and under load
                         peer    session look-up and refresh beside better-auth, on the same PostgreSQL
+                        modes   latency at a fixed rate of each mode with a mirror beside the one without
+                        flip    the longest wait at a change of authority, forwards and back
+                        router  what the router adds to a call, beside LaunchDarkly's createMigration
   --store NAME,...    mongo, postgres (both)
   --seconds N         length of one measured window, 1 to 60 (8)
   --rounds N          how often each comparison alternates ABBA, 1 to 10 (2)

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
+const PEERS = ['better-auth', '@launchdarkly/node-server-sdk'];
 const folder = fileURLToPath(new URL('..', import.meta.url));
 
 interface Lock {
@@ -11,22 +12,23 @@ interface Lock {
 
 /** Versions of the peers, from what is installed. Throws with the end of npm's output when they cannot be had. */
 export async function installPeers(log: (line: string) => void): Promise<Readonly<Record<string, string>>> {
-  const wanted = versions(`${folder}package-lock.json`);
-  const installed = `${folder}node_modules/.package-lock.json`;
-  const missing = !existsSync(installed) || versions(installed)['better-auth'] !== wanted['better-auth'];
-  if (missing) {
-    log('installing better-auth for the comparison');
+  const wanted = lockedVersions();
+  if (PEERS.some((name) => installedVersion(name) !== wanted[name])) {
+    log(`installing ${PEERS.join(' and ')} for the comparison`);
     await npmCi();
   }
-  return versions(installed);
+  return Object.fromEntries([...PEERS, 'pg', 'kysely'].map((name) => [name, installedVersion(name)]));
 }
 
-function versions(lockFile: string): Readonly<Record<string, string>> {
-  const lock = JSON.parse(readFileSync(lockFile, 'utf8')) as Lock;
-  const names = ['better-auth', 'pg', 'kysely'];
-  return Object.fromEntries(
-    names.map((name) => [name, lock.packages[`node_modules/${name}`]?.version ?? 'missing']),
-  );
+function lockedVersions(): Readonly<Record<string, string | undefined>> {
+  const lock = JSON.parse(readFileSync(`${folder}package-lock.json`, 'utf8')) as Lock;
+  return Object.fromEntries(PEERS.map((name) => [name, lock.packages[`node_modules/${name}`]?.version]));
+}
+
+function installedVersion(name: string): string {
+  const file = `${folder}node_modules/${name}/package.json`;
+  if (!existsSync(file)) return 'missing';
+  return (JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }).version;
 }
 
 function npmCi(): Promise<void> {
@@ -41,7 +43,7 @@ function npmCi(): Promise<void> {
     npm.stderr.on('data', keep);
     npm.once('error', reject);
     npm.once('exit', (code) =>
-      code === 0 ? resolve() : reject(new Error(`npm could not install better-auth:\n${output.trim()}`)),
+      code === 0 ? resolve() : reject(new Error(`npm could not install the peers:\n${output.trim()}`)),
     );
   });
 }

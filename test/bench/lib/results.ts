@@ -40,6 +40,14 @@ export const below = (name: string, value: number, unit: string, limit: number, 
   note,
 });
 
+export const atMost = (name: string, value: number, unit: string, most: number, note = ''): Row => ({
+  name,
+  value,
+  unit,
+  goal: { words: `≤ ${most}`, met: value <= most },
+  note,
+});
+
 const mebibytes = (bytes: number): number => bytes / 1024 / 1024;
 
 export const memory = (name: string, bytes: number, note = ''): Row =>

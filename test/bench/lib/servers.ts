@@ -6,7 +6,7 @@ import { startMongo } from '../../../db/embedded/mongo.ts';
 import { startPostgres } from '../../../db/embedded/postgres.ts';
 import { openSupervisor } from '../../../db/embedded/supervise.ts';
 import { createDatabase } from '../../support/databases.ts';
-import type { Options, StoreName } from './options.ts';
+import type { Options, PartName, StoreName } from './options.ts';
 import { place } from './placement.ts';
 
 export interface Servers {
@@ -21,15 +21,21 @@ export interface Servers {
   stop(): Promise<void>;
 }
 
+const NEED_BOTH: readonly PartName[] = ['modes', 'flip'];
+const NEED_CHOSEN: readonly PartName[] = ['logins', 'rates', 'memory'];
+
 const toolsDir = fileURLToPath(new URL('../../../.data/tools', import.meta.url));
 
 /** Starts what the chosen parts need; durable, as in production: an acknowledged write is on disk. */
 export async function startServers(options: Options, log: (line: string) => void): Promise<Servers> {
   const supervisor = openSupervisor();
   try {
-    const needsPostgres = options.stores.includes('postgres') || options.parts.includes('peer');
-    const postgres = needsPostgres ? await startPostgres({ supervisor, log }) : null;
-    const mongo = options.stores.includes('mongo')
+    const needs = (store: StoreName): boolean =>
+      options.parts.some((part) => NEED_BOTH.includes(part)) ||
+      (options.stores.includes(store) && options.parts.some((part) => NEED_CHOSEN.includes(part))) ||
+      (store === 'postgres' && options.parts.includes('peer'));
+    const postgres = needs('postgres') ? await startPostgres({ supervisor, log }) : null;
+    const mongo = needs('mongo')
       ? await startMongo({ supervisor, log, toolsDir, url: process.env['MONGO_URL'] })
       : null;
     const mail = await startMailSink();

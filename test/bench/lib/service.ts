@@ -1,5 +1,6 @@
 /** Starts what is measured, each in a process of its own. */
 import { randomBytes } from 'node:crypto';
+import type { Mode } from '../../../cutover/mode.ts';
 import { makeDevelopmentKeys } from '../../../plugins/config/keys.ts';
 import type { LoadAnswer, LoadRequest } from '../entry/load.ts';
 import { type Child, startChild } from './child.ts';
@@ -36,10 +37,35 @@ const PRODUCTION_COST_MIN = 10;
 /** A fresh database and keys for the service, in the mode of one store. */
 export async function install(servers: Servers, store: StoreName, options: Options): Promise<Installation> {
   const url = await servers.newDatabase(store);
-  const env = {
-    ...makeDevelopmentKeys(),
+  return installOn(servers, options, {
     BACKEND_MODE: `${store}-only`,
     ...(store === 'mongo' ? { MONGO_URL: url } : { DATABASE_URL: url }),
+  });
+}
+
+export interface InstallationOfBoth extends Installation {
+  readonly urls: { readonly mongo: string; readonly postgres: string };
+}
+
+/** The same with a fresh database in each store, as a new system that begins in this mode: so its copy is complete. */
+export async function installBoth(
+  servers: Servers,
+  mode: Mode,
+  options: Options,
+): Promise<InstallationOfBoth> {
+  const urls = { mongo: await servers.newDatabase('mongo'), postgres: await servers.newDatabase('postgres') };
+  const env = { BACKEND_MODE: mode, MONGO_URL: urls.mongo, DATABASE_URL: urls.postgres };
+  return { ...installOn(servers, options, env), urls };
+}
+
+function installOn(
+  servers: Servers,
+  options: Options,
+  stores: Readonly<Record<string, string>>,
+): Installation {
+  const env = {
+    ...makeDevelopmentKeys(),
+    ...stores,
     PORT: '0',
     PUBLIC_URL,
     APP_URL: `${PUBLIC_URL}/account`,
@@ -113,7 +139,11 @@ async function ready(child: Child): Promise<Measured> {
 
 export interface Load {
   seed(audience: string, port: number, flow: FlowName, people: number): Promise<void>;
+  /** The same people once more, so many times. */
+  again(audience: string, port: number, flow: FlowName, times: number): Promise<void>;
   run(request: Omit<Extract<LoadRequest, { readonly type: 'run' }>, 'type'>): Promise<LoadAnswer>;
+  /** Ends this audience's open loop. */
+  stop(audience: string): Promise<void>;
 }
 
 export function startLoad(cores: string | null): Load {
@@ -122,7 +152,11 @@ export function startLoad(cores: string | null): Load {
     async seed(audience, port, flow, people) {
       await child.ask({ type: 'seed', audience, port, flow, people, connections: 8 });
     },
+    async again(audience, port, flow, times) {
+      await child.ask({ type: 'again', audience, port, flow, times, connections: 8 });
+    },
     run: (request) => child.ask<LoadAnswer>({ type: 'run', ...request }),
+    stop: (audience) => child.ask<void>({ type: 'stop', audience }),
   };
 }
 
@@ -135,5 +169,17 @@ export async function seed(
 ): Promise<void> {
   const seeding = await installation.start({ cores: null, cost: LOWEST_COST });
   await load.seed(audience, seeding.port, 'signup', people);
+  await seeding.stop();
+}
+
+/** Gives each of them so many sessions more, to be logged out. */
+export async function seedSpares(
+  installation: Installation,
+  load: Load,
+  audience: string,
+  each: number,
+): Promise<void> {
+  const seeding = await installation.start({ cores: null, cost: LOWEST_COST });
+  await load.again(audience, seeding.port, 'spare', each);
   await seeding.stop();
 }
