@@ -46,6 +46,15 @@ export interface Call {
   readonly epoch: number | null;
 }
 
+/** What a message takes longer, ms, on each way; or it is turned away at once. */
+export interface Extra {
+  readonly thereMs: number;
+  readonly backMs: number;
+  readonly refused: boolean;
+  /** It is on its way until it is let go. */
+  readonly hold?: (letGo: () => void) => void;
+}
+
 export interface NetworkOptions {
   readonly scheduler: Scheduler;
   readonly random: Random;
@@ -54,7 +63,7 @@ export interface NetworkOptions {
   readonly timeoutMs: number;
   readonly weather: Weather;
   /** What this call takes longer than the weather has it; null: nothing. */
-  readonly delay?: (call: Call) => { readonly thereMs: number; readonly backMs: number } | null;
+  readonly delay?: (call: Call) => Extra | null;
   /** Told at the moment at which a process sends a call: it may stop there, and send it when it goes on. */
   readonly onSend: (call: Call) => void;
   /** Told at the moment at which a store carries a call out. */
@@ -175,16 +184,22 @@ export function createNetwork(options: NetworkOptions): Network {
       if (settled) return;
       sent = true;
       if (isCut(call)) return onFault('request cut');
+      if (extra?.refused === true) {
+        onFault('refused');
+        return reply(fail('none', 'connect'));
+      }
       if (random.chance(weather.requestLost)) return onFault('request lost');
       const { life } = server;
       const isCounted = !isRead(name) && name !== 'writeLease';
       if (isCounted) underWay += 1;
       const wayMs = random.chance(weather.late) ? timeoutMs * random.between(0.9, 1.4) : delayMs();
-      scheduler.after(wayMs + (extra?.thereMs ?? 0), () => {
+      const arrive = (): void => {
         if (isCounted) underWay -= 1;
         if (isCut(call)) onFault('request cut');
         else land(life);
-      });
+      };
+      if (extra?.hold === undefined) scheduler.after(wayMs + (extra?.thereMs ?? 0), arrive);
+      else extra.hold(() => scheduler.after(wayMs, arrive));
     };
     onSend(call);
     if (random.chance(weather.held)) process.timer(random.between(0, weather.heldMs), send);

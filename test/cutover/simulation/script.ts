@@ -3,7 +3,7 @@
  * that in a second of virtual time something goes wrong exactly where the rules are needed.
  */
 import type { Faults, Moment } from './faults.ts';
-import type { Call, Network } from './network.ts';
+import type { Call, Extra, Network } from './network.ts';
 import type { SimProcess } from './process.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -19,12 +19,6 @@ export interface ScriptOptions {
   readonly newInstance: () => SimProcess;
   readonly newOperator: () => void;
   readonly onFault: (what: string) => void;
-}
-
-/** What a message takes longer, ms, on each way. */
-export interface Extra {
-  readonly thereMs: number;
-  readonly backMs: number;
 }
 
 export interface Script extends Omit<Faults, 'onStep'> {
@@ -56,6 +50,9 @@ interface Slowness {
   readonly chance: number;
   readonly there: readonly [number, number];
   readonly back: readonly [number, number];
+  readonly refused?: boolean;
+  readonly hold?: Extra['hold'];
+
   left: number;
 }
 
@@ -122,7 +119,7 @@ export function createScript(options: ScriptOptions): Script {
   ) {
     const entry: Slowness = { ...slowness, left: count };
     slow.add(entry);
-    atOrAfter(untilSteps, 30, limitMs, () => slow.delete(entry));
+    atOrAfter(untilSteps, 10, limitMs, () => slow.delete(entry));
   }
 
   const withInstance = (what: string, run: (process: SimProcess) => void) => (): void => {
@@ -176,6 +173,33 @@ export function createScript(options: ScriptOptions): Script {
     slowDown({ ...whole, process, isIt: isBeat, there: [10, nearlyMs] }, ['none'], 500, 1);
   }
 
+  /**
+   * Cut off from the books for longer than its lease, and back just before authority moves, while an operation from
+   * before the gap still has no answer: a new lease must not cover it.
+   */
+  function silentAWhile(process: SimProcess): void {
+    const refused = { ...whole, process, isIt: isBooks, refused: true };
+    slowDown(refused, one(['drain-loser', 'drain-winner', 'last-check']), 900);
+    slowDown({ ...whole, process, isIt: isOperation, back: [0.4 * nearlyMs, nearlyMs] }, AFTER, 900);
+  }
+
+  /** Its last write arrives when authority has moved, or moves once more, and whoever sent it is gone. */
+  function leftOnItsWay(process: SimProcess): void {
+    const until = random.chance(0.7) ? ['lose', 'gain', 'acknowledge'] : [...UP_TO_FENCE, ...CLOSED];
+    const hold = (letGo: () => void): void => {
+      onFault('left on its way');
+      const again = until.length > 3 ? ['acknowledge'] : null;
+      const release = (): void => atOrAfter(one(until), 30, 700, letGo);
+      if (again === null) release();
+      else atOrAfter(again, 0, 700, release);
+      scheduler.after(random.between(0, 10), () => {
+        if (random.chance(0.5)) process.kill();
+        else sleep(process, one(AFTER));
+      });
+    };
+    slowDown({ ...whole, process, isIt: isWrite, hold }, ['none'], 500, 1);
+  }
+
   /** Looks at the record are answered so late that a heartbeat has long said more. */
   function overtaken(process: SimProcess): void {
     let beating = false;
@@ -215,8 +239,17 @@ export function createScript(options: ScriptOptions): Script {
       2,
       () => at(one([...BEFORE, ...UP_TO_FENCE, 'await-stopped']), 30, withInstance('slow books', slowBooks)),
     ],
-    [2, () => at(one(['gates', ...UP_TO_FENCE.slice(0, 3)]), 60, withInstance('last beat', lastBeat))],
+    [2, () => at(one(['wait-silent', 'announce', 'note']), 30, withInstance('last beat', lastBeat))],
     [2, () => at(one(['await-announced', 'fence']), 30, withInstance('overtaken looks', overtaken))],
+    [
+      2,
+      () =>
+        at(
+          one(['wait-silent', 'announce', 'note', 'await-announced']),
+          30,
+          withInstance('silent for a while', silentAWhile),
+        ),
+    ],
     [
       2,
       () =>
@@ -241,6 +274,7 @@ export function createScript(options: ScriptOptions): Script {
           ),
         ),
     ],
+    [3, () => at(one([...BEFORE, 'announce']), 20, withInstance('last write', leftOnItsWay))],
     // Through a whole change, into the next one, with a write that it sends on waking.
     [
       1,
@@ -389,11 +423,16 @@ export function createScript(options: ScriptOptions): Script {
     delay(call) {
       if (slow.size === 0) return null;
       for (const slowness of slow) {
-        const { process, isIt, chance, there, back } = slowness;
+        const { process, isIt, chance, there, back, refused = false, hold } = slowness;
         if ((process !== null && process !== call.process) || !isIt(call) || !random.chance(chance)) continue;
         slowness.left -= 1;
         if (slowness.left <= 0) slow.delete(slowness);
-        return { thereMs: random.between(...there), backMs: random.between(...back) };
+        return {
+          thereMs: random.between(...there),
+          backMs: random.between(...back),
+          refused,
+          ...(hold && { hold }),
+        };
       }
       return null;
     },
