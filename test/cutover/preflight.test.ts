@@ -1,0 +1,182 @@
+/** A first look at real stores: it names what is in the way, and changes nothing. */
+import { ObjectId } from 'bson';
+import { describe, expect, test } from 'vitest';
+import { preflight } from '../../cutover/preflight/preflight.ts';
+import type { Check, Preflight, PreflightOptions } from '../../cutover/preflight/types.ts';
+import { fakeHash } from '../contract/fixtures.ts';
+import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
+import { inside, json } from './cli-program.ts';
+import {
+  contentOfMongo,
+  contentOfPostgres,
+  openWorld,
+  PLANTED,
+  type SnapshotWorld,
+  servers,
+  withMongo,
+} from './snapshot-support.ts';
+
+const look = (world: SnapshotWorld, options: Partial<PreflightOptions> = {}): Promise<Preflight> =>
+  preflight(
+    { ...world.context, poolMax: { mongo: 5, postgres: 5 }, retentionMs: 30 * 86_400_000 },
+    { instances: 1, sample: null, ...options },
+  );
+
+const named = ({ checks }: Preflight, name: string): readonly Check[] =>
+  checks.filter((check) => check.name === name);
+const blocks = ({ checks }: Preflight): readonly string[] =>
+  checks.filter(({ level }) => level === 'block').map(({ name }) => name);
+
+const person = (email: unknown, more: object = {}) => ({
+  _id: new ObjectId(),
+  email,
+  name: PLANTED,
+  password: fakeHash('person'),
+  isVerified: true,
+  createdAt: new Date('2026-01-01'),
+  updatedAt: new Date('2026-01-01'),
+  ...more,
+});
+
+const insert = (world: SnapshotWorld, documents: readonly object[]) =>
+  withMongo(world.urls.mongo, (db) => db.collection('users').insertMany([...documents]));
+
+/** Documents that are well, and none of the odd ones. */
+async function tidyWorld(): Promise<SnapshotWorld> {
+  const world = await openWorld();
+  await withMongo(world.urls.mongo, (db) =>
+    db.collection('users').deleteMany({ version: { $exists: false } }),
+  );
+  return world;
+}
+
+describe('preflight', () => {
+  test('finds nothing in the way of tidy stores, and changes nothing', async () => {
+    const world = await tidyWorld();
+    const contents = async () => [
+      await contentOfMongo(world.urls.mongo),
+      await contentOfPostgres(world.urls.postgres),
+    ];
+    const before = await contents();
+    const found = await look(world);
+    expect(blocks(found)).toEqual(
+      named(found, 'durability').flatMap(({ level }) => (level === 'block' ? ['durability'] : [])),
+    );
+    expect(found.documents.map(({ entity, read, bad }) => [entity, read, bad])).toEqual([
+      ['user', 2, 0],
+      ['verificationToken', 2, 0],
+      ['resetToken', 0, 0],
+      ['session', 2, 0],
+    ]);
+    expect(named(found, 'disk')[0]?.found).toMatch(/PostgreSQL does not say/);
+    expect(await contents()).toEqual(before);
+  });
+
+  test('tells what would be cleaned, what is bad, what is unknown, and who shares an e-mail; never a value', async () => {
+    const world = await tidyWorld();
+    await insert(world, [
+      person(' Spaced@example.org '),
+      person('spaced@Example.org'),
+      person('planned@example.org', { plan: `${PLANTED}-gold` }),
+      { _id: new ObjectId() },
+      person([`${PLANTED}@example.org`, 'second@example.org']),
+    ]);
+    const found = await look(world);
+    const [users] = found.documents;
+    expect(users).toMatchObject({
+      read: 7,
+      bad: 2,
+      duplicates: 1,
+      unknownFields: { plan: 1 },
+      cleaned: { 'email: white-space': 1 },
+    });
+    expect(users?.examples.map(({ field }) => field)).toContain('email');
+    expect(blocks(found)).toEqual(expect.arrayContaining(['documents', 'duplicates']));
+    expect(JSON.stringify(found)).not.toContain(PLANTED);
+  });
+
+  test('of a sample, it says how many it looked at', async () => {
+    const world = await tidyWorld();
+    await insert(
+      world,
+      Array.from({ length: 300 }, (_, at) => person(`person-${at}@example.org`)),
+    );
+    const found = await look(world, { sample: 150 });
+    expect(found.documents[0]).toMatchObject({ total: 302, duplicates: null });
+    expect(found.documents[0]?.read).toBeLessThanOrEqual(150);
+    expect(found.documents[0]?.read).toBeGreaterThan(0);
+    expect(found.estimate.documents).toBe(306);
+    expect(found.estimate.durationMs).toBeGreaterThan(0);
+  });
+
+  test('names an index that deletes behind the mirror, and one that refuses', async () => {
+    const world = await tidyWorld();
+    await withMongo(world.urls.mongo, async (db) => {
+      await db
+        .collection('password_reset_tokens')
+        .createIndex({ createdAt: 1 }, { name: 'createdAt_1', expireAfterSeconds: 3600 });
+      await db.collection('users').createIndex({ name: 1 }, { name: 'name_1', unique: true });
+    });
+    const found = await look(world);
+    expect(named(found, 'ttl-index')).toEqual([
+      expect.objectContaining({
+        level: 'block',
+        found: expect.stringMatching(/password_reset_tokens\.createdAt_1 on createdAt deletes/),
+        remedy: expect.stringMatching(/npm run migrate/),
+      }),
+    ]);
+    expect(named(found, 'unique-index')).toMatchObject([{ found: expect.stringMatching(/users\.name_1/) }]);
+  });
+
+  test('counts the connections that the pools may take', async () => {
+    const world = await tidyWorld();
+    const found = await look(world, { instances: 1_000 });
+    const [connections] = named(found, 'connections').filter(({ store }) => store === 'postgres');
+    expect(connections).toMatchObject({
+      level: 'block',
+      found: expect.stringMatching(/^6000 wanted by 1000 × \(5 \+ 1\)/),
+    });
+  });
+
+  test('names what the role may not do, and the tables that are not there', async () => {
+    const world = await tidyWorld();
+    const database = newDatabaseName();
+    const role = `${database}_role`;
+    const main = servers()[0]?.url ?? '';
+    const url = new URL(await createDatabase(main, database));
+    try {
+      await asSuperuser(url.href, `create role ${role} login password 'fixture'`);
+      await asSuperuser(url.href, 'create table users (id text)');
+      url.username = role;
+      url.password = 'fixture';
+      const found = await look({
+        ...world,
+        context: { ...world.context, urls: { ...world.urls, postgres: url.href } },
+      });
+      expect(named(found, 'privileges')).toContainEqual(
+        expect.objectContaining({
+          store: 'postgres',
+          level: 'block',
+          found: expect.stringMatching(/insert on users/),
+        }),
+      );
+      expect(named(found, 'staging')).toMatchObject([{ level: 'block' }]);
+    } finally {
+      await dropDatabase(main, database);
+      await asSuperuser(main, `drop role ${role}`);
+    }
+  });
+
+  test('ends with 1 when something blocks, and prints a remedy with it', async () => {
+    const world = await tidyWorld();
+    await insert(world, [{ _id: new ObjectId() }]);
+    const open = async () => ({ ...world, env: process.env, configuredMode: null, close: async () => {} });
+    const ended = await inside(['preflight', '--full', '--json'], open);
+    expect(json('preflight', ended)).toMatchObject({ outcome: 'difference', exitCode: 1, sample: null });
+    const shown = await inside(['preflight'], open);
+    expect(shown.code).toBe(1);
+    expect(shown.out).toMatch(/✗ documents +users: 1 bad/);
+    expect(shown.out).toMatch(/remedy: mend them/);
+    expect(shown.out + shown.err).not.toContain(PLANTED);
+  });
+});
