@@ -50,6 +50,8 @@ const WEIGHTS: Readonly<Record<Act, number>> = {
 
 const BEHIND_BOOST = 8;
 const SHARE_OF_RACES = 0.12;
+/** Of the lives that end before the run does. */
+const SHARE_ERASED = 0.4;
 
 export function startCrowd(options: CrowdOptions): Crowd {
   const { world } = options;
@@ -70,6 +72,8 @@ export function startCrowd(options: CrowdOptions): Crowd {
         if (random.chance(SHARE_OF_RACES)) await race(person, random);
         else await doOne(person, random);
       }
+      // The others keep their sessions, and are looked at again at the end.
+      if (!stopping && random.chance(SHARE_ERASED)) await person.acts.erase();
     }
   }
 
@@ -77,6 +81,7 @@ export function startCrowd(options: CrowdOptions): Crowd {
     // Two signups of one address at once, spelled differently: one of them may win.
     if (random.chance(0.1)) await Promise.all([acts.signup(), acts.signup(email.toUpperCase())]);
     else await acts.signup();
+    await acts.verify();
   }
 
   async function doOne(person: Person, random: Random): Promise<void> {
@@ -90,7 +95,10 @@ export function startCrowd(options: CrowdOptions): Crowd {
       const behind = kind !== undefined && options.done(kind) < options.wanted;
       return [act as Act, weight * (behind ? BEHIND_BOOST : 1)] as const;
     });
-    await person.acts[choose(weighted, random)]();
+    const act = choose(weighted, random);
+    // A token that was used before is tried in races; here it is to be a fresh one.
+    if (act === 'reset') await person.acts.forgot();
+    await person.acts[act]();
   }
 
   const running = Promise.all(Array.from({ length: options.people }, (_, lane) => live(lane)));
