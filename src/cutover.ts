@@ -54,7 +54,7 @@ async function openPostgres(url: string | null, timeoutMs: number): Promise<Stor
 }
 
 async function open(envFile: string | null): Promise<Opened> {
-  const { mongoUrl, databaseUrl, storeTimeoutMs, configuredMode } = await configOf(envFile);
+  const { mongoUrl, databaseUrl, storeTimeoutMs, retentionMs, configuredMode } = await configOf(envFile);
   const mongo = await openMongo(mongoUrl, storeTimeoutMs);
   const postgres = await openPostgres(databaseUrl, storeTimeoutMs);
   const closing = () => Promise.allSettled([mongo?.close(), postgres?.close()]);
@@ -64,6 +64,7 @@ async function open(envFile: string | null): Promise<Opened> {
     configuredMode,
     urls: { mongo: mongoUrl, postgres: databaseUrl },
     env: environmentOf(envFile),
+    retentionMs,
     close: async () => {
       await Promise.race([closing(), limit()]);
     },

@@ -5,6 +5,7 @@ import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { ToolFailed } from '../../db/postgres/snapshot/tools.ts';
 import { RestoredStore, UnreadableControl } from '../control.ts';
+import { CopyRefused } from '../copy/types.ts';
 import { AuthorityUnknown } from '../operator/index.ts';
 import type { PerStore } from '../protocol/types.ts';
 import { SnapshotRefused } from '../snapshot/types.ts';
@@ -55,6 +56,7 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof Interrupted) return failure('aborted', 'interrupted before it had an answer');
   if (error instanceof StoreUnavailable) return unavailable(error);
   if (error instanceof AuthorityUnknown) return failure('unreachable', error.message);
+  if (error instanceof CopyRefused) return copyRefused(error);
   if (error instanceof SnapshotRefused) return failure('refused', error.message, error.remedy);
   if (error instanceof ToolFailed) {
     return failure('aborted', `${error.message}; what it was doing was taken back, or the store is fenced`);
@@ -71,6 +73,26 @@ export function failureOf(error: unknown): Failure {
     `an unexpected error (${kindAndPlace(error)}); its outcome is not known`,
     'look at `cutover status`',
   );
+}
+
+const COPY_REMEDIES: Readonly<Record<CopyRefused['reason'], string | null>> = {
+  'not-authority': 'see `cutover status`; --from names the store that has authority',
+  'no-mirror': 'start the mirror with `cutover promote`, or `cutover rollback` from postgres-only',
+  'in-transition': 'see `cutover status`',
+  'instances-behind': 'see `cutover status`: they follow, or have to be restarted',
+  'mirror-gap': null,
+  'other-run': '`cutover backfill list` names all runs',
+  busy: 'wait until it has ended; `cutover worker` helps it',
+  'no-run': '`cutover backfill list` names all runs',
+  'not-held': '`cutover quarantine list` names all that is',
+  'unknown-state': null,
+  stopped: null,
+};
+
+/** What was begun and then stopped, or came to nothing, is no refusal. */
+function copyRefused({ reason, message }: CopyRefused): Failure {
+  const begun = reason === 'stopped' || reason === 'mirror-gap';
+  return failure(begun ? 'aborted' : 'refused', message, COPY_REMEDIES[reason]);
 }
 
 function kindAndPlace(error: unknown): string {

@@ -10,6 +10,7 @@ const VARIABLES = [
   ['DATABASE_URL', 'PostgreSQL: postgres://user@host:5432/auth?sslmode=verify-full'],
   ['MONGO_URL_FILE, DATABASE_URL_FILE', 'files that hold them, instead'],
   ['STORE_TIMEOUT', 'longest time a store may take to answer; default 2s'],
+  ['RETENTION', 'how long expired records are kept, as the service has it; default 30d'],
   ['NO_COLOR', 'any value turns colours off'],
 ] as const;
 

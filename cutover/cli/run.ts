@@ -8,8 +8,11 @@ import { EXIT_CODES, type Outcome } from './exit-codes.ts';
 import { diagnose, type Failure, failureOf } from './failures.ts';
 import { abort, endSessions, eraseUser, failover, set } from './handlers/actions.ts';
 import type { Answer, Handler } from './handlers/call.ts';
+import * as copy from './handlers/copy.ts';
 import { conflicts, diffs, log, pending } from './handlers/lists.ts';
 import { promote, rollback } from './handlers/moves.ts';
+import * as quarantine from './handlers/quarantine.ts';
+import { preflight } from './handlers/preflight.ts';
 import * as snapshot from './handlers/snapshot.ts';
 import { status } from './handlers/status.ts';
 import { helpOf, overview } from './help.ts';
@@ -25,8 +28,13 @@ export interface Opened {
   readonly urls?: PerStore<string | null>;
   /** What else a verb may read: `PG_BIN`, `PATH`, `RESTORE_URL`. */
   readonly env?: NodeJS.ProcessEnv;
+  /** How long expired records are kept; the service's default when it is left out. */
+  readonly retentionMs?: number;
   readonly close: () => Promise<void>;
 }
+
+/** What `RETENTION` is where nobody has set it. */
+const RETENTION_MS = 30 * 86_400_000;
 
 /** For verbs that ask none. */
 const NO_STORES: Opened = {
@@ -60,6 +68,19 @@ const HANDLERS: Readonly<Record<VerbName, Handler>> = {
   failover,
   'sessions end': endSessions,
   'users erase': eraseUser,
+  backfill: copy.backfill,
+  'backfill list': copy.list,
+  'backfill show': copy.show,
+  'backfill resume': copy.resume,
+  'backfill rollback': copy.rollback,
+  verify: copy.verify,
+  repair: copy.repair,
+  'quarantine list': quarantine.list,
+  'quarantine retry': quarantine.retry,
+  'quarantine accept': quarantine.accept,
+  'quarantine drop': quarantine.drop,
+  worker: copy.worker,
+  preflight,
   'snapshot create': snapshot.create,
   'snapshot list': snapshot.list,
   'snapshot verify': snapshot.verify,
@@ -94,7 +115,7 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
   const { terminal, environment, interrupted } = program;
   const { verb, words, options } = command;
   const json = options.has('json');
-  const progress = createProgress(terminal);
+  const progress = createProgress(terminal, json);
   let opened: Opened | null = null;
   try {
     const isAlone = specOf(verb).withoutStores === true;
@@ -107,6 +128,8 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
       context: { stores, environment, telemetry: SILENT, report: progress.report, configuredMode },
       urls: opened.urls ?? { mongo: null, postgres: null },
       env: opened.env ?? {},
+      retentionMs: opened.retentionMs ?? RETENTION_MS,
+      tell: progress.tell,
       interrupted,
       ask: json ? null : terminal.ask,
       print: (answer) => printAgain(terminal, json, verb, answer),

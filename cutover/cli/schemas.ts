@@ -3,6 +3,8 @@
  * against them. Fields are only ever added. Times are milliseconds; moments are ISO 8601 in UTC.
  */
 import { z } from 'zod';
+import type { CopyCounts, Progress } from '../copy/types.ts';
+import { ENTITIES } from '../../db/records.ts';
 import { MODES } from '../mode.ts';
 import type * as operator from '../operator/types.ts';
 import { DEFAULT_SETTINGS, SETTINGS } from '../settings.ts';
@@ -187,6 +189,63 @@ const interrupted = {
   reasons,
 };
 
+const badDocuments = z
+  .array(
+    z.strictObject({
+      collection: z.string(),
+      id: z.string(),
+      field: z.string(),
+      reason: z.string(),
+      detail: z.json().describe('Names and ids that belong to it; never a value'),
+    }),
+  )
+  .describe('The first thousand; docs/cleaning.md explains the reasons');
+
+const difference = z.strictObject({
+  collection: z.string(),
+  id: z.string(),
+  kind: z.enum(['missing-in-mirror', 'only-in-mirror', 'differs', 'unreadable']),
+  fields: z.array(z.string()).describe('Names of the fields that differ; never a value'),
+});
+
+const recordName = { collection: z.string(), id: z.string() };
+
+const backfillRun = {
+  run: z.string(),
+  state: z.string(),
+  from: store,
+  onBad: z.enum(['rollback', 'quarantine']),
+  dryRun: z.boolean(),
+  startedAt: moment,
+  updatedAt: moment,
+};
+
+const copyCounts = z.strictObject({
+  read: count,
+  staged: count,
+  expired: count.describe('Past retention: not copied'),
+  bad: count,
+  quarantined: count,
+  inserted: count,
+  updated: count,
+  deferred: count.describe('Left to the mirror'),
+  dangling: count.describe('Sessions without a user: not copied'),
+}) satisfies z.ZodType<CopyCounts>;
+
+const tallies = z.record(z.string(), count);
+
+/** One line of standard error, of verbs that copy or compare, where it is no terminal or with `--json`. */
+const progress = z
+  .strictObject({
+    run: z.string(),
+    phase: z.enum(['waiting', 'copying', 'checking', 'merging', 'undoing', 'verifying', 'repairing']),
+    documents: count,
+    total: count.nullable().describe('An estimate'),
+    perSecond: count,
+    leftMs: ms.nullable(),
+  })
+  .describe('How far a copy or a comparison is: lines of standard error') satisfies z.ZodType<Progress>;
+
 const envelope = <V extends VerbName>(...verbs: [V, ...V[]]) => ({
   verb: z.enum(verbs),
   outcome: z.enum(OUTCOMES),
@@ -256,6 +315,113 @@ export const OUTPUTS = {
     result: z.enum(['done', 'gone', 'refused', 'unknown']),
     leftoversRemoved: count.optional().describe('Of `users erase`: copies elsewhere that went too'),
     reasons,
+  }),
+  backfill: z.strictObject({
+    ...envelope('backfill', 'backfill resume'),
+    run: z.string(),
+    from: store,
+    to: store,
+    result: z.enum(['complete', 'rolled-back', 'dry-run']),
+    counts: copyCounts,
+    cleaned: tallies.describe('By what was cleaned: `user.email: white-space`'),
+    unknownFields: tallies.describe('Fields that no record has; they stay in MongoDB'),
+    bad: badDocuments,
+    snapshot: z.string().nullable().describe('Taken before the merge'),
+    tookMs: ms,
+  }),
+  backfills: z.strictObject({
+    ...envelope('backfill list'),
+    runs: z.array(z.strictObject(backfillRun)),
+  }),
+  backfillRun: z.strictObject({
+    ...envelope('backfill show'),
+    ...backfillRun,
+    ranges: z.strictObject({ done: count, open: count }),
+    counts: tallies,
+    undoable: count.describe('Writes that a rollback would take back'),
+    bad: badDocuments,
+  }),
+  backfillUndone: z.strictObject({
+    ...envelope('backfill rollback'),
+    run: z.string(),
+    removed: count,
+    restored: count,
+    spared: count.describe('Written since, or referred to by what was'),
+  }),
+  verify: z.strictObject({
+    ...envelope('verify'),
+    run: z.string(),
+    authority: store,
+    clean: z.boolean(),
+    compared: count,
+    differing: count,
+    lagging: count,
+    excused: count,
+    differences: z.array(difference).describe('The first thousand'),
+    tookMs: ms,
+  }),
+  repair: z.strictObject({
+    ...envelope('repair'),
+    dryRun: z.boolean(),
+    run: z.string().describe('The verify whose findings these are'),
+    found: count.describe('Of what was found, this still differed'),
+    touched: count,
+    movedAside: count,
+    unrepairable: z.array(difference),
+  }),
+  quarantine: z.strictObject({
+    ...envelope('quarantine list'),
+    documents: z.array(
+      z.strictObject({
+        ...recordName,
+        run: z.string(),
+        reasons: z.array(z.strictObject({ field: z.string(), reason: z.string() })),
+        putAt: moment,
+      }),
+    ),
+  }),
+  quarantineRetried: z.strictObject({
+    ...envelope('quarantine retry'),
+    moved: z.array(z.strictObject(recordName)),
+    gone: z.array(z.strictObject(recordName)).describe('Not in MongoDB any more'),
+    stillBad: z.array(z.strictObject({ ...recordName, fields: z.array(z.string()) })),
+  }),
+  quarantineResolved: z.strictObject({
+    ...envelope('quarantine accept', 'quarantine drop'),
+    ...recordName,
+    reason: z.string(),
+  }),
+  worker: z.strictObject(envelope('worker')),
+  preflight: z.strictObject({
+    ...envelope('preflight'),
+    sample: count.nullable().describe('Documents of each collection that were looked at, at most; null: all'),
+    checks: z.array(
+      z.strictObject({
+        name: z.string(),
+        store,
+        level: z.enum(['ok', 'warn', 'block']).describe('`block`: to be dealt with first'),
+        found: z.string(),
+        remedy: z.string().nullable(),
+      }),
+    ),
+    documents: z.array(
+      z.strictObject({
+        entity: z.enum(ENTITIES),
+        collection: z.string(),
+        total: count,
+        read: count,
+        expired: count,
+        bad: count,
+        cleaned: z.record(z.string(), count),
+        unknownFields: z.record(z.string(), count),
+        examples: z.array(z.strictObject({ id: z.string(), field: z.string(), reason: z.string() })),
+        duplicates: count.nullable().describe('Users that share an e-mail with another; null: not all were read'),
+      }),
+    ),
+    estimate: z
+      .strictObject({ documents: count, perSecond: count.nullable(), durationMs: ms.nullable() })
+      .describe('Of reading and cleaning; null: too few to tell'),
+    blocking: count,
   }),
   snapshotCreated: z.strictObject({
     ...envelope('snapshot create'),
@@ -353,7 +519,18 @@ export const OUTPUTS = {
 };
 
 /** Names of what the JSON Schema shares. */
-export const PARTS = { mode, copy, transition, backlog, gate, summary, settings, note, pendingList };
+export const PARTS = {
+  mode,
+  copy,
+  transition,
+  backlog,
+  gate,
+  summary,
+  settings,
+  note,
+  pendingList,
+  progress,
+};
 
 export type OutputName = keyof typeof OUTPUTS;
 type Frozen<T> = T extends readonly (infer I)[]

@@ -1,5 +1,7 @@
 /** Where the program prints and asks, handed in from outside; and progress on it. */
+import type { Progress as CopyProgress } from '../copy/types.ts';
 import type { Progress } from '../operator/types.ts';
+import { progressWords } from './print/copy.ts';
 import type { Style } from './style.ts';
 import { duration, printable } from './words.ts';
 
@@ -20,14 +22,21 @@ const CLEAR_LINE = '\r\u001b[2K';
 
 export interface ProgressLine {
   readonly report: (progress: Progress) => void;
+  /** How far a copy is: a bar on a terminal, one JSON object a line elsewhere. */
+  readonly tell: (progress: CopyProgress) => void;
   /** Takes the line away before something else is printed. */
   readonly end: () => void;
 }
 
-/** One line that is written over on a terminal; plain lines elsewhere. */
-export function createProgress({ err, errIsTty, errStyle }: Terminal): ProgressLine {
+/** One line that is written over on a terminal; lines one below the other elsewhere. */
+export function createProgress({ err, errIsTty, errStyle }: Terminal, json = false): ProgressLine {
   let shown = false;
   return {
+    tell(progress) {
+      if (json || !errIsTty) return err(`${JSON.stringify(progress)}\n`);
+      err(`${CLEAR_LINE}${progressWords(progress, errStyle)}`);
+      shown = true;
+    },
     report({ message, elapsedMs }) {
       const text = printable(message);
       if (!errIsTty) return err(`[${duration(elapsedMs)}] ${text}\n`);

@@ -70,6 +70,33 @@ const DIR = {
   dir: { value: 'DIR', description: 'The folder of all snapshots; default .data/snapshots' },
 } as const;
 
+const PACE_OPTIONS = {
+  jobs: { value: 'N', description: 'Ranges worked at once in this process; default 2' },
+  rate: {
+    value: 'R',
+    description:
+      'At most so many documents each second; `cutover set backfill-rate` bounds all processes while they run',
+  },
+} as const satisfies Record<string, OptionSpec>;
+
+const SNAPSHOT_OPTIONS = {
+  dir: {
+    value: 'DIR',
+    description: 'The folder of the snapshot that is taken before the merge; default .data/snapshots',
+  },
+  'no-snapshot': { value: null, description: 'Take no snapshot before the merge' },
+} as const satisfies Record<string, OptionSpec>;
+
+const COPY_RUNS = [
+  'On a terminal a line tells how far it is; elsewhere standard error gets one JSON object a line.',
+  'Ctrl-C stops it at once, and says with which run to go on. A process that is killed costs the range it worked on, ' +
+    'which another takes up. `cutover set backfill-paused true` pauses all of them.',
+] as const;
+
+const NAMED = [
+  'ID is COLLECTION/ID as `quarantine list` shows it, or the id alone where it is there once.',
+] as const;
+
 const MOVE_ENDS: readonly Outcome[] = ['done', 'difference', 'usage', 'refused', 'aborted', 'unreachable'];
 const LIST_ENDS: readonly Outcome[] = ['done', 'difference', 'usage', 'refused', 'unreachable'];
 const ACTION_ENDS: readonly Outcome[] = ['done', 'difference', 'usage', 'refused', 'unreachable'];
@@ -218,6 +245,200 @@ export const VERBS = {
     options: { user: { value: 'ID', description: 'The id of the user' } },
     ends: ACTION_ENDS,
     examples: [['cutover users erase --user 64f0c0ffee0123456789abcd', 'the e-mail is free again']],
+  },
+  backfill: {
+    summary: 'Copy what the authority holds into its mirror, while the service runs',
+    usage:
+      '[--from mongo|postgres] [--dry-run] [--on-bad rollback|quarantine] [--duplicates POLICY] [--jobs N] [--rate R]',
+    words: [0],
+    details: [
+      'In any mode that mirrors. Never over the authority, never over a newer state. All of it is read and checked before ' +
+        'the first write to a live table; docs/cleaning.md says what is cleaned and what is bad.',
+      'One bad document and nothing is moved: the report names each by collection, id, field and reason, and the exit ' +
+        'code is 1. With --on-bad quarantine such documents are put aside and the rest is moved: `cutover quarantine`.',
+      ...COPY_RUNS,
+    ],
+    options: {
+      from: { value: 'STORE', description: 'The store that has authority: mongo (default) or postgres' },
+      'dry-run': {
+        value: null,
+        description: 'All but the merge, then throw it away; exit code 1 for bad data',
+      },
+      'on-bad': { value: 'WHAT', description: 'rollback (default) or quarantine' },
+      duplicates: {
+        value: 'POLICY',
+        description:
+          'Who of several users keeps an e-mail: newest, verified, most-recent-login; without it all of them are bad',
+      },
+      ...PACE_OPTIONS,
+      ...SNAPSHOT_OPTIONS,
+    },
+    ends: MOVE_ENDS,
+    examples: [
+      ['cutover backfill --dry-run', 'what would be cleaned, and what is bad'],
+      ['cutover backfill --on-bad quarantine --jobs 4', 'move all that can be moved'],
+      ['cutover backfill --from postgres', 'the way back, after postgres-only'],
+    ],
+  },
+  'backfill list': {
+    summary: 'The runs, the latest first',
+    usage: '[--limit N]',
+    words: [0],
+    details: ['Both stores are needed: what is known of runs is kept in PostgreSQL.'],
+    options: LIMIT,
+    ends: LIST_ENDS,
+    examples: [['cutover backfill list --limit 1', 'the last run']],
+  },
+  'backfill show': {
+    summary: 'One run: how far it is, what it counted, what it found bad',
+    usage: 'RUN',
+    words: [1],
+    details: ['Bad documents by collection, id, field and reason; never with a value.'],
+    options: {},
+    ends: LIST_ENDS,
+    examples: [['cutover backfill show 65f0c0ffee0123456789abcd', 'with up to a thousand findings']],
+  },
+  'backfill resume': {
+    summary: 'Go on with a run that was stopped or killed',
+    usage: 'RUN [--jobs N] [--rate R]',
+    words: [1],
+    details: ['As it was begun: with the same --from, --on-bad and --duplicates.', ...COPY_RUNS],
+    options: { ...PACE_OPTIONS, ...SNAPSHOT_OPTIONS },
+    ends: MOVE_ENDS,
+    examples: [['cutover backfill resume 65f0c0ffee0123456789abcd', 'from where it was']],
+  },
+  'backfill rollback': {
+    summary: 'Undo a run, sparing each record that live traffic wrote since',
+    usage: 'RUN',
+    words: [1],
+    details: [
+      'Exactly what the run wrote, as long as the store it wrote to is not the authority. The copy then counts as stale.',
+      'Stopped in the middle, it goes on when it is run again.',
+    ],
+    options: {},
+    ends: MOVE_ENDS,
+    examples: [['cutover backfill rollback 65f0c0ffee0123456789abcd', 'as if it had not been']],
+  },
+  verify: {
+    summary: 'Compare both stores, in both directions, while the service runs',
+    usage: '[--full|--since T|--sample P|--resume RUN] [--jobs N] [--rate R]',
+    words: [0],
+    details: [
+      'Never writes to a record. Exit code 1 on any difference, named by collection, id and field, without values. Records ' +
+        'that are still being mirrored count as lagging, not as different.',
+      'Only a full one that is clean is evidence for the step to postgres-primary.',
+      ...COPY_RUNS,
+    ],
+    options: {
+      full: { value: null, description: 'Everything; the default' },
+      since: { value: 'T', description: 'What was written since a day or a moment: 2026-11-23T16:00:00Z' },
+      sample: { value: 'P', description: 'A share of all records: 0.1 or 10%' },
+      resume: { value: 'RUN', description: 'Go on with one that was stopped or killed' },
+      ...PACE_OPTIONS,
+    },
+    ends: MOVE_ENDS,
+    examples: [
+      ['cutover verify', 'everything'],
+      ['cutover verify --sample 5%', 'quicker, and no evidence'],
+    ],
+  },
+  repair: {
+    summary: 'Take up what the last verify found different',
+    usage: '[--run RUN] [--dry-run]',
+    words: [0],
+    details: [
+      "Looks at each finding once more. The authority's record is right: it is left to the mirror anew. What only the " +
+        'mirror has is moved aside there. Verify again afterwards.',
+      "Exit code 1 when a document of the authority's own cannot be read as a record: nobody can repair that.",
+    ],
+    options: {
+      run: { value: 'RUN', description: 'The verify whose findings are taken up; default the latest' },
+      'dry-run': {
+        value: null,
+        description: 'Say what still differs, and change nothing; exit code 1 if anything does',
+      },
+    },
+    ends: MOVE_ENDS,
+    examples: [['cutover repair --dry-run', 'how much there is to do']],
+  },
+  'quarantine list': {
+    summary: 'Documents that a backfill put aside',
+    usage: '[--limit N]',
+    words: [0],
+    details: [
+      'By collection, id, field and reason. Exit code 1 when there is one. Authority cannot change before none is left.',
+    ],
+    options: LIMIT,
+    ends: LIST_ENDS,
+    examples: [['cutover quarantine list', 'what is left to decide']],
+  },
+  'quarantine retry': {
+    summary: 'Look at the originals once more, and move those that were mended',
+    usage: '[ID]',
+    words: [0, 1],
+    details: [
+      'As they stand in MongoDB by now; all of them, or one. Exit code 1 when one is still bad.',
+      ...NAMED,
+    ],
+    options: {},
+    ends: ACTION_ENDS,
+    examples: [['cutover quarantine retry', 'after the documents were mended']],
+  },
+  'quarantine accept': {
+    summary: 'Let a document stay behind',
+    usage: 'ID --reason R',
+    words: [1],
+    details: ['It may be missing in the other store from now on, and no later copy asks again.', ...NAMED],
+    options: { reason: { value: 'R', description: 'Why; recorded in the log' } },
+    ends: ACTION_ENDS,
+    examples: [
+      ['cutover quarantine accept users/64f0c0ffee0123456789abcd --reason "never signed in"', 'decided'],
+    ],
+  },
+  'quarantine drop': {
+    summary: 'Let a document stay behind, and forget what was put aside of it',
+    usage: 'ID --reason R',
+    words: [1],
+    details: ['The original in MongoDB is left as it is.', ...NAMED],
+    options: { reason: { value: 'R', description: 'Why; recorded in the log' } },
+    ends: ACTION_ENDS,
+    examples: [
+      ['cutover quarantine drop users/64f0c0ffee0123456789abcd --reason "a test account"', 'decided'],
+    ],
+  },
+  worker: {
+    summary: 'Help with whatever copy is under way, until told to stop',
+    usage: '[--jobs N] [--rate R]',
+    words: [0],
+    details: [
+      'Any number of them, on any number of machines. It waits for a backfill to begin; the process that runs `backfill` ' +
+        'checks and merges. Ended by Ctrl-C or SIGTERM, with exit code 0.',
+    ],
+    options: PACE_OPTIONS,
+    ends: ACTION_ENDS,
+    examples: [['cutover worker --jobs 4', 'on another machine']],
+  },
+  preflight: {
+    summary: 'Look at both stores and the documents before anything is moved',
+    usage: '[--full | --sample N] [--instances N]',
+    words: [0],
+    details: [
+      'Only reads: privileges, versions, connections, disk, indexes that would delete or refuse behind the mirror, and a ' +
+        'dry classification of the documents: what would be cleaned, what is bad, which fields are unknown. Names, ids and ' +
+        'reasons are shown, never a value.',
+      'Exit code 1 when something has to be dealt with first. Pools are counted as POSTGRES_POOL_MAX and MONGO_POOL_MAX ' +
+        'say, or by their defaults.',
+    ],
+    options: {
+      full: { value: null, description: 'Look at every document; tells shared e-mails too' },
+      sample: { value: 'N', description: 'Look at so many documents of each collection; default 2000' },
+      instances: { value: 'N', description: 'How many instances are to run; default 2' },
+    },
+    ends: ['done', 'difference', 'usage', 'aborted', 'unreachable'],
+    examples: [
+      ['cutover preflight', 'a first look, in seconds'],
+      ['cutover preflight --full --instances 4', 'every document, and the connections of four instances'],
+    ],
   },
   'snapshot create': {
     summary: 'Back up both stores into a folder, each consistent in itself',

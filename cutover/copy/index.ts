@@ -19,6 +19,7 @@ export {
   type DuplicatePolicy,
   type Progress,
   type Quarantined,
+  type RecordName,
   type Report,
 } from './types.ts';
 export { resumeVerify, type VerifyOptions, type VerifyResult, verify } from './verify.ts';

@@ -7,8 +7,10 @@ import { readControl } from '../control.ts';
 import { NOTES } from '../operator/types.ts';
 import { classify, createCounts } from './classify.ts';
 import { logCopy } from './ready.ts';
-import { CopyRefused, type CopyScope } from './types.ts';
+import { CopyRefused, type CopyScope, type RecordName } from './types.ts';
 import { authorityNow } from './verify.ts';
+
+const ALL = 1_000_000;
 
 export function listQuarantine(
   { postgres }: CopyScope,
@@ -30,8 +32,8 @@ export interface Retried {
   }[];
 }
 
-/** Looks at the originals as they stand in MongoDB by now, users first. */
-export async function retryQuarantine(scope: CopyScope): Promise<Retried> {
+/** Looks at the originals as they stand in MongoDB by now, users first; at one of them, when it is named. */
+export async function retryQuarantine(scope: CopyScope, only?: RecordName): Promise<Retried> {
   const { authority, record } = await authorityNow(scope);
   if (authority !== 'mongo') throw new CopyRefused('not-authority', 'MongoDB is not the authority any more');
   const findings = createFindings(scope.postgres);
@@ -40,9 +42,9 @@ export async function retryQuarantine(scope: CopyScope): Promise<Retried> {
     gone: [] as Retried['gone'][number][],
     stillBad: [] as Retried['stillBad'][number][],
   };
-  const held = [...(await listQuarantine(scope))].sort(
-    (a, b) => ENTITIES.indexOf(a.entity) - ENTITIES.indexOf(b.entity),
-  );
+  const held = [...(await listQuarantine(scope, { limit: ALL }))]
+    .filter(({ entity, id }) => only === undefined || (only.entity === entity && only.id === id))
+    .sort((a, b) => ENTITIES.indexOf(a.entity) - ENTITIES.indexOf(b.entity));
   for (const { entity, id, reasons } of held) {
     const now = scope.environment.date();
     const _id = decodeId(id);

@@ -113,6 +113,7 @@ export class CopyRefused extends Error {
     | 'other-run'
     | 'busy'
     | 'no-run'
+    | 'not-held'
     | 'unknown-state'
     | 'stopped';
   constructor(reason: CopyRefused['reason'], message: string) {

@@ -10,7 +10,7 @@ import type { InstanceStatus, OperatorContext, ShadowStatus } from './types.ts';
 import { NOTES } from './types.ts';
 
 /** Bulk verbs that this version has. */
-export const BULK_VERBS: GateFacts['verbs'] = { backfill: false, verify: false, snapshot: true };
+export const BULK_VERBS: GateFacts['verbs'] = { backfill: true, verify: true, snapshot: true };
 
 const NOTES_MAX = 10_000;
 const LOG_MAX = 2_000;

@@ -11,6 +11,7 @@ const NAMES = [
   'MONGO_URL',
   'DATABASE_URL',
   'STORE_TIMEOUT',
+  'RETENTION',
   'ALLOW_UNENCRYPTED',
 ] as const;
 
@@ -24,6 +25,8 @@ export interface StoresConfig {
   readonly mongoUrl: string | null;
   readonly databaseUrl: string | null;
   readonly storeTimeoutMs: number;
+  /** How long expired records are kept. */
+  readonly retentionMs: number;
   /** `BACKEND_MODE`; null when it is not set. */
   readonly configuredMode: Mode | null;
 }
@@ -56,6 +59,7 @@ export function loadStoresConfig(env: NodeJS.ProcessEnv): StoresConfig {
     mongoUrl: data.MONGO_URL,
     databaseUrl: data.DATABASE_URL,
     storeTimeoutMs: data.STORE_TIMEOUT,
+    retentionMs: data.RETENTION,
     configuredMode: MODES.find((mode) => mode === texts['BACKEND_MODE']) ?? null,
   };
 }

@@ -1,4 +1,5 @@
 /** What a verb is handed, and what it gives back. */
+import type { Progress as CopyProgress } from '../../copy/types.ts';
 import type { OperatorContext } from '../../operator/types.ts';
 import type { PerStore } from '../../protocol/types.ts';
 import type { Outcome } from '../exit-codes.ts';
@@ -26,6 +27,10 @@ export interface Call {
   readonly urls: PerStore<string | null>;
   /** Variables besides those of the configuration. */
   readonly env: NodeJS.ProcessEnv;
+  /** How long expired records are kept, as the service is configured. */
+  readonly retentionMs: number;
+  /** Tells how far a copy is. */
+  readonly tell: (progress: CopyProgress) => void;
   /** Aborted by Ctrl-C or a request to end. */
   readonly interrupted: AbortSignal;
   readonly ask: ((question: string) => Promise<string>) | null;

@@ -11,10 +11,10 @@ import { answer, type Call, type Handler } from './call.ts';
 /** Not in the repository, and not in an image. */
 const DIR = '.data/snapshots';
 
-const dirOf = ({ options }: Call): string => options.text('dir') ?? DIR;
+export const dirOf = ({ options }: Call): string => options.text('dir') ?? DIR;
 const nameOf = ({ words }: Call): string => words[0] ?? '';
 
-const contextOf = ({ context, urls, env, interrupted }: Call): SnapshotContext => ({
+export const contextOf = ({ context, urls, env, interrupted }: Call): SnapshotContext => ({
   ...context,
   urls,
   env,

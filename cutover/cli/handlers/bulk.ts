@@ -1,0 +1,63 @@
+/** What the verbs on the copy work with: both stores, and connections of their own. */
+import type { Entity } from '../../../db/records.ts';
+import type { CopyScope } from '../../copy/types.ts';
+import { CopyRefused } from '../../copy/types.ts';
+import { ConfigurationProblem, Interrupted } from '../failures.ts';
+import { UsageError } from '../parse.ts';
+import type { Call } from './call.ts';
+
+const JOBS = 2;
+const JOBS_MAX = 64;
+/** How long closing may take: a frozen server must not keep the terminal. */
+const CLOSE_MS = 2_000;
+
+/** Loaded only for these verbs: the drivers take most of a second. */
+export type Copy = typeof import('../../copy/index.ts');
+
+export interface Bulk {
+  readonly copy: Copy;
+  readonly scope: CopyScope;
+  /** What MongoDB calls it, and PostgreSQL too. */
+  readonly collectionOf: (entity: Entity) => string;
+}
+
+/** Ranges worked at once in this process. */
+export function jobsOf({ options, verb }: Call): number {
+  const jobs = options.whole('jobs', JOBS);
+  if (jobs > JOBS_MAX) throw new UsageError(`--jobs must be at most ${JOBS_MAX}`, verb);
+  return jobs;
+}
+
+/** Runs `work` on both stores; what ends because it was interrupted says so. */
+export async function withBulk<T>(call: Call, work: (bulk: Bulk) => Promise<T>): Promise<T> {
+  const { context, urls, retentionMs, interrupted } = call;
+  const { mongo, postgres } = context.stores;
+  if (mongo === null || postgres === null || urls.mongo === null || urls.postgres === null) {
+    const missing = mongo === null || urls.mongo === null ? 'MONGO_URL' : 'DATABASE_URL';
+    throw new ConfigurationProblem([`${missing}: is missing; this verb needs both stores`]);
+  }
+  const copy = await import('../../copy/index.ts');
+  const { COLLECTIONS } = await import('../../../db/mongo/models.ts');
+  const { toStoreError } = await import('../../../db/mongo/errors.ts');
+  const { environment, telemetry } = context;
+  const bulk = copy.openBulk({ mongoUrl: urls.mongo, postgresUrl: urls.postgres, jobs: jobsOf(call) });
+  const scope: CopyScope = {
+    stores: { mongo, postgres },
+    mongo: bulk.mongo,
+    postgres: bulk.postgres,
+    environment,
+    telemetry,
+    retentionMs,
+  };
+  try {
+    return await work({ copy, scope, collectionOf: (entity) => COLLECTIONS[entity] });
+  } catch (error) {
+    if (interrupted.aborted && !isStopped(error)) throw new Interrupted();
+    throw toStoreError(error, 'read');
+  } finally {
+    await Promise.race([bulk.close().catch(() => {}), environment.sleep(CLOSE_MS)]);
+  }
+}
+
+/** Its message names the run to go on with. */
+const isStopped = (error: unknown): boolean => error instanceof CopyRefused && error.reason === 'stopped';
