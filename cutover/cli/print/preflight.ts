@@ -1,0 +1,60 @@
+/** `cutover preflight` for people. */
+import type { Check, Documents, Preflight } from '../../preflight/types.ts';
+import type { Style } from '../style.ts';
+import { columns, indented } from '../table.ts';
+import { count, counted, duration, printable } from '../words.ts';
+
+const TITLES = { mongo: 'MongoDB', postgres: 'PostgreSQL' } as const;
+const SHOWN_MAX = 10;
+
+export function preflightLines(found: Preflight, sample: number | null, style: Style): string[] {
+  const { checks, documents, estimate, blocking } = found;
+  return [
+    ...(['mongo', 'postgres'] as const).flatMap((store) => [
+      style.strong(TITLES[store]),
+      ...indented(
+        checksOf(
+          checks.filter((check) => check.store === store),
+          style,
+        ),
+      ),
+      '',
+    ]),
+    ...documents.flatMap((each) => documentLines(each, style)),
+    ...(estimate.perSecond === null || estimate.durationMs === null
+      ? [`${counted(estimate.documents, 'document')} to move: too few to say how long that takes`]
+      : [
+          `${counted(estimate.documents, 'document')} to move: about ${duration(estimate.durationMs)} to read and clean ` +
+            `(${count(estimate.perSecond)} a second, ${sample === null ? 'measured now' : 'by the sample'}); PostgreSQL's part comes on top`,
+        ]),
+    '',
+    blocking === 0
+      ? style.good('nothing stands in the way')
+      : style.bad(`${counted(blocking, 'finding')} to be dealt with first`),
+  ];
+}
+
+function checksOf(checks: readonly Check[], style: Style): string[] {
+  const width = Math.max(0, ...checks.map(({ name }) => name.length));
+  const sign = { ok: style.good('✓'), warn: style.warn('!'), block: style.bad('✗') };
+  return checks.flatMap(({ name, level, found, remedy }) => [
+    `${sign[level]} ${name.padEnd(width)}  ${printable(found)}`,
+    ...(remedy === null ? [] : [`${' '.repeat(width + 4)}remedy: ${remedy}`]),
+  ]);
+}
+
+/** What would be cleaned, and the first bad ones: names and reasons, never a value. */
+function documentLines({ collection, cleaned, unknownFields, examples }: Documents, style: Style): string[] {
+  const most = (counts: Readonly<Record<string, number>>, what: string): string[][] =>
+    Object.entries(counts)
+      .slice(0, SHOWN_MAX)
+      .map(([name, times]) => [what, printable(name), count(times)]);
+  const rows = [
+    ...most(cleaned, 'cleaned'),
+    ...most(unknownFields, 'unknown field'),
+    ...examples
+      .slice(0, SHOWN_MAX)
+      .map(({ id, field, reason }) => [style.bad('bad'), `${printable(field)}: ${reason}`, printable(id)]),
+  ];
+  return rows.length === 0 ? [] : [style.strong(collection), ...indented(columns(rows)), ''];
+}
