@@ -4,13 +4,6 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { Store } from '../db/port.ts';
 
-declare module 'fastify' {
-  interface FastifyInstance {
-    /** From `begin` on the service calls itself not ready, while it still serves. */
-    readonly shutdown: { begin(): void; readonly begun: boolean };
-  }
-}
-
 const live = z.object({ status: z.literal('live') });
 const readiness = z.object({
   status: z.enum(['ready', 'store-unavailable', 'mode-unknown', 'no-lease', 'stopping']),
@@ -139,18 +132,9 @@ declare module 'fastify' {
 
 export default fp(
   async (app) => {
-    let begun = false;
-    app.decorate('shutdown', {
-      begin() {
-        begun = true;
-      },
-      get begun() {
-        return begun;
-      },
-    });
     const health = createHealth(app);
     app.decorate('health', health);
     registerHealthRoutes(app, health);
   },
-  { name: 'health', dependencies: ['config', 'repositories', 'openapi'] },
+  { name: 'health', dependencies: ['config', 'shutdown', 'repositories', 'openapi'] },
 );

@@ -18,6 +18,7 @@ import openapi from '../plugins/openapi.ts';
 import passwords from '../plugins/passwords.ts';
 import postgres from '../plugins/postgres.ts';
 import repositories, { type Seams } from '../plugins/repositories.ts';
+import shutdown from '../plugins/shutdown.ts';
 import tokens from '../plugins/tokens.ts';
 import auth from './auth/index.ts';
 import errorHandler, { sendFrameworkError } from './error-handler.ts';
@@ -61,6 +62,7 @@ export async function buildApp({ config, now, seams }: AppOptions): Promise<Fast
   await app.register(logger);
   await app.register(errorHandler);
   await app.register(http);
+  await app.register(shutdown);
   await app.register(openapi);
   await app.register(metrics);
 

@@ -74,6 +74,30 @@ describe('whatever the mode', async () => {
   const inbox = await startInbox();
   const stores = await durableStoreEnv(FIRST_MODE);
 
+  test('a connection whose request outlives the listener ends with its answer', PATIENT, async () => {
+    const service = await startService({ ...productionEnv(stores, inbox), SHUTDOWN_GRACE: '60s' });
+    const { port } = new URL(service.url);
+    const body = JSON.stringify({ email: newEmail(), password: newPassword() });
+    const inFlight = await dial(service);
+    inFlight.socket.write(
+      `POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n{`,
+    );
+    await service.client().get('/livez');
+    service.kill('SIGTERM');
+    await eventually(async () => {
+      const late = connect(Number(port), '127.0.0.1');
+      const outcome = await new Promise((resolve) => {
+        late.once('connect', () => resolve('connected'));
+        late.once('error', () => resolve('refused'));
+      });
+      late.destroy();
+      expect(outcome).toBe('refused');
+    });
+    inFlight.socket.write(body.slice(1));
+    expect(await service.exited).toEqual({ code: 0, signal: null });
+    expect(inFlight.received()).toMatch(/^HTTP\/1\.1 401[^]*\r\nconnection: close\r\n/i);
+  });
+
   test('a request that never ends is given up after SHUTDOWN_GRACE, with exit code 1', PATIENT, async () => {
     const service = await startService({ ...productionEnv(stores, inbox), SHUTDOWN_GRACE: '500ms' });
     const stuck = await dial(service);
