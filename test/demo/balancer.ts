@@ -59,6 +59,8 @@ export async function startBalancer({ backends, everyMs }: BalancerOptions): Pro
     if (backend === undefined) return refuse(outgoing, 503, 'no_instance');
     forward(agent, backend, incoming, outgoing);
   });
+  // It never closes a connection that a client may be about to use.
+  server.keepAliveTimeout = 0;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   await Promise.all(backends.map(look));
