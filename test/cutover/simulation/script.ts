@@ -242,7 +242,7 @@ export function createScript(options: ScriptOptions): Script {
     [2, () => at(one(['wait-silent', 'announce', 'note']), 30, withInstance('last beat', lastBeat))],
     [2, () => at(one(['await-announced', 'fence']), 30, withInstance('overtaken looks', overtaken))],
     [
-      2,
+      3,
       () =>
         at(
           one(['wait-silent', 'announce', 'note', 'await-announced']),

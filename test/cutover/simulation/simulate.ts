@@ -423,11 +423,11 @@ export async function simulate({
   // What an operator leaves half done, the instances finish or take back.
   for (const process of [...processes]) if (process.name.startsWith('operator')) process.kill();
   const restedMs = scheduler.now();
-  while (!isAtRest() && scheduler.now() < restedMs + shape.restMaxMs) {
-    await scheduler.runUntil(scheduler.now() + shape.restSliceMs);
+  // Once more after a slice: replies still come, and what only they make clear.
+  for (let rested = 0; rested < 2 && scheduler.now() < restedMs + shape.restMaxMs; ) {
+    rested = isAtRest() ? rested + 1 : 0;
+    if (rested < 2) await scheduler.runUntil(scheduler.now() + shape.restSliceMs);
   }
-  // Replies, and what only they make clear.
-  await scheduler.runUntil(scheduler.now() + shape.restSliceMs);
 
   const authority = authorityOf(latest.mode);
   const violations = [
