@@ -3,8 +3,8 @@
  * against them. Fields are only ever added. Times are milliseconds; moments are ISO 8601 in UTC.
  */
 import { z } from 'zod';
-import type { CopyCounts, Progress } from '../copy/types.ts';
 import { ENTITIES } from '../../db/records.ts';
+import type { CopyCounts, Progress } from '../copy/types.ts';
 import { MODES } from '../mode.ts';
 import type * as operator from '../operator/types.ts';
 import { DEFAULT_SETTINGS, SETTINGS } from '../settings.ts';
@@ -415,7 +415,9 @@ export const OUTPUTS = {
         cleaned: z.record(z.string(), count),
         unknownFields: z.record(z.string(), count),
         examples: z.array(z.strictObject({ id: z.string(), field: z.string(), reason: z.string() })),
-        duplicates: count.nullable().describe('Users that share an e-mail with another; null: not all were read'),
+        duplicates: count
+          .nullable()
+          .describe('Users that share an e-mail with another; null: not all were read'),
       }),
     ),
     estimate: z
