@@ -95,7 +95,7 @@ describe('whatever the mode', async () => {
     });
     inFlight.socket.write(body.slice(1));
     expect(await service.exited).toEqual({ code: 0, signal: null });
-    expect(inFlight.received()).toMatch(/^HTTP\/1\.1 401[^]*\r\nconnection: close\r\n/i);
+    expect(inFlight.received()).toMatch(/^HTTP\/1\.1 401[\s\S]*\r\nconnection: close\r\n/i);
   });
 
   test('a request that never ends is given up after SHUTDOWN_GRACE, with exit code 1', PATIENT, async () => {

@@ -24,12 +24,14 @@ const PEOPLE = 60;
 const MIX: Mix = { me: 60, list: 15, refresh: 25 };
 const REST_MS = 500;
 const MOVE_TIMEOUT_MS = 60_000;
+/** A busy machine may not fence in time, or have something pending for too long. */
+const TRIES_MAX = 5;
 /** The traffic is stopped when the flips are over; this only bounds it. */
 const TRAFFIC_MS_MAX = 30 * 60_000;
 
 interface Flip {
   readonly to: Mode;
-  /** Of the last attempt, from asking for the fence until the new authority was seen to be followed, ms since 1970. */
+  /** From asking for the fence until the new authority was seen to be followed, ms since 1970. */
   readonly fromMs: number;
   readonly untilMs: number;
   /** As the coordinator counts it: until authority was taken over. */
@@ -108,17 +110,23 @@ async function flipOften(
 async function flip(context: OperatorContext, to: Mode): Promise<Flip> {
   let fromMs = 0;
   const report: OperatorContext['report'] = ({ step }) => {
-    if (step === 'fence') fromMs = Date.now();
+    // An attempt that is taken back held requests up, too.
+    if (step === 'fence' && fromMs === 0) fromMs = Date.now();
   };
   const direction = to === 'postgres-primary' ? 'promote' : 'rollback';
   const request = { to, direction, force: null, timeoutMs: MOVE_TIMEOUT_MS, noForeignWriters: true } as const;
-  const { kind, reasons, failing, longestPauseMs, attempts } = await move({ ...context, report }, request);
-  const untilMs = Date.now();
-  if (kind !== 'done' || longestPauseMs === null) {
+  for (let tries = 1, attempts = 0; ; tries += 1) {
+    const result = await move({ ...context, report }, request);
+    const untilMs = Date.now();
+    const { kind, reasons, failing, longestPauseMs } = result;
+    attempts += result.attempts;
+    await delay(REST_MS * tries);
+    if (kind === 'done' && longestPauseMs !== null) {
+      return { to, fromMs, untilMs, pauseMs: longestPauseMs, attempts };
+    }
+    if (tries < TRIES_MAX) continue;
     throw new Error(`no flip to ${to}: ${[kind, ...reasons, ...failing.map(({ name }) => name)].join('; ')}`);
   }
-  await delay(REST_MS);
-  return { to, fromMs, untilMs, pauseMs: longestPauseMs, attempts };
 }
 
 function judge(flips: readonly Flip[], answers: readonly LoadAnswer[], each: number): PartResult {
