@@ -5,7 +5,7 @@ import { play, SCENARIOS, SHOWN_BY } from './scenarios.ts';
 import { openServers, type Servers } from './system/system.ts';
 
 /** Processes that start and hash at real cost, on a machine that does other things as well. */
-const PATIENT_MS = 180_000;
+const PATIENT_MS = 240_000;
 
 describe('seeded bugs', () => {
   let servers: Servers;

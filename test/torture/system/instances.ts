@@ -10,7 +10,7 @@ import { eventually } from '../../support/wait.ts';
 import type { ServiceEnv } from './environment.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 120_000;
 
 export interface Exit {
   readonly code: number | null;
