@@ -25,6 +25,8 @@ export interface Script extends Omit<Faults, 'onStep'> {
   /** An operator begins a step. */
   onStep(operator: SimProcess, step: string): void;
   delay(call: Call): Extra | null;
+  /** A stalled operator's successor needs longer, ms. */
+  longerMs(): number;
   /** Those that sleep now. */
   asleep(): number;
 }
@@ -239,7 +241,7 @@ export function createScript(options: ScriptOptions): Script {
       2,
       () => at(one([...BEFORE, ...UP_TO_FENCE, 'await-stopped']), 30, withInstance('slow books', slowBooks)),
     ],
-    [2, () => at(one(['wait-silent', 'announce', 'note']), 30, withInstance('last beat', lastBeat))],
+    [5, () => at(one(['wait-silent', 'announce', 'note']), 30, withInstance('last beat', lastBeat))],
     [2, () => at(one(['await-announced', 'fence']), 30, withInstance('overtaken looks', overtaken))],
     [
       3,
@@ -376,17 +378,24 @@ export function createScript(options: ScriptOptions): Script {
   }
 
   /** Stops the operator there; another takes over, and in the middle of that one's change it goes on. */
+  let longerMs = 0;
   let stallsAt: string | null = null;
   let killsAt: string | null = null;
   function stall(operator: SimProcess, step: string): void {
     onFault(`operator stalled at ${step}`);
+    longerMs = 700;
     operator.pause();
     sleeping.add(operator);
     scheduler.after(random.between(0, 100), newOperator);
     const goOn = (): void => {
       if (sleeping.has(operator)) wake(operator);
     };
-    at(one([...UP_TO_FENCE.slice(2), ...CLOSED, ...AFTER]), 20, goOn, operator);
+    // What it does then is decided by what it had seen: with one write to go, another's closed fence is its worst moment.
+    const moments =
+      step === 'lose'
+        ? (['fence', 'await-stopped', 'await-stopped', 'drain-loser'] as const)
+        : [...UP_TO_FENCE.slice(2), ...CLOSED, ...AFTER];
+    at(one(moments), 20, goOn, operator);
     // Some about when others give the attempt up: its deadline counts from the announcement.
     scheduler.after(random.chance(0.4) ? random.between(300, 520) : random.between(900, 1_300), goOn);
   }
@@ -436,6 +445,7 @@ export function createScript(options: ScriptOptions): Script {
       }
       return null;
     },
+    longerMs: () => longerMs,
     asleep: () => sleeping.size,
     end() {
       over = true;

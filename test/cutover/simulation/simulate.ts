@@ -399,8 +399,9 @@ export async function simulate({
   else script.start();
   if (climate.name === 'calm') scheduler.after(1_000, replaceOne);
   const isEnough = () => moves >= shape.movesMax && (script === null || script.asleep() === 0);
-  while (scheduler.now() < shape.busyMs && !isEnough()) {
-    await scheduler.runUntil(Math.min(shape.busyMs, scheduler.now() + 50));
+  const busyMs = () => shape.busyMs + (script?.longerMs() ?? 0);
+  while (scheduler.now() < busyMs() && !isEnough()) {
+    await scheduler.runUntil(Math.min(busyMs(), scheduler.now() + 50));
   }
 
   resting = true;
