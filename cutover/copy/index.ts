@@ -3,7 +3,6 @@ export { resumeBackfill, runBackfill } from './backfill.ts';
 export { fingerprintFields } from './fingerprint.ts';
 export { listBackfills, type RunDetails, type RunSummary, showBackfill } from './list.ts';
 export { type Bulk, type BulkOptions, openBulk } from './open.ts';
-export { type PreflightResult, preflight } from './preflight.ts';
 export { listQuarantine, type Retried, resolveQuarantine, retryQuarantine } from './quarantine.ts';
 export { type RepairOptions, type RepairResult, repair } from './repair.ts';
 export { type RollbackOptions, type RollbackResult, rollbackBackfill } from './rollback.ts';
