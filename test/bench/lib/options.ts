@@ -35,7 +35,7 @@ export interface Options {
 
 export const HELP = `npm run bench -- [options]
 
-Measures the service and prints a table of results against their goals. Takes about 6 minutes.
+Measures the service and prints a table of results against their goals. Takes about a quarter of an hour.
 
   --only NAME,...     parts to run: ${PARTS.join(', ')} (all)
                         logins  logins per second as a share of bare bcryptjs, and event-loop delay meanwhile
@@ -52,7 +52,7 @@ Measures the service and prints a table of results against their goals. Takes ab
   --rate-me N         arrivals per second of the open loop on GET /auth/me (200)
   --rate-refresh N    the same on GET /auth/refresh (100)
   --log-level LEVEL   of the service, whose log goes to the null device (info)
-  --quick             a smoke test of about a minute: short windows, one round
+  --quick             a smoke test of a few minutes: short windows, one round, four flips
   --json FILE         where results go (bench-results/TIME.json)
   --cpu-prof FOLDER   write CPU profiles of the service
   --help              this text
