@@ -23,11 +23,19 @@ async function failure(operation: Promise<unknown>): Promise<StoreUnavailable> {
   );
 }
 
+/** Its connections may still be on their way out when the server stops, which is no error of a test's. */
+function openPool(url: string, max: number): pg.Pool {
+  const pool = new pg.Pool({ connectionString: url, max });
+  pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
+  return pool;
+}
+
 describe('a frozen PostgreSQL', async () => {
   const server = await ownPostgres();
 
   it('answers on no connection, old or new, until it is thawed, and then what it was asked', async () => {
-    const pool = new pg.Pool({ connectionString: server.url, max: 3 });
+    const pool = openPool(server.url, 3);
     await parallel(3, () => pool.query('select pg_sleep(0.05)'));
     const frozen = await freezePostgres(server);
     let answers = 0;
@@ -52,7 +60,7 @@ describe('a frozen PostgreSQL', async () => {
   });
 
   it('what runs busily on many processes stands as well', async () => {
-    const pool = new pg.Pool({ connectionString: server.url, max: 8 });
+    const pool = openPool(server.url, 8);
     const busy = parallel(8, () =>
       pool.query('select count(*)::int as n from generate_series(1, 300000) g where md5(g::text) <> $1', [
         '',
