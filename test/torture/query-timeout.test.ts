@@ -13,12 +13,16 @@ let servers: Servers;
 beforeAll(async () => {
   servers = await openServers();
 }, PATIENT_MS);
-afterAll(() => servers.close());
+const opened: System[] = [];
+afterAll(async () => {
+  for (const system of opened) await system.close(false);
+  await servers.close();
+});
 
 async function open(firstMode: 'shadow-read' | 'postgres-primary'): Promise<System> {
   const database = `timeouts_${firstMode.replaceAll('-', '_')}`;
   const system = await openSystem({ servers, database, instances: 1, firstMode, env: ENV });
-  afterAll(() => system.close(false));
+  opened.push(system);
   return system;
 }
 
