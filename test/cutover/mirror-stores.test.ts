@@ -136,8 +136,17 @@ describe.each<Mode>(['dual-write', 'postgres-primary'])('in %s', async (mode) =>
     await writer(copy, false).createAccount(newAccount({ email: address ?? '' }));
     await repo.createAccount(newAccount({ email: address ?? '' }));
     // Another content under one stamp.
-    const tampered = (await authority.replica.read('user', [known.user.id])).found.get(known.user.id)?.record;
-    if (tampered === undefined) throw new Error('no such user');
+    const differing = newAccount();
+    await repo.createAccount(differing);
+    await mirror.idle();
+    const { id: userId, passwordHash } = differing.user;
+    await writer(copy, false, 3).endSessions({ userId, now });
+    const upgrade = { userId, oldHash: passwordHash ?? '', newHash: fakeHash('upgraded'), now };
+    expect(await repo.upgradeHash(upgrade)).toBe(true);
+    await eventually(async () => {
+      const user = (await copy.replica.read('user', [userId])).found.get(userId)?.record;
+      expect(user).toMatchObject({ passwordHash: upgrade.newHash, sessionGeneration: 0 });
+    });
     // A gives its address up and takes B's, in the state that both are to reach.
     const held = await authority.replica.read(
       'user',
