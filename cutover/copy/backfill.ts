@@ -282,7 +282,7 @@ async function conclude(
       quarantined: aside?.count ?? 0,
       inserted: written?.inserted ?? 0,
       updated: written?.updated ?? 0,
-      deferred: body.counts['deferred'] ?? 0,
+      deferred: (body.counts['deferred'] ?? 0) + (sums['deferred'] ?? 0),
       dangling: body.counts['dangling'] ?? 0,
     },
     cleaned: countsOf(sums, 'clean:'),

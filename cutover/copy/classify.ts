@@ -17,7 +17,7 @@ export interface Flaw {
 }
 
 export type Classified<E extends Entity> =
-  | { readonly kind: 'good'; readonly record: RecordOf[E] }
+  | { readonly kind: 'good'; readonly record: RecordOf[E]; readonly isMarked: boolean }
   | { readonly kind: 'expired' }
   | { readonly kind: 'bad'; readonly flaws: readonly Flaw[] };
 
@@ -38,7 +38,7 @@ export function classify<E extends Entity>(
   if (misfit !== null) return { kind: 'bad', flaws: [misfit] };
   if (isExpired(read.record, expiredBefore)) return { kind: 'expired' };
   for (const { field, reason } of read.cleaned) counts.addName(`clean:${entity}.${field}: ${reason}`);
-  return { kind: 'good', record: read.record };
+  return { kind: 'good', record: read.record, isMarked: doc[STORE_FIELDS.pendingAt] instanceof Date };
 }
 
 const tops = (paths: Readonly<Record<string, readonly string[]>>): readonly string[] =>

@@ -22,6 +22,7 @@ const NO_RANGE = 0;
 interface Candidate {
   readonly raw: RawDocument;
   readonly user: UserRecord;
+  readonly isMarked: boolean;
 }
 
 /** How many users were found bad, and how many lost their address to another by the policy. */
@@ -56,7 +57,7 @@ async function settle(scope: CopyScope, run: string, body: RunBody, shared: Shar
     await stageLines(
       connection,
       'user',
-      staying.map(({ user }) => toLine('user', user, NO_RANGE)),
+      staying.map(({ user, isMarked }) => toLine('user', user, { range: NO_RANGE, isMarked })),
     );
     if (losers.length === 0) return;
     const flaws = [{ field: 'email', reason: 'duplicate-email' }];
@@ -86,7 +87,7 @@ async function readAgain({ mongo }: CopyScope, { ids }: SharedEmail): Promise<re
   const raws = await readRaw(mongo, 'user', ids.map(decodeId));
   const candidates = raws.flatMap((raw): Candidate[] => {
     const result = classify('user', raw.doc, new Date(0), createCounts());
-    return result.kind === 'good' ? [{ raw, user: result.record }] : [];
+    return result.kind === 'good' ? [{ raw, user: result.record, isMarked: result.isMarked }] : [];
   });
   return candidates.sort((a, b) => (a.user.id < b.user.id ? -1 : 1));
 }

@@ -9,6 +9,8 @@ import { CopyRefused, type CopyScope } from './types.ts';
 const STEP_ROWS = 5_000;
 const ATTEMPTS_MAX = 20;
 const RETRY_MS = 100;
+/** Records of the authority that are looked at together. */
+const READ_MAX = 200;
 
 export interface Merged {
   readonly deferred: number;
@@ -51,7 +53,7 @@ export async function again<T>({ environment }: CopyScope, work: () => Promise<T
   }
 }
 
-/** What the merge had to leave is touched in the authority: its mirror knows how to resolve a clash. */
+/** What the merge had to leave is touched in the authority, unless it is marked: the mirror knows how to resolve a clash. */
 async function defer(
   authority: Store,
   entity: Entity,
@@ -59,10 +61,23 @@ async function defer(
   epoch: number,
 ): Promise<Merged> {
   let [deferred, dangling] = [0, 0];
-  for (const id of ids) {
-    const { found } = await authority.replica.read(entity, [id]);
-    const held = found.get(id);
-    if (held === undefined) continue;
+  for (let from = 0; from < ids.length; from += READ_MAX) {
+    const part = await deferBatch(authority, entity, ids.slice(from, from + READ_MAX), epoch);
+    deferred += part.deferred;
+    dangling += part.dangling;
+  }
+  return { deferred, dangling };
+}
+
+async function deferBatch(
+  authority: Store,
+  entity: Entity,
+  ids: readonly string[],
+  epoch: number,
+): Promise<Merged> {
+  let [deferred, dangling] = [0, 0];
+  const { found } = await authority.replica.read(entity, ids);
+  for (const [id, held] of found) {
     if ('rotation' in held.record && !(await holds(authority, held.record.userId))) {
       dangling += 1;
       continue;

@@ -5,7 +5,7 @@ import { stampOf, toExtendedJson } from '../../db/mongo/copy/client.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
 import { type BadDocument, putFindings } from '../../db/postgres/copy/findings.ts';
 import { closeRange, createRuns, type RangeRow } from '../../db/postgres/copy/runs.ts';
-import { cutIds, forgetUndo, keepUndo, type UndoEntry } from '../../db/postgres/copy/undo.ts';
+import { cutIds, forgetUndo, keepUndo, markedAmong, type UndoEntry } from '../../db/postgres/copy/undo.ts';
 import { TABLES } from '../../db/postgres/database.ts';
 import { compareStamps, ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
 import type { ApplyOutcome } from '../../db/replica.ts';
@@ -93,15 +93,22 @@ export async function applyRange(
   });
 }
 
-/** What of it is bad. */
+/** What of it is bad. What is marked is the mirror's: if the run wrote it, undoing the run would take back a live write. */
 async function applyBatch<E extends Entity>(
   scope: CopyScope,
   entity: E,
-  records: readonly RecordOf[E][],
+  given: readonly RecordOf[E][],
   { run, body }: Pick<Options, 'run' | 'body'>,
   counts: Counts,
 ): Promise<readonly BadDocument[]> {
-  counts.add('read', records.length);
+  counts.add('read', given.length);
+  const marked = await markedAmong(
+    scope.postgres,
+    entity,
+    given.map(({ id }) => id),
+  );
+  const records = given.filter(({ id }) => !marked.has(id));
+  counts.add('deferred', marked.size);
   if (records.length === 0) return [];
   const kept = await keepBefore(scope, entity, records, run);
   const under = { epoch: body.epoch, expiredBefore: new Date(body.expiredBeforeMs) };

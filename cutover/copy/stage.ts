@@ -105,7 +105,7 @@ function sortBatch(range: RangeRow, batch: Batch, body: RunBody, counts: Counts)
   for (const { bytes, doc, id } of batch.documents) {
     const result = classify(range.entity, doc, expiredBefore, counts);
     if (result.kind === 'good') {
-      lines.push(toLine(range.entity, result.record, range.seq));
+      lines.push(toLine(range.entity, result.record, { range: range.seq, isMarked: result.isMarked }));
       sources.push({ id, bytes });
     } else if (result.kind === 'bad') {
       bad.push({ id, bytes, flaws: result.flaws });

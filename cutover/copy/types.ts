@@ -79,7 +79,7 @@ export interface CopyCounts {
   readonly quarantined: number;
   readonly inserted: number;
   readonly updated: number;
-  /** Left to the mirror, by a touch of the authority's record. */
+  /** Left to the mirror, by the mark it had or by a touch of the authority's record. */
   readonly deferred: number;
   /** Sessions without a user anywhere: worth nothing, and not copied. */
   readonly dangling: number;

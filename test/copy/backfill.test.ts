@@ -1,7 +1,7 @@
 /** The copy from MongoDB to PostgreSQL. */
 import { Binary, ObjectId } from 'bson';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { rollbackBackfill, runBackfill } from '../../cutover/copy/index.ts';
+import { rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';
 import { NOTES } from '../../cutover/operator/types.ts';
 import { sessionAt, userAt } from '../contract/replica/records.ts';
 import { HASH, legacyUser } from '../mongo/legacy.ts';
@@ -242,6 +242,52 @@ describe('backfill from MongoDB', async () => {
     expect(users.join()).not.toContain(String(plain._id));
     expect(await bench.copyState()).toMatchObject({ kind: 'stale' });
     await expect(rollbackBackfill(bench, run)).rejects.toMatchObject({ reason: 'unknown-state' });
+  });
+
+  it('leaves to the mirror what is marked when it is read, and so never takes it back', async () => {
+    const under = { epoch: 1, expiredBefore: new Date(0) };
+    const older = legacyUser({ epoch: 1, version: 2, pendingAt: new Date() });
+    const olderId = String(older._id);
+    await stores.postgres.replica.apply('user', [userAt([1, 1], { id: olderId })], under);
+    const [plain, owner] = [legacyUser(), legacyUser({ epoch: 1, version: 1, pendingAt: new Date() })];
+    await bench.insert('user', [older, plain, owner]);
+    const ownerId = String(owner._id);
+    const unmarked = sessionAt([0, 0], ownerId, { expiresAt: LATER });
+    await stores.mongo.replica.apply('session', [unmarked], under);
+    await bench.insert('resetToken', [
+      legacyToken(plain._id),
+      legacyToken(ownerId, { pendingAt: new Date() }),
+    ]);
+    const result = await backfill();
+    expect(result).toMatchObject({
+      outcome: 'complete',
+      counts: { read: 6, staged: 6, inserted: 2, updated: 0, deferred: 4, dangling: 0 },
+    });
+    const marks = await stores.mongo.replica.marks({ limit: 10 });
+    expect(marks.map(({ id }) => id)).toContain(unmarked.id);
+    expect(marks).toHaveLength(4);
+    for (const entity of ['user', 'resetToken', 'session'] as const) {
+      const ids = marks.flatMap((mark) => (mark.entity === entity ? [mark.id] : []));
+      const { found } = await stores.mongo.replica.read(entity, ids);
+      const records = [...found.values()].map(({ record }) => record);
+      await stores.postgres.replica.apply(entity, records as never[], under);
+    }
+    await stores.mongo.replica.clearMarks(marks);
+    expect(await verify(bench)).toMatchObject({ clean: true, differences: [] });
+    const before = await bench.rows();
+    expect(await rollbackBackfill(bench, result.run)).toMatchObject({ removed: 2, restored: 0, spared: 0 });
+    const after = await bench.rows();
+    expect(after['users']).toEqual(before['users']?.filter((row) => !row.includes(String(plain._id))));
+    expect(after['sessions']).toEqual(before['sessions']);
+    expect(after['password_reset_tokens']).toHaveLength(1);
+  });
+
+  it('counts marked users among those that share an e-mail', async () => {
+    const [a, b] = [legacyUser(), legacyUser({ epoch: 1, version: 1, pendingAt: new Date() })];
+    await bench.insert('user', [a, { ...b, email: a['email'] }]);
+    expect(await backfill()).toMatchObject({ outcome: 'rolled-back', counts: { bad: 2, inserted: 0 } });
+    const chosen = await backfill({ duplicates: 'newest' });
+    expect(chosen).toMatchObject({ outcome: 'complete', counts: { inserted: 0, deferred: 1 } });
   });
 
   it('is byte for byte what it was when nothing was written since', async () => {

@@ -81,6 +81,32 @@ describe('backfill from PostgreSQL', async () => {
     expect(marks.find(({ id }) => id === ahead.id)?.stamp).toEqual({ epoch: 2, version: 8 });
   });
 
+  it('leaves to the mirror what is marked, and so never takes it back', async () => {
+    const [older, added, plain] = [userAt([2, 1]), userAt([2, 1]), userAt([2, 1])];
+    await put('mongo', 'user', older);
+    await put('postgres', 'user', older, added, plain);
+    for (const { id } of [older, added]) {
+      const to = { epoch: 2, version: 2 };
+      expect(
+        await stores.postgres.replica.touch('user', id, { expected: { epoch: 2, version: 1 }, to }),
+      ).toBe(true);
+    }
+    const { run, counts } = await runBackfill(bench, { from: 'postgres', onBad: 'rollback' });
+    expect(counts).toMatchObject({ inserted: 1, updated: 0, deferred: 2 });
+    const marks = await stores.postgres.replica.marks({ limit: 10 });
+    const { found } = await stores.postgres.replica.read(
+      'user',
+      marks.map(({ id }) => id),
+    );
+    await put('mongo', 'user', ...[...found.values()].map(({ record }) => record));
+    await stores.postgres.replica.clearMarks(marks);
+    expect(await verify(bench)).toMatchObject({ clean: true, differences: [] });
+    expect(await rollbackBackfill(bench, run)).toMatchObject({ removed: 1, restored: 0, spared: 0 });
+    const left = await bench.documents('user');
+    expect(left).toHaveLength(2);
+    expect(left.join()).not.toContain(plain.id);
+  });
+
   it('takes it all back when MongoDB refuses a record', async () => {
     await bench.insert('user', [legacyUser()]);
     const before = await bench.documents('user');

@@ -12,7 +12,7 @@ import { stagingTable } from './staging.ts';
 export interface MergeStep {
   readonly inserted: number;
   readonly updated: number;
-  /** Ids that were not merged and are not held in this state: a clash of e-mails, or a user who is not there. */
+  /** Ids that were not merged and are not held in this state: marked, a clash of e-mails, or a user who is not there. */
   readonly deferred: readonly string[];
   /** Where the next step goes on; null: done. */
   readonly next: string | null;
@@ -60,8 +60,15 @@ async function assertEpoch(connection: Connection, epoch: number): Promise<void>
   if (stored > epoch) throw new StaleEpoch(stored, epoch);
 }
 
-/** Rows whose e-mail another holds, or whose user is not there, wait for the mirror, which knows what to do. */
+/**
+ * Rows whose e-mail another holds, or whose user is not there, wait for the mirror, which knows what to do; and what was
+ * marked is its own work: if the run wrote it, undoing the run would take back a live write.
+ */
 function fits(entity: Entity): string {
+  return `not s.is_marked and ${hasItsPlace(entity)}`;
+}
+
+function hasItsPlace(entity: Entity): string {
   if (entity === 'user') {
     return 'not exists (select from users as other where other.email_key = s.email_key and other.id <> s.id)';
   }

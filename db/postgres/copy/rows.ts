@@ -76,10 +76,22 @@ const COPY_COLUMNS: Readonly<Record<Entity, readonly string[]>> = {
   ],
 };
 
-/** One line, its newline included, behind the number of the range it belongs to. */
-export function toLine<E extends Entity>(entity: E, record: RecordOf[E], range: number): string {
+/** What staging knows of a record besides the record. */
+export interface Staged {
+  /** The number of the range it belongs to. */
+  readonly range: number;
+  /** Marked as pending when it was read: it is for the mirror to write it, and staging only for the checks. */
+  readonly isMarked: boolean;
+}
+
+/** One line, its newline included. */
+export function toLine<E extends Entity>(
+  entity: E,
+  record: RecordOf[E],
+  { range, isMarked }: Staged,
+): string {
   const row: Readonly<Record<string, unknown>> = { ...toRow[entity](record), ...record.stamp };
-  let line = String(range);
+  let line = `${range}\t${isMarked}`;
   for (const column of COPY_COLUMNS[entity]) line += `\t${toField(row[column])}`;
   return `${line}\n`;
 }

@@ -18,7 +18,7 @@ export async function createStaging(bulk: PostgresBulk): Promise<void> {
       await connection.query(`drop table if exists ${table}`);
       // Unlogged: a crash of the server empties it, which the counts of its ranges then show.
       await connection.query(
-        `create unlogged table ${table} (range integer not null, like public.${TABLES[entity]} including constraints)`,
+        `create unlogged table ${table} (range integer not null, is_marked boolean not null, like public.${TABLES[entity]} including constraints)`,
       );
     }
   });
@@ -61,7 +61,7 @@ export async function stageLines(
 }
 
 async function copy(connection: Connection, entity: Entity, lines: readonly string[]): Promise<void> {
-  const columns = ['range', ...columnsOf(entity)].join(', ');
+  const columns = ['range', 'is_marked', ...columnsOf(entity)].join(', ');
   const stream = connection.query(copyFrom(`copy ${stagingTable(entity)} (${columns}) from stdin`));
   stream.end(lines.join(''));
   await finished(stream);

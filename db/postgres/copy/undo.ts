@@ -1,5 +1,6 @@
 /** What the copy towards MongoDB wrote over what. It is kept here, because both stores are up while a copy runs. */
 import type { Entity } from '../../records.ts';
+import { TABLES } from '../database.ts';
 import type { PostgresBulk } from './client.ts';
 
 export interface UndoEntry {
@@ -59,6 +60,19 @@ export async function forgetUndo(
     entity,
     [...ids],
   ]);
+}
+
+/** Those of the records that are marked as pending. */
+export async function markedAmong(
+  bulk: PostgresBulk,
+  entity: Entity,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const rows = await bulk.query<{ id: string }>(
+    `select id from ${TABLES[entity]} where id = any($1::text[]) and pending_at is not null`,
+    [[...ids]],
+  );
+  return new Set(rows.map(({ id }) => id));
 }
 
 /** Ids that cut a table into about equal parts. */
