@@ -6,9 +6,8 @@ import { ENTITIES, type Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
 import { NOTES } from '../operator/types.ts';
 import { classify, createCounts } from './classify.ts';
-import { logCopy } from './ready.ts';
+import { authorityNow, logCopy } from './ready.ts';
 import { CopyRefused, type CopyScope, type RecordName } from './types.ts';
-import { authorityNow } from './verify.ts';
 
 const ALL = 1_000_000;
 

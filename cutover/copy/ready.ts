@@ -40,6 +40,20 @@ export async function assertCopyable(
   return record;
 }
 
+/** Which store has authority, and its control record, whatever the other one says. */
+export async function authorityNow({
+  stores,
+}: Pick<CopyScope, 'stores'>): Promise<{ readonly authority: StoreName; readonly record: ControlRecord }> {
+  const records = await Promise.all([readControl(stores.mongo), readControl(stores.postgres)]);
+  const [record] = records
+    .filter((each) => each !== null)
+    .sort((a, b) => b.epoch - a.epoch || b.revision - a.revision);
+  if (record === undefined) throw new CopyRefused('not-authority', 'neither store has a control record');
+  const authority = authorityOf(record.mode);
+  const own = await readControl(stores[authority]);
+  return { authority, record: own ?? record };
+}
+
 /** Resolves once every living instance follows this revision or a later one, so that each write is marked. */
 export async function awaitInstances(
   store: Store,

@@ -8,10 +8,9 @@ import { readRaw } from '../../db/mongo/copy/scan.ts';
 import type { Stamp } from '../../db/records.ts';
 import { compareStamps } from '../../db/records.ts';
 import { otherStore } from '../mode.ts';
-import { logCopy } from './ready.ts';
-import { type Difference, settle } from './settle.ts';
+import { authorityNow, logCopy } from './ready.ts';
+import { type Difference, foundBy, settle } from './settle.ts';
 import { CopyRefused, type CopyScope } from './types.ts';
-import { authorityNow, foundBy } from './verify.ts';
 
 export interface RepairOptions {
   /** The verify whose findings are repaired; without it the latest. */

@@ -160,3 +160,17 @@ async function excusesFor(
 
 /** Retention works at its own times: what is about to expire may be gone on one side only. */
 export const RETENTION_MARGIN_MS = 3_600_000;
+
+/** The differences a verify found. */
+export async function foundBy(
+  { postgres }: CopyScope,
+  run: string,
+  limit: number,
+): Promise<readonly Difference[]> {
+  const rows = await postgres.query<Difference & Record<string, unknown>>(
+    `select entity, record_id as id, reason as kind, array_agg(field order by field) filter (where field <> '') as fields
+     from copy_findings where run = $1 group by 1, 2, 3 order by 1, 2, 3 limit $2`,
+    [run, limit],
+  );
+  return rows.map((row) => ({ ...row, fields: row.fields ?? [] }));
+}

@@ -1,0 +1,226 @@
+/**
+ * One range of a verify. Ranges whose hashes are equal are done; in the others records are told apart one by one. MongoDB
+ * is read through the canonical function, PostgreSQL hashes its own rows.
+ */
+import { z } from 'zod';
+import { isExpired } from '../../db/apply.ts';
+import { CANONICAL, type Doc } from '../../db/canonical.ts';
+import { decodeId, encodeId } from '../../db/ids.ts';
+import { unpackValue } from '../../db/mongo/copy/client.ts';
+import type { IdRange } from '../../db/mongo/copy/ranges.ts';
+import { type RawDocument, readRaw, scanRange } from '../../db/mongo/copy/scan.ts';
+import {
+  digestRange,
+  type HexRange,
+  type RowFilter,
+  rowsById,
+  rowsInRange,
+  sweepRows,
+} from '../../db/postgres/copy/fingerprint.ts';
+import type { Entity } from '../../db/records.ts';
+import type { Counts } from './classify.ts';
+import { createDigester, isSameDigest, isSampled, textOf } from './fingerprint.ts';
+import type { Pace } from './pace.ts';
+import { type Difference, settle } from './settle.ts';
+import type { CopyScope } from './types.ts';
+
+/** So much is compared again, at most, when a worker dies. */
+const RANGE_DOCUMENTS_MAX = 20_000;
+const SWEEP_ROWS = 1_000;
+
+/** What a verify remembers besides its ranges. */
+export const verifyBody = z.object({
+  what: z.union([z.literal('full'), z.object({ sinceMs: z.number() }), z.object({ share: z.number() })]),
+  authority: z.enum(['mongo', 'postgres']),
+});
+export type VerifyBody = z.infer<typeof verifyBody>;
+
+/** Documents of a range of `_id`, or rows that no such range finds. */
+export type Bounds =
+  | { readonly kind: 'documents'; readonly range: IdRange }
+  | { readonly kind: 'rows'; readonly after: string };
+
+export interface Context {
+  readonly run: string;
+  readonly body: VerifyBody;
+  readonly pace: Pace;
+  readonly jobs: number;
+  readonly expiredBefore: Date;
+}
+
+/** What one range comes to. */
+export interface Tally {
+  readonly counts: Counts;
+  readonly differences: Difference[];
+}
+
+/** Compares one range into the tally. What is left of it when it was cut short. */
+export function compareBounds(
+  scope: CopyScope,
+  entity: Entity,
+  bounds: Bounds,
+  context: Context,
+  tally: Tally,
+): Promise<Bounds | null> {
+  return bounds.kind === 'rows'
+    ? compareRows(scope, entity, bounds.after, context, tally)
+    : compareDocuments(scope, entity, bounds.range, context, tally);
+}
+
+async function compareDocuments(
+  scope: CopyScope,
+  entity: Entity,
+  range: IdRange,
+  context: Context,
+  tally: Tally,
+): Promise<Bounds | null> {
+  const { pace, body } = context;
+  const isHashed = body.what === 'full' && range.type === 'objectId';
+  const where =
+    typeof body.what === 'object' && 'sinceMs' in body.what ? sinceFilter(body.what.sinceMs) : undefined;
+  const options = { batchMax: pace.batchMax(), ...(where === undefined ? {} : { where }) };
+  const end = hexOf(range.upTo);
+  let after = hexOf(range.after);
+  let done = 0;
+  for await (const { documents, cut } of scanRange(scope.mongo, entity, range, options)) {
+    // One that cannot be decoded has no place in the order.
+    const upTo = documents.findLast(({ doc }) => doc !== null)?.id ?? after;
+    if (isHashed) await compareHashed(scope, entity, { after, upTo }, documents, context, tally);
+    else await compareById(scope, entity, documents, context, tally);
+    after = upTo;
+    done += documents.length;
+    await pace.take(documents.length);
+    if (cut !== null && (done >= RANGE_DOCUMENTS_MAX || (await pace.paused()))) {
+      return { kind: 'documents', range: { ...range, after: cut } };
+    }
+  }
+  // Behind the last document there may still be rows.
+  if (isHashed) await compareHashed(scope, entity, { after, upTo: end }, [], context, tally);
+  return null;
+}
+
+function hexOf(packed: string | null): string | null {
+  return packed === null ? null : encodeId(unpackValue(packed));
+}
+
+/** What a document may have been written since, wherever it says so. */
+function sinceFilter(sinceMs: number): Doc {
+  const since = new Date(sinceMs);
+  const fields = ['createdAt', 'updatedAt', 'deletedAt', 'rotatedAt', 'revokedAt'];
+  return { $or: fields.map((field) => ({ [field]: { $gte: since } })) };
+}
+
+interface Text {
+  readonly id: string;
+  /** Null: the document means no record. */
+  readonly text: string | null;
+}
+
+/** The documents that are to be compared, as text. */
+function textsOf(
+  entity: Entity,
+  documents: readonly RawDocument[],
+  { body, expiredBefore }: Context,
+): readonly Text[] {
+  const share = typeof body.what === 'object' && 'share' in body.what ? body.what.share : 1;
+  return documents.flatMap(({ id, doc }): Text[] => {
+    if (!isSampled(id, share)) return [];
+    const read = doc === null ? null : CANONICAL[entity](doc);
+    if (read === null || 'bad' in read) return [{ id, text: null }];
+    return isExpired(read.record, expiredBefore) ? [] : [{ id, text: textOf(entity, read.record) }];
+  });
+}
+
+async function compareHashed(
+  scope: CopyScope,
+  entity: Entity,
+  range: HexRange,
+  documents: readonly RawDocument[],
+  context: Context,
+  tally: Tally,
+): Promise<void> {
+  const asked = digestRange(scope.postgres, entity, range, context.expiredBefore);
+  const texts = textsOf(entity, documents, context);
+  const digester = createDigester();
+  for (const { text } of texts) if (text !== null) digester.add(text);
+  const ours = digester.digest();
+  const theirs = await asked;
+  tally.counts.add('compared', Math.max(texts.length, theirs.count));
+  const isWhole = texts.every(({ text }) => text !== null);
+  if (isWhole && isSameDigest(ours, theirs)) return;
+  tally.counts.add('descended');
+  const left = new Map(texts.map(({ id, text }) => [id, text]));
+  for (let { after } = range; ; ) {
+    const rows = await rowsInRange(scope.postgres, entity, { after, upTo: range.upTo }, SWEEP_ROWS);
+    const suspects = rows.filter(({ id, text }) => left.get(id) !== text).map(({ id }) => id);
+    for (const { id } of rows) left.delete(id);
+    await settleInto(scope, entity, suspects, context, tally);
+    after = rows.at(-1)?.id ?? after;
+    if (rows.length < SWEEP_ROWS) break;
+  }
+  await settleInto(scope, entity, [...left.keys()], context, tally);
+}
+
+async function compareById(
+  scope: CopyScope,
+  entity: Entity,
+  documents: readonly RawDocument[],
+  context: Context,
+  tally: Tally,
+): Promise<void> {
+  const texts = textsOf(entity, documents, context);
+  tally.counts.add('compared', texts.length);
+  const rows = await rowsById(
+    scope.postgres,
+    entity,
+    texts.map(({ id }) => id),
+  );
+  const held = new Map(rows.map((row) => [row.id, row.text]));
+  const suspects = texts.filter(({ id, text }) => text === null || held.get(id) !== text).map(({ id }) => id);
+  await settleInto(scope, entity, suspects, context, tally);
+}
+
+/** The other way: rows that no range of ObjectIds has hashed, each looked up in MongoDB. */
+async function compareRows(
+  scope: CopyScope,
+  entity: Entity,
+  from: string,
+  context: Context,
+  tally: Tally,
+): Promise<Bounds | null> {
+  const { what } = context.body;
+  const filter: RowFilter = {
+    onlyOtherIds: what === 'full',
+    since: typeof what === 'object' && 'sinceMs' in what ? new Date(what.sinceMs) : null,
+    share: typeof what === 'object' && 'share' in what ? what.share : 1,
+  };
+  let after = from;
+  for (let done = 0; ; ) {
+    const page = { after, upTo: null, limit: SWEEP_ROWS };
+    const rows = await sweepRows(scope.postgres, entity, filter, page);
+    const _ids = rows.map(({ id }) => decodeId(id)).filter((id) => id !== undefined);
+    const raws = await readRaw(scope.mongo, entity, _ids);
+    const known = new Map(textsOf(entity, raws, context).map(({ id, text }) => [id, text]));
+    const suspects = rows.filter(({ id, text }) => known.get(id) !== text).map(({ id }) => id);
+    tally.counts.add('swept', rows.length);
+    await settleInto(scope, entity, suspects, context, tally);
+    done += rows.length;
+    after = rows.at(-1)?.id ?? after;
+    if (rows.length < SWEEP_ROWS) return null;
+    if (done >= RANGE_DOCUMENTS_MAX || (await context.pace.paused())) return { kind: 'rows', after };
+  }
+}
+
+async function settleInto(
+  scope: CopyScope,
+  entity: Entity,
+  ids: readonly string[],
+  { body }: Context,
+  { counts, differences }: Tally,
+): Promise<void> {
+  if (ids.length === 0) return;
+  const settled = await settle(scope, body.authority, entity, ids);
+  differences.push(...settled.differences);
+  counts.add('lagging', settled.lagging);
+  counts.add('excused', settled.excused);
+}
