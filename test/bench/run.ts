@@ -13,6 +13,8 @@ import { type PartResult, table } from './lib/results.ts';
 import type { Run } from './lib/run.ts';
 import { type Servers, startServers } from './lib/servers.ts';
 import { startLoad } from './lib/service.ts';
+import { stopVerbs } from './lib/verb.ts';
+import { measureBulk } from './parts/bulk.ts';
 import { measureFlips } from './parts/flip.ts';
 import { measureLogins } from './parts/logins.ts';
 import { measureMemory } from './parts/memory.ts';
@@ -29,6 +31,7 @@ const PARTS: Readonly<Record<PartName, (run: Run, options: Options) => Promise<P
   modes: measureModes,
   flip: measureFlips,
   router: measureRouter,
+  bulk: measureBulk,
 };
 const NEED_PEERS: readonly PartName[] = ['peer', 'router'];
 
@@ -120,6 +123,7 @@ function defaultFile(startedAt: Date): string {
 let stopServers: () => Promise<void> = async () => {};
 
 async function end(): Promise<void> {
+  stopVerbs();
   await stopChildren();
   await stopServers();
 }

@@ -1,7 +1,7 @@
 /** The command line of `npm run bench`. */
 import { parseArgs } from 'node:util';
 
-export const PARTS = ['logins', 'rates', 'memory', 'peer', 'modes', 'flip', 'router'] as const;
+export const PARTS = ['logins', 'rates', 'memory', 'peer', 'modes', 'flip', 'router', 'bulk'] as const;
 export type PartName = (typeof PARTS)[number];
 
 export const STORES = ['mongo', 'postgres'] as const;
@@ -22,6 +22,8 @@ export interface Options {
   readonly cost: number;
   /** People seeded into each store. */
   readonly people: number;
+  /** Users of the bulk verbs, the first crowd in each round, the others once. */
+  readonly crowds: readonly number[];
   /** Connections of a load that is to find the maximum; the peer gets as many. */
   readonly connections: number;
   readonly poolMax: number;
@@ -35,7 +37,7 @@ export interface Options {
 
 export const HELP = `npm run bench -- [options]
 
-Measures the service and prints a table of results against their goals. Takes about a quarter of an hour.
+Measures the service and prints a table of results against their goals. Takes about half an hour, a good part of it for the million users of \`bulk\`.
 
   --only NAME,...     parts to run: ${PARTS.join(', ')} (all)
                         logins  logins per second as a share of bare bcryptjs, and event-loop delay meanwhile
@@ -45,6 +47,8 @@ Measures the service and prints a table of results against their goals. Takes ab
                         modes   latency at a fixed rate of each mode with a mirror beside the one without
                         flip    the longest wait at a change of authority, forwards and back
                         router  what the router adds to a call, beside LaunchDarkly's createMigration
+                        bulk    backfill and verify beside a bare cursor and a bare COPY, their memory at 100 k and
+                                1 M users
   --store NAME,...    mongo, postgres (both)
   --seconds N         length of one measured window, 1 to 60 (8)
   --rounds N          how often each comparison alternates ABBA, 1 to 10 (2)
@@ -91,6 +95,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
     rounds: whole('--rounds', values.rounds, quick ? 1 : 2, 1, 10),
     cost: whole('--cost', values.cost, quick ? 10 : 12, 10, 14),
     people: quick ? 32 : 400,
+    crowds: quick ? [5_000, 20_000] : [100_000, 1_000_000],
     connections: 32,
     poolMax: 20,
     rates: {

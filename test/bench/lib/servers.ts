@@ -21,7 +21,7 @@ export interface Servers {
   stop(): Promise<void>;
 }
 
-const NEED_BOTH: readonly PartName[] = ['modes', 'flip'];
+const NEED_BOTH: readonly PartName[] = ['modes', 'flip', 'bulk'];
 const NEED_CHOSEN: readonly PartName[] = ['logins', 'rates', 'memory'];
 
 const toolsDir = fileURLToPath(new URL('../../../.data/tools', import.meta.url));
