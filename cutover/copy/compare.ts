@@ -25,7 +25,7 @@ import { type Difference, settle } from './settle.ts';
 import type { CopyScope } from './types.ts';
 
 /** So much is compared again, at most, when a worker dies. */
-const RANGE_DOCUMENTS_MAX = 20_000;
+const STRETCH_DOCUMENTS_MAX = 20_000;
 const SWEEP_ROWS = 1_000;
 
 /** What a verify remembers besides its ranges. */
@@ -54,49 +54,72 @@ export interface Tally {
   readonly differences: Difference[];
 }
 
-/** Compares one range into the tally. What is left of it when it was cut short. */
-export function compareBounds(
+/** Compares a range a stretch at a time, with one cursor all along: a server may have to look far for a second one. */
+export interface Comparison {
+  /** Compares the next stretch into the tally. What is left of the range, null when nothing is. */
+  next(tally: Tally): Promise<Bounds | null>;
+  close(): Promise<void>;
+}
+
+export function createComparison(
   scope: CopyScope,
   entity: Entity,
   bounds: Bounds,
   context: Context,
-  tally: Tally,
-): Promise<Bounds | null> {
+): Comparison {
   return bounds.kind === 'rows'
-    ? compareRows(scope, entity, bounds.after, context, tally)
-    : compareDocuments(scope, entity, bounds.range, context, tally);
+    ? ofRows(scope, entity, bounds.after, context)
+    : ofDocuments(scope, entity, bounds.range, context);
 }
 
-async function compareDocuments(
-  scope: CopyScope,
-  entity: Entity,
-  range: IdRange,
-  context: Context,
-  tally: Tally,
-): Promise<Bounds | null> {
+function ofDocuments(scope: CopyScope, entity: Entity, range: IdRange, context: Context): Comparison {
   const { pace, body } = context;
   const isHashed = body.what === 'full' && range.type === 'objectId';
   const where =
     typeof body.what === 'object' && 'sinceMs' in body.what ? sinceFilter(body.what.sinceMs) : undefined;
   const options = { batchMax: pace.batchMax(), ...(where === undefined ? {} : { where }) };
-  const end = hexOf(range.upTo);
+  const batches = scanRange(scope.mongo, entity, range, options);
   let after = hexOf(range.after);
-  let done = 0;
-  for await (const { documents, cut } of scanRange(scope.mongo, entity, range, options)) {
-    // One that cannot be decoded has no place in the order.
-    const upTo = documents.findLast(({ doc }) => doc !== null)?.id ?? after;
-    if (isHashed) await compareHashed(scope, entity, { after, upTo }, documents, context, tally);
-    else await compareById(scope, entity, documents, context, tally);
+
+  /** Asks PostgreSQL before it works on the documents itself; several may be under way. */
+  function compare(documents: readonly RawDocument[], upTo: string | null, tally: Tally): Promise<void> {
+    const between = { after, upTo };
     after = upTo;
-    done += documents.length;
-    await pace.take(documents.length);
-    if (cut !== null && (done >= RANGE_DOCUMENTS_MAX || (await pace.paused()))) {
-      return { kind: 'documents', range: { ...range, after: cut } };
-    }
+    return isHashed
+      ? compareHashed(scope, entity, between, documents, context, tally)
+      : compareById(scope, entity, documents, context, tally);
   }
-  // Behind the last document there may still be rows.
-  if (isHashed) await compareHashed(scope, entity, { after, upTo: end }, [], context, tally);
-  return null;
+
+  return {
+    async next(tally) {
+      // One batch is hashed by PostgreSQL while the next one is read and hashed here.
+      let before: Promise<void> = Promise.resolve();
+      for (let done = 0; ; ) {
+        const { value, done: isLast } = await batches.next();
+        if (isLast === true) break;
+        const { documents, cut } = value;
+        // One that cannot be decoded has no place in the order.
+        const upTo = documents.findLast(({ doc }) => doc !== null)?.id ?? after;
+        const current = compare(documents, upTo, tally);
+        current.catch(() => {});
+        await before;
+        before = current;
+        done += documents.length;
+        await pace.take(documents.length);
+        if (cut !== null && (done >= STRETCH_DOCUMENTS_MAX || (await pace.paused()))) {
+          await before;
+          return { kind: 'documents', range: { ...range, after: cut } };
+        }
+      }
+      await before;
+      // Behind the last document there may still be rows.
+      if (isHashed) await compare([], hexOf(range.upTo), tally);
+      return null;
+    },
+    async close() {
+      await batches.return(undefined);
+    },
+  };
 }
 
 function hexOf(packed: string | null): string | null {
@@ -181,13 +204,7 @@ async function compareById(
 }
 
 /** The other way: rows that no range of ObjectIds has hashed, each looked up in MongoDB. */
-async function compareRows(
-  scope: CopyScope,
-  entity: Entity,
-  from: string,
-  context: Context,
-  tally: Tally,
-): Promise<Bounds | null> {
+function ofRows(scope: CopyScope, entity: Entity, from: string, context: Context): Comparison {
   const { what } = context.body;
   const filter: RowFilter = {
     onlyOtherIds: what === 'full',
@@ -195,20 +212,25 @@ async function compareRows(
     share: typeof what === 'object' && 'share' in what ? what.share : 1,
   };
   let after = from;
-  for (let done = 0; ; ) {
-    const page = { after, upTo: null, limit: SWEEP_ROWS };
-    const rows = await sweepRows(scope.postgres, entity, filter, page);
-    const _ids = rows.map(({ id }) => decodeId(id)).filter((id) => id !== undefined);
-    const raws = await readRaw(scope.mongo, entity, _ids);
-    const known = new Map(textsOf(entity, raws, context).map(({ id, text }) => [id, text]));
-    const suspects = rows.filter(({ id, text }) => known.get(id) !== text).map(({ id }) => id);
-    tally.counts.add('swept', rows.length);
-    await settleInto(scope, entity, suspects, context, tally);
-    done += rows.length;
-    after = rows.at(-1)?.id ?? after;
-    if (rows.length < SWEEP_ROWS) return null;
-    if (done >= RANGE_DOCUMENTS_MAX || (await context.pace.paused())) return { kind: 'rows', after };
-  }
+  return {
+    async next(tally) {
+      for (let done = 0; ; ) {
+        const page = { after, upTo: null, limit: SWEEP_ROWS };
+        const rows = await sweepRows(scope.postgres, entity, filter, page);
+        const _ids = rows.map(({ id }) => decodeId(id)).filter((id) => id !== undefined);
+        const raws = await readRaw(scope.mongo, entity, _ids);
+        const known = new Map(textsOf(entity, raws, context).map(({ id, text }) => [id, text]));
+        const suspects = rows.filter(({ id, text }) => known.get(id) !== text).map(({ id }) => id);
+        tally.counts.add('swept', rows.length);
+        await settleInto(scope, entity, suspects, context, tally);
+        done += rows.length;
+        after = rows.at(-1)?.id ?? after;
+        if (rows.length < SWEEP_ROWS) return null;
+        if (done >= STRETCH_DOCUMENTS_MAX || (await context.pace.paused())) return { kind: 'rows', after };
+      }
+    },
+    close: async () => {},
+  };
 }
 
 async function settleInto(

@@ -1,16 +1,29 @@
 /** A canonical record as the text that PostgreSQL makes of the same row, and hashes of many. Pure. */
 import { hash } from 'node:crypto';
 import { type Digest, FINGERPRINT } from '../../db/postgres/copy/fingerprint.ts';
-import type { Entity, RecordOf, Stamp } from '../../db/records.ts';
+import { ENTITIES, type Entity, type RecordOf, type Stamp } from '../../db/records.ts';
 
 /** As `json_build_array(…)::text` prints it. */
 export function textOf<E extends Entity>(entity: E, record: RecordOf[E]): string {
-  const fields: Readonly<Record<string, unknown>> = { ...record, ...record.stamp };
-  return `[${FINGERPRINT[entity].map(([field]) => print(fields[field])).join(', ')}]`;
+  const fields = record as unknown as Readonly<Record<string, unknown>>;
+  const { epoch, version } = record.stamp;
+  let text = '[';
+  for (const field of UNSTAMPED[entity]) text += `${print(fields[field])}, `;
+  return `${text}${epoch}, ${version}]`;
 }
 
+/** The fields before the stamp, which stands at the end of each. */
+const UNSTAMPED = Object.fromEntries(
+  ENTITIES.map((entity) => [entity, FINGERPRINT[entity].map(([field]) => field).slice(0, -2)]),
+) as unknown as Readonly<Record<Entity, readonly string[]>>;
+
+/** Nothing that JSON escapes: most of what there is, and many times faster. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+
 function print(value: unknown): string {
-  return JSON.stringify(value instanceof Date ? String(value.getTime()) : (value ?? null));
+  if (typeof value === 'string') return PLAIN.test(value) ? `"${value}"` : JSON.stringify(value);
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  return value instanceof Date ? `"${value.getTime()}"` : 'null';
 }
 
 export interface Digester {

@@ -12,8 +12,9 @@ import type { ControlRecord } from '../protocol/types.ts';
 import { createCounts, sumCounts } from './classify.ts';
 import {
   type Bounds,
+  type Comparison,
   type Context,
-  compareBounds,
+  createComparison,
   type Tally,
   type VerifyBody,
   verifyBody,
@@ -49,6 +50,8 @@ export interface VerifyResult {
 }
 
 const JOBS = 2;
+/** Below this one cursor is faster than several: the next batch is read while this one is compared anyhow. */
+const RANGE_DOCUMENTS = 500_000;
 const SHOWN = 1_000;
 
 /** Never writes to a record. Throws `CopyRefused` when it was to stop: it can be resumed. */
@@ -95,7 +98,12 @@ export async function resumeVerify(
 async function cut(scope: CopyScope, { run, jobs }: Context): Promise<void> {
   const runs = createRuns(scope.postgres);
   for (const entity of ENTITIES) {
-    const found = await cutRanges(scope.mongo, entity, jobs * 2);
+    const count = await scope.mongo.collection(entity).estimatedDocumentCount();
+    const found = await cutRanges(
+      scope.mongo,
+      entity,
+      Math.min(jobs * 2, Math.ceil(count / RANGE_DOCUMENTS)),
+    );
     // Rows of ids that no document has are found as well.
     const whole: readonly IdRange[] = found.some(({ type }) => type === 'objectId')
       ? []
@@ -127,7 +135,6 @@ async function compareAll(scope: CopyScope, context: Context): Promise<void> {
   if (!finished) throw new CopyRefused('stopped', `stopped; resume verify ${run}`);
 }
 
-/** One range; what was found in it is written down with the word that it is done. */
 async function compareRange(
   scope: CopyScope,
   range: RangeRow,
@@ -135,19 +142,36 @@ async function compareRange(
   context: Context,
 ): Promise<void> {
   const bounds = range.bounds as unknown as Bounds;
+  const comparison = createComparison(scope, range.entity, bounds, context);
+  try {
+    for (let left: RangeRow | null = range; left !== null; ) {
+      left = await compareStretch(scope, left, owner, comparison, context);
+    }
+  } finally {
+    await comparison.close();
+  }
+}
+
+/** What was found in a stretch is written down with the word that it is done. What is left to this worker. */
+async function compareStretch(
+  { postgres }: CopyScope,
+  range: RangeRow,
+  owner: string,
+  comparison: Comparison,
+  { run, pace }: Context,
+): Promise<RangeRow | null> {
   const tally: Tally = { counts: createCounts(), differences: [] };
-  const rest = await compareBounds(scope, range.entity, bounds, context, tally);
-  await scope.postgres.transaction(async (connection) => {
+  const rest = (await comparison.next(tally)) as unknown as Json | null;
+  const keepsRest = !(await pace.paused());
+  return postgres.transaction(async (connection) => {
     const findings = tally.differences.flatMap(({ entity, id, kind, fields }) => {
       const named = fields.length === 0 ? [''] : fields;
       return named.map((field) => ({ entity, id, field, reason: kind, detail: null }));
     });
-    await putFindings(connection, context.run, range.seq, findings);
-    await closeRange(connection, context.run, range, owner, {
-      counts: tally.counts.toJson(),
-      bounds: range.bounds,
-      rest: rest as unknown as Json | null,
-    });
+    await putFindings(connection, run, range.seq, findings);
+    const result = { counts: tally.counts.toJson(), bounds: range.bounds, rest, keepsRest };
+    const seq = await closeRange(connection, run, range, owner, result);
+    return seq === null || !keepsRest ? null : { ...range, seq, bounds: rest };
   });
 }
 

@@ -24,7 +24,10 @@ export interface ScanOptions {
   readonly where?: Doc;
 }
 
-/** Documents of a range in the order of `_id`, in batches: never more than two of them in memory. */
+/**
+ * Documents of a range in the order of `_id`, in batches: never more than two of them in memory. The next one is on its
+ * way while this one is worked on.
+ */
 export async function* scanRange(
   bulk: MongoBulk,
   entity: Entity,
@@ -39,21 +42,25 @@ export async function* scanRange(
     noCursorTimeout: false,
     maxTimeMS: bulk.timeoutMs,
   });
+  let ahead = cursor.hasNext();
   try {
     let documents: RawDocument[] = [];
-    for (;;) {
-      if (!(await cursor.hasNext())) break;
+    while (await ahead) {
       for (const bytes of cursor.readBufferedDocuments(batchMax - documents.length)) {
         documents.push(
           toRaw(bytes as unknown as Uint8Array, `${entity}-${range.after ?? ''}-${documents.length}`),
         );
       }
+      ahead = cursor.hasNext();
+      // Whoever asks for the next batch learns of the failure; nobody may.
+      ahead.catch(() => {});
       if (documents.length < batchMax) continue;
       yield { documents, cut: cutAfter(documents) };
       documents = [];
     }
     if (documents.length > 0) yield { documents, cut: cutAfter(documents) };
   } finally {
+    await ahead.catch(() => {});
     await cursor.close().catch(() => {});
   }
 }
