@@ -37,13 +37,25 @@ const controlBody = z.object({
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
 });
 
+const STORE_NAMES_KNOWN = ['mongo', 'postgres'] as const satisfies readonly StoreName[];
+
 const leaseBody = z.object({
   incarnation: z.number(),
   epoch: z.number(),
   revision: z.number(),
   ack: z.object({ id: z.string(), phase: z.enum(['announced', 'stopped']) }).nullable(),
   leaseMs: z.number(),
+  facts: z.object({ reaches: z.array(z.enum(STORE_NAMES_KNOWN)) }).optional(),
 });
+
+/** What an instance says of itself beside its lease, for gates and people; the protocol decides nothing by it. */
+export interface InstanceFacts {
+  /** The stores that answered it when it last asked. */
+  readonly reaches: readonly StoreName[];
+}
+
+/** A row of leases as it stands in the store; without facts it was written by an older version. */
+export type LeaseReport = LeaseRow & { readonly facts: InstanceFacts | null };
 
 /** A control record or a lease that this version cannot read: somebody else wrote it. Nothing may be guessed from it. */
 export class UnreadableControl extends Error {
@@ -85,12 +97,13 @@ export function fromControl({ epoch, revision, ...body }: ControlRecord): Contro
   return { epoch, revision, body: { ...body } as unknown as Json };
 }
 
-export function toLease({ instance, counter, body }: LeaseEntry): LeaseRow {
-  return { ...parse(leaseBody, body, 'row of leases'), instance, counter };
+export function toLease({ instance, counter, body }: LeaseEntry): LeaseReport {
+  const { facts = null, ...row } = parse(leaseBody, body, 'row of leases');
+  return { ...row, facts, instance, counter };
 }
 
-export function fromLease({ instance, counter, ...body }: LeaseRow): LeaseEntry {
-  return { instance, counter, body: { ...body } as unknown as Json };
+export function fromLease({ instance, counter, ...body }: LeaseRow, facts: InstanceFacts): LeaseEntry {
+  return { instance, counter, body: { ...body, facts } as unknown as Json };
 }
 
 /** The store's control record; null before there is one. Throws `UnreadableControl`. */
@@ -99,7 +112,7 @@ export async function readControl(store: Store): Promise<ControlRecord | null> {
   return entry === null ? null : toControl(entry, store.name);
 }
 
-export async function readLeases(store: Store): Promise<readonly LeaseRow[]> {
+export async function readLeases(store: Store): Promise<readonly LeaseReport[]> {
   return (await store.books.readLeases()).map(toLease);
 }
 

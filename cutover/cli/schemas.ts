@@ -109,6 +109,10 @@ const status = {
       state: z.enum(['current', 'behind', 'silent']),
       leaseMs: ms,
       acknowledged: z.string().nullable(),
+      reaches: z
+        .array(z.enum(['mongo', 'postgres']))
+        .nullable()
+        .describe('The stores that answered it when it last asked'),
     }),
   ),
   pending: backlog,

@@ -4,7 +4,7 @@
  * `../protocol`; this file only does what they say, and keeps the time.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { StoreUnavailable } from '../../db/errors.ts';
+import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { changeControl, fromLease, readControl, readLeases } from '../control.ts';
 import type { Environment } from '../environment.ts';
@@ -92,6 +92,8 @@ export function createInstance(options: InstanceOptions): Instance {
   let state = newInstance(environment.newId());
   let revision = 0;
   let told: LeaseRow | null = null;
+  /** Whether a store answered when it was last asked; without an entry it has not been asked yet. */
+  const answers = new Map<StoreName, boolean>();
   let watched: { readonly id: string; readonly sinceMs: number } | null = null;
   let changedAtMs = Number.NEGATIVE_INFINITY;
   let stopping = false;
@@ -216,7 +218,16 @@ export function createInstance(options: InstanceOptions): Instance {
   }
 
   async function look(store: Store): Promise<ControlRecord | null> {
-    const record = await readControl(store);
+    const record = await readControl(store).then(
+      (read) => {
+        answers.set(store.name, true);
+        return read;
+      },
+      (error: unknown) => {
+        answers.set(store.name, !(error instanceof StoreUnavailable));
+        throw error;
+      },
+    );
     if (record !== null) commit(onControlRead(state, store.name, record, rules));
     return record;
   }
@@ -279,13 +290,20 @@ export function createInstance(options: InstanceOptions): Instance {
     if (read !== null) commit(onHeartbeatCommitted(state, heartbeat, read, environment.now(), rules));
   }
 
+  /** Of the stores this instance has: it could not serve from one that it cannot ask. */
+  function reached(): readonly StoreName[] {
+    return [stores.mongo, stores.postgres].flatMap((store) =>
+      store !== null && answers.get(store.name) === true ? [store.name] : [],
+    );
+  }
+
   /** Writes the row and reads the record behind it: in this order, or a fence in between would go unseen. */
   async function exchange(store: Store, { row }: Heartbeat): Promise<ControlRecord | null> {
     let read: ControlRecord | null = null;
     for (const step of rules.heartbeatSteps) {
       if (step === 'read') {
         read = await readControl(store);
-      } else if (await store.books.writeLease(fromLease(row))) {
+      } else if (await store.books.writeLease(fromLease(row, { reaches: reached() }))) {
         told = row;
       } else {
         return null;
@@ -363,7 +381,10 @@ export function createInstance(options: InstanceOptions): Instance {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    learn: (store, record) => commit(onControlRead(state, store.name, record, rules)),
+    learn(store, record) {
+      answers.set(store.name, true);
+      commit(onControlRead(state, store.name, record, rules));
+    },
     async start() {
       await beat().catch((error: unknown) => complain(error, 'a heartbeat failed'));
       const pollMs = () => (inHurry() ? timing().fastPollMs : timing().pollMs);

@@ -59,6 +59,7 @@ export function gatesFor(move: Move, facts: GateFacts, settings: Settings): read
     return [
       ...always,
       ...mirror,
+      reachGate(other, facts),
       copyGate(facts),
       ...drainGates(facts, settings),
       ...evidenceGates(facts, settings),
@@ -119,6 +120,24 @@ function reachableGate(name: StoreName, { stores }: GateFacts): Gate {
     found: !configured ? 'not configured' : reachable ? 'answers' : 'does not answer',
     required: `${STORE_NAMES[name]} answers and can be written`,
     remedy: `set ${name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL'}, and see that the server runs`,
+    kind: 'safety',
+  };
+}
+
+/** An instance that cannot ask the store that takes over would answer nothing from the flip on. */
+function reachGate(name: StoreName, { instances }: GateFacts): Gate {
+  const alive = instances.filter(({ state }) => state !== 'silent');
+  const cutOff = alive.filter(({ reaches }) => reaches?.includes(name) !== true);
+  const names = cutOff.map(({ instance }) => instance).join(', ');
+  return {
+    name: 'reach',
+    ok: cutOff.length === 0,
+    found: `${alive.length - cutOff.length} of ${alive.length} live instances reach ${STORE_NAMES[name]}`,
+    required: `every live instance reaches ${STORE_NAMES[name]}, which is to answer its clients`,
+    remedy:
+      cutOff.length === 0
+        ? 'none'
+        : `see to ${name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL'} and the network of, or stop: ${names}`,
     kind: 'safety',
   };
 }

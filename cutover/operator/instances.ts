@@ -1,14 +1,14 @@
 /** Who is alive, and at which revision: seen only by watching the rows move. */
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { readLeases } from '../control.ts';
+import { type LeaseReport, readLeases } from '../control.ts';
 import type { Environment } from '../environment.ts';
 import { isSilent, type Watch, watchRows } from '../protocol/silence.ts';
 import type { ControlRecord, LeaseRow, Timing } from '../protocol/types.ts';
 import type { InstanceStatus } from './types.ts';
 
 export interface Watching {
-  readonly rows: readonly LeaseRow[];
+  readonly rows: readonly LeaseReport[];
   readonly watch: Watch;
 }
 
@@ -69,7 +69,8 @@ export function instancesOf({ rows, watch }: Watching, record: ControlRecord): r
     const alive = watch[instance]?.moved === true;
     const state = !alive ? 'silent' : follows(row, record) ? 'current' : 'behind';
     const acknowledged = ack === null ? null : `${ack.phase} ${ack.id}`;
-    return { instance, epoch, revision, incarnation, counter, state, leaseMs, acknowledged };
+    const reaches = row.facts?.reaches ?? null;
+    return { instance, epoch, revision, incarnation, counter, state, leaseMs, acknowledged, reaches };
   });
 }
 

@@ -68,6 +68,8 @@ export interface InstanceStatus {
   readonly state: 'current' | 'behind' | 'silent';
   readonly leaseMs: number;
   readonly acknowledged: string | null;
+  /** The stores that answered it when it last asked; null: it does not say, being of an older version. */
+  readonly reaches: readonly StoreName[] | null;
 }
 
 export interface Backlog {

@@ -174,7 +174,8 @@ describe('moves', () => {
             ack: null,
             leaseMs: 5_000,
           };
-          await mongo.books.writeLease(fromLease({ instance: 'deaf', counter, ...row }));
+          const reaches = ['mongo', 'postgres'] as const;
+          await mongo.books.writeLease(fromLease({ instance: 'deaf', counter, ...row }, { reaches }));
           await new Promise((resolve) => setTimeout(resolve, 100));
         }
       })();

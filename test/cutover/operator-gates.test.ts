@@ -66,8 +66,19 @@ const AUTHORITY_CHANGES = [
   ['postgres-primary', 'shadow-read'],
 ] as const;
 const DRAIN = ['pending', 'orphans', 'poison', 'conflicts', 'quarantine', 'foreign-writes'];
-const CHANGE = ['transition', 'instances', 'reachable', 'schema', 'copy', ...DRAIN];
+const CHANGE = ['transition', 'instances', 'reachable', 'schema', 'reach', 'copy', ...DRAIN];
 const EVIDENCE = ['comparisons', 'mismatches', 'verify', 'snapshot'];
+
+const INSTANCE = {
+  instance: 'i1',
+  epoch: 1,
+  revision: 6,
+  incarnation: 1,
+  counter: 1,
+  leaseMs: 1,
+  acknowledged: null,
+  reaches: ['mongo', 'postgres'] as readonly ('mongo' | 'postgres')[],
+};
 
 describe('which gates a move has', () => {
   it.each<[Mode, Mode, readonly string[]]>([
@@ -104,19 +115,39 @@ describe('every move', () => {
       const transition = { id: 't', target: to, phase: 'fenced', deadlineMs: 1 } as const;
       expect(failing(from, to, { record: recordIn(from, { transition }) })).toEqual(['transition safety']);
       expect(failing(from, to, { unfinished: true })).toEqual(['transition safety']);
-      const instance = {
-        instance: 'i1',
-        epoch: 1,
-        revision: 6,
-        incarnation: 1,
-        counter: 1,
-        leaseMs: 1,
-        acknowledged: null,
-      };
+      const instance = INSTANCE;
       expect(failing(from, to, { instances: [{ ...instance, state: 'behind' }] })).toEqual([
         'instances safety',
       ]);
       expect(failing(from, to, { instances: [{ ...instance, state: 'silent' }] })).toEqual([]);
+    },
+  );
+});
+
+describe('a change of authority', () => {
+  it.each(AUTHORITY_CHANGES)(
+    '%s → %s needs every live instance to reach the store that takes over',
+    (from, to) => {
+      const [winner, loser] =
+        to === 'postgres-primary' ? (['postgres', 'mongo'] as const) : (['mongo', 'postgres'] as const);
+      const withReach = (
+        reaches: (typeof INSTANCE)['reaches'] | null,
+        state: 'current' | 'silent' = 'current',
+      ) => ({
+        instances: [
+          { ...INSTANCE, state: 'current' as const },
+          { ...INSTANCE, instance: 'i2', state, reaches },
+        ],
+      });
+      expect(failing(from, to, withReach([winner, loser]))).toEqual([]);
+      expect(failing(from, to, withReach([loser]))).toEqual(['reach safety']);
+      expect(failing(from, to, withReach(null))).toEqual(['reach safety']);
+      expect(failing(from, to, withReach([loser], 'silent'))).toEqual([]);
+      const gate = gatesOf(from, to, withReach([loser])).find(({ name }) => name === 'reach');
+      expect(gate).toMatchObject({
+        found: expect.stringContaining('1 of 2'),
+        remedy: expect.stringContaining('i2'),
+      });
     },
   );
 });

@@ -139,6 +139,19 @@ describe('a refusal', () => {
     expect(names(result.failing)).toEqual(['comparisons']);
   });
 
+  it('names an instance that cannot reach the store that is to take over, and no force moves it', async () => {
+    await world.start(2, 'mongo-only');
+    const [cutOff] = await world.start(1, 'mongo-only', { postgres: null });
+    await ease();
+    const result = await go({ to: 'postgres-primary', force: { reason: 'I want to' } });
+    expect(result).toMatchObject({ kind: 'refused', after: { mode: 'shadow-read', epoch: 1 } });
+    expect(result.failing).toMatchObject([
+      { name: 'reach', kind: 'safety', remedy: expect.stringContaining(cutOff?.member.id ?? '?') },
+    ]);
+    await world.clock.run(cutOff?.stop(0) ?? Promise.resolve());
+    expect(await go()).toMatchObject({ kind: 'done', after: { mode: 'postgres-primary' } });
+  });
+
   it('is passed over by force where it is only evidence, and that is logged', async () => {
     await world.start(1, 'mongo-only');
     const result = await go({ to: 'postgres-primary', force: { reason: 'a rehearsal' } });

@@ -105,8 +105,12 @@ export interface World {
   /** A store that answers nobody. */
   cut(store: StoreName): void;
   mend(store: StoreName): void;
-  /** Starts so many more real engines. */
-  start(count: number, firstMode: Mode): Promise<readonly Engine[]>;
+  /** Starts so many more real engines, with both stores or without one of them. */
+  start(
+    count: number,
+    firstMode: Mode,
+    configured?: Partial<Record<StoreName, null>>,
+  ): Promise<readonly Engine[]>;
   stop(): Promise<void>;
 }
 
@@ -147,10 +151,10 @@ export function createWorld(): World {
     mend(store) {
       hooks[store] = {};
     },
-    async start(count, firstMode) {
+    async start(count, firstMode, configured = {}) {
       const fresh = Array.from({ length: count }, () =>
         createEngine({
-          stores,
+          stores: { ...stores, ...configured },
           environment: clock,
           telemetry: SILENT,
           firstMode,

@@ -97,6 +97,7 @@ function instanceRow(row: InstanceStatus, style: Style): string[] {
     `epoch ${row.epoch}, revision ${row.revision}`,
     `incarnation ${row.incarnation}, heartbeat ${count(row.counter)}`,
     `lease ${duration(row.leaseMs)}`,
+    row.reaches === null ? '' : `reaches ${row.reaches.join(', ') || 'no store'}`,
     row.acknowledged === null ? '' : `acknowledged ${printable(row.acknowledged)}`,
   ];
 }
