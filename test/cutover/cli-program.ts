@@ -6,6 +6,7 @@ import { type Program, run } from '../../cutover/cli/run.ts';
 import { OUTPUTS, type Output, type OutputName } from '../../cutover/cli/schemas.ts';
 import { PLAIN } from '../../cutover/cli/style.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
+import { inherited } from '../support/inherited.ts';
 import { eventually } from '../support/wait.ts';
 
 export const SHIM = fileURLToPath(new URL('../../bin/cutover.js', import.meta.url));
@@ -87,7 +88,7 @@ export function json<N extends OutputName>(name: N, { code, out, err }: Ended): 
 }
 
 function launch(command: string, args: readonly string[], env: Env): Started {
-  const child = spawn(command, args, { env: { PATH: process.env['PATH'] ?? '', ...env } });
+  const child = spawn(command, args, { env: { ...inherited(), ...env } });
   let [out, err] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (part: string) => {
     out += part;

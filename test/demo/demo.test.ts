@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { descendantsOf, readProcess } from '../../db/embedded/processes.ts';
+import { inherited } from '../support/inherited.ts';
 import { eventually } from '../support/wait.ts';
 
 const ENTRY = fileURLToPath(new URL('./run.ts', import.meta.url));
@@ -25,7 +26,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
 
 function start(...args: readonly string[]): Run {
-  const env = { PATH: process.env['PATH'] ?? '', TMPDIR: folder };
+  const env = { ...inherited(), TMPDIR: folder };
   const child = spawn(process.execPath, [ENTRY, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const out = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {

@@ -5,6 +5,7 @@ import { afterAll } from 'vitest';
 import { fetchDocument, type Mode, newKeys, storeEnv } from './app.ts';
 import { type Client, createClient } from './client.ts';
 import type { Inbox } from './inbox.ts';
+import { inherited } from './inherited.ts';
 import { createResponseCheck } from './openapi.ts';
 import { ownPostgres } from './stores.ts';
 import { eventually } from './wait.ts';
@@ -52,7 +53,7 @@ export function productionEnv(
 export async function startService(env: Readonly<Record<string, string>>): Promise<Service> {
   const child = spawn(process.execPath, ['src/server.ts'], {
     cwd: ROOT,
-    env: { PATH: process.env['PATH'] ?? '', ...env },
+    env: { ...inherited(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';

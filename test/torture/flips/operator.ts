@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Mode, Move } from '../../../cutover/mode.ts';
 import { signal } from '../../../db/embedded/processes.ts';
+import { inherited } from '../../support/inherited.ts';
 import { eventually } from '../../support/wait.ts';
 import type { System } from '../system/system.ts';
 import type { Line, Order } from './coordinator.ts';
@@ -29,7 +30,7 @@ export interface Strike {
 export function startCoordinator(system: System, order: Order): Coordinator {
   const child = spawn(process.execPath, [ENTRY, JSON.stringify(order)], {
     env: {
-      PATH: process.env['PATH'] ?? '',
+      ...inherited(),
       MONGO_URL: system.stores.mongo.url,
       DATABASE_URL: system.stores.postgres.url,
     },

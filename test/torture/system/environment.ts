@@ -1,5 +1,6 @@
 /** What the service is configured with: as in production, but limits that a few hundred clients of one address need. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { inherited } from '../../support/inherited.ts';
 
 export type ServiceEnv = Readonly<Record<string, string>>;
 
@@ -22,7 +23,7 @@ export function serviceEnv(smtpUrl: string): ServiceEnv {
   const { privateKey } = generateKeyPairSync('ed25519');
   const jwk = { ...privateKey.export({ format: 'jwk' }), kid: 'torture', alg: 'EdDSA' };
   return {
-    PATH: process.env['PATH'] ?? '',
+    ...inherited(),
     NODE_ENV: 'production',
     HOST: '127.0.0.1',
     PUBLIC_URL: 'https://auth.example.test',
