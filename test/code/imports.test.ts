@@ -3,7 +3,6 @@ import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { LONGEST } from '../support/longest-first.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -52,8 +51,4 @@ test('every file is imported or started by something', () => {
   const used = new Set([...imports.map(({ target }) => target), ...STARTED]);
   const code = files.filter((file) => !file.startsWith('test/'));
   expect(code.filter((file) => !used.has(file))).toEqual([]);
-});
-
-test('test files that go first are there', () => {
-  expect(LONGEST.filter((file) => !files.includes(file))).toEqual([]);
 });
