@@ -3,7 +3,7 @@
  * and commits only if the stamp it read is still the stored one; otherwise it reads and asks again. So both stores
  * decide alike, and each change is one guarded write of one record.
  */
-import type { New, ResetTokenRecord, RevocationReason, SessionRecord, UserRecord } from './records.ts';
+import type { MailedToken, New, RevocationReason, SessionRecord, UserRecord } from './records.ts';
 
 /** What is to be written in place of the record that was read, or why nothing is. */
 export type Decision<T, R extends string> = { readonly next: New<T> } | { readonly refused: R };
@@ -185,6 +185,6 @@ export function isLive(session: SessionRecord, user: UserRecord | null, now: Dat
 }
 
 /** Which of several reset tokens of one generation (only legacy ones share one) counts as the newest. */
-export function isNewerToken(a: ResetTokenRecord, b: ResetTokenRecord): boolean {
+export function isNewerToken(a: MailedToken, b: MailedToken): boolean {
   return a.createdAt.getTime() - b.createdAt.getTime() > 0 || (+a.createdAt === +b.createdAt && a.id > b.id);
 }

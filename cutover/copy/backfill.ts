@@ -3,6 +3,7 @@
  * copy is complete. Every step can be made again, so a run that was killed anywhere is resumed by the same code.
  */
 import { cutRanges } from '../../db/mongo/copy/ranges.ts';
+import { countSharedTokens } from '../../db/postgres/copy/checks.ts';
 import { createFindings } from '../../db/postgres/copy/findings.ts';
 import { analyzeLive } from '../../db/postgres/copy/merge.ts';
 import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
@@ -19,7 +20,7 @@ import type { Json } from '../../db/replica.ts';
 import type { CopyState } from '../mode.ts';
 import { otherStore } from '../mode.ts';
 import { NOTES } from '../operator/types.ts';
-import { countsOf, sumCounts } from './classify.ts';
+import { cleanedName, countsOf, sumCounts } from './classify.ts';
 import { putSessionsAside, settleDuplicates } from './duplicates.ts';
 import { coordinating } from './lock.ts';
 import { mergeStaged } from './merge.ts';
@@ -198,7 +199,16 @@ async function checkStaging(scope: CopyScope, { run, body, pace }: Context): Pro
   await indexStaging(scope.postgres);
   const { bad, passedOver } = await settleDuplicates(scope, run.id, body);
   const sessions = body.onBad === 'quarantine' && !body.dryRun ? await putSessionsAside(scope, run.id) : 0;
-  return { bad, passedOver, sessionsAside: sessions };
+  return { bad, passedOver, sessionsAside: sessions, ...(await countDuplicateTokens(scope)) };
+}
+
+async function countDuplicateTokens({ postgres }: CopyScope): Promise<RunBody['counts']> {
+  const counts: Record<string, number> = {};
+  for (const entity of ['verificationToken', 'resetToken'] as const) {
+    const count = await countSharedTokens(postgres, entity);
+    if (count > 0) counts[cleanedName(entity, { field: 'token', reason: 'duplicate-token' })] = count;
+  }
+  return counts;
 }
 
 /** The merge and everything after it. */
@@ -285,7 +295,7 @@ async function conclude(
       deferred: (body.counts['deferred'] ?? 0) + (sums['deferred'] ?? 0),
       dangling: body.counts['dangling'] ?? 0,
     },
-    cleaned: countsOf(sums, 'clean:'),
+    cleaned: countsOf(sumCounts([sums, body.counts]), 'clean:'),
     unknownFields: countsOf(sums, 'unknown:'),
     bad: await findings.bad(run.id, { limit: FINDINGS_SHOWN }),
     tookMs: environment.date().getTime() - run.startedAt.getTime(),

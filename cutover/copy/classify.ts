@@ -3,6 +3,7 @@ import { isExpired } from '../../db/apply.ts';
 import {
   CANONICAL,
   type Doc,
+  type Reason,
   SESSION_FIELDS,
   STORE_FIELDS,
   TOKEN_FIELDS,
@@ -11,10 +12,23 @@ import {
 import { misfitOf } from '../../db/postgres/copy/rows.ts';
 import type { Entity, RecordOf } from '../../db/records.ts';
 
+/** What a copy finds besides what reading one document does. */
+export const COPY_REASONS = [
+  'undecodable',
+  'refused',
+  'duplicate-email',
+  'duplicate-token',
+  'user-put-aside',
+] as const;
+
 export interface Flaw {
   readonly field: string;
-  readonly reason: string;
+  readonly reason: Reason | (typeof COPY_REASONS)[number];
 }
+
+/** What cleaning is counted under. */
+export const cleanedName = (entity: Entity, { field, reason }: Flaw): string =>
+  `clean:${entity}.${field}: ${reason}`;
 
 export type Classified<E extends Entity> =
   | { readonly kind: 'good'; readonly record: RecordOf[E]; readonly isMarked: boolean }
@@ -32,14 +46,18 @@ export function classify<E extends Entity>(
   if (doc === null) return { kind: 'bad', flaws: [{ field: '_id', reason: 'undecodable' }] };
   const read = CANONICAL[entity](doc);
   for (const field of Object.keys(doc))
-    if (!KNOWN[entity].has(field)) counts.addName(`unknown:${entity}.${field}`);
+    if (!KNOWN[entity].has(field)) counts.addName(`unknown:${entity}.${nameOf(field)}`);
   if ('bad' in read) return { kind: 'bad', flaws: read.bad };
   const misfit = misfitOf(read.record);
   if (misfit !== null) return { kind: 'bad', flaws: [misfit] };
   if (isExpired(read.record, expiredBefore)) return { kind: 'expired' };
-  for (const { field, reason } of read.cleaned) counts.addName(`clean:${entity}.${field}: ${reason}`);
+  for (const finding of read.cleaned) counts.addName(cleanedName(entity, finding));
   return { kind: 'good', record: read.record, isMarked: doc[STORE_FIELDS.pendingAt] instanceof Date };
 }
+
+/** A field's name may be data, such as an address that something is filed under: only what looks like a name is told. */
+const nameOf = (field: string): string =>
+  /^[\p{L}\p{N}_$ -]{1,64}$/u.test(field) ? field : '(no plain name)';
 
 const tops = (paths: Readonly<Record<string, readonly string[]>>): readonly string[] =>
   Object.values(paths).flatMap((names) => names.map((name) => name.split('.')[0] ?? name));

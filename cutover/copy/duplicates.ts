@@ -10,7 +10,7 @@ import { type Original, putAside, putFindings } from '../../db/postgres/copy/fin
 import { toLine } from '../../db/postgres/copy/rows.ts';
 import { stageLines } from '../../db/postgres/copy/staging.ts';
 import type { UserRecord } from '../../db/records.ts';
-import { classify, createCounts } from './classify.ts';
+import { classify, createCounts, type Flaw } from './classify.ts';
 import type { RunBody } from './run.ts';
 import { toFindings } from './stage.ts';
 import type { CopyScope, DuplicatePolicy } from './types.ts';
@@ -60,7 +60,7 @@ async function settle(scope: CopyScope, run: string, body: RunBody, shared: Shar
       staying.map(({ user, isMarked }) => toLine('user', user, { range: NO_RANGE, isMarked })),
     );
     if (losers.length === 0) return;
-    const flaws = [{ field: 'email', reason: 'duplicate-email' }];
+    const flaws: readonly Flaw[] = [{ field: 'email', reason: 'duplicate-email' }];
     const ids = losers.concat(winner === undefined ? [] : [winner]).map(({ user }) => user.id);
     const findings = losers.flatMap(({ user }) =>
       toFindings('user', user.id, flaws, { ids: [...ids].sort() }),
@@ -127,7 +127,7 @@ export async function putSessionsAside(scope: CopyScope, run: string): Promise<n
     const ids = await sessionsOfAside(scope.postgres, { after, limit: PAGE });
     if (ids.length === 0) return count;
     const raws = await readRaw(scope.mongo, 'session', ids.map(decodeId));
-    const reasons = [{ field: 'userId', reason: 'user-put-aside' }];
+    const reasons: readonly Flaw[] = [{ field: 'userId', reason: 'user-put-aside' }];
     const originals = raws.map(({ id, bytes }): Original => {
       return { entity: 'session', id, reasons, document: toExtendedJson(bytes) };
     });

@@ -125,11 +125,13 @@ async function writeBatch(
   counts: Counts,
 ): Promise<void> {
   const refused = await stageLines(connection, entity, sorted.lines);
-  const bad = [
+  const bad: Sorted['bad'][number][] = [
     ...sorted.bad,
     ...refused.flatMap(({ place, constraint }) => {
       const source = sorted.sources[place];
-      return source === undefined ? [] : [{ ...source, flaws: [{ field: constraint, reason: 'refused' }] }];
+      return source === undefined
+        ? []
+        : [{ ...source, flaws: [{ field: constraint, reason: 'refused' as const }] }];
     }),
   ];
   counts.add('staged', sorted.lines.length - refused.length);

@@ -20,6 +20,10 @@ export const USER_FIELDS = {
     'confirmedAt',
     'confirmed',
     'emails.0.verified',
+    // Last: where any of the others is there, these say whether the account is in use.
+    'active',
+    'isActive',
+    'status',
   ],
   verifiedWith: ['verifiedWith'],
   sessionGeneration: ['sessionGeneration'],

@@ -1,32 +1,41 @@
-/** Why a field was cleaned, or could not be. */
-export type Reason =
+/** Why a field was cleaned, or could not be. docs/cleaning.md says what is done about each. */
+export const REASONS = [
   /** Nothing there, or null, where the old service wrote something. */
-  | 'missing'
-  | 'empty'
+  'missing',
+  'empty',
   /** Only `_id`: an insert that never got its fields. */
-  | 'stub'
+  'stub',
   /** Read from another field than the old service's own. */
-  | 'other-field'
+  'other-field',
   /** A readable value of another type, such as a date as text or a number. */
-  | 'converted'
+  'converted',
   /** An array or a document where a single value belongs. */
-  | 'not-a-scalar'
-  | 'unreadable'
-  | 'out-of-range'
-  | 'white-space'
-  | 'html-escaped'
-  | 'nul'
-  | 'lone-surrogate'
-  | 'too-long'
+  'not-a-scalar',
+  'unreadable',
+  'out-of-range',
+  /** An e-mail that is looked up by another spelling than its own: by lower case, or by NFC. */
+  'letter-case',
+  'unicode-form',
+  'white-space',
+  'html-escaped',
+  'nul',
+  'lone-surrogate',
+  /** U+FFFD, which is what reading makes of bytes that are no UTF-8. */
+  'invalid-utf8',
+  'too-long',
   /** A time that was made up: from the ObjectId, or from a neighbouring time. */
-  | 'derived'
-  | 'created-after-updated'
+  'derived',
+  'created-after-updated',
   /** An id reference as text instead of an ObjectId. */
-  | 'reference-as-text'
+  'reference-as-text',
   /** Not a bcrypt hash: another scheme, or clear text. Never copied. */
-  | 'not-a-bcrypt-hash'
+  'not-a-bcrypt-hash',
   /** A soft-deleted user of the old service. */
-  | 'soft-deleted';
+  'soft-deleted',
+  /** A user whom the old service had locked out, a state this service does not have. */
+  'switched-off',
+] as const;
+export type Reason = (typeof REASONS)[number];
 
 /** What was found in one field. Never holds the value. */
 export interface Finding {

@@ -56,6 +56,10 @@ export const flag = (doc: Doc, names: Names, notes: Notes): boolean =>
 /** The id from `_id`; the document is bad without one. */
 export function idOf(doc: Doc, notes: Notes): string {
   if (!Object.hasOwn(doc, '_id') || doc['_id'] === undefined) return reject(notes, '_id', 'missing', '');
+  if (Object.keys(doc).every((field) => field === '_id' || field === '__v')) reject(notes, '_id', 'stub', '');
+  // What cannot be read exactly can name another document as well.
+  if (typeof doc['_id'] === 'string' && doc['_id'].includes('\ufffd'))
+    return reject(notes, '_id', 'invalid-utf8', '');
   try {
     return encodeId(doc['_id']);
   } catch {

@@ -43,6 +43,7 @@ function cleanText(text: string, before: readonly Reason[]): Read<string> {
   const reasons = [...before];
   if (text.includes('\0')) reasons.push('nul');
   if (!text.isWellFormed()) reasons.push('lone-surrogate');
+  if (text.includes('\ufffd')) reasons.push('invalid-utf8');
   return { value: text.replaceAll('\0', '').toWellFormed(), reasons };
 }
 
@@ -91,12 +92,24 @@ export function readBoolean(value: unknown): Read<boolean> {
   const number = readNumber(value);
   if (number !== null) return { value: number > 0, reasons: ['converted'] };
   if (typeof value === 'string') {
-    if (YES.test(value.trim())) return { value: true, reasons: ['converted'] };
-    if (NO.test(value.trim())) return { value: false, reasons: ['converted'] };
+    const text = value.trim();
+    if (YES.test(text)) return { value: true, reasons: ['converted'] };
+    if (NO.test(text)) return { value: false, reasons: ['converted'] };
+    if (!Number.isNaN(Number(text))) return { value: Number(text) > 0, reasons: ['converted'] };
   }
   const date = readDate(value);
   if ('value' in date) return { value: true, reasons: ['converted'] };
   return { unusable: Array.isArray(value) || isDoc(value) ? 'not-a-scalar' : 'unreadable' };
+}
+
+/** Whether it says yes or no rather than when: as a time, 0 and 1 would lie in 1970. */
+export function isYesOrNo(value: unknown): boolean {
+  if (typeof value === 'string') {
+    const text = value.trim();
+    return YES.test(text) || NO.test(text) || Number(text) <= 1;
+  }
+  const number = readNumber(value);
+  return typeof value === 'boolean' || (number !== null && number <= 1);
 }
 
 /** Below this a number can only be seconds: as milliseconds it would lie before 1973-03-04. */
@@ -131,10 +144,15 @@ const ISO = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d(?:[.,]\d{1,9})?)?\s*(Z|[
 function fromText(text: string): Read<Date> {
   if (/^-?\d+(\.\d+)?$/.test(text)) return fromNumber(Number(text));
   const [, day, minutes = '00:00', seconds = ':00', zone = 'Z'] = ISO.exec(text) ?? [];
-  if (day === undefined) return { unusable: 'unreadable' };
+  if (day === undefined || !isDay(day)) return { unusable: 'unreadable' };
   return inRange(Date.parse(`${day}T${minutes}${seconds.replace(',', '.')}${isoOffset(zone)}`), [
     'converted',
   ]);
+}
+
+/** Date would take the 30th of February for a day in March. */
+function isDay(day: string): boolean {
+  return new Date(`${day}T00:00:00Z`).getUTCDate() === Number(day.slice(-2));
 }
 
 /** `+2`-style offsets come as +02, +0200 or +02:00; Date reads the last only. */

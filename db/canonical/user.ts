@@ -1,24 +1,23 @@
-import type { Doc } from '../bson.ts';
+import { type Doc, isDoc } from '../bson.ts';
 import { emailKey } from '../email.ts';
 import type { UserRecord } from '../records.ts';
 import { USER_FIELDS as F } from './fields.ts';
-import { type Canonical, clean, conclude, type Notes, newNotes, reject } from './findings.ts';
+import { type Canonical, clean, conclude, type Notes, newNotes, type Reason, reject } from './findings.ts';
 import { count, createdAt, date, flag, idOf, isStamped, read, text } from './read.ts';
-import { at, firstOf, type Read, readBoolean, readDate, readText } from './scalars.ts';
+import { at, firstOf, isYesOrNo, type Read, readBoolean, readDate, readText } from './scalars.ts';
 
-const BCRYPT = /^(\{sha384:v\d+\})?\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/;
+const BCRYPT = /^(\{sha384:v\d+\})?\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
 
 /** A user document of any shape as the canonical record. Pure; never throws. */
 export function canonicalUser(doc: Doc): Canonical<UserRecord> {
   const notes = newNotes();
   const id = idOf(doc, notes);
-  if (Object.keys(doc).every((field) => field === '_id' || field === '__v'))
-    reject(notes, '_id', 'stub', null);
   const updated = date(doc, F.updatedAt, notes);
   const created = createdAt(doc, F.createdAt, notes, updated);
   const updatedAt = updated === null ? derivedUpdate(notes, created) : inOrder(doc, notes, created, updated);
   const deletedAt = readDeletedAt(doc, notes, updatedAt);
   const isVerified = flag(doc, F.isVerified, notes);
+  if (deletedAt === null) readStanding(doc, notes);
   const common = {
     id,
     isVerified,
@@ -59,17 +58,45 @@ function inOrder(doc: Doc, notes: Notes, created: Date, updated: Date): Date {
 /** A time, or a mere yes, which then counts since the last update. */
 function readDeletedAt(doc: Doc, notes: Notes, updatedAt: Date): Date | null {
   const found = firstOf(doc, F.deletedAt);
-  if (found === null) return null;
-  const since = typeof found.value === 'number' && found.value <= 1 ? null : readDate(found.value);
+  const since = found === null || isYesOrNo(found.value) ? null : readDate(found.value);
   if (since !== null && 'value' in since) {
     if (!isStamped(doc)) clean(notes, F.deletedAt[0], 'soft-deleted', ...since.reasons);
     return since.value;
   }
-  const yes = readBoolean(found.value);
+  const yes = found === null ? { value: false } : readBoolean(found.value);
   if ('unusable' in yes) return reject(notes, F.deletedAt[0], yes.unusable, null);
-  if (!yes.value) return null;
+  if (!yes.value && !GONE.test(statusOf(doc))) return null;
   clean(notes, F.deletedAt[0], 'soft-deleted', 'derived');
   return updatedAt;
+}
+
+const GONE = /^(deleted|removed)$/i;
+const LOCKED_OUT = /^(banned|blocked|suspended|disabled|deactivated|locked)$/i;
+
+const statusOf = (doc: Doc): string => {
+  const status = at(doc, 'status');
+  return typeof status === 'string' ? status.trim() : '';
+};
+
+/** An account that the old service had locked out would be let in here, so somebody has to say what is to become of it. */
+function readStanding(doc: Doc, notes: Notes): void {
+  if (isStamped(doc)) return;
+  if (LOCKED_OUT.test(statusOf(doc))) reject(notes, 'status', 'switched-off', null);
+  // Where nothing else tells, `active` says whether the address was confirmed.
+  const own = F.isVerified.filter((field) => !STANDING.includes(field));
+  const verified = firstOf(doc, own);
+  if (verified === null || !isYes(verified.value)) return;
+  for (const field of ['active', 'isActive']) {
+    const active = at(doc, field);
+    if (active !== undefined && active !== null && !isYes(active)) reject(notes, field, 'switched-off', null);
+  }
+}
+
+const STANDING: readonly string[] = ['active', 'isActive', 'status'];
+
+function isYes(value: unknown): boolean {
+  const yes = readBoolean(value);
+  return 'value' in yes && yes.value;
 }
 
 function readEmail(doc: Doc, notes: Notes): string {
@@ -79,7 +106,18 @@ function readEmail(doc: Doc, notes: Notes): string {
   if ('unusable' in result) return reject(notes, F.email[0], result.unusable, '');
   if (found.path !== F.email[0]) clean(notes, F.email[0], 'other-field');
   clean(notes, F.email[0], ...result.reasons);
+  // Of ours the spelling is the user's own, and the key was there from the start.
+  if (!isStamped(doc)) clean(notes, F.email[0], ...spelling(result.value));
   return result.value;
+}
+
+/** In what the address as spelled differs from its key. */
+function spelling(email: string): readonly Reason[] {
+  const composed = email.normalize('NFC');
+  return [
+    ...(composed === email ? [] : ['unicode-form' as const]),
+    ...(composed === composed.toLowerCase() ? [] : ['letter-case' as const]),
+  ];
 }
 
 /** An address holds neither white space nor `&…;`, so what does was pasted or escaped on its way in. */
@@ -87,9 +125,10 @@ function cleanEmail(read: Read<string>): Read<string> {
   if ('unusable' in read) return read;
   const reasons = [...read.reasons];
   let email = read.value;
-  for (let before = ''; before !== email; ) {
+  for (let before = '', pass = 0; before !== email; pass += 1) {
+    if (pass === UNESCAPED_MAX) return { unusable: 'unreadable' };
     before = email;
-    const unescaped = unescapeHtml(email);
+    const unescaped = unescapeOnce(email);
     if (unescaped !== email) reasons.push('html-escaped');
     const compact = unescaped.replace(/[\s\u200b\u2060\ufeff]+/g, '');
     if (compact !== unescaped) reasons.push('white-space');
@@ -100,7 +139,21 @@ function cleanEmail(read: Read<string>): Read<string> {
 
 const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
 
+/** Text of megabytes can be escaped millions of times over, and each pass reads all of it. */
+const UNESCAPED_MAX = 10;
+
+/** Escaped once more at each change of a profile, so resolved as often. */
 function unescapeHtml(value: string): string {
+  let text = value;
+  for (let pass = 0; pass < UNESCAPED_MAX; pass += 1) {
+    const unescaped = unescapeOnce(text);
+    if (unescaped === text) break;
+    text = unescaped;
+  }
+  return text;
+}
+
+function unescapeOnce(value: string): string {
   return value.replace(
     /&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|(amp|lt|gt|quot|apos));/gi,
     (all, decimal, hex, named) => {
@@ -113,16 +166,30 @@ function unescapeHtml(value: string): string {
 
 /** A name that cannot be read is no reason to lose the account. */
 function readName(doc: Doc, notes: Notes): string {
-  const name = text(doc, F.name, notes);
+  const name = read(doc, F.name, notes, (value) => readNameText(value, isStamped(doc)));
   if (name === null && firstOf(doc, F.name) === null) clean(notes, F.name[0], 'missing');
   if (name === '') clean(notes, F.name[0], 'empty');
   return name ?? '';
 }
 
+/** Users of this service may call themselves `&amp;`; the old one escaped what it was given. */
+function readNameText(value: unknown, isOurs: boolean): Read<string> {
+  const read = readText(value);
+  if ('unusable' in read || isOurs) return read;
+  const name = unescapeHtml(read.value);
+  if (name === read.value) return read;
+  const again = readText(name);
+  return 'unusable' in again
+    ? again
+    : { value: again.value, reasons: [...read.reasons, 'html-escaped', ...again.reasons] };
+}
+
 /** Only a bcrypt hash is ever copied; with anything else the user can but reset the password. */
 function readHash(doc: Doc, notes: Notes): string | null {
   const hash = read<string | null>(doc, F.passwordHash, notes, (value) => {
-    if (typeof value !== 'string') return { unusable: 'not-a-scalar' };
+    if (typeof value !== 'string') {
+      return { unusable: Array.isArray(value) || isDoc(value) ? 'not-a-scalar' : 'not-a-bcrypt-hash' };
+    }
     if (BCRYPT.test(value)) return { value, reasons: [] };
     return { value: null, reasons: [value === '' ? 'empty' : 'not-a-bcrypt-hash'] };
   });

@@ -89,7 +89,7 @@ export function createRepository(engine: Engine, context: WriteContext): Reposit
 
     findVerificationToken: ({ hash }) =>
       read('findVerificationToken', () => {
-        const token = records(engine, 'verificationToken').find((each) => each.tokenHash === hash);
+        const token = newestOf(records(engine, 'verificationToken'), hash);
         return token === undefined ? null : { token, user: find('user', token.userId) };
       }),
 
@@ -115,7 +115,7 @@ export function createRepository(engine: Engine, context: WriteContext): Reposit
     findResetToken: ({ hash }) =>
       read('findResetToken', () => {
         const all = records(engine, 'resetToken');
-        const token = all.find((each) => each.tokenHash === hash);
+        const token = newestOf(all, hash);
         if (token === undefined) return null;
         const superseded = all.some((each) => isRival(each, token) && transitions.isNewerToken(each, token));
         return { token, user: find('user', token.userId), superseded };
@@ -214,4 +214,14 @@ function isRival(a: ResetTokenRecord, b: ResetTokenRecord): boolean {
 /** Newest use first. */
 function byLastUse(a: SessionRecord, b: SessionRecord): number {
   return b.rotatedAt.getTime() - a.rotatedAt.getTime() || (a.id < b.id ? 1 : -1);
+}
+
+/** Legacy documents may share a token: the newest has it. */
+function newestOf<T extends MailedToken>(all: readonly T[], hash: string): T | undefined {
+  return all
+    .filter((each) => each.tokenHash === hash)
+    .reduce<T | undefined>(
+      (best, each) => (best === undefined || transitions.isNewerToken(each, best) ? each : best),
+      undefined,
+    );
 }

@@ -23,11 +23,17 @@ type Tokens = Pick<
 /** Tokens of one user and generation: only legacy ones share one, and the old service's TTL kept those few. */
 const RIVALS_MAX = 1000;
 
+/** Documents that share a token. */
+const SHARED_MAX = 100;
+
 export function createTokens(scope: Scope): Tokens {
   const { client } = scope;
 
   async function findToken<E extends MailPurpose>(purpose: E, presented: PresentedToken) {
-    const [found] = await findAll(client, purpose, { token: { $in: spellings(presented) } }, { limit: 1 });
+    const filter = { token: { $in: spellings(presented) } };
+    const all = await findAll(client, purpose, filter, { limit: SHARED_MAX });
+    // Legacy documents may share a token: the newest has it, whatever order the server has them in.
+    const [found] = all.sort((a, b) => (transitions.isNewerToken(a.record, b.record) ? -1 : 1));
     if (found === undefined) return null;
     const user = await find(client, 'user', found.record.userId);
     return { token: found.record, user: user?.record ?? null };

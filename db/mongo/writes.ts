@@ -8,6 +8,7 @@ import type { Entity, New, RecordOf } from '../records.ts';
 import type { Decision } from '../transitions.ts';
 import type { Client } from './client.ts';
 import { duplicateKey, takenError } from './errors.ts';
+import { fieldsToSet } from './fields-to-set.ts';
 import { guard, guardedFields } from './guard.ts';
 import type { StoredDoc } from './models.ts';
 import type { Serial } from './serial.ts';
@@ -143,8 +144,14 @@ export async function replace<E extends Entity>(
   const written = { ...next, stamp } as RecordOf[E];
   const before = toDocument(entity, record);
   const bare = extra.bare === true ? bareFields(doc, entity, written) : [];
+  // The stamp makes a legacy document one of ours, in which some shapes would mean something else.
+  const legacy = Object.hasOwn(doc, STORE_FIELDS.version) ? null : fieldsToSet(entity, doc, written);
   const changed = Object.entries(toDocument(entity, written)).filter(
-    ([field, value]) => !IDENTITY.has(field) && (bare.includes(field) || !isSame(before[field], value)),
+    ([field, value]) =>
+      bare.includes(field) ||
+      (legacy === null
+        ? !IDENTITY.has(field) && !isSame(before[field], value)
+        : Object.hasOwn(legacy, field)),
   );
   const fields = changed.map(([field]) => field);
   const update = {

@@ -25,6 +25,10 @@ const findVerification = prepare<[hash: string]>()((db, hash) =>
     .select(qualified('verification_tokens'))
     .select(prefixed('users', 'u_'))
     .where('verification_tokens.token_hash', '=', hash)
+    // Legacy documents may share a token: the newest has it.
+    .orderBy('verification_tokens.created_at', 'desc')
+    .orderBy('verification_tokens.id', 'desc')
+    .limit(sql.lit(1))
     .compile(),
 );
 
@@ -49,6 +53,9 @@ const findReset = prepare<[hash: string]>()((db, hash) =>
         .as('superseded'),
     )
     .where('password_reset_tokens.token_hash', '=', hash)
+    .orderBy('password_reset_tokens.created_at', 'desc')
+    .orderBy('password_reset_tokens.id', 'desc')
+    .limit(sql.lit(1))
     .compile(),
 );
 

@@ -14,6 +14,8 @@ const OF_ID = new Date(0x5f000000 * 1000);
 const CREATED = new Date('2021-02-03T04:05:06.789Z');
 const UPDATED = new Date('2022-02-03T04:05:06.789Z');
 const HASH = `$2a$10$${'abcdefghij'.repeat(5)}abc`;
+/** Of every one of these users. */
+const SPELLED = 'email: letter-case';
 const LEGACY: Doc = {
   _id,
   email: 'Ann@Example.org',
@@ -55,7 +57,7 @@ describe('a legacy user', () => {
       updatedAt: UPDATED,
       deletedAt: null,
       stamp: { epoch: 0, version: 0 },
-      cleaned: [],
+      cleaned: ['email: letter-case'],
     });
   });
 
@@ -76,7 +78,7 @@ describe('a legacy user', () => {
       'isVerified',
     ]);
     expect(embedded).toMatchObject({ email: 'Ann@Example.org', isVerified: true });
-    expect(embedded.cleaned).toEqual(['isVerified: other-field', 'email: other-field']);
+    expect(embedded.cleaned).toEqual(['isVerified: other-field', 'email: other-field', 'email: letter-case']);
   });
 
   it.each<[string, Doc, string]>([
@@ -154,6 +156,7 @@ describe('a legacy user', () => {
   it.each([
     ['never'],
     ['2021-13-45'],
+    ['2021-02-30'],
     [new Date(Number.NaN)],
     [Number.NaN],
     [1e300],
@@ -197,6 +200,8 @@ describe('a legacy user', () => {
     [` ${HASH}`],
     [{ hash: HASH }],
     [12345678],
+    [HASH.replace('$10$', '$03$')],
+    [HASH.replace('$10$', '$32$')],
   ])('never takes %s for a hash', (password) => {
     const read = user({ password });
     expect(read.passwordHash).toBeNull();
@@ -204,12 +209,22 @@ describe('a legacy user', () => {
   });
 
   it('a name that is missing, null or of another type does not lose the account', () => {
-    expect(user({}, ['name'])).toMatchObject({ name: '', cleaned: ['name: missing'] });
-    expect(user({ name: null })).toMatchObject({ name: '', cleaned: ['name: missing'] });
-    expect(user({ name: ['Ann'] })).toMatchObject({ name: '', cleaned: ['name: not-a-scalar'] });
-    expect(user({ name: 42 })).toMatchObject({ name: '42', cleaned: ['name: converted'] });
+    expect(user({}, ['name'])).toMatchObject({ name: '', cleaned: [SPELLED, 'name: missing'] });
+    expect(user({ name: null })).toMatchObject({ name: '', cleaned: [SPELLED, 'name: missing'] });
+    expect(user({ name: ['Ann'] })).toMatchObject({ name: '', cleaned: [SPELLED, 'name: not-a-scalar'] });
+    expect(user({ name: 42 })).toMatchObject({ name: '42', cleaned: [SPELLED, 'name: converted'] });
     expect(user({ name: 'A\0n\ud83dn' }).name).toBe('An\ufffdn');
-    expect(user({ name: ' 👩‍💻 &amp; ' }).name).toBe(' 👩‍💻 &amp; ');
+    expect(user({ name: ' 👩‍💻 ' })).toMatchObject({ name: ' 👩‍💻 ', cleaned: [SPELLED] });
+  });
+
+  it('a name that was escaped is resolved, unless this service wrote it', () => {
+    const escaped = 'O&#39;Neil &amp;amp; Sons &lt;3';
+    expect(user({ name: escaped })).toMatchObject({
+      name: "O'Neil & Sons <3",
+      cleaned: [SPELLED, 'name: html-escaped'],
+    });
+    expect(user({ name: escaped, version: 1 })).toMatchObject({ name: escaped, cleaned: [] });
+    expect(user({ name: 'A&#0;B&#xd800;' }).name).toBe('AB\ufffd');
   });
 
   it.each<[Doc, Date | null]>([
@@ -219,9 +234,44 @@ describe('a legacy user', () => {
     [{ deletedAt: null }, null],
     [{ deleted: false }, null],
     [{ isDeleted: 0 }, null],
+    [{ isDeleted: '0' }, null],
+    [{ isDeleted: '0.0' }, null],
+    [{ deleted: '1' }, UPDATED],
+    [{ deleted: Decimal128.fromString('0') }, null],
+    [{ deleted: Decimal128.fromString('1') }, UPDATED],
+    [{ deleted: { $numberLong: '0' } }, null],
+    [{ status: 'Deleted' }, UPDATED],
+    [{ status: 'active' }, null],
   ])('soft-deleted by %o', (change, deletedAt) => {
     const gone = { email: null, emailKey: null, name: '', passwordHash: null };
     expect(user(change)).toMatchObject(deletedAt === null ? { deletedAt } : { deletedAt, ...gone });
+  });
+
+  it.each<[Doc, string]>([
+    [{ status: 'banned' }, 'status: switched-off'],
+    [{ status: ' Suspended' }, 'status: switched-off'],
+    [{ active: false }, 'active: switched-off'],
+    [{ isActive: 'no' }, 'isActive: switched-off'],
+  ])('that was locked out by %o is bad, and not let in', (change, finding) => {
+    expect(badUser({ ...LEGACY, ...change })).toEqual([finding]);
+    expect(user({ ...change, version: 1 }).isVerified).toBe(true);
+  });
+
+  it.each<[Doc, boolean]>([
+    [{ active: true }, true],
+    [{ active: false }, false],
+    [{ isActive: 1 }, true],
+    [{ status: 'active' }, true],
+    [{ status: 'pending' }, false],
+    [{ status: 'premium' }, false],
+  ])('is verified as %o says, where nothing else does', (change, expected) => {
+    expect(user(change, ['isVerified']).isVerified).toBe(expected);
+  });
+
+  it('escaped without end is not resolved without end', () => {
+    const email = `a&${'amp;'.repeat(1_000)}b@example.org`;
+    expect(badUser({ ...LEGACY, email })).toEqual(['email: unreadable']);
+    expect(user({ name: email }).name.length).toBe(email.length - 40);
   });
 
   it.each<[unknown, string]>([

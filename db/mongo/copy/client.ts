@@ -66,19 +66,37 @@ export function recordIdOf(doc: Doc | null, place: string): string {
   return `~?${place}`;
 }
 
-/** The bytes as canonical extended JSON; as base64 when they cannot be decoded. */
+/**
+ * The bytes as canonical extended JSON. As base64 where that would not give the very bytes back: they are no BSON or no
+ * UTF-8, a field is there twice, or is named like extended JSON.
+ */
 export function toExtendedJson(bytes: Uint8Array): string {
   try {
-    const options = { promoteValues: false, promoteLongs: false, validation: { utf8: false } };
-    return EJSON.stringify(deserialize(bytes, options), { relaxed: false });
+    const json = EJSON.stringify(deserialize(bytes, EXACT), { relaxed: false });
+    if (isSameBytes(serialize(EJSON.parse(json, { relaxed: false })), bytes)) return json;
   } catch {
-    return JSON.stringify({ $bytes: Buffer.from(bytes).toString('base64') });
+    // Told below.
   }
+  return JSON.stringify({ $bytes: Buffer.from(bytes).toString('base64') });
 }
 
-/** The document that `toExtendedJson` wrote. */
-export function fromExtendedJson(text: string): Document {
-  return EJSON.parse(text, { relaxed: false }) as Document;
+const EXACT = { promoteValues: false, promoteLongs: false } as const;
+
+const isSameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
+/** The document that `toExtendedJson` wrote; null when a driver cannot write those bytes again. */
+export function fromExtendedJson(text: string): Document | null {
+  const given: unknown = JSON.parse(text);
+  const { $bytes, ...rest } = given as Readonly<Record<string, unknown>>;
+  if (typeof $bytes !== 'string' || Object.keys(rest).length > 0)
+    return EJSON.parse(text, { relaxed: false });
+  const bytes = Buffer.from($bytes, 'base64');
+  try {
+    const document = deserialize(bytes, EXACT);
+    return isSameBytes(serialize(document), bytes) ? document : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Any single value of BSON as text, and back: exact, unlike JSON. */

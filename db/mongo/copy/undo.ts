@@ -1,4 +1,3 @@
-import type { Document } from 'bson';
 import mongoose from 'mongoose';
 import { decodeId } from '../../ids.ts';
 import type { Entity, Stamp } from '../../records.ts';
@@ -25,7 +24,9 @@ export async function undoDocument(
     return deletedCount === 1 ? 'removed' : 'spared';
   }
   try {
-    const { _id: _, ...document } = fromExtendedJson(before) as Document & { readonly _id: unknown };
+    const found = fromExtendedJson(before);
+    if (found === null) return 'spared';
+    const { _id: _, ...document } = found;
     const { matchedCount } = await collection.replaceOne(filter, document);
     return matchedCount === 1 ? 'restored' : 'spared';
   } catch (error) {

@@ -1,8 +1,8 @@
 /** From a stored document, whatever shape it has, to the update that makes it mean a given record. */
-import { isSame } from '../../apply.ts';
-import { CANONICAL, type Doc, STORE_FIELDS, toDocument } from '../../canonical.ts';
+import { type Doc, STORE_FIELDS, toDocument } from '../../canonical.ts';
 import { decodeId, encodeId } from '../../ids.ts';
 import type { Entity, RecordOf, Stamp, UserRecord } from '../../records.ts';
+import { fieldsToSet } from '../fields-to-set.ts';
 import { guard, guardedFields } from '../guard.ts';
 import type { StoredDoc } from '../models.ts';
 import { bareFields, foreignFields } from '../writes.ts';
@@ -11,8 +11,6 @@ const { emailKey: KEY, emailKeyDuplicate: DUPLICATE, pendingAt: PENDING_AT } = S
 
 /** No reader sees it, an index on the address does: see `releaseUpdate`. */
 const RELEASED = '\u2060';
-/** Setting one field can change what another, absent one is derived from. */
-const PASSES_MAX = 4;
 
 export interface Update {
   readonly filter: Doc;
@@ -98,29 +96,6 @@ export function idOf(doc: StoredDoc): string | null {
   }
 }
 
-/**
- * The fields that do not mean the record yet, read as a document of ours: a stamp alone would make a legacy shape be
- * read differently.
- */
-function fieldsToSet<E extends Entity>(entity: E, doc: StoredDoc, record: RecordOf[E]): Doc {
-  const want = toDocument(entity, record);
-  let set: Doc = {};
-  for (let pass = 0; pass < PASSES_MAX; pass += 1) {
-    const read = CANONICAL[entity]({ ...doc, ...set, ...record.stamp });
-    const before: Doc = 'record' in read ? toDocument(entity, read.record) : {};
-    const changed = Object.entries(want).filter(
-      // An empty password is how none is written, and what an unreadable document may keep.
-      ([field, value]) =>
-        field !== '_id' &&
-        !isSameValue(before[field] ?? (field === 'password' ? '' : undefined), value) &&
-        !isSameValue(set[field], value),
-    );
-    if (changed.length === 0) break;
-    set = { ...set, ...Object.fromEntries(changed) };
-  }
-  return set;
-}
-
 function forcedFields<E extends Entity>(entity: E, doc: StoredDoc, record: RecordOf[E]): readonly string[] {
   // A tombstone also overwrites what was read as nothing, such as a clear-text password.
   if (isTombstone(entity, record)) return bareFields(doc, entity, record);
@@ -134,13 +109,4 @@ function isTombstone<E extends Entity>(entity: E, record: RecordOf[E]): boolean 
 function isReleased(doc: Doc): boolean {
   const { email } = doc;
   return doc[KEY] === false && typeof email === 'string' && email.endsWith(RELEASED);
-}
-
-/** References are objects of the driver, which compare by their text. */
-function isSameValue(a: unknown, b: unknown): boolean {
-  return isSame(a, b) || (isReference(a) && isReference(b) && encodeId(a) === encodeId(b));
-}
-
-function isReference(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !(value instanceof Date);
 }

@@ -40,3 +40,15 @@ export async function sessionsOfAside(
   );
   return rows.map(({ id }) => id);
 }
+
+/** How many staged tokens of a kind are the same as another's. */
+export async function countSharedTokens(
+  bulk: PostgresBulk,
+  entity: 'verificationToken' | 'resetToken',
+): Promise<number> {
+  const [row] = await bulk.query<{ count: number }>(
+    `select coalesce(sum(each), 0)::int as count
+     from (select count(*) as each from ${stagingTable(entity)} group by token_hash having count(*) > 1) as shared`,
+  );
+  return row?.count ?? 0;
+}
