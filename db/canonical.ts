@@ -13,7 +13,7 @@ import type { Entity, RecordOf } from './records.ts';
 export type { Doc } from './bson.ts';
 export { toDocument } from './canonical/documents.ts';
 export { SESSION_FIELDS, STORE_FIELDS, TOKEN_FIELDS, USER_FIELDS } from './canonical/fields.ts';
-export type { Canonical, Finding, Reason } from './canonical/findings.ts';
+export { type Canonical, type Finding, REASONS, type Reason } from './canonical/findings.ts';
 export { canonicalSession } from './canonical/session.ts';
 export { canonicalResetToken, canonicalVerificationToken, HASHED } from './canonical/token.ts';
 export { canonicalUser } from './canonical/user.ts';

@@ -41,7 +41,9 @@ function mailedToken(doc: Doc, notes: Notes): MailedToken {
 function readToken(value: unknown): Read<string> {
   if (typeof value !== 'string') {
     const text = readText(value);
-    return 'unusable' in text ? text : readToken(text.value);
+    if ('unusable' in text) return text;
+    const token = readToken(text.value);
+    return 'unusable' in token ? token : { value: token.value, reasons: ['converted'] };
   }
   if (value === '') return { unusable: 'empty' };
   const hashed = /^sha256:([0-9a-f]{64})$/.exec(value)?.[1];

@@ -1,0 +1,68 @@
+/** Mailed tokens of old services, and their rows. The hashes are the well-known SHA-256 of these words. */
+import type { LegacyCase } from './cases.ts';
+
+const USER = { $oid: '600000000000000000000001' };
+const USER_ID = '600000000000000000000001';
+const ABC = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
+const HELLO = '2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824';
+const PASSWORD = '5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8';
+const TEST = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
+const DIGITS = '8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92';
+const HELLO_WORLD = 'b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9';
+/** 2021-02-03T04:05:06.789Z, and the first moment of 2099. */
+const T0 = { $date: { $numberLong: '1612325106789' } };
+const LATER = { $date: { $numberLong: '4070908800000' } };
+const CREATED = '2021-02-03T04:05:06.789Z';
+const ENDS = '2099-01-01T00:00:00.000Z';
+
+const legacy = (last: string, token: unknown, given: object = {}) => ({
+  _id: { $oid: `6000000000000000000001${last}` },
+  userId: USER,
+  token,
+  createdAt: T0,
+  expiresAt: LATER,
+  ...given,
+});
+
+// biome-ignore format: a row is a line.
+export const VERIFICATION_TOKENS: readonly LegacyCase[] = [
+  { what: 'in clear', document: legacy('01', 'abc'),
+    row: ['600000000000000000000101', USER_ID, ABC, null, CREATED, ENDS, null, 0, 0, null] },
+  { what: 'of a user who is named by text', document: legacy('02', 'hello', { userId: ' 600000000000000000000001 ' }),
+    row: ['600000000000000000000102', USER_ID, HELLO, null, CREATED, ENDS, null, 0, 0, null],
+    cleaned: ['userId: reference-as-text'] },
+  { what: 'of a user who does not exist', document: legacy('03', 'password', { userId: { $oid: '6F00000000000000000000FF' } }),
+    row: ['600000000000000000000103', '6f00000000000000000000ff', PASSWORD, null, CREATED, ENDS, null, 0, 0, null] },
+  { what: 'long expired', document: legacy('04', 'old', { expiresAt: T0 }), left: 'expired' },
+  { what: 'of digits, as a number', document: legacy('05', { $numberInt: '123456' }),
+    row: ['600000000000000000000105', USER_ID, DIGITS, null, CREATED, ENDS, null, 0, 0, null],
+    cleaned: ['token: converted'] },
+  { what: 'without an end', document: legacy('06', 'hello world', { createdAt: LATER, expiresAt: null }),
+    row: ['600000000000000000000106', USER_ID, HELLO_WORLD, null, ENDS, ENDS, null, 0, 0, null],
+    cleaned: ['expiresAt: derived'] },
+  { what: 'a stub', document: { _id: { $oid: '600000000000000000000107' }, __v: { $numberInt: '0' } },
+    bad: ['_id: stub', 'token: missing', 'userId: missing'] },
+  { what: 'that another document has as well', document: legacy('08', 'test'),
+    row: ['600000000000000000000108', USER_ID, TEST, null, CREATED, ENDS, null, 0, 0, null],
+    cleaned: ['token: duplicate-token'] },
+  { what: 'of that other document', document: legacy('09', 'test', { userId: { $oid: '600000000000000000000002' } }),
+    row: ['600000000000000000000109', '600000000000000000000002', TEST, null, CREATED, ENDS, null, 0, 0, null],
+    cleaned: ['token: duplicate-token'] },
+];
+
+// biome-ignore format: a row is a line.
+export const RESET_TOKENS: readonly LegacyCase[] = [
+  { what: 'in clear', document: legacy('21', 'hello world'),
+    row: ['600000000000000000000121', USER_ID, HELLO_WORLD, null, CREATED, ENDS, null, 0, 0, null, 0] },
+  { what: 'of a user who is embedded whole', document: legacy('22', 'abc', { userId: { _id: USER, email: 'u01@example.org' } }),
+    row: ['600000000000000000000122', USER_ID, ABC, null, CREATED, ENDS, null, 0, 0, null, 0],
+    cleaned: ['userId: converted'] },
+  { what: 'of a user by DBRef, in other fields, with times as text', document: { _id: { $oid: '600000000000000000000123' }, user: { $ref: 'users', $id: USER }, token: 'hello', created: '2021-02-03T04:05:06.789Z', expires: '2099-01-01' },
+    row: ['600000000000000000000123', USER_ID, HELLO, null, CREATED, ENDS, null, 0, 0, null, 0],
+    cleaned: ['userId: other-field', 'userId: converted', 'createdAt: other-field', 'createdAt: converted', 'expiresAt: other-field', 'expiresAt: converted'] },
+  { what: 'hashed already', document: legacy('24', `sha256:${TEST}`),
+    row: ['600000000000000000000124', USER_ID, TEST, null, CREATED, ENDS, null, 0, 0, null, 0] },
+  { what: 'of several users', document: legacy('25', 'password', { userId: [USER] }), bad: ['userId: not-a-scalar'] },
+  { what: 'empty', document: legacy('26', ''), bad: ['token: empty'] },
+  { what: 'an object instead', document: legacy('27', { clear: 'abc' }), bad: ['token: not-a-scalar'] },
+];
