@@ -1,14 +1,6 @@
 /** One document on its way: the record it means, or why it is bad; and what to count about it. Pure. */
 import { isExpired } from '../../db/apply.ts';
-import {
-  CANONICAL,
-  type Doc,
-  type Reason,
-  SESSION_FIELDS,
-  STORE_FIELDS,
-  TOKEN_FIELDS,
-  USER_FIELDS,
-} from '../../db/canonical.ts';
+import { type Codec, type Doc, type Reason, STORE_FIELDS } from '../../db/canonical.ts';
 import { misfitOf } from '../../db/postgres/copy/rows.ts';
 import type { Entity, RecordOf } from '../../db/records.ts';
 
@@ -37,6 +29,7 @@ export type Classified<E extends Entity> =
 
 /** Adds what was cleaned and which fields are unknown to `counts`. */
 export function classify<E extends Entity>(
+  codec: Codec,
   entity: E,
   doc: Doc | null,
   expiredBefore: Date,
@@ -44,9 +37,8 @@ export function classify<E extends Entity>(
 ): Classified<E> {
   counts.add('read');
   if (doc === null) return { kind: 'bad', flaws: [{ field: '_id', reason: 'undecodable' }] };
-  const read = CANONICAL[entity](doc);
-  for (const field of Object.keys(doc))
-    if (!KNOWN[entity].has(field)) counts.addName(`unknown:${entity}.${nameOf(field)}`);
+  const read = codec.read(entity, doc);
+  for (const path of codec.unknownFields(entity, doc)) counts.addName(`unknown:${entity}.${nameOf(path)}`);
   if ('bad' in read) return { kind: 'bad', flaws: read.bad };
   const misfit = misfitOf(read.record);
   if (misfit !== null) return { kind: 'bad', flaws: [misfit] };
@@ -56,19 +48,10 @@ export function classify<E extends Entity>(
 }
 
 /** A field's name may be data, such as an address that something is filed under: only what looks like a name is told. */
-const nameOf = (field: string): string =>
-  /^[\p{L}\p{N}_$ -]{1,64}$/u.test(field) ? field : '(no plain name)';
+const nameOf = (path: string): string => (isPlain(path) ? path : path.split('.').map(plain).join('.'));
 
-const tops = (paths: Readonly<Record<string, readonly string[]>>): readonly string[] =>
-  Object.values(paths).flatMap((names) => names.map((name) => name.split('.')[0] ?? name));
-
-const OURS = ['_id', '__v', ...Object.values(STORE_FIELDS)];
-const KNOWN: Readonly<Record<Entity, ReadonlySet<string>>> = {
-  user: new Set([...OURS, ...tops(USER_FIELDS)]),
-  verificationToken: new Set([...OURS, ...tops(TOKEN_FIELDS)]),
-  resetToken: new Set([...OURS, ...tops(TOKEN_FIELDS)]),
-  session: new Set([...OURS, ...SESSION_FIELDS]),
-};
+const isPlain = (path: string): boolean => /^[\p{L}\p{N}_$ -]{1,64}$/u.test(path);
+const plain = (name: string): string => (isPlain(name) || name === '*' ? name : '(no plain name)');
 
 /** Field names that are data themselves must not fill the memory. */
 const NAMES_MAX = 500;

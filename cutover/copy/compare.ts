@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { isExpired } from '../../db/apply.ts';
-import { CANONICAL, type Doc } from '../../db/canonical.ts';
+import type { Codec, Doc } from '../../db/canonical.ts';
 import { decodeId, encodeId } from '../../db/ids.ts';
 import { unpackValue } from '../../db/mongo/copy/client.ts';
 import type { IdRange } from '../../db/mongo/copy/ranges.ts';
@@ -76,7 +76,9 @@ function ofDocuments(scope: CopyScope, entity: Entity, range: IdRange, context: 
   const { pace, body } = context;
   const isHashed = body.what === 'full' && range.type === 'objectId';
   const where =
-    typeof body.what === 'object' && 'sinceMs' in body.what ? sinceFilter(body.what.sinceMs) : undefined;
+    typeof body.what === 'object' && 'sinceMs' in body.what
+      ? sinceFilter(scope.mongo.codec, entity, body.what.sinceMs)
+      : undefined;
   const options = { batchMax: pace.batchMax(), ...(where === undefined ? {} : { where }) };
   const batches = scanRange(scope.mongo, entity, range, options);
   let after = hexOf(range.after);
@@ -127,10 +129,13 @@ function hexOf(packed: string | null): string | null {
 }
 
 /** What a document may have been written since, wherever it says so. */
-function sinceFilter(sinceMs: number): Doc {
+function sinceFilter(codec: Codec, entity: Entity, sinceMs: number): Doc {
   const since = new Date(sinceMs);
-  const fields = ['createdAt', 'updatedAt', 'deletedAt', 'rotatedAt', 'revokedAt'];
-  return { $or: fields.map((field) => ({ [field]: { $gte: since } })) };
+  const mapped = (['createdAt', 'updatedAt', 'deletedAt'] as const).map((field) => ({
+    [codec.path(entity, field).text]: { $gte: codec.time(entity, field, since) },
+  }));
+  const own = ['rotatedAt', 'revokedAt'].map((field) => ({ [field]: { $gte: since } }));
+  return { $or: [...mapped, ...own] };
 }
 
 interface Text {
@@ -141,6 +146,7 @@ interface Text {
 
 /** The documents that are to be compared, as text. */
 function textsOf(
+  codec: Codec,
   entity: Entity,
   documents: readonly RawDocument[],
   { body, expiredBefore }: Context,
@@ -148,7 +154,7 @@ function textsOf(
   const share = typeof body.what === 'object' && 'share' in body.what ? body.what.share : 1;
   return documents.flatMap(({ id, doc }): Text[] => {
     if (!isSampled(id, share)) return [];
-    const read = doc === null ? null : CANONICAL[entity](doc);
+    const read = doc === null ? null : codec.read(entity, doc);
     if (read === null || 'bad' in read) return [{ id, text: null }];
     return isExpired(read.record, expiredBefore) ? [] : [{ id, text: textOf(entity, read.record) }];
   });
@@ -163,7 +169,7 @@ async function compareHashed(
   tally: Tally,
 ): Promise<void> {
   const asked = digestRange(scope.postgres, entity, range, context.expiredBefore);
-  const texts = textsOf(entity, documents, context);
+  const texts = textsOf(scope.mongo.codec, entity, documents, context);
   const digester = createDigester();
   for (const { text } of texts) if (text !== null) digester.add(text);
   const ours = digester.digest();
@@ -191,7 +197,7 @@ async function compareById(
   context: Context,
   tally: Tally,
 ): Promise<void> {
-  const texts = textsOf(entity, documents, context);
+  const texts = textsOf(scope.mongo.codec, entity, documents, context);
   tally.counts.add('compared', texts.length);
   const rows = await rowsById(
     scope.postgres,
@@ -219,7 +225,9 @@ function ofRows(scope: CopyScope, entity: Entity, from: string, context: Context
         const rows = await sweepRows(scope.postgres, entity, filter, page);
         const _ids = rows.map(({ id }) => decodeId(id)).filter((id) => id !== undefined);
         const raws = await readRaw(scope.mongo, entity, _ids);
-        const known = new Map(textsOf(entity, raws, context).map(({ id, text }) => [id, text]));
+        const known = new Map(
+          textsOf(scope.mongo.codec, entity, raws, context).map(({ id, text }) => [id, text]),
+        );
         const suspects = rows.filter(({ id, text }) => known.get(id) !== text).map(({ id }) => id);
         tally.counts.add('swept', rows.length);
         await settleInto(scope, entity, suspects, context, tally);

@@ -86,7 +86,7 @@ async function settle(scope: CopyScope, run: string, body: RunBody, shared: Shar
 async function readAgain({ mongo }: CopyScope, { ids }: SharedEmail): Promise<readonly Candidate[]> {
   const raws = await readRaw(mongo, 'user', ids.map(decodeId));
   const candidates = raws.flatMap((raw): Candidate[] => {
-    const result = classify('user', raw.doc, new Date(0), createCounts());
+    const result = classify(mongo.codec, 'user', raw.doc, new Date(0), createCounts());
     return result.kind === 'good' ? [{ raw, user: result.record, isMarked: result.isMarked }] : [];
   });
   return candidates.sort((a, b) => (a.user.id < b.user.id ? -1 : 1));

@@ -55,7 +55,13 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
       if (_id !== undefined) await unnote(scope, entity, id);
       continue;
     }
-    const read = classify(entity, raw.doc, new Date(now.getTime() - scope.retentionMs), createCounts());
+    const read = classify(
+      scope.mongo.codec,
+      entity,
+      raw.doc,
+      new Date(now.getTime() - scope.retentionMs),
+      createCounts(),
+    );
     if (read.kind === 'bad') {
       result.stillBad.push({ entity, id, fields: read.flaws.map(({ field }) => field) });
       continue;

@@ -4,7 +4,7 @@
  * have exactly that.
  */
 
-import { CANONICAL, STORE_FIELDS } from '../../db/canonical.ts';
+import { STORE_FIELDS } from '../../db/canonical.ts';
 import type { StoreName } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
@@ -113,7 +113,7 @@ async function statesOf(
   const raws = await readRaw(mongo, entity, _ids);
   return new Map(
     raws.map(({ id, doc }): [string, State] => {
-      const read = doc === null ? null : CANONICAL[entity](doc);
+      const read = doc === null ? null : mongo.codec.read(entity, doc);
       if (doc === null || read === null || 'bad' in read) return [id, 'unreadable'];
       const isMarked = doc[STORE_FIELDS.pendingAt] instanceof Date;
       return [id, { text: textOf(entity, read.record), isMarked }];

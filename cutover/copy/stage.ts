@@ -1,4 +1,5 @@
 /** Ranges of documents into staging; a stretch of one is a transaction: all of it is there and noted, or nothing is. */
+import type { Codec } from '../../db/canonical.ts';
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { IdRange } from '../../db/mongo/copy/ranges.ts';
 import { type Batch, scanRange } from '../../db/mongo/copy/scan.ts';
@@ -71,7 +72,7 @@ async function stageStretch(
       const next = await batches.next();
       if (next.done === true) break;
       const batch = next.value;
-      const sorted = sortBatch(range, batch, options.body, counts);
+      const sorted = sortBatch(scope.mongo.codec, range, batch, options.body, counts);
       await writeBatch(scope, connection, range, options, sorted, counts);
       done += batch.documents.length;
       await pace.take(batch.documents.length);
@@ -97,13 +98,13 @@ export async function clearRange({ postgres }: CopyScope, range: RangeRow): Prom
   await postgres.query(`delete from ${stagingTable(range.entity)} where range = $1`, [range.seq]);
 }
 
-function sortBatch(range: RangeRow, batch: Batch, body: RunBody, counts: Counts): Sorted {
+function sortBatch(codec: Codec, range: RangeRow, batch: Batch, body: RunBody, counts: Counts): Sorted {
   const expiredBefore = new Date(body.expiredBeforeMs);
   const lines: string[] = [];
   const sources: Sorted['sources'][number][] = [];
   const bad: Sorted['bad'][number][] = [];
   for (const { bytes, doc, id } of batch.documents) {
-    const result = classify(range.entity, doc, expiredBefore, counts);
+    const result = classify(codec, range.entity, doc, expiredBefore, counts);
     if (result.kind === 'good') {
       lines.push(toLine(range.entity, result.record, { range: range.seq, isMarked: result.isMarked }));
       sources.push({ id, bytes });

@@ -1,4 +1,5 @@
 /** What the operator's verbs say and take: plain data, printed for people or as JSON. Times are milliseconds. */
+import type { Codec } from '../../db/canonical.ts';
 import type { StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { Entity, Stamp } from '../../db/records.ts';
@@ -18,6 +19,8 @@ export interface OperatorContext {
   readonly telemetry: Telemetry;
   /** Told of each step as it begins, for a terminal. */
   readonly report: (progress: Progress) => void;
+  /** How documents are read and written. Default: the default mapping. */
+  readonly codec?: Codec;
   /** `BACKEND_MODE`, where the command line knows it; only shown. */
   readonly configuredMode?: Mode | null;
   /** Only proofs take rules out. */

@@ -1,8 +1,8 @@
 /** A dry classification: what a copy would clean, refuse or leave, without a word to the other store. */
 import { createHash } from 'node:crypto';
+import type { Codec } from '../../db/canonical.ts';
 import { emailKey } from '../../db/email.ts';
 import { decodeDocument, recordIdOf } from '../../db/mongo/copy/client.ts';
-import { COLLECTIONS } from '../../db/mongo/models.ts';
 import type { MongoSession } from '../../db/mongo/snapshot/client.ts';
 import { countDocuments, readDocuments } from '../../db/mongo/snapshot/inspect.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
@@ -19,18 +19,19 @@ export interface Dry {
 /** `sample` null: every document, read once, never more than a batch of them in memory. */
 export async function classifyDocuments(
   session: MongoSession,
-  { sample, expiredBefore, signal }: DryOptions,
+  { codec, sample, expiredBefore, signal }: DryOptions,
 ): Promise<Dry> {
   const documents: Documents[] = [];
   for (const entity of ENTITIES) {
     documents.push(
-      await classifyEntity(session, entity, { sample, expiredBefore, ...(signal && { signal }) }),
+      await classifyEntity(session, entity, { codec, sample, expiredBefore, ...(signal && { signal }) }),
     );
   }
   return { documents, read: documents.reduce((sum, each) => sum + each.read, 0) };
 }
 
 interface DryOptions {
+  readonly codec: Codec;
   readonly sample: number | null;
   readonly expiredBefore: Date;
   readonly signal?: AbortSignal;
@@ -39,9 +40,9 @@ interface DryOptions {
 async function classifyEntity(
   session: MongoSession,
   entity: Entity,
-  { sample, expiredBefore, signal }: DryOptions,
+  { codec, sample, expiredBefore, signal }: DryOptions,
 ): Promise<Documents> {
-  const collection = COLLECTIONS[entity];
+  const collection = codec.collections[entity];
   const counts = createCounts();
   const examples: BadLine[] = [];
   const keys = sample === null && entity === 'user' ? createKeys() : null;
@@ -51,7 +52,7 @@ async function classifyEntity(
     for (const bytes of batch) {
       tally.read += 1;
       const doc = decodeDocument(bytes);
-      const result = classify(entity, doc, expiredBefore, counts);
+      const result = classify(codec, entity, doc, expiredBefore, counts);
       if (result.kind === 'expired') tally.expired += 1;
       if (
         result.kind === 'good' &&

@@ -1,4 +1,5 @@
 /** `cutover preflight`: looks at both stores and every kind of document before anything is moved. Only reads. */
+import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { connectMongo } from '../../db/mongo/snapshot/client.ts';
 import { inspectMongo } from '../../db/mongo/snapshot/inspect.ts';
 import { connectPostgres } from '../../db/postgres/snapshot/client.ts';
@@ -38,7 +39,7 @@ interface Looked extends Pick<Preflight, 'checks' | 'documents' | 'estimate'> {
 const NOT_CONFIGURED = { level: 'warn', found: 'not configured' } as const;
 
 async function lookAtMongo(
-  { stores, urls, environment, poolMax, retentionMs, signal }: PreflightContext,
+  { stores, urls, environment, poolMax, retentionMs, signal, codec = DEFAULT_CODEC }: PreflightContext,
   { instances, sample }: PreflightOptions,
   tell: (step: string, message: string) => void,
 ): Promise<Looked> {
@@ -50,12 +51,12 @@ async function lookAtMongo(
   }
   const session = await connectMongo(urls.mongo, signal);
   try {
-    const facts = await inspectMongo(session);
+    const facts = await inspectMongo(session, codec);
     const migrated = await attempt(() => store.isMigrated());
     tell('documents', sample === null ? 'reading every document' : 'reading a sample of the documents');
     const startedMs = environment.now().monotonicMs;
     const expiredBefore = new Date(environment.date().getTime() - retentionMs);
-    const dry = await classifyDocuments(session, { sample, expiredBefore, ...(signal && { signal }) });
+    const dry = await classifyDocuments(session, { codec, sample, expiredBefore, ...(signal && { signal }) });
     const tookMs = environment.now().monotonicMs - startedMs;
     return {
       checks: [

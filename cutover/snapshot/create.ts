@@ -1,4 +1,6 @@
 /** `cutover snapshot create`: both stores, each as of one moment where its server can, in one folder. */
+
+import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import type { StoreName } from '../../db/errors.ts';
 import { connectMongo } from '../../db/mongo/snapshot/client.ts';
 import { dumpMongo, type MongoDump } from '../../db/mongo/snapshot/dump.ts';
@@ -89,6 +91,7 @@ async function dumpedMongo(scope: Scope, url: string): Promise<MongoPart> {
     const root = `mongo/${fileName(session.db.databaseName)}`;
     const dump = await dumpMongo(
       session,
+      context.codec ?? DEFAULT_CODEC,
       (file, chunks) => folder.write(`${root}/${escaped(file)}`, chunks),
       (control) => {
         const fence = { snapshot: name, complete: true, atMs: createdAt.getTime() };

@@ -1,9 +1,8 @@
 /**
- * The canonical record as a document: the old service's field names and types, with ours next to them. Reading it
- * back gives the same record.
+ * The canonical record as fields of a document: the old service's places and types, with ours next to them. Reading
+ * them back gives the same record.
  */
 
-import type { Doc } from '../bson.ts';
 import type {
   Entity,
   MailedToken,
@@ -13,70 +12,151 @@ import type {
   Stamp,
   UserRecord,
 } from '../records.ts';
-import { SESSION_FIELDS } from './fields.ts';
-import { referenceValue } from './read.ts';
+import type { TokenFields, UserFields } from './compile.ts';
+import { SESSION_FIELDS, STORE_FIELDS } from './fields.ts';
+import type { Condition, Mapping, Scalar, TimeForm, TokenMapping, UserMapping } from './mapping.ts';
+import { type Path, pathOf } from './paths.ts';
+import { type Field, ownField, referenceValue } from './read.ts';
 import { HASHED } from './token.ts';
 
-/** Every field we own. Throws when an id in the record is none that `encodeId` gives. */
-export function toDocument<E extends Entity>(entity: E, record: RecordOf[E]): Doc;
-export function toDocument(entity: Entity, record: RecordOf[Entity]): Doc {
-  switch (entity) {
-    case 'user':
-      return userDocument(record as UserRecord);
-    case 'verificationToken':
-      return tokenDocument(record as MailedToken);
-    case 'resetToken':
-      return {
-        ...tokenDocument(record as ResetTokenRecord),
-        generation: (record as ResetTokenRecord).generation,
-      };
-    case 'session':
-      return sessionDocument(record as SessionRecord);
-  }
+export interface Written {
+  readonly path: Path;
+  /** What says whether two records differ here. */
+  readonly plain: unknown;
+  /** What the document holds. */
+  readonly value: unknown;
 }
 
-function userDocument(user: UserRecord): Doc {
-  return {
-    _id: referenceValue(user.id),
-    // A unique index on `email` would let a single document go without one, so a tombstone keeps a made-up address.
-    email: user.email ?? `erased-${user.id}@invalid`,
-    emailKey: user.emailKey ?? false,
-    name: user.name,
-    password: user.passwordHash ?? '',
-    isVerified: user.isVerified,
-    verifiedWith: user.verifiedWith,
-    sessionGeneration: user.sessionGeneration,
-    resetGeneration: user.resetGeneration,
-    createdAt: user.createdAt,
-    updatedAt: user.updatedAt,
-    deletedAt: user.deletedAt,
-    ...stampFields(user.stamp),
+/** Makes the fields of one record. Throws when an id in it is none that `encodeId` gives. */
+export type Writer<E extends Entity> = (record: RecordOf[E]) => readonly Written[];
+
+const asIs = (field: Field | Path, plain: unknown, value: unknown = plain): Written => ({
+  path: 'paths' in field ? (field.paths[0] as Path) : field,
+  plain,
+  value,
+});
+
+/** Other ids are no text to begin with, or the same text either way. */
+const HEX24 = /^[0-9a-f]{24}$/;
+
+const ID = pathOf('_id');
+const EPOCH = pathOf(STORE_FIELDS.epoch);
+const VERSION = pathOf(STORE_FIELDS.version);
+const EMAIL_KEY = pathOf(STORE_FIELDS.emailKey);
+
+const stampFields = (stamp: Stamp): readonly Written[] => [
+  asIs(EPOCH, stamp.epoch),
+  asIs(VERSION, stamp.version),
+];
+
+/** As the old service wrote its times; every form is read back to the same millisecond. */
+export function encodeTime(date: Date | null, as: TimeForm): unknown {
+  if (date === null || as === 'date') return date;
+  if (as === 'iso') return date.toISOString();
+  return as === 'milliseconds' ? date.getTime() : date.getTime() / 1000;
+}
+
+export function userWriter(mapping: UserMapping, fields: UserFields): Writer<'user'> {
+  const flag = flagEncoder(mapping);
+  const deletion = deletionWriter(mapping);
+  const { createdAt, updatedAt, deletedAt } = mapping;
+  return (user) => {
+    // A unique index on the e-mail would let a single document go without one, so a tombstone keeps a made-up address.
+    const email = user.email ?? `erased-${user.id}@invalid`;
+    return [
+      asIs(ID, referenceValue(user.id)),
+      asIs(fields.email, email),
+      asIs(EMAIL_KEY, user.emailKey ?? false),
+      asIs(fields.name, user.name),
+      asIs(fields.passwordHash, user.passwordHash ?? ''),
+      asIs(fields.isVerified, user.isVerified, flag(user)),
+      asIs(fields.verifiedWith, user.verifiedWith),
+      asIs(fields.sessionGeneration, user.sessionGeneration),
+      asIs(fields.resetGeneration, user.resetGeneration),
+      asIs(fields.createdAt, user.createdAt, encodeTime(user.createdAt, createdAt.as)),
+      asIs(fields.updatedAt, user.updatedAt, encodeTime(user.updatedAt, updatedAt.as)),
+      asIs(fields.deletedAt, user.deletedAt, encodeTime(user.deletedAt, deletedAt.as)),
+      ...deletion(user),
+      ...stampFields(user.stamp),
+    ];
   };
 }
 
-function tokenDocument(token: MailedToken): Doc {
-  return {
-    _id: referenceValue(token.id),
-    userId: referenceValue(token.userId),
-    token: HASHED + token.tokenHash,
-    nonce: token.nonce,
-    createdAt: token.createdAt,
-    expiresAt: token.expiresAt,
-    mailDueAt: token.mailDueAt,
-    ...stampFields(token.stamp),
+/** How it is written whether the user is verified. */
+function flagEncoder({ isVerified, updatedAt }: UserMapping): (user: UserRecord) => unknown {
+  const [first] = isVerified.from;
+  const write = first?.write ?? null;
+  if (write !== null) return (user) => (user.isVerified ? write.yes : write.no);
+  if (first?.not === true) return (user) => !user.isVerified;
+  if (isVerified.as === 'number') return (user) => Number(user.isVerified);
+  if (isVerified.as === 'boolean') return (user) => user.isVerified;
+  // Where other places may say yes, null would leave it to them.
+  const no = isVerified.from.length > 1 ? false : null;
+  return (user) => (user.isVerified ? encodeTime(user.updatedAt, updatedAt.as) : no);
+}
+
+/** So that the old service sees a tombstone as deleted, too: by the first condition it knows. */
+function deletionWriter({ deleted, isVerified }: UserMapping): (user: UserRecord) => readonly Written[] {
+  const [first] = deleted;
+  // A state that isVerified is written to stays its own: `deletedAt` tells.
+  if (first === undefined || !first.write || isVerified.from[0]?.path === first.path) return () => [];
+  const path = pathOf(first.path);
+  const witness = witnessOf(first);
+  const { otherwise } = first;
+  return ({ deletedAt }) => {
+    if (deletedAt !== null) return [asIs(path, true, witness)];
+    return otherwise === null ? [] : [asIs(path, false, otherwise)];
   };
 }
 
-function sessionDocument(session: SessionRecord): Doc {
-  const fields = Object.fromEntries(SESSION_FIELDS.map((field) => [field, session[field]]));
-  return {
-    _id: referenceValue(session.id),
-    ...fields,
-    userId: referenceValue(session.userId),
-    ...stampFields(session.stamp),
+const witnessOf = ({ is, values: [value] }: Condition): Scalar => value ?? is === 'truthy';
+
+export function tokenWriter(mapping: TokenMapping, fields: TokenFields): Writer<'verificationToken'> {
+  const isText = mapping.userId.as === 'text';
+  return (token: MailedToken) => {
+    const userId = referenceValue(token.userId);
+    return [
+      asIs(ID, referenceValue(token.id)),
+      asIs(fields.userId, userId, isText && HEX24.test(token.userId) ? token.userId : userId),
+      asIs(fields.token, HASHED + token.tokenHash),
+      asIs(fields.nonce, token.nonce),
+      asIs(fields.createdAt, token.createdAt, encodeTime(token.createdAt, mapping.createdAt.as)),
+      asIs(fields.expiresAt, token.expiresAt, encodeTime(token.expiresAt, mapping.expiresAt.as)),
+      asIs(fields.mailDueAt, token.mailDueAt),
+      ...stampFields(token.stamp),
+    ];
   };
 }
 
-function stampFields(stamp: Stamp): Doc {
-  return { epoch: stamp.epoch, version: stamp.version };
+export function resetTokenWriter(mapping: TokenMapping, fields: TokenFields): Writer<'resetToken'> {
+  const write = tokenWriter(mapping, fields);
+  return (token: ResetTokenRecord) => [...write(token), asIs(fields.generation, token.generation)];
+}
+
+const SESSION_PATHS = SESSION_FIELDS.map((name) => [name, ownField(name)] as const);
+
+export const sessionWriter: Writer<'session'> = (session: SessionRecord) => [
+  asIs(ID, referenceValue(session.id)),
+  ...SESSION_PATHS.map(([name, field]) =>
+    asIs(field, name === 'userId' ? referenceValue(session.userId) : session[name]),
+  ),
+  ...stampFields(session.stamp),
+];
+
+export type Writers = { readonly [E in Entity]: Writer<E> };
+
+export function writersOf(
+  mapping: Mapping,
+  fields: {
+    readonly user: UserFields;
+    readonly verificationToken: TokenFields;
+    readonly resetToken: TokenFields;
+  },
+): Writers {
+  return {
+    user: userWriter(mapping.user, fields.user),
+    verificationToken: tokenWriter(mapping.verificationToken, fields.verificationToken),
+    resetToken: resetTokenWriter(mapping.resetToken, fields.resetToken),
+    session: sessionWriter,
+  };
 }

@@ -1,47 +1,4 @@
-/**
- * Where each field of a record is found in a document. The first name is the old service's, and the one we write;
- * the others are variants seen in the wild, read in this order when it is absent. A dot goes into a document or array.
- */
-type Names = readonly [own: string, ...variants: readonly string[]];
-
-export const USER_FIELDS = {
-  email: ['email', 'emailAddress', 'email_address', 'mail', 'emails.0.address', 'emails.0.value'],
-  name: ['name', 'fullName', 'full_name', 'displayName', 'username', 'profile.name'],
-  passwordHash: ['password', 'passwordHash', 'password_hash', 'hashedPassword', 'services.password.bcrypt'],
-  isVerified: [
-    'isVerified',
-    'verified',
-    'is_verified',
-    'emailVerified',
-    'isEmailVerified',
-    'email_verified',
-    'verifiedAt',
-    'emailVerifiedAt',
-    'confirmedAt',
-    'confirmed',
-    'emails.0.verified',
-    // Last: where any of the others is there, these say whether the account is in use.
-    'active',
-    'isActive',
-    'status',
-  ],
-  verifiedWith: ['verifiedWith'],
-  sessionGeneration: ['sessionGeneration'],
-  resetGeneration: ['resetGeneration'],
-  createdAt: ['createdAt', 'created_at', 'created', 'registeredAt'],
-  updatedAt: ['updatedAt', 'updated_at', 'updated', 'modifiedAt'],
-  deletedAt: ['deletedAt', 'deleted_at', 'isDeleted', 'deleted'],
-} as const satisfies Record<string, Names>;
-
-export const TOKEN_FIELDS = {
-  userId: ['userId', 'user_id', 'user', 'owner'],
-  token: ['token'],
-  nonce: ['nonce'],
-  generation: ['generation'],
-  createdAt: ['createdAt', 'created_at', 'created'],
-  expiresAt: ['expiresAt', 'expires_at', 'expireAt', 'expires', 'expiry'],
-  mailDueAt: ['mailDueAt'],
-} as const satisfies Record<string, Names>;
+/** Names of fields that are the same under every mapping. */
 
 /** Sessions are ours alone, so each field has the record's name. */
 export const SESSION_FIELDS = [
@@ -71,3 +28,21 @@ export const STORE_FIELDS = {
   /** When the mark for the mirror was first set; absent without one. */
   pendingAt: 'pendingAt',
 } as const;
+
+/** Fields of a record that no old service has. */
+export const ADDED_FIELDS = [
+  'verifiedWith',
+  'sessionGeneration',
+  'resetGeneration',
+  'nonce',
+  'generation',
+  'mailDueAt',
+] as const;
+
+/** Nothing of the old service's can be mapped to these. */
+export const OWN_FIELDS: ReadonlySet<string> = new Set([
+  '_id',
+  '__v',
+  ...Object.values(STORE_FIELDS),
+  ...ADDED_FIELDS,
+]);

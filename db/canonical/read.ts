@@ -4,10 +4,37 @@ import type { Doc } from '../bson.ts';
 import { bsonType, isDoc } from '../bson.ts';
 import { decodeId, encodeId } from '../ids.ts';
 import { clean, type Notes, reject } from './findings.ts';
-import { firstOf, type Read, readBoolean, readCount, readDate, readNumber, readText } from './scalars.ts';
+import { at, type Path, pathOf } from './paths.ts';
+import { type Read, readCount, readDate, readNumber, readText } from './scalars.ts';
 
-/** Field names, the written one first. */
-export type Names = readonly [own: string, ...variants: readonly string[]];
+/** Where a field is found, the written place first, by which findings name it. */
+export interface Field {
+  readonly name: string;
+  readonly paths: readonly Path[];
+}
+
+export const fieldAt = (paths: readonly string[]): Field => ({
+  name: paths[0] ?? '',
+  paths: paths.map(pathOf),
+});
+
+/** A field with one name under every mapping. */
+export const ownField = (name: string): Field => fieldAt([name]);
+
+export const EPOCH = ownField('epoch');
+export const VERSION = ownField('version');
+
+/** The first of these paths that holds something other than null. */
+export function firstOf(
+  doc: Doc,
+  paths: readonly Path[],
+): { readonly path: Path; readonly value: unknown } | null {
+  for (const path of paths) {
+    const value = at(doc, path);
+    if (value !== undefined && value !== null) return { path, value };
+  }
+  return null;
+}
 
 /** The document was written by this service, so nothing in it needs guessing. */
 export function isStamped(doc: Doc): boolean {
@@ -15,43 +42,41 @@ export function isStamped(doc: Doc): boolean {
 }
 
 /** What the field holds, by `reader`; null when it is absent or unreadable (then noted). */
-export function read<T>(doc: Doc, names: Names, notes: Notes, reader: (value: unknown) => Read<T>): T | null {
-  const found = firstOf(doc, names);
+export function read<T>(doc: Doc, field: Field, notes: Notes, reader: (value: unknown) => Read<T>): T | null {
+  const found = firstOf(doc, field.paths);
   if (found === null) return null;
   const result = reader(found.value);
-  if (found.path !== names[0]) clean(notes, names[0], 'other-field');
+  if (found.path !== field.paths[0]) clean(notes, field.name, 'other-field');
   if ('unusable' in result) {
-    clean(notes, names[0], result.unusable);
+    clean(notes, field.name, result.unusable);
     return null;
   }
-  clean(notes, names[0], ...result.reasons);
+  clean(notes, field.name, ...result.reasons);
   return result.value;
 }
 
 /** As `read`, but the record cannot be without it. */
 export function need<T>(
   doc: Doc,
-  names: Names,
+  field: Field,
   notes: Notes,
   reader: (value: unknown) => Read<T>,
   standIn: T,
 ): T {
-  const found = firstOf(doc, names);
-  if (found === null) return reject(notes, names[0], 'missing', standIn);
+  const found = firstOf(doc, field.paths);
+  if (found === null) return reject(notes, field.name, 'missing', standIn);
   const result = reader(found.value);
-  if (found.path !== names[0]) clean(notes, names[0], 'other-field');
-  if ('unusable' in result) return reject(notes, names[0], result.unusable, standIn);
-  clean(notes, names[0], ...result.reasons);
+  if (found.path !== field.paths[0]) clean(notes, field.name, 'other-field');
+  if ('unusable' in result) return reject(notes, field.name, result.unusable, standIn);
+  clean(notes, field.name, ...result.reasons);
   return result.value;
 }
 
-export const text = (doc: Doc, names: Names, notes: Notes): string | null =>
-  read(doc, names, notes, readText);
-export const date = (doc: Doc, names: Names, notes: Notes): Date | null => read(doc, names, notes, readDate);
-export const count = (doc: Doc, names: Names, notes: Notes): number =>
-  read(doc, names, notes, readCount) ?? 0;
-export const flag = (doc: Doc, names: Names, notes: Notes): boolean =>
-  read(doc, names, notes, readBoolean) ?? false;
+export const text = (doc: Doc, field: Field, notes: Notes): string | null =>
+  read(doc, field, notes, readText);
+export const date = (doc: Doc, field: Field, notes: Notes): Date | null => read(doc, field, notes, readDate);
+export const count = (doc: Doc, field: Field, notes: Notes): number =>
+  read(doc, field, notes, readCount) ?? 0;
 
 /** The id from `_id`; the document is bad without one. */
 export function idOf(doc: Doc, notes: Notes): string {
@@ -74,16 +99,17 @@ export function dateOfId(doc: Doc): Date | null {
 }
 
 /** When it was created: the field, else its ObjectId, else what the caller knows. */
-export function createdAt(doc: Doc, names: Names, notes: Notes, otherwise: Date | null): Date {
-  const own = date(doc, names, notes);
+export function createdAt(doc: Doc, field: Field, notes: Notes, otherwise: Date | null): Date {
+  const own = date(doc, field, notes);
   if (own !== null) return own;
-  clean(notes, names[0], 'derived');
+  clean(notes, field.name, 'derived');
   return dateOfId(doc) ?? otherwise ?? new Date(0);
 }
 
 /** The id of the document referred to. Old services wrote ObjectIds, their digits, or a whole populated document. */
-export function reference(doc: Doc, names: Names, notes: Notes): string {
-  return need(doc, names, notes, isStamped(doc) ? readExactId : readReference, '');
+export function reference(doc: Doc, field: Field & { readonly isText?: boolean }, notes: Notes): string {
+  const isExact = isStamped(doc) && field.isText !== true;
+  return need(doc, field, notes, isExact ? readExactId : readReference, '');
 }
 
 function readExactId(value: unknown): Read<string> {
@@ -94,6 +120,8 @@ function readExactId(value: unknown): Read<string> {
   }
 }
 
+const REFERENCE_IN_DOC = ['_id', '$id', '$oid'].map(pathOf);
+
 function readReference(value: unknown): Read<string> {
   if (typeof value === 'string') {
     const digits = value.trim().toLowerCase();
@@ -102,7 +130,7 @@ function readReference(value: unknown): Read<string> {
   }
   if (bsonType(value) === 'DBRef') return converted(readReference((value as { readonly oid: unknown }).oid));
   if (isDoc(value)) {
-    const inner = firstOf(value, ['_id', '$id', '$oid']);
+    const inner = firstOf(value, REFERENCE_IN_DOC);
     return inner === null || isDoc(inner.value)
       ? { unusable: 'not-a-scalar' }
       : converted(readReference(inner.value));

@@ -7,28 +7,6 @@ export type Read<T> =
   | { readonly value: T; readonly reasons: readonly Reason[] }
   | { readonly unusable: Reason };
 
-/** The value at a dotted path, own properties only; undefined when it is not there. */
-export function at(doc: Doc, path: string): unknown {
-  let value: unknown = doc;
-  for (const step of path.split('.')) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
-    value = (value as Doc)[step];
-  }
-  return value;
-}
-
-/** The first of these paths that holds something other than null. */
-export function firstOf(
-  doc: Doc,
-  paths: readonly string[],
-): { readonly path: string; readonly value: unknown } | null {
-  for (const path of paths) {
-    const value = at(doc, path);
-    if (value !== undefined && value !== null) return { path, value };
-  }
-  return null;
-}
-
 /** Text without NUL and lone surrogates, which PostgreSQL refuses; other scalars as they print. */
 export function readText(value: unknown): Read<string> {
   if (typeof value === 'string') return cleanText(value, []);
@@ -64,7 +42,7 @@ export function readNumber(value: unknown): number | null {
 
 function readExtendedNumber(doc: Doc): number | null {
   for (const key of ['$numberLong', '$numberInt', '$numberDouble', '$numberDecimal']) {
-    const text = at(doc, key);
+    const text = Object.hasOwn(doc, key) ? doc[key] : undefined;
     if (typeof text === 'string' && text.trim() !== '') return Number(text);
   }
   return null;
@@ -135,7 +113,8 @@ function converted(read: Read<Date>): Read<Date> {
 }
 
 function fromNumber(number: number): Read<Date> {
-  const ms = Math.abs(number) < MILLISECONDS_FROM ? number * 1000 : number;
+  // Seconds with a fraction are what three decimals say, not what binary fractions make of them.
+  const ms = Math.abs(number) < MILLISECONDS_FROM ? Math.round(number * 1e6) / 1e3 : number;
   return inRange(Math.trunc(ms), ['converted']);
 }
 

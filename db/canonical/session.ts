@@ -1,33 +1,51 @@
 import type { Doc } from '../bson.ts';
 import { REVOCATION_REASONS, type RevocationReason, type SessionRecord } from '../records.ts';
+import { SESSION_FIELDS } from './fields.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes } from './findings.ts';
-import { count, createdAt, date, idOf, need, read, reference, text } from './read.ts';
+import {
+  count,
+  createdAt,
+  date,
+  EPOCH,
+  type Field,
+  idOf,
+  need,
+  ownField,
+  read,
+  reference,
+  text,
+  VERSION,
+} from './read.ts';
 import { type Read, readDate, readText } from './scalars.ts';
 
 const AGENT_MAX = 256;
 
+const F = Object.fromEntries(SESSION_FIELDS.map((name) => [name, ownField(name)])) as Readonly<
+  Record<(typeof SESSION_FIELDS)[number], Field>
+>;
+
 /** A session's document as the canonical record. Pure; never throws. */
 export function canonicalSession(doc: Doc): Canonical<SessionRecord> {
   const notes = newNotes();
-  const expiresAt = need(doc, ['expiresAt'], notes, readDate, new Date(0));
-  const created = createdAt(doc, ['createdAt'], notes, null);
-  const revokedAt = date(doc, ['revokedAt'], notes);
+  const expiresAt = need(doc, F.expiresAt, notes, readDate, new Date(0));
+  const created = createdAt(doc, F.createdAt, notes, null);
+  const revokedAt = date(doc, F.revokedAt, notes);
   return conclude(notes, {
     id: idOf(doc, notes),
-    userId: reference(doc, ['userId'], notes),
-    generation: count(doc, ['generation'], notes),
-    tokenHash: need(doc, ['tokenHash'], notes, readDigest, ''),
-    previousTokenHash: read(doc, ['previousTokenHash'], notes, readDigest),
-    rotation: count(doc, ['rotation'], notes),
-    keyId: need(doc, ['keyId'], notes, readText, ''),
+    userId: reference(doc, F.userId, notes),
+    generation: count(doc, F.generation, notes),
+    tokenHash: need(doc, F.tokenHash, notes, readDigest, ''),
+    previousTokenHash: read(doc, F.previousTokenHash, notes, readDigest),
+    rotation: count(doc, F.rotation, notes),
+    keyId: need(doc, F.keyId, notes, readText, ''),
     createdAt: created,
-    rotatedAt: date(doc, ['rotatedAt'], notes) ?? created,
-    idleExpiresAt: date(doc, ['idleExpiresAt'], notes) ?? expiresAt,
+    rotatedAt: date(doc, F.rotatedAt, notes) ?? created,
+    idleExpiresAt: date(doc, F.idleExpiresAt, notes) ?? expiresAt,
     expiresAt,
     revokedAt,
     revokedReason: revokedAt === null ? null : revokedReason(doc, notes),
     userAgent: userAgent(doc, notes),
-    stamp: { epoch: count(doc, ['epoch'], notes), version: count(doc, ['version'], notes) },
+    stamp: { epoch: count(doc, EPOCH, notes), version: count(doc, VERSION, notes) },
   });
 }
 
@@ -38,14 +56,14 @@ function readDigest(value: unknown): Read<string> {
 }
 
 function revokedReason(doc: Doc, notes: Notes): RevocationReason {
-  const stored = text(doc, ['revokedReason'], notes);
+  const stored = text(doc, F.revokedReason, notes);
   const known = REVOCATION_REASONS.find((reason) => reason === stored);
   if (known === undefined) clean(notes, 'revokedReason', 'unreadable');
   return known ?? 'ended';
 }
 
 function userAgent(doc: Doc, notes: Notes): string | null {
-  const agent = text(doc, ['userAgent'], notes);
+  const agent = text(doc, F.userAgent, notes);
   if (agent === null || agent.length <= AGENT_MAX) return agent;
   const points = [...agent];
   if (points.length <= AGENT_MAX) return agent;

@@ -1,31 +1,31 @@
 import { createHash } from 'node:crypto';
 import type { Doc } from '../bson.ts';
 import type { MailedToken, ResetTokenRecord, VerificationTokenRecord } from '../records.ts';
-import { TOKEN_FIELDS as F } from './fields.ts';
+import type { TokenFields } from './compile.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes } from './findings.ts';
-import { count, createdAt, date, idOf, need, reference, text } from './read.ts';
+import { count, createdAt, date, EPOCH, idOf, need, reference, text, VERSION } from './read.ts';
 import { type Read, readText } from './scalars.ts';
 
 /** Marks a stored token as hashed; without it the document is a legacy one and holds the clear text. */
 export const HASHED = 'sha256:';
 
 /** A verification token's document of any shape as the canonical record. Pure; never throws. */
-export function canonicalVerificationToken(doc: Doc): Canonical<VerificationTokenRecord> {
+export function canonicalVerificationToken(doc: Doc, F: TokenFields): Canonical<VerificationTokenRecord> {
   const notes = newNotes();
-  return conclude(notes, mailedToken(doc, notes));
+  return conclude(notes, mailedToken(doc, F, notes));
 }
 
 /** A reset token's document of any shape as the canonical record. Pure; never throws. */
-export function canonicalResetToken(doc: Doc): Canonical<ResetTokenRecord> {
+export function canonicalResetToken(doc: Doc, F: TokenFields): Canonical<ResetTokenRecord> {
   const notes = newNotes();
-  return conclude(notes, { ...mailedToken(doc, notes), generation: count(doc, F.generation, notes) });
+  return conclude(notes, { ...mailedToken(doc, F, notes), generation: count(doc, F.generation, notes) });
 }
 
-function mailedToken(doc: Doc, notes: Notes): MailedToken {
+function mailedToken(doc: Doc, F: TokenFields, notes: Notes): MailedToken {
   const expires = date(doc, F.expiresAt, notes);
   const created = createdAt(doc, F.createdAt, notes, expires);
   // Without a known end it ends at once: a link that never expires must not come to life here.
-  if (expires === null) clean(notes, F.expiresAt[0], 'derived');
+  if (expires === null) clean(notes, F.expiresAt.name, 'derived');
   return {
     id: idOf(doc, notes),
     userId: reference(doc, F.userId, notes),
@@ -34,7 +34,7 @@ function mailedToken(doc: Doc, notes: Notes): MailedToken {
     createdAt: created,
     expiresAt: expires ?? created,
     mailDueAt: date(doc, F.mailDueAt, notes),
-    stamp: { epoch: count(doc, ['epoch'], notes), version: count(doc, ['version'], notes) },
+    stamp: { epoch: count(doc, EPOCH, notes), version: count(doc, VERSION, notes) },
   };
 }
 

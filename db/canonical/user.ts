@@ -1,23 +1,26 @@
 import { type Doc, isDoc } from '../bson.ts';
 import { emailKey } from '../email.ts';
 import type { UserRecord } from '../records.ts';
-import { USER_FIELDS as F } from './fields.ts';
+import type { UserFields } from './compile.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes, type Reason, reject } from './findings.ts';
-import { count, createdAt, date, flag, idOf, isStamped, read, text } from './read.ts';
-import { at, firstOf, isYesOrNo, type Read, readBoolean, readDate, readText } from './scalars.ts';
+import { isAnyMet, readFlag, standsApart } from './flags.ts';
+import { at } from './paths.ts';
+import { count, createdAt, date, EPOCH, firstOf, idOf, isStamped, read, text, VERSION } from './read.ts';
+import { isYesOrNo, type Read, readBoolean, readDate, readText } from './scalars.ts';
 
 const BCRYPT = /^(\{sha384:v\d+\})?\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
 
 /** A user document of any shape as the canonical record. Pure; never throws. */
-export function canonicalUser(doc: Doc): Canonical<UserRecord> {
+export function canonicalUser(doc: Doc, F: UserFields): Canonical<UserRecord> {
   const notes = newNotes();
   const id = idOf(doc, notes);
   const updated = date(doc, F.updatedAt, notes);
   const created = createdAt(doc, F.createdAt, notes, updated);
-  const updatedAt = updated === null ? derivedUpdate(notes, created) : inOrder(doc, notes, created, updated);
-  const deletedAt = readDeletedAt(doc, notes, updatedAt);
-  const isVerified = flag(doc, F.isVerified, notes);
-  if (deletedAt === null) readStanding(doc, notes);
+  const updatedAt =
+    updated === null ? derivedUpdate(F, notes, created) : inOrder(doc, F, notes, created, updated);
+  const deletedAt = readDeletedAt(doc, F, notes, updatedAt);
+  const isVerified = readFlag(doc, F.isVerified, notes);
+  if (deletedAt === null) readStanding(doc, F, notes);
   const common = {
     id,
     isVerified,
@@ -27,87 +30,68 @@ export function canonicalUser(doc: Doc): Canonical<UserRecord> {
     createdAt: created,
     updatedAt,
     deletedAt,
-    stamp: { epoch: count(doc, ['epoch'], notes), version: count(doc, ['version'], notes) },
+    stamp: { epoch: count(doc, EPOCH, notes), version: count(doc, VERSION, notes) },
   };
   if (deletedAt !== null) {
     return conclude(notes, { ...common, email: null, emailKey: null, name: '', passwordHash: null });
   }
-  const email = readEmail(doc, notes);
-  const name = readName(doc, notes);
+  const email = readEmail(doc, F, notes);
+  const name = readName(doc, F, notes);
   return conclude(notes, {
     ...common,
     email,
     emailKey: emailKey(email),
     name,
-    passwordHash: readHash(doc, notes),
+    passwordHash: readHash(doc, F, notes),
   });
 }
 
-function derivedUpdate(notes: Notes, created: Date): Date {
-  clean(notes, F.updatedAt[0], 'derived');
+function derivedUpdate(F: UserFields, notes: Notes, created: Date): Date {
+  clean(notes, F.updatedAt.name, 'derived');
   return created;
 }
 
 /** Between instances whose clocks differ this service may itself write such times: only legacy ones are put right. */
-function inOrder(doc: Doc, notes: Notes, created: Date, updated: Date): Date {
+function inOrder(doc: Doc, F: UserFields, notes: Notes, created: Date, updated: Date): Date {
   if (updated >= created || isStamped(doc)) return updated;
-  clean(notes, F.updatedAt[0], 'created-after-updated');
+  clean(notes, F.updatedAt.name, 'created-after-updated');
   return created;
 }
 
 /** A time, or a mere yes, which then counts since the last update. */
-function readDeletedAt(doc: Doc, notes: Notes, updatedAt: Date): Date | null {
-  const found = firstOf(doc, F.deletedAt);
+function readDeletedAt(doc: Doc, F: UserFields, notes: Notes, updatedAt: Date): Date | null {
+  const found = firstOf(doc, F.deletedAt.paths);
   const since = found === null || isYesOrNo(found.value) ? null : readDate(found.value);
   if (since !== null && 'value' in since) {
-    if (!isStamped(doc)) clean(notes, F.deletedAt[0], 'soft-deleted', ...since.reasons);
+    if (!isStamped(doc)) clean(notes, F.deletedAt.name, 'soft-deleted', ...since.reasons);
     return since.value;
   }
   const yes = found === null ? { value: false } : readBoolean(found.value);
-  if ('unusable' in yes) return reject(notes, F.deletedAt[0], yes.unusable, null);
-  if (!yes.value && !GONE.test(statusOf(doc))) return null;
-  clean(notes, F.deletedAt[0], 'soft-deleted', 'derived');
+  if ('unusable' in yes) return reject(notes, F.deletedAt.name, yes.unusable, null);
+  if (!yes.value) {
+    const gone = isAnyMet(doc, F.deleted);
+    if ('unusable' in gone) return reject(notes, gone.field, gone.unusable, null);
+    if (!gone.value) return null;
+  }
+  clean(notes, F.deletedAt.name, 'soft-deleted', 'derived');
   return updatedAt;
 }
 
-const GONE = /^(deleted|removed)$/i;
-const LOCKED_OUT = /^(banned|blocked|suspended|disabled|deactivated|locked)$/i;
-
-const statusOf = (doc: Doc): string => {
-  const status = at(doc, 'status');
-  return typeof status === 'string' ? status.trim() : '';
-};
-
 /** An account that the old service had locked out would be let in here, so somebody has to say what is to become of it. */
-function readStanding(doc: Doc, notes: Notes): void {
-  if (isStamped(doc)) return;
-  if (LOCKED_OUT.test(statusOf(doc))) reject(notes, 'status', 'switched-off', null);
-  // Where nothing else tells, `active` says whether the address was confirmed.
-  const own = F.isVerified.filter((field) => !STANDING.includes(field));
-  const verified = firstOf(doc, own);
-  if (verified === null || !isYes(verified.value)) return;
-  for (const field of ['active', 'isActive']) {
-    const active = at(doc, field);
-    if (active !== undefined && active !== null && !isYes(active)) reject(notes, field, 'switched-off', null);
-  }
+function readStanding(doc: Doc, F: UserFields, notes: Notes): void {
+  if (F.lockedOut.length === 0 || isStamped(doc)) return;
+  for (const field of standsApart(doc, F)) reject(notes, field, 'switched-off', null);
 }
 
-const STANDING: readonly string[] = ['active', 'isActive', 'status'];
-
-function isYes(value: unknown): boolean {
-  const yes = readBoolean(value);
-  return 'value' in yes && yes.value;
-}
-
-function readEmail(doc: Doc, notes: Notes): string {
-  const found = firstOf(doc, F.email);
-  if (found === null) return reject(notes, F.email[0], 'missing', '');
+function readEmail(doc: Doc, F: UserFields, notes: Notes): string {
+  const found = firstOf(doc, F.email.paths);
+  if (found === null) return reject(notes, F.email.name, 'missing', '');
   const result = cleanEmail(readText(found.value));
-  if ('unusable' in result) return reject(notes, F.email[0], result.unusable, '');
-  if (found.path !== F.email[0]) clean(notes, F.email[0], 'other-field');
-  clean(notes, F.email[0], ...result.reasons);
+  if ('unusable' in result) return reject(notes, F.email.name, result.unusable, '');
+  if (found.path !== F.email.paths[0]) clean(notes, F.email.name, 'other-field');
+  clean(notes, F.email.name, ...result.reasons);
   // Of ours the spelling is the user's own, and the key was there from the start.
-  if (!isStamped(doc)) clean(notes, F.email[0], ...spelling(result.value));
+  if (!isStamped(doc)) clean(notes, F.email.name, ...spelling(result.value));
   return result.value;
 }
 
@@ -165,11 +149,24 @@ function unescapeOnce(value: string): string {
 }
 
 /** A name that cannot be read is no reason to lose the account. */
-function readName(doc: Doc, notes: Notes): string {
-  const name = read(doc, F.name, notes, (value) => readNameText(value, isStamped(doc)));
-  if (name === null && firstOf(doc, F.name) === null) clean(notes, F.name[0], 'missing');
-  if (name === '') clean(notes, F.name[0], 'empty');
+function readName(doc: Doc, F: UserFields, notes: Notes): string {
+  const isOurs = isStamped(doc);
+  const name = read(doc, F.name, notes, (value) => readNameText(value, isOurs)) ?? joinedName(doc, F, notes);
+  if (name === null && firstOf(doc, F.name.paths) === null) clean(notes, F.name.name, 'missing');
+  if (name === '') clean(notes, F.name.name, 'empty');
   return name ?? '';
+}
+
+/** Of its parts, where the old service kept those only. */
+function joinedName(doc: Doc, F: UserFields, notes: Notes): string | null {
+  if (F.nameParts.paths.length === 0 || firstOf(doc, F.name.paths) !== null) return null;
+  const parts = F.nameParts.paths.map((path) => readNameText(at(doc, path), false));
+  const joined = parts
+    .flatMap((part) => ('value' in part && part.value !== '' ? [part.value] : []))
+    .join(' ');
+  if (joined === '') return null;
+  clean(notes, F.name.name, 'other-field');
+  return joined;
 }
 
 /** Users of this service may call themselves `&amp;`; the old one escaped what it was given. */
@@ -185,7 +182,7 @@ function readNameText(value: unknown, isOurs: boolean): Read<string> {
 }
 
 /** Only a bcrypt hash is ever copied; with anything else the user can but reset the password. */
-function readHash(doc: Doc, notes: Notes): string | null {
+function readHash(doc: Doc, F: UserFields, notes: Notes): string | null {
   const hash = read<string | null>(doc, F.passwordHash, notes, (value) => {
     if (typeof value !== 'string') {
       return { unusable: Array.isArray(value) || isDoc(value) ? 'not-a-scalar' : 'not-a-bcrypt-hash' };
@@ -193,12 +190,6 @@ function readHash(doc: Doc, notes: Notes): string | null {
     if (BCRYPT.test(value)) return { value, reasons: [] };
     return { value: null, reasons: [value === '' ? 'empty' : 'not-a-bcrypt-hash'] };
   });
-  if (firstOf(doc, F.passwordHash) === null) clean(notes, F.passwordHash[0], 'missing');
+  if (firstOf(doc, F.passwordHash.paths) === null) clean(notes, F.passwordHash.name, 'missing');
   return hash;
-}
-
-/** How the e-mail stands in the document, for looking it up; null when it is not text. */
-export function rawEmail(doc: Doc): string | null {
-  const value = at(doc, F.email[0]);
-  return typeof value === 'string' ? value : null;
 }

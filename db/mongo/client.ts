@@ -1,5 +1,6 @@
 /** The connection: made at the first operation, bounded in time, and made again when it was lost. */
 import mongoose, { type Connection } from 'mongoose';
+import type { Codec } from '../canonical.ts';
 import { StoreUnavailable } from '../errors.ts';
 import type { PoolUse } from '../port.ts';
 import { toStoreError } from './errors.ts';
@@ -11,6 +12,7 @@ export interface ClientOptions {
   /** For each of: finding the server, connecting, waiting for a connection, the server's work, an answer. */
   readonly timeoutMs: number;
   readonly poolMax: number;
+  readonly codec: Codec;
   /** Waits for answers as long as it takes; for building indexes. */
   readonly patient?: boolean;
 }
@@ -23,6 +25,7 @@ export interface Opened {
 }
 
 export interface Client {
+  readonly codec: Codec;
   /** Runs one operation; its failure comes out as `StoreUnavailable` when it is the store's. */
   read<T>(operation: (opened: Opened) => Promise<T>): Promise<T>;
   write<T>(operation: (opened: Opened) => Promise<T>): Promise<T>;
@@ -36,7 +39,7 @@ const SOCKET_MARGIN_MS = 500;
 export function createClient(options: ClientOptions): Client {
   const { timeoutMs } = options;
   const connection = new mongoose.Mongoose().createConnection();
-  const models = defineModels(connection);
+  const models = defineModels(connection, options.codec);
   const pool = createPoolWatch(options.poolMax);
   let opening: Promise<Opened> | null = null;
   let closed = false;
@@ -72,6 +75,7 @@ export function createClient(options: ClientOptions): Client {
   }
 
   return {
+    codec: options.codec,
     read: (operation) => run('read', operation),
     write: (operation) => run('write', operation),
     use: pool.use,

@@ -4,7 +4,7 @@
  * neither do their stamps.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { canonicalUser, type Doc, STORE_FIELDS } from '../canonical.ts';
+import { type Doc, pathOf, STORE_FIELDS } from '../canonical.ts';
 import type { UserRecord } from '../records.ts';
 import type { Client } from './client.ts';
 import { compareAge } from './emails.ts';
@@ -91,7 +91,7 @@ async function keyBatch(client: Client, signal: AbortSignal): Promise<number | n
 }
 
 async function keyDocument(client: Client, doc: StoredDoc): Promise<void> {
-  const canonical = canonicalUser(doc);
+  const canonical = client.codec.read('user', doc);
   const user = 'record' in canonical ? canonical.record : null;
   if (user === null || user.emailKey === null) {
     await mark(client, doc, { [KEY]: false });
@@ -132,7 +132,7 @@ async function keyHolder(
       .exec(),
   );
   if (doc === null) return null;
-  const canonical = canonicalUser(doc);
+  const canonical = client.codec.read('user', doc);
   if ('record' in canonical && canonical.record.emailKey === key) return { doc, user: canonical.record };
   await dropKey(client, doc);
   return null;
@@ -147,9 +147,15 @@ async function mark(client: Client, doc: StoredDoc, fields: Doc): Promise<void> 
   await update(client, doc, { $set: fields });
 }
 
+const guardedPaths = ({ codec }: Client) => [
+  pathOf(KEY),
+  codec.path('user', 'email'),
+  codec.path('user', 'deletedAt'),
+];
+
 /** Only while key and e-mail are as they were read: another instance, or the old service, may be at it too. */
 async function update(client: Client, doc: StoredDoc, change: Doc): Promise<void> {
-  const filter = { _id: { $eq: doc._id }, ...guard(doc, [KEY, 'email', 'deletedAt']) };
+  const filter = { _id: { $eq: doc._id }, ...guard(doc, guardedPaths(client)) };
   await client.write(({ models, maxTimeMS }) =>
     models.user.collection.updateOne(filter as never, change as never, { maxTimeMS }),
   );

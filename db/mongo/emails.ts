@@ -2,7 +2,7 @@
  * Who answers to an e-mail: the exact spelling, then the normalised key, then, among accounts whose key an older one
  * holds or that have none yet, any letter case, the oldest first.
  */
-import { canonicalUser, type Doc, STORE_FIELDS } from '../canonical.ts';
+import { at, type Doc, type Path, STORE_FIELDS } from '../canonical.ts';
 import { emailKey } from '../email.ts';
 import { encodeId } from '../ids.ts';
 import type { UserRecord } from '../records.ts';
@@ -30,30 +30,37 @@ export interface EmailLookup {
 /** Once every document has its key, a known and an unknown e-mail take as long. */
 export async function lookUpEmail(client: Client, email: string): Promise<EmailLookup> {
   const key = emailKey(email);
+  const { codec } = client;
+  const path = codec.path('user', 'email');
   const read = (filter: Doc, limit = CANDIDATES_MAX): Promise<StoredDoc[]> =>
     client.read(({ models, maxTimeMS }) =>
       models.user.find(filter, null, { limit, maxTimeMS }).lean<StoredDoc[]>().exec(),
     );
   // Not one `$or`: each of these is sure of its own index, on servers with simpler planners too.
   const [exact, keyed, duplicates, unkeyed] = await Promise.all([
-    read({ email: { $eq: email } }),
+    read({ [path.text]: { $eq: email } }),
     read({ [STORE_FIELDS.emailKey]: { $eq: key } }),
     read({ [STORE_FIELDS.emailKeyDuplicate]: { $eq: key } }),
     read(UNKEYED, 1),
   ]);
   // Looking through all documents without a key is for what no index can answer.
   const isFallback = unkeyed.length > 0 && exact.length === 0;
-  const others = isFallback ? await read({ ...UNKEYED, email: { $regex: anyCase(key), $options: 'i' } }) : [];
+  const anywhere = codec.sources('user', path).map(({ text }) => ({
+    [text]: { $regex: anyCase(key), $options: 'i' },
+  }));
+  const others = isFallback ? await read({ ...UNKEYED, $or: anywhere }) : [];
   const found = [...exact, ...keyed, ...duplicates, ...others];
   const docs = [...new Map(found.map((doc) => [encodeId(doc._id), doc])).values()];
   const holders = docs.flatMap((doc) => {
-    const canonical = canonicalUser(doc);
+    const canonical = codec.read('user', doc);
     // A key can be stale, when the old service changed the e-mail under it: the e-mail itself decides.
     return 'record' in canonical && canonical.record.emailKey === key
       ? [{ doc, user: canonical.record }]
       : [];
   });
-  holders.sort((a, b) => rank(a.doc, email, key) - rank(b.doc, email, key) || compareAge(a.user, b.user));
+  holders.sort(
+    (a, b) => rank(a.doc, path, email, key) - rank(b.doc, path, email, key) || compareAge(a.user, b.user),
+  );
   return { holders, unkeyed: unkeyed.length > 0 };
 }
 
@@ -62,8 +69,8 @@ export function compareAge(a: UserRecord, b: UserRecord): number {
   return a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1);
 }
 
-function rank(doc: Doc, email: string, key: string): number {
-  if (doc['email'] === email) return 0;
+function rank(doc: Doc, path: Path, email: string, key: string): number {
+  if (at(doc, path) === email) return 0;
   return doc[STORE_FIELDS.emailKey] === key ? 1 : 2;
 }
 

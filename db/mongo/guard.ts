@@ -2,31 +2,24 @@
  * An instance of the old service may write beside us without raising versions. So a write also names what it read in
  * each field it changes, raw, and in the variants that field could have been read from.
  */
-import { type Doc, TOKEN_FIELDS, USER_FIELDS } from '../canonical.ts';
+import { at, type Codec, type Doc, type Path, pathOf, STORE_FIELDS } from '../canonical.ts';
 import type { Entity } from '../records.ts';
 
-const SOURCES: Readonly<Record<Entity, readonly (readonly string[])[]>> = {
-  user: Object.values(USER_FIELDS),
-  verificationToken: Object.values(TOKEN_FIELDS),
-  resetToken: Object.values(TOKEN_FIELDS),
-  session: [],
-};
+export const STAMP: readonly Path[] = [pathOf(STORE_FIELDS.version), pathOf(STORE_FIELDS.epoch)];
 
-/** The top-level fields that decide what these document fields were read as. */
-export function guardedFields(entity: Entity, fields: readonly string[]): readonly string[] {
-  const all = fields.flatMap((field) => SOURCES[entity].find(([own]) => own === field) ?? [field]);
-  return [...new Set(all.map((path) => path.split('.')[0] ?? path))];
+/** The places that decide what was read where these are written. */
+export function guarded(codec: Codec, entity: Entity, paths: readonly Path[]): readonly Path[] {
+  return paths.flatMap((path) => codec.sources(entity, path));
 }
 
-/** A filter that holds only while these fields are as they were read. */
-export function guard(doc: Doc, fields: readonly string[]): Doc {
+/** A filter that holds only while these places are as they were read. */
+export function guard(doc: Doc, paths: readonly Path[]): Doc {
+  const read = paths.map((path) => ({ path, value: at(doc, path) }));
   return Object.fromEntries(
-    fields.filter((field) => isComparable(doc[field])).map((field) => [field, asRead(doc, field)]),
+    read
+      .filter(({ value }) => isComparable(value))
+      .map(({ path, value }) => [path.text, value === undefined ? { $exists: false } : { $eq: value }]),
   );
-}
-
-function asRead(doc: Doc, field: string): Doc {
-  return Object.hasOwn(doc, field) ? { $eq: doc[field] } : { $exists: false };
 }
 
 /** Text that was broken UTF-8 reads as U+FFFD and would never match what is stored. */

@@ -1,7 +1,8 @@
 /** The indexes every query of the repository relies on. */
 import type mongoose from 'mongoose';
-import { STORE_FIELDS } from '../canonical.ts';
-import { COLLECTIONS, LIMITS_COLLECTION } from './models.ts';
+import { type Codec, STORE_FIELDS } from '../canonical.ts';
+import type { Entity } from '../records.ts';
+import { LIMITS_COLLECTION } from './models.ts';
 
 export interface IndexSpec {
   readonly name: string;
@@ -25,47 +26,55 @@ const PENDING: IndexSpec = {
   partialFilterExpression: { [STORE_FIELDS.pendingAt]: { $gt: PENDING_FROM } },
 };
 
-const MAILED_TOKEN: readonly IndexSpec[] = [
-  { name: 'auth_token', key: { token: 1 } },
-  { name: 'auth_user', key: { userId: 1 } },
-  { name: 'auth_expires', key: { expiresAt: 1 } },
-  {
-    name: 'auth_mail_due',
-    key: { mailDueAt: 1 },
-    // The query repeats this bound, or no planner would use the index.
-    partialFilterExpression: { mailDueAt: { $gt: MAIL_DUE_FROM } },
-  },
-  PENDING,
-];
+/** By collection. */
+export type Indexes = Readonly<Record<string, readonly IndexSpec[]>>;
 
-export const INDEXES: Readonly<Record<string, readonly IndexSpec[]>> = {
-  [COLLECTIONS.user]: [
+function mailedToken(codec: Codec, entity: Entity): readonly IndexSpec[] {
+  return [
+    { name: 'auth_token', key: { [codec.path(entity, 'token').text]: 1 } },
+    { name: 'auth_user', key: { [codec.path(entity, 'userId').text]: 1 } },
+    { name: 'auth_expires', key: { [codec.path(entity, 'expiresAt').text]: 1 } },
     {
-      name: INDEX_NAMES.emailKey,
-      key: { emailKey: 1 },
-      unique: true,
-      partialFilterExpression: { emailKey: { $type: 'string' } },
+      name: 'auth_mail_due',
+      key: { mailDueAt: 1 },
+      // The query repeats this bound, or no planner would use the index.
+      partialFilterExpression: { mailDueAt: { $gt: MAIL_DUE_FROM } },
     },
-    // Not partial: it is what finds the documents without a key, and shows at no cost that there are none.
-    { name: INDEX_NAMES.unkeyed, key: { emailKey: 1, _id: 1 } },
-    {
-      name: 'auth_email_key_duplicate',
-      key: { emailKeyDuplicate: 1 },
-      // Sparse, not partial by type: a planner must see that an equality never needs what is left out.
-      sparse: true,
-    },
-    { name: 'auth_email', key: { email: 1 } },
     PENDING,
-  ],
-  [COLLECTIONS.verificationToken]: MAILED_TOKEN,
-  [COLLECTIONS.resetToken]: MAILED_TOKEN,
-  [COLLECTIONS.session]: [
-    { name: 'auth_user', key: { userId: 1 } },
-    { name: 'auth_expires', key: { expiresAt: 1 } },
-    PENDING,
-  ],
-  cutover_log: [{ name: 'log_at', key: { at: 1, _id: 1 } }],
-  cutover_notes: [{ name: 'notes_first_at', key: { kind: 1, firstAt: 1, key: 1 } }],
-  cutover_aside: [{ name: 'aside_moved_at', key: { movedAt: 1 } }],
-  [LIMITS_COLLECTION]: [{ name: 'auth_touched', key: { touchedAt: 1 } }],
-};
+  ];
+}
+
+export function indexesFor(codec: Codec): Indexes {
+  const { collections } = codec;
+  return {
+    [collections.user]: [
+      {
+        name: INDEX_NAMES.emailKey,
+        key: { emailKey: 1 },
+        unique: true,
+        partialFilterExpression: { emailKey: { $type: 'string' } },
+      },
+      // Not partial: it is what finds the documents without a key, and shows at no cost that there are none.
+      { name: INDEX_NAMES.unkeyed, key: { emailKey: 1, _id: 1 } },
+      {
+        name: 'auth_email_key_duplicate',
+        key: { emailKeyDuplicate: 1 },
+        // Sparse, not partial by type: a planner must see that an equality never needs what is left out.
+        sparse: true,
+      },
+      { name: 'auth_email', key: { [codec.path('user', 'email').text]: 1 } },
+      PENDING,
+    ],
+    [collections.verificationToken]: mailedToken(codec, 'verificationToken'),
+    [collections.resetToken]: mailedToken(codec, 'resetToken'),
+    [collections.session]: [
+      { name: 'auth_user', key: { userId: 1 } },
+      { name: 'auth_expires', key: { expiresAt: 1 } },
+      PENDING,
+    ],
+    cutover_log: [{ name: 'log_at', key: { at: 1, _id: 1 } }],
+    cutover_notes: [{ name: 'notes_first_at', key: { kind: 1, firstAt: 1, key: 1 } }],
+    cutover_aside: [{ name: 'aside_moved_at', key: { movedAt: 1 } }],
+    [LIMITS_COLLECTION]: [{ name: 'auth_touched', key: { touchedAt: 1 } }],
+  };
+}

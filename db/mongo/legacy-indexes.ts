@@ -1,7 +1,8 @@
 /** Indexes of the old service that would delete behind our back, or refuse what we write. */
 import type mongoose from 'mongoose';
-import { INDEXES } from './indexes.ts';
-import { COLLECTIONS } from './models.ts';
+import { type Codec, type QueriedField, withoutIndexes } from '../canonical.ts';
+import { ENTITIES } from '../records.ts';
+import { indexesFor } from './indexes.ts';
 
 export interface LegacyFix {
   /** With these the same key is indexed again. */
@@ -10,21 +11,51 @@ export interface LegacyFix {
   readonly done: string;
 }
 
-/** Fields that every document of ours holds, each with a value of its own. */
-const UNIQUE_ANYWAY: ReadonlySet<string> = new Set(['_id', 'email', 'token']);
+/** What an old index would refuse of what we write, by collection. */
+export interface Clashes {
+  /** Fields that every document of ours holds, each with a value of its own. */
+  readonly uniqueAnyway: ReadonlySet<string>;
+  /** Fields that we write into many documents alike. */
+  readonly shared: ReadonlySet<string>;
+  /** Names of the indexes this service makes. */
+  readonly own: ReadonlySet<string>;
+}
 
-/** Fields that we write into many documents alike. */
-const SHARED: Readonly<Record<string, readonly string[]>> = {
-  [COLLECTIONS.user]: ['name', 'password', 'isVerified', 'createdAt', 'updatedAt', 'deletedAt'],
-  [COLLECTIONS.verificationToken]: ['userId', 'expiresAt', 'createdAt'],
-  [COLLECTIONS.resetToken]: ['userId', 'expiresAt', 'createdAt'],
-  [COLLECTIONS.session]: ['userId', 'expiresAt', 'createdAt'],
-};
+const SHARED = {
+  user: ['name', 'passwordHash', 'isVerified', 'createdAt', 'updatedAt', 'deletedAt'],
+  token: ['userId', 'expiresAt', 'createdAt'],
+} as const;
+
+export function clashesFor(codec: Codec): Readonly<Record<string, Clashes>> {
+  const indexes = indexesFor(codec);
+  return Object.fromEntries(
+    ENTITIES.map((entity) => {
+      const collection = codec.collections[entity];
+      const unique = entity === 'user' ? (['email'] as const) : (['token'] as const);
+      const shared = entity === 'user' ? SHARED.user : SHARED.token;
+      // An index into an array names it without the place of the element.
+      const paths = (fields: readonly QueriedField[]) =>
+        fields.flatMap((field) => {
+          const { text } = codec.path(entity, field);
+          return [text, withoutIndexes(text)];
+        });
+      const clashes: Clashes = {
+        uniqueAnyway: new Set(['_id', ...paths(unique)]),
+        shared: new Set(paths(shared)),
+        own: new Set(indexes[collection]?.map(({ name }) => name)),
+      };
+      return [collection, clashes];
+    }),
+  );
+}
 
 /** Null when the index may stay as it is. */
-export function legacyFix(collection: string, index: mongoose.mongo.IndexDescriptionInfo): LegacyFix | null {
+export function legacyFix(
+  clashes: Clashes | undefined,
+  index: mongoose.mongo.IndexDescriptionInfo,
+): LegacyFix | null {
   const name = String(index.name);
-  if (INDEXES[collection]?.some((spec) => spec.name === name) === true) return null;
+  if (clashes === undefined || clashes.own.has(name)) return null;
   const fields = Object.keys(index.key);
   const {
     v: _v,
@@ -39,7 +70,7 @@ export function legacyFix(collection: string, index: mongoose.mongo.IndexDescrip
     readonly sparse?: boolean;
   };
   const whole = { ...kept, name, ...(sparse === true ? { sparse } : {}) };
-  const clash = unique === true ? clashOf(collection, fields) : null;
+  const clash = unique === true ? clashOf(clashes, fields) : null;
   if (clash === 'shared') {
     return { options: whole, done: `unique index ${name} on ${fields.join(', ')} replaced by a plain one` };
   }
@@ -57,7 +88,7 @@ export function legacyFix(collection: string, index: mongoose.mongo.IndexDescrip
   };
 }
 
-function clashOf(collection: string, fields: readonly string[]): 'shared' | 'absent' | null {
-  if (fields.some((field) => UNIQUE_ANYWAY.has(field))) return null;
-  return fields.some((field) => SHARED[collection]?.includes(field) !== true) ? 'absent' : 'shared';
+function clashOf({ uniqueAnyway, shared }: Clashes, fields: readonly string[]): 'shared' | 'absent' | null {
+  if (fields.some((field) => uniqueAnyway.has(field))) return null;
+  return fields.some((field) => !shared.has(field)) ? 'absent' : 'shared';
 }

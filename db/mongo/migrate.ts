@@ -1,7 +1,8 @@
 /** Brings the indexes up to date. Every step may be taken by several callers at once, and again. */
 import mongoose from 'mongoose';
-import { INDEXES, type IndexSpec } from './indexes.ts';
-import { legacyFix } from './legacy-indexes.ts';
+import type { Codec } from '../canonical.ts';
+import { type IndexSpec, indexesFor } from './indexes.ts';
+import { type Clashes, clashesFor, legacyFix } from './legacy-indexes.ts';
 
 type Collection = mongoose.mongo.Collection;
 type Index = mongoose.mongo.IndexDescriptionInfo;
@@ -13,33 +14,43 @@ const RACED = new Set([INDEX_NOT_FOUND, 85, 86, 276, 117, 112]);
 const ATTEMPTS_MAX = 5;
 
 /** One line for each index made, replaced or loosened, or one that says that nothing was to be done. */
-export async function migrate(db: mongoose.mongo.Db, tell: (line: string) => void): Promise<void> {
+export async function migrate(
+  db: mongoose.mongo.Db,
+  codec: Codec,
+  tell: (line: string) => void,
+): Promise<void> {
+  const clashes = clashesFor(codec);
   let count = 0;
   const report = (line: string): void => {
     count += 1;
     tell(line);
   };
-  for (const [name, specs] of Object.entries(INDEXES)) {
+  for (const [name, specs] of Object.entries(indexesFor(codec))) {
     const collection = db.collection(name);
-    await retryRaced(() => fixLegacy(collection, report));
+    await retryRaced(() => fixLegacy(collection, clashes[name], report));
     for (const spec of specs) await retryRaced(() => ensure(collection, spec, report));
   }
   if (count === 0) report('indexes are up to date');
 }
 
 /** Whether every index is there, and none of the old service's is left that would have to be replaced. */
-export async function isMigrated(db: mongoose.mongo.Db): Promise<boolean> {
-  for (const [name, specs] of Object.entries(INDEXES)) {
+export async function isMigrated(db: mongoose.mongo.Db, codec: Codec): Promise<boolean> {
+  const clashes = clashesFor(codec);
+  for (const [name, specs] of Object.entries(indexesFor(codec))) {
     const indexes = await existing(db.collection(name));
     const lacks = specs.some((spec) => !indexes.some((index) => serves(index, spec)));
-    if (lacks || indexes.some((index) => legacyFix(name, index) !== null)) return false;
+    if (lacks || indexes.some((index) => legacyFix(clashes[name], index) !== null)) return false;
   }
   return true;
 }
 
-async function fixLegacy(collection: Collection, report: (line: string) => void): Promise<void> {
+async function fixLegacy(
+  collection: Collection,
+  clashes: Clashes | undefined,
+  report: (line: string) => void,
+): Promise<void> {
   for (const index of await existing(collection)) {
-    const fix = legacyFix(collection.collectionName, index);
+    const fix = legacyFix(clashes, index);
     if (fix === null) continue;
     await collection.dropIndex(String(index.name));
     await collection.createIndex(index.key, fix.options);

@@ -22,7 +22,9 @@ export async function deleteExpired(
   { expiredBefore, limit }: PurgeQuery,
 ): Promise<PurgeCounts> {
   async function deleteFrom(entity: Entity): Promise<number> {
-    const expired = { expiresAt: { $lt: expiredBefore } };
+    const { codec } = client;
+    const bound = codec.time(entity, 'expiresAt', expiredBefore);
+    const expired = { [codec.path(entity, 'expiresAt').text]: { $lt: bound } };
     const docs = await client.read(({ models, maxTimeMS }) =>
       models[entity].find(expired, { _id: 1 }, { limit, maxTimeMS }).lean<StoredDoc[]>().exec(),
     );

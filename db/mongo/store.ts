@@ -1,3 +1,4 @@
+import { type Codec, DEFAULT_CODEC } from '../canonical.ts';
 import type { Repository, Store, WriteContext } from '../port.ts';
 import { createAssurance } from './assurance.ts';
 import { createClient } from './client.ts';
@@ -15,6 +16,8 @@ import { createUsers } from './users.ts';
 
 export interface MongoStoreOptions {
   readonly url: string;
+  /** How documents are read and written. Default: the default mapping. */
+  readonly codec?: Codec;
   /** Bound on each step of an operation (see `client.ts`). Default 2 s. */
   readonly timeoutMs?: number;
   /** Bound on `assurance`. Default 200 ms. */
@@ -35,7 +38,8 @@ export interface MongoStore extends Store {
 /** Opens without a word to the server: the first operation connects, and each one after a loss tries again. */
 export async function openMongoStore(options: MongoStoreOptions): Promise<MongoStore> {
   const { url, timeoutMs = 2000, poolMax = 20, emailKeyPass = true, report = () => {} } = options;
-  const client = createClient({ url, timeoutMs, poolMax });
+  const { codec = DEFAULT_CODEC } = options;
+  const client = createClient({ url, timeoutMs, poolMax, codec });
   const serial = createSerial();
   const books = createBooks(client);
   const pass = createEmailKeyPass(client, report);
@@ -64,12 +68,12 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     // Every write asks for the journal and a majority by itself; a server that has no journal refuses it.
     durabilityProblems: async () => [],
     describe: () => client.read(({ db }) => describeServer(db)),
-    isMigrated: () => client.read(({ db }) => isMigrated(db)),
+    isMigrated: () => client.read(({ db }) => isMigrated(db, codec)),
     async migrate(line) {
       // Building an index takes as long as the collection is large.
-      const builder = createClient({ url, timeoutMs, poolMax: 1, patient: true });
+      const builder = createClient({ url, timeoutMs, poolMax: 1, patient: true, codec });
       try {
-        await builder.write(({ db }) => migrate(db, line));
+        await builder.write(({ db }) => migrate(db, codec, line));
       } finally {
         await builder.close();
       }

@@ -28,9 +28,10 @@ const SHARED_MAX = 100;
 
 export function createTokens(scope: Scope): Tokens {
   const { client } = scope;
+  const { codec } = client;
 
   async function findToken<E extends MailPurpose>(purpose: E, presented: PresentedToken) {
-    const filter = { token: { $in: spellings(presented) } };
+    const filter = { [codec.path(purpose, 'token').text]: { $in: spellings(presented) } };
     const all = await findAll(client, purpose, filter, { limit: SHARED_MAX });
     // Legacy documents may share a token: the newest has it, whatever order the server has them in.
     const [found] = all.sort((a, b) => (transitions.isNewerToken(a.record, b.record) ? -1 : 1));
@@ -40,7 +41,7 @@ export function createTokens(scope: Scope): Tokens {
   }
 
   async function isSuperseded(token: ResetTokenRecord): Promise<boolean> {
-    const filter = { userId: { $in: references(token.userId) } };
+    const filter = { [codec.path('resetToken', 'userId').text]: { $in: references(token.userId) } };
     const rivals = await findAll(client, 'resetToken', filter, { limit: RIVALS_MAX });
     return rivals.some(
       ({ record }) => record.generation === token.generation && transitions.isNewerToken(record, token),
@@ -89,15 +90,18 @@ export function createTokens(scope: Scope): Tokens {
     },
 
     async listDueMail({ now, limit }) {
-      const filter = { mailDueAt: { $gt: MAIL_DUE_FROM, $lte: now }, expiresAt: { $gt: now } };
+      const due = (purpose: MailPurpose) => ({
+        mailDueAt: { $gt: MAIL_DUE_FROM, $lte: now },
+        [codec.path(purpose, 'expiresAt').text]: { $gt: codec.time(purpose, 'expiresAt', now) },
+      });
       const options = { limit, sort: { mailDueAt: 1 } } as const;
-      const verifications = await findAll(client, 'verificationToken', filter, options);
-      const resets = await findAll(client, 'resetToken', filter, options);
-      const due: DueMail[] = [
+      const verifications = await findAll(client, 'verificationToken', due('verificationToken'), options);
+      const resets = await findAll(client, 'resetToken', due('resetToken'), options);
+      const all: DueMail[] = [
         ...verifications.map(({ record }) => ({ purpose: 'verificationToken', token: record }) as const),
         ...resets.map(({ record }) => ({ purpose: 'resetToken', token: record }) as const),
       ];
-      return due.sort((a, b) => Number(a.token.mailDueAt) - Number(b.token.mailDueAt)).slice(0, limit);
+      return all.sort((a, b) => Number(a.token.mailDueAt) - Number(b.token.mailDueAt)).slice(0, limit);
     },
 
     async moveMailDue({ purpose, tokenId, from, to }) {
@@ -116,7 +120,7 @@ function spellings({ clear, hash }: PresentedToken): readonly string[] {
 }
 
 /** Old services referred to users by ObjectId or by its digits. */
-function references(userId: string): readonly unknown[] {
+export function references(userId: string): readonly unknown[] {
   const value: Doc[string] = decodeId(userId);
   return value === userId ? [value] : [value, userId];
 }

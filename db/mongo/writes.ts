@@ -1,6 +1,6 @@
 /** The guarded writes every operation is made of. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { CANONICAL, type Doc, STORE_FIELDS, toDocument } from '../canonical.ts';
+import { assignments, type Codec, type Doc, type Path, STORE_FIELDS, type Written } from '../canonical.ts';
 import { StaleWrite, StoreUnavailable } from '../errors.ts';
 import { decodeId } from '../ids.ts';
 import type { WriteContext } from '../port.ts';
@@ -9,7 +9,7 @@ import type { Decision } from '../transitions.ts';
 import type { Client } from './client.ts';
 import { duplicateKey, takenError } from './errors.ts';
 import { fieldsToSet } from './fields-to-set.ts';
-import { guard, guardedFields } from './guard.ts';
+import { guard, guarded, STAMP } from './guard.ts';
 import type { StoredDoc } from './models.ts';
 import type { Serial } from './serial.ts';
 import type { Steps } from './steps.ts';
@@ -26,9 +26,6 @@ export interface Scope {
 /** How often a change that lost a race is decided anew. Each round some writer wins, so more means a storm. */
 const ATTEMPTS_MAX = 30;
 const JITTER_MAX_MS = 20;
-
-/** What no change ever touches. */
-const IDENTITY: ReadonlySet<string> = new Set(['_id', 'userId']);
 
 export interface Found<E extends Entity> {
   readonly doc: StoredDoc;
@@ -61,7 +58,7 @@ export async function findAll<E extends Entity>(
       .exec(),
   );
   return docs.flatMap((doc) => {
-    const canonical = CANONICAL[entity](doc);
+    const canonical = client.codec.read(entity, doc);
     return 'record' in canonical ? [{ doc, record: canonical.record }] : [];
   });
 }
@@ -74,7 +71,7 @@ export async function insert<E extends Entity>(
 ): Promise<void> {
   const stamped = { ...record, stamp: { epoch: context.epoch, version: 1 } } as RecordOf[E];
   const doc = {
-    ...toDocument(entity, stamped),
+    ...client.codec.toDocument(entity, stamped),
     ...(context.pending ? { [STORE_FIELDS.pendingAt]: new Date() } : {}),
   };
   try {
@@ -142,30 +139,20 @@ export async function replace<E extends Entity>(
   if (record.stamp.epoch > context.epoch) throw new StaleWrite(entity, record.stamp, context.epoch);
   const stamp = { epoch: context.epoch, version: record.stamp.version + 1 };
   const written = { ...next, stamp } as RecordOf[E];
-  const before = toDocument(entity, record);
-  const bare = extra.bare === true ? bareFields(doc, entity, written) : [];
-  // The stamp makes a legacy document one of ours, in which some shapes would mean something else.
-  const legacy = Object.hasOwn(doc, STORE_FIELDS.version) ? null : fieldsToSet(entity, doc, written);
-  const changed = Object.entries(toDocument(entity, written)).filter(
-    ([field, value]) =>
-      bare.includes(field) ||
-      (legacy === null
-        ? !IDENTITY.has(field) && !isSame(before[field], value)
-        : Object.hasOwn(legacy, field)),
-  );
-  const fields = changed.map(([field]) => field);
+  const { codec } = client;
+  const { set, unset, paths } =
+    extra.bare === true
+      ? bareUpdate(codec, entity, doc, written)
+      : { ...changedFields(codec, entity, { doc, record }, written), unset: [] };
   const update = {
-    $set: {
-      ...Object.fromEntries(changed),
-      ...stamp,
-    },
+    $set: { ...set, ...stamp },
     // A mark that an earlier write left stays as old as it is: only the mirror may clear it.
     ...(context.pending ? { $min: { [STORE_FIELDS.pendingAt]: new Date() } } : {}),
-    ...(extra.bare === true ? unset(foreignFields(doc, entity, written)) : {}),
+    ...unsetting(unset),
   };
   const filter = {
     _id: { $eq: doc._id },
-    ...guard(doc, [STORE_FIELDS.version, STORE_FIELDS.epoch, ...guardedFields(entity, fields)]),
+    ...guard(doc, [...STAMP, ...guarded(codec, entity, paths)]),
   };
   const { matchedCount } = await client.write(({ models, maxTimeMS }) => {
     steps?.before();
@@ -177,20 +164,68 @@ export async function replace<E extends Entity>(
   return written;
 }
 
-/** The record's own fields that have to be written when everything else goes; an absent one already means null. */
-export function bareFields<E extends Entity>(doc: Doc, entity: E, record: RecordOf[E]): readonly string[] {
-  return Object.entries(toDocument(entity, record))
-    .filter(([field, value]) => field !== '_id' && (value !== null || Object.hasOwn(doc, field)))
-    .map(([field]) => field);
+interface Assigned {
+  readonly set: Doc;
+  /** What was read from where decides whether it may be set. */
+  readonly paths: readonly Path[];
 }
 
-/** What a legacy document holds beside the record's own fields, the variants some of them were read from included. */
-export function foreignFields<E extends Entity>(doc: Doc, entity: E, record: RecordOf[E]): readonly string[] {
-  const own = toDocument(entity, record);
-  return Object.keys(doc).filter((field) => !Object.hasOwn(own, field) && field !== STORE_FIELDS.pendingAt);
+function changedFields<E extends Entity>(
+  codec: Codec,
+  entity: E,
+  { doc, record }: Found<E>,
+  written: RecordOf[E],
+): Assigned {
+  const before = codec.write(entity, record);
+  // The stamp makes a legacy document one of ours, in which some shapes would mean something else.
+  const isLegacy = !Object.hasOwn(doc, STORE_FIELDS.version);
+  const changed = isLegacy
+    ? fieldsToSet(codec, entity, doc, written)
+    : codec
+        .write(entity, written)
+        .filter(
+          (field, place) =>
+            !isIdentity(field, codec, entity) && !isSame(plainAt(before, field, place), field.plain),
+        );
+  return { set: assignments(doc, changed), paths: changed.map(({ path }) => path) };
 }
 
-function unset(fields: readonly string[]): Doc {
+/** The same place before; records of one kind mostly list their places alike. */
+function plainAt(before: readonly Written[], { path }: Written, place: number): unknown {
+  const same = before[place];
+  if (same?.path === path) return same.plain;
+  return before.find((field) => field.path.text === path.text)?.plain;
+}
+
+const isIdentity = ({ path }: Written, codec: Codec, entity: Entity): boolean =>
+  path.text === '_id' || (entity !== 'user' && path.text === codec.path(entity, 'userId').text);
+
+/**
+ * When nothing but the record is to be left: its own fields anew, whole where they lie in documents of their own, and all
+ * others gone, the variants some of them were read from included. An absent one already means null.
+ */
+export function bareUpdate<E extends Entity>(
+  codec: Codec,
+  entity: E,
+  doc: Doc,
+  record: RecordOf[E],
+): Assigned & { readonly unset: readonly string[] } {
+  const own = codec.toDocument(entity, record);
+  const kept = Object.entries(own).filter(
+    ([field, value]) => field !== '_id' && (value !== null || Object.hasOwn(doc, field)),
+  );
+  const unset = Object.keys(doc).filter(
+    (field) => !Object.hasOwn(own, field) && field !== STORE_FIELDS.pendingAt,
+  );
+  const paths = codec.write(entity, record).map(({ path }) => path);
+  return {
+    set: Object.fromEntries(kept),
+    unset,
+    paths: paths.filter(({ text, top }) => text !== '_id' && kept.some(([field]) => field === top)),
+  };
+}
+
+function unsetting(fields: readonly string[]): Doc {
   if (fields.length === 0) return {};
   return { $unset: Object.fromEntries(fields.map((field) => [field, ''])) };
 }

@@ -14,7 +14,6 @@ import {
   Timestamp,
 } from 'bson';
 import fc from 'fast-check';
-import { SESSION_FIELDS, TOKEN_FIELDS, USER_FIELDS } from '../../db/canonical.ts';
 import { emailKey } from '../../db/email.ts';
 import { encodeId } from '../../db/ids.ts';
 import {
@@ -23,6 +22,7 @@ import {
   type SessionRecord,
   type UserRecord,
 } from '../../db/records.ts';
+import { FIELD_NAMES } from './default.ts';
 
 const objectId = fc.uint8Array({ minLength: 12, maxLength: 12 }).map((bytes) => new ObjectId(bytes));
 const telling = fc.constantFrom<unknown>(
@@ -76,9 +76,7 @@ const fieldNames = [
   '_id',
   'version',
   'epoch',
-  ...Object.values(USER_FIELDS).flat(),
-  ...Object.values(TOKEN_FIELDS).flat(),
-  ...SESSION_FIELDS,
+  ...FIELD_NAMES,
   'tokenHash',
   '_bsontype',
   '__proto__',

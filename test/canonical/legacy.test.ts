@@ -1,13 +1,13 @@
 /** Hand-written documents of old services, and what they mean. */
 import { Decimal128, Double, Int32, Long, ObjectId, Timestamp } from 'bson';
 import { describe, expect, it } from 'vitest';
+import type { Doc } from '../../db/canonical.ts';
 import {
   canonicalResetToken,
   canonicalSession,
   canonicalUser,
   canonicalVerificationToken,
-  type Doc,
-} from '../../db/canonical.ts';
+} from './default.ts';
 
 const _id = ObjectId.createFromHexString('5f000000aaaaaaaaaaaaaaaa');
 const OF_ID = new Date(0x5f000000 * 1000);

@@ -1,9 +1,10 @@
 import { deserialize, serialize } from 'bson';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CANONICAL, type Doc, toDocument } from '../../db/canonical.ts';
+import type { Doc } from '../../db/canonical.ts';
 import { ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
 import { anyDocument, resetToken, sessionRecord, userRecord } from './arbitraries.ts';
+import { CANONICAL, toDocument } from './default.ts';
 
 /** As the driver would give it back. */
 function stored(doc: Doc): Doc {

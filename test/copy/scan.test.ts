@@ -1,13 +1,19 @@
 /** Reading every document there is, whatever its `_id`. */
 import { Binary, Code, Decimal128, Double, Int32, Long, MaxKey, MinKey, ObjectId, Timestamp } from 'bson';
 import { afterAll, describe, expect, it } from 'vitest';
+import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { openMongoBulk } from '../../db/mongo/copy/client.ts';
 import { cutRanges } from '../../db/mongo/copy/ranges.ts';
 import { scanRange } from '../../db/mongo/copy/scan.ts';
 import { newMongoDatabase } from '../support/stores.ts';
 
 describe('ranges over _id', () => {
-  const bulk = openMongoBulk({ url: newMongoDatabase(), poolMax: 4, timeoutMs: 10_000 });
+  const bulk = openMongoBulk({
+    url: newMongoDatabase(),
+    poolMax: 4,
+    timeoutMs: 10_000,
+    codec: DEFAULT_CODEC,
+  });
   afterAll(() => bulk.close());
 
   it('together hold every document exactly once, of whatever type its _id is', async () => {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { ObjectId } from 'bson';
 import mongoose from 'mongoose';
-import { COLLECTIONS } from '../../db/mongo/models.ts';
+import { DEFAULT_MAPPING } from '../../db/canonical.ts';
 import type { Entity } from '../../db/records.ts';
 
 const BATCH = 5_000;
@@ -33,7 +33,10 @@ export async function insertCrowd(url: string, users: number, now = new Date()):
         const documents = Array.from({ length: Math.min(BATCH, total - from) }, (_, place) =>
           MAKE[entity]({ index: from + place, users, nowMs: now.getTime() }),
         );
-        await client.db().collection(COLLECTIONS[entity]).insertMany(documents, { ordered: false });
+        await client
+          .db()
+          .collection(DEFAULT_MAPPING.collections[entity])
+          .insertMany(documents, { ordered: false });
       }
     }
   } finally {

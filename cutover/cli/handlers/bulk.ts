@@ -37,10 +37,14 @@ export async function withBulk<T>(call: Call, work: (bulk: Bulk) => Promise<T>):
     throw new ConfigurationProblem([`${missing}: is missing; this verb needs both stores`]);
   }
   const copy = await import('../../copy/index.ts');
-  const { COLLECTIONS } = await import('../../../db/mongo/models.ts');
   const { toStoreError } = await import('../../../db/mongo/errors.ts');
-  const { environment, telemetry } = context;
-  const bulk = copy.openBulk({ mongoUrl: urls.mongo, postgresUrl: urls.postgres, jobs: jobsOf(call) });
+  const { environment, telemetry, codec } = context;
+  const bulk = copy.openBulk({
+    mongoUrl: urls.mongo,
+    postgresUrl: urls.postgres,
+    jobs: jobsOf(call),
+    ...(codec && { codec }),
+  });
   const scope: CopyScope = {
     stores: { mongo, postgres },
     mongo: bulk.mongo,
@@ -50,7 +54,7 @@ export async function withBulk<T>(call: Call, work: (bulk: Bulk) => Promise<T>):
     retentionMs,
   };
   try {
-    return await work({ copy, scope, collectionOf: (entity) => COLLECTIONS[entity] });
+    return await work({ copy, scope, collectionOf: (entity) => bulk.mongo.codec.collections[entity] });
   } catch (error) {
     if (interrupted.aborted && !isStopped(error)) throw new Interrupted();
     throw toStoreError(error, 'read');

@@ -4,10 +4,9 @@
  */
 import { type Document, deserialize, EJSON, serialize } from 'bson';
 import mongoose from 'mongoose';
-import { type Doc, STORE_FIELDS } from '../../canonical.ts';
+import { type Codec, type Doc, STORE_FIELDS } from '../../canonical.ts';
 import { encodeId } from '../../ids.ts';
 import type { Entity, Stamp } from '../../records.ts';
-import { COLLECTIONS } from '../models.ts';
 
 export interface MongoBulkOptions {
   readonly url: string;
@@ -15,9 +14,11 @@ export interface MongoBulkOptions {
   readonly poolMax: number;
   /** Bound on each batch of a cursor and each write, ms. */
   readonly timeoutMs: number;
+  readonly codec: Codec;
 }
 
 export interface MongoBulk {
+  readonly codec: Codec;
   readonly db: mongoose.mongo.Db;
   readonly timeoutMs: number;
   collection(entity: Entity): mongoose.mongo.Collection<Document>;
@@ -39,10 +40,12 @@ export function openMongoBulk(options: MongoBulkOptions): MongoBulk {
     enableUtf8Validation: false,
   });
   const db = client.db();
+  const { codec } = options;
   return {
+    codec,
     db,
     timeoutMs: options.timeoutMs,
-    collection: (entity) => db.collection(COLLECTIONS[entity]),
+    collection: (entity) => db.collection(codec.collections[entity]),
     close: () => client.close(),
   };
 }

@@ -1,6 +1,7 @@
 import mongoose from 'mongoose';
 import { decodeId } from '../../ids.ts';
 import type { Entity, Stamp } from '../../records.ts';
+import { references } from '../tokens.ts';
 import { fromExtendedJson, type MongoBulk } from './client.ts';
 
 export interface Written extends Stamp {
@@ -19,7 +20,7 @@ export async function undoDocument(
   const filter = { _id: { $eq: _id }, epoch, version, pendingAt: { $exists: false } } as never;
   const collection = bulk.collection(entity);
   if (before === null) {
-    if (entity === 'user' && (await isReferredTo(bulk, _id))) return 'spared';
+    if (entity === 'user' && (await isReferredTo(bulk, id))) return 'spared';
     const { deletedCount } = await collection.deleteOne(filter, { maxTimeMS: bulk.timeoutMs });
     return deletedCount === 1 ? 'removed' : 'spared';
   }
@@ -36,11 +37,14 @@ export async function undoDocument(
   }
 }
 
-async function isReferredTo(bulk: MongoBulk, userId: unknown): Promise<boolean> {
+async function isReferredTo(bulk: MongoBulk, userId: string): Promise<boolean> {
   for (const entity of ['session', 'resetToken', 'verificationToken'] as const) {
     const found = await bulk
       .collection(entity)
-      .findOne({ userId: { $eq: userId } } as never, { projection: { _id: 1 }, maxTimeMS: bulk.timeoutMs });
+      .findOne({ [bulk.codec.path(entity, 'userId').text]: { $in: references(userId) } } as never, {
+        projection: { _id: 1 },
+        maxTimeMS: bulk.timeoutMs,
+      });
     if (found !== null) return true;
   }
   return false;

@@ -1,5 +1,5 @@
 import { judge, screen } from '../../apply.ts';
-import { CANONICAL, STORE_FIELDS, toDocument } from '../../canonical.ts';
+import { type Codec, pathOf, STORE_FIELDS } from '../../canonical.ts';
 import { StaleEpoch, StoreUnavailable } from '../../errors.ts';
 import { compareStamps, type Entity, type RecordOf } from '../../records.ts';
 import type { ApplyOutcome, Books, Replica } from '../../replica.ts';
@@ -90,7 +90,7 @@ async function applyRound<E extends Entity>(
   const unmark: BulkOperation[] = [];
   for (const item of items) {
     const doc = docs.get(item.record.id);
-    const plan = planOf(entity, doc, item.record);
+    const plan = planOf(client.codec, entity, doc, item.record);
     if ('operation' in plan) {
       planned.push({ item, operation: plan.operation });
       continue;
@@ -98,7 +98,7 @@ async function applyRound<E extends Entity>(
     const isOurs = plan.kind === 'same' && attempted.has(item.index);
     outcomes.set(item.index, isOurs ? { kind: 'applied' } : plan);
     if (plan.kind === 'same' && doc !== undefined && STORE_FIELDS.pendingAt in doc) {
-      unmark.push(unmarking(entity, doc));
+      unmark.push(unmarking(client.codec, entity, doc));
     }
   }
   if (unmark.length > 0) await bulkWrite(client, entity, unmark);
@@ -125,20 +125,22 @@ async function applyRound<E extends Entity>(
 
 /** What the stored document makes of the record: a write, or an outcome. */
 function planOf<E extends Entity>(
+  codec: Codec,
   entity: E,
   doc: StoredDoc | undefined,
   record: RecordOf[E],
 ): ApplyOutcome | Pick<Planned<E>, 'operation'> {
   try {
-    if (doc === undefined) return { operation: { insertOne: { document: toDocument(entity, record) } } };
-    const read = CANONICAL[entity](doc);
+    if (doc === undefined)
+      return { operation: { insertOne: { document: codec.toDocument(entity, record) } } };
+    const read = codec.read(entity, doc);
     if ('record' in read) {
       const outcome = judge(read.record, record);
       if (outcome !== null) return outcome;
     } else if (compareStamps(record.stamp, stampOf(doc)) <= 0) {
       return { kind: 'refused', reason: 'unreadable' };
     }
-    return { operation: { updateOne: applyUpdate(entity, doc, record) } };
+    return { operation: { updateOne: applyUpdate(codec, entity, doc, record) } };
   } catch (error) {
     // An id that no document can have.
     if (error instanceof TypeError) return { kind: 'refused', reason: 'id' };
@@ -146,9 +148,12 @@ function planOf<E extends Entity>(
   }
 }
 
-function unmarking(entity: Entity, doc: StoredDoc): BulkOperation {
+function unmarking(codec: Codec, entity: Entity, doc: StoredDoc): BulkOperation {
   return {
-    updateOne: { filter: filterFor(entity, doc, []), update: { $unset: { [STORE_FIELDS.pendingAt]: '' } } },
+    updateOne: {
+      filter: filterFor(codec, entity, doc, []),
+      update: { $unset: { [STORE_FIELDS.pendingAt]: '' } },
+    },
   };
 }
 
@@ -174,9 +179,9 @@ async function explain<E extends Entity>(
 
 /** Another user, by its key first; the old service's index may also have kept two addresses of one spelling apart. */
 async function holderOf(client: Client, user: RecordOf['user']): Promise<string | null> {
-  for (const [field, value] of [
-    [STORE_FIELDS.emailKey, user.emailKey],
-    ['email', user.email],
+  for (const [{ text: field }, value] of [
+    [pathOf(STORE_FIELDS.emailKey), user.emailKey],
+    [client.codec.path('user', 'email'), user.email],
   ] as const) {
     if (value === null) continue;
     const docs = await client.read(({ models, maxTimeMS }) =>

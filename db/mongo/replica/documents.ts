@@ -1,11 +1,20 @@
 /** From a stored document, whatever shape it has, to the update that makes it mean a given record. */
-import { type Doc, STORE_FIELDS, toDocument } from '../../canonical.ts';
+import {
+  assignments,
+  at,
+  type Codec,
+  type Doc,
+  type Path,
+  pathOf,
+  STORE_FIELDS,
+  type Written,
+} from '../../canonical.ts';
 import { decodeId, encodeId } from '../../ids.ts';
 import type { Entity, RecordOf, Stamp, UserRecord } from '../../records.ts';
 import { fieldsToSet } from '../fields-to-set.ts';
-import { guard, guardedFields } from '../guard.ts';
+import { guard, guarded, STAMP } from '../guard.ts';
 import type { StoredDoc } from '../models.ts';
-import { bareFields, foreignFields } from '../writes.ts';
+import { bareUpdate } from '../writes.ts';
 
 const { emailKey: KEY, emailKeyDuplicate: DUPLICATE, pendingAt: PENDING_AT } = STORE_FIELDS;
 
@@ -18,18 +27,27 @@ export interface Update {
 }
 
 /** Writes the record over the document, if that is still as it was read. What we do not own, or could not read, stays. */
-export function applyUpdate<E extends Entity>(entity: E, doc: StoredDoc, record: RecordOf[E]): Update {
-  const set: Record<string, unknown> = { ...fieldsToSet(entity, doc, record) };
-  const want = toDocument(entity, record);
-  for (const field of forcedFields(entity, doc, record)) set[field] = want[field];
+export function applyUpdate<E extends Entity>(
+  codec: Codec,
+  entity: E,
+  doc: StoredDoc,
+  record: RecordOf[E],
+): Update {
+  // A tombstone also overwrites what was read as nothing, such as a clear-text password.
+  const isBare = isTombstone(entity, record);
+  const bare = isBare ? bareUpdate(codec, entity, doc, record) : null;
+  const changed = bare === null ? fieldsToSet(codec, entity, doc, record) : [];
+  const forced = entity === 'user' && isReleased(codec, doc) ? [emailPath(codec).text, KEY] : [];
+  const all = bare === null ? withForced(codec.write(entity, record), changed, forced) : [];
+  const set = bare?.set ?? assignments(doc, all);
   const unset = [
     PENDING_AT,
     ...(KEY in set ? [DUPLICATE] : []),
-    ...(isTombstone(entity, record) ? foreignFields(doc, entity, record) : []),
+    ...(bare?.unset ?? []),
     // A mark only ever comes with a new stamp, which the filter would not match.
   ].filter((field) => Object.hasOwn(doc, field));
   return {
-    filter: filterFor(entity, doc, Object.keys(set)),
+    filter: filterFor(codec, entity, doc, bare?.paths ?? all.map(({ path }) => path)),
     update: {
       $set: { ...set, ...record.stamp },
       ...(unset.length === 0 ? {} : { $unset: Object.fromEntries(unset.map((field) => [field, ''])) }),
@@ -39,15 +57,21 @@ export function applyUpdate<E extends Entity>(entity: E, doc: StoredDoc, record:
 
 /** Raises the stamp of a document that goes on meaning the same record, and marks it. */
 export function touchUpdate<E extends Entity>(
+  codec: Codec,
   entity: E,
   doc: StoredDoc,
   record: RecordOf[E],
   to: Stamp,
 ): Update {
-  const set = fieldsToSet(entity, doc, { ...record, stamp: to });
+  const changed = fieldsToSet(codec, entity, doc, { ...record, stamp: to });
   return {
-    filter: filterFor(entity, doc, Object.keys(set)),
-    update: { $set: { ...set, ...to }, $min: { [PENDING_AT]: new Date() } },
+    filter: filterFor(
+      codec,
+      entity,
+      doc,
+      changed.map(({ path }) => path),
+    ),
+    update: { $set: { ...assignments(doc, changed), ...to }, $min: { [PENDING_AT]: new Date() } },
   };
 }
 
@@ -55,14 +79,15 @@ export function touchUpdate<E extends Entity>(
  * Frees the key. The address stays readable, but no longer is the same text: an old unique index on it would still
  * refuse the next holder. Null when it is free.
  */
-export function releaseUpdate(doc: StoredDoc, user: UserRecord): Update | null {
-  if (user.emailKey === null || isReleased(doc)) return null;
-  const { email } = doc;
+export function releaseUpdate(codec: Codec, doc: StoredDoc, user: UserRecord): Update | null {
+  if (user.emailKey === null || isReleased(codec, doc)) return null;
+  const path = emailPath(codec);
+  const email = at(doc, path);
   return {
-    filter: filterFor('user', doc, ['email', KEY]),
+    filter: filterFor(codec, 'user', doc, [path, pathOf(KEY)]),
     update: {
       $set: {
-        ...(typeof email === 'string' ? { email: email + RELEASED } : {}),
+        ...(typeof email === 'string' ? { [path.text]: email + RELEASED } : {}),
         [KEY]: false,
         [DUPLICATE]: user.emailKey,
       },
@@ -77,9 +102,8 @@ export function stampOf(doc: Doc): Stamp {
 }
 
 /** Holds only while stamp, and what these fields were read from, are as they were. */
-export function filterFor(entity: Entity, doc: StoredDoc, fields: readonly string[]): Doc {
-  const { version, epoch } = STORE_FIELDS;
-  return { _id: { $eq: doc._id }, ...guard(doc, [version, epoch, ...guardedFields(entity, fields)]) };
+export function filterFor(codec: Codec, entity: Entity, doc: StoredDoc, paths: readonly Path[]): Doc {
+  return { _id: { $eq: doc._id }, ...guard(doc, [...STAMP, ...guarded(codec, entity, paths)]) };
 }
 
 /** The `_id`s of these ids; what is no id names no document. */
@@ -96,17 +120,22 @@ export function idOf(doc: StoredDoc): string | null {
   }
 }
 
-function forcedFields<E extends Entity>(entity: E, doc: StoredDoc, record: RecordOf[E]): readonly string[] {
-  // A tombstone also overwrites what was read as nothing, such as a clear-text password.
-  if (isTombstone(entity, record)) return bareFields(doc, entity, record);
-  return entity === 'user' && isReleased(doc) ? ['email', KEY] : [];
+const emailPath = (codec: Codec): Path => codec.path('user', 'email');
+
+function withForced(
+  all: readonly Written[],
+  changed: readonly Written[],
+  forced: readonly string[],
+): readonly Written[] {
+  const missing = forced.filter((text) => !changed.some(({ path }) => path.text === text));
+  return [...changed, ...all.filter(({ path }) => missing.includes(path.text))];
 }
 
 function isTombstone<E extends Entity>(entity: E, record: RecordOf[E]): boolean {
   return entity === 'user' && 'deletedAt' in record && record.deletedAt !== null;
 }
 
-function isReleased(doc: Doc): boolean {
-  const { email } = doc;
+function isReleased(codec: Codec, doc: Doc): boolean {
+  const email = at(doc, emailPath(codec));
   return doc[KEY] === false && typeof email === 'string' && email.endsWith(RELEASED);
 }

@@ -1,4 +1,4 @@
-import { CANONICAL, type Doc, STORE_FIELDS } from '../../canonical.ts';
+import { type Doc, STORE_FIELDS } from '../../canonical.ts';
 import type { Entity } from '../../records.ts';
 import type { Held, Looked, Replica } from '../../replica.ts';
 import type { Client } from '../client.ts';
@@ -27,7 +27,7 @@ export function createReads(client: Client): Pick<Replica, 'read' | 'scan' | 'ho
       const found = new Map<string, Held<E>>();
       const unreadable: string[] = [];
       for (const [id, doc] of docs) {
-        const read = CANONICAL[entity](doc);
+        const read = client.codec.read(entity, doc);
         if ('record' in read) found.set(id, { record: read.record, pendingAt: pendingAt(doc) });
         else unreadable.push(id);
       }
@@ -42,7 +42,7 @@ export function createReads(client: Client): Pick<Replica, 'read' | 'scan' | 'ho
           .lean<StoredDoc[]>()
           .exec(),
       );
-      const reads = docs.map((doc) => ({ doc, read: CANONICAL[entity](doc) }));
+      const reads = docs.map((doc) => ({ doc, read: client.codec.read(entity, doc) }));
       const last = docs.at(-1);
       return {
         records: reads.flatMap(({ read }) => ('record' in read ? [read.record] : [])),

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type mongoose from 'mongoose';
 import { assertRaises } from '../../apply.ts';
-import { CANONICAL, type Doc } from '../../canonical.ts';
+import type { Doc } from '../../canonical.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import { decodeId } from '../../ids.ts';
-import { compareStamps, type Entity, type RecordOf, type Stamp } from '../../records.ts';
+import { compareStamps, ENTITIES, type Entity, type RecordOf, type Stamp } from '../../records.ts';
 import type { Replica } from '../../replica.ts';
 import type { Client, Opened } from '../client.ts';
 import type { StoredDoc } from '../models.ts';
@@ -34,11 +34,13 @@ type Repair = Pick<Replica, 'touch' | 'moveAside' | 'asides' | 'eraseAsides' | '
 type Change<E extends Entity> = (doc: StoredDoc, record: RecordOf[E]) => Update | null;
 
 export function createRepair(client: Client): Repair {
+  const { codec } = client;
+
   /** The document, if it is readable and under this stamp. */
   async function at<E extends Entity>(entity: E, id: string, expected: Stamp) {
     const doc = (await readDocuments(client, entity, [id])).get(id);
     if (doc === undefined) return null;
-    const read = CANONICAL[entity](doc);
+    const read = codec.read(entity, doc);
     return 'record' in read && compareStamps(read.record.stamp, expected) === 0
       ? { doc, record: read.record }
       : null;
@@ -94,7 +96,7 @@ export function createRepair(client: Client): Repair {
           .exec(),
       );
       for (const doc of docs) {
-        const read = CANONICAL.session(doc);
+        const read = codec.read('session', doc);
         const stamp = 'record' in read ? read.record.stamp : { epoch: 0, version: 0 };
         await move('session', doc, { _id: { $eq: doc._id } }, { stamp, reason, now });
       }
@@ -106,14 +108,14 @@ export function createRepair(client: Client): Repair {
     async touch(entity, id, stamps) {
       assertRaises(stamps);
       return guarded(entity, id, stamps.expected, (doc, record) =>
-        touchUpdate(entity, doc, record, stamps.to),
+        touchUpdate(codec, entity, doc, record, stamps.to),
       );
     },
 
     async moveAside(entity, id, { expected, reason, now }) {
       const found = await at(entity, id, expected);
       if (found === null) return false;
-      const filter = filterFor(entity, found.doc, []);
+      const filter = filterFor(codec, entity, found.doc, []);
       const moved = await move(entity, found.doc, filter, { stamp: expected, reason, now });
       if (moved && entity === 'user') await moveSessions(id, reason, now);
       return moved;
@@ -137,14 +139,18 @@ export function createRepair(client: Client): Repair {
     async eraseAsides(userId) {
       // Legacy references may be strings.
       const references = { $in: [userId, decodeId(userId)] };
-      const filter = { $or: [{ entity: 'user', recordId: userId }, { 'document.userId': references }] };
+      const owners = ENTITIES.filter((entity) => entity !== 'user').map((entity) => ({
+        [`document.${codec.path(entity, 'userId').text}`]: references,
+      }));
+      const filter = { $or: [{ entity: 'user', recordId: userId }, ...owners] };
       const { deletedCount } = await client.write((opened) =>
         asideLog(opened).deleteMany(filter as never, { maxTimeMS: opened.maxTimeMS }),
       );
       return deletedCount;
     },
 
-    releaseEmailKey: (userId, { expected }) => guarded('user', userId, expected, releaseUpdate),
+    releaseEmailKey: (userId, { expected }) =>
+      guarded('user', userId, expected, (doc, user) => releaseUpdate(codec, doc, user)),
   };
 }
 

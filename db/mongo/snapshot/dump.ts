@@ -4,10 +4,10 @@
  */
 import { type Document, EJSON, serialize } from 'bson';
 import type mongoose from 'mongoose';
-import { STORE_FIELDS } from '../../canonical.ts';
+import { type Codec, STORE_FIELDS } from '../../canonical.ts';
 import { toStoreError } from '../errors.ts';
 import { PENDING_FROM } from '../indexes.ts';
-import { COLLECTIONS, ERASURES_COLLECTION, LIMITS_COLLECTION } from '../models.ts';
+import { ERASURES_COLLECTION, LIMITS_COLLECTION } from '../models.ts';
 import type { MongoSession } from './client.ts';
 
 type Db = mongoose.mongo.Db;
@@ -17,12 +17,12 @@ const CONTROL = 'cutover_control';
 /** What a running system is in, and counters that may be lost: not part of a backup. */
 const NOT_DUMPED: ReadonlySet<string> = new Set([CONTROL, 'cutover_leases', LIMITS_COLLECTION]);
 /** What is referred to comes after what refers to it, for a server that cannot read all of it as of one moment. */
-const DUMPED_LAST = [
+const dumpedLast = ({ collections }: Codec): readonly string[] => [
   ERASURES_COLLECTION,
-  'verification_tokens',
-  'password_reset_tokens',
-  'sessions',
-  'users',
+  collections.verificationToken,
+  collections.resetToken,
+  collections.session,
+  collections.user,
 ];
 const BATCH = 1_000;
 
@@ -49,10 +49,10 @@ export interface MongoDump {
 }
 
 /** Whether the server lets a session read everything as of one moment. */
-async function openSnapshot({ client, db }: MongoSession): Promise<Session | string> {
+async function openSnapshot({ client, db }: MongoSession, { collections }: Codec): Promise<Session | string> {
   const session = client.startSession({ snapshot: true });
   try {
-    await db.collection('users').findOne({}, { session, projection: { _id: 1 } });
+    await db.collection(collections.user).findOne({}, { session, projection: { _id: 1 } });
     // A server may take the wish and not heed it; one that does says which moment it reads.
     if (Reflect.get(session, 'snapshotTime') !== undefined) return session;
     await session.endSession();
@@ -82,11 +82,12 @@ const isTooOld = (error: unknown): boolean =>
  */
 export async function dumpMongo(
   connection: MongoSession,
+  codec: Codec,
   write: WriteFile,
   standIn: (control: MongoDump['control']) => Document,
 ): Promise<MongoDump> {
-  const opened = await openSnapshot(connection);
-  const dumping = { write, standIn };
+  const opened = await openSnapshot(connection, codec);
+  const dumping = { codec, write, standIn };
   try {
     const dump = await dumpAll(connection.db, dumping, typeof opened === 'string' ? null : opened);
     return { ...dump, inconsistent: typeof opened === 'string' ? opened : null };
@@ -100,20 +101,22 @@ export async function dumpMongo(
 }
 
 interface Dumping {
+  readonly codec: Codec;
   readonly write: WriteFile;
   readonly standIn: (control: MongoDump['control']) => Document;
 }
 
 async function dumpAll(
   db: Db,
-  { write, standIn }: Dumping,
+  { codec, write, standIn }: Dumping,
   session: Session | null,
 ): Promise<Omit<MongoDump, 'inconsistent'>> {
-  const facts = await readFacts(db, session);
+  const facts = await readFacts(db, codec, session);
   const found = await db.listCollections({}, { nameOnly: false }).toArray();
   const leftOut: string[] = [];
   const collections: DumpedCollection[] = [];
-  const rank = (name: string) => DUMPED_LAST.indexOf(name);
+  const last = dumpedLast(codec);
+  const rank = (name: string) => last.indexOf(name);
   for (const { name, type, options = {} } of found.sort((a, b) => rank(a.name) - rank(b.name))) {
     if (name.startsWith('system.') || NOT_DUMPED.has(name)) continue;
     if (type !== undefined && type !== 'collection') {
@@ -133,10 +136,10 @@ async function dumpAll(
 
 type Facts = Pick<MongoDump, 'at' | 'pending' | 'control'>;
 
-async function readFacts(db: Db, session: Session | null): Promise<Facts> {
+async function readFacts(db: Db, { collections }: Codec, session: Session | null): Promise<Facts> {
   const options = session === null ? {} : { session };
   let pending = 0;
-  for (const name of Object.values(COLLECTIONS)) {
+  for (const name of Object.values(collections)) {
     const marked = { [STORE_FIELDS.pendingAt]: { $gt: PENDING_FROM } };
     pending += await db.collection(name).countDocuments(marked, options);
   }

@@ -1,7 +1,8 @@
 /** What can be known of a MongoDB before a move, without changing anything. What it does not tell is null. */
+
+import type { Codec } from '../../canonical.ts';
 import { toStoreError } from '../errors.ts';
-import { legacyFix } from '../legacy-indexes.ts';
-import { COLLECTIONS } from '../models.ts';
+import { clashesFor, legacyFix } from '../legacy-indexes.ts';
 import { describeServer } from '../server.ts';
 import type { MongoSession } from './client.ts';
 
@@ -41,7 +42,7 @@ export interface MongoFacts {
 }
 
 /** Throws `StoreUnavailable`. */
-export async function inspectMongo({ db }: MongoSession): Promise<MongoFacts> {
+export async function inspectMongo({ db }: MongoSession, codec: Codec): Promise<MongoFacts> {
   try {
     const hello = await db.command({ hello: 1 });
     const build = await db.admin().command({ buildInfo: 1 });
@@ -56,8 +57,8 @@ export async function inspectMongo({ db }: MongoSession): Promise<MongoFacts> {
       version: String(build['version']),
       isReplicaSet: typeof hello['setName'] === 'string',
       isWritable: hello['isWritablePrimary'] === true,
-      missing: await missingActions(db),
-      harmful: await harmfulIndexes(db),
+      missing: await missingActions(db, codec),
+      harmful: await harmfulIndexes(db, codec),
       connections: current === null || available === null ? null : { current, available },
       dataBytes: numberOf(stats?.['dataSize']),
       freeBytes: total === null || used === null || total === 0 ? null : total - used,
@@ -84,7 +85,10 @@ interface Privilege {
   readonly actions: readonly string[];
 }
 
-async function missingActions(db: MongoSession['db']): Promise<readonly string[] | null> {
+async function missingActions(
+  db: MongoSession['db'],
+  { collections }: Codec,
+): Promise<readonly string[] | null> {
   const status = await known(() => db.command({ connectionStatus: 1, showPrivileges: true }));
   const info = status?.['authInfo'] as
     | {
@@ -96,7 +100,7 @@ async function missingActions(db: MongoSession['db']): Promise<readonly string[]
   // Nobody is logged in: where that is let in at all, it may do everything.
   if (info.authenticatedUsers.length === 0) return [];
   if (info.authenticatedUserPrivileges === undefined) return null;
-  const names = [...Object.values(COLLECTIONS), 'cutover_control'];
+  const names = [...Object.values(collections), 'cutover_control'];
   const allows = (action: string, name: string): boolean =>
     (info.authenticatedUserPrivileges ?? []).some(
       ({ resource, actions }) =>
@@ -108,12 +112,13 @@ async function missingActions(db: MongoSession['db']): Promise<readonly string[]
   return ACTIONS.filter((action) => !names.every((name) => allows(action, name)));
 }
 
-async function harmfulIndexes(db: MongoSession['db']): Promise<readonly LegacyIndex[]> {
+async function harmfulIndexes(db: MongoSession['db'], codec: Codec): Promise<readonly LegacyIndex[]> {
   const found: LegacyIndex[] = [];
+  const clashes = clashesFor(codec);
   const there = new Set((await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name));
-  for (const collection of Object.values(COLLECTIONS).filter((name) => there.has(name))) {
+  for (const collection of Object.values(codec.collections).filter((name) => there.has(name))) {
     for (const index of await db.collection(collection).listIndexes().toArray()) {
-      if (legacyFix(collection, index) === null) continue;
+      if (legacyFix(clashes[collection], index) === null) continue;
       found.push({
         collection,
         name: String(index.name),

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import mongoose from 'mongoose';
 import pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
-import { COLLECTIONS } from '../../../db/mongo/models.ts';
+import { DEFAULT_MAPPING } from '../../../db/canonical.ts';
 import { TABLES } from '../../../db/postgres/database.ts';
 import { ENTITIES } from '../../../db/records.ts';
 import { answerRequests, endWithParent } from '../lib/child.ts';
@@ -46,7 +46,7 @@ const DO: { readonly [T in HalvesRequest['type']]: (request: Of<T>) => Promise<n
       for (const entity of ENTITIES) {
         const cursor = client
           .db()
-          .collection(COLLECTIONS[entity])
+          .collection(DEFAULT_MAPPING.collections[entity])
           .find({}, { raw: true, batchSize: 1_000, ...(ordered && { sort: { _id: 1 } }) });
         while (await cursor.hasNext()) documents += cursor.readBufferedDocuments().length;
       }

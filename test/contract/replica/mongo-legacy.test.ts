@@ -1,9 +1,9 @@
 /** What the replica must leave as it is in documents that the old service wrote. */
 import mongoose from 'mongoose';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { CANONICAL } from '../../../db/canonical.ts';
 import type { MongoStore } from '../../../db/mongo/store.ts';
 import type { Entity, RecordOf } from '../../../db/records.ts';
+import { CANONICAL } from '../../canonical/default.ts';
 import { HASH, legacyDatabase, legacyUser, NOW, OTHER_HASH } from '../../mongo/legacy.ts';
 import { later } from '../fixtures.ts';
 import { applyTo, heldBy, next, tombstoneAt, UNDER, userAt } from './records.ts';

@@ -30,6 +30,7 @@ export const DELETIONS: readonly string[] = [
   'test/env/servers.test.ts',
   'test/http/legacy-documents.test.ts',
   'test/mongo',
+  'test/support/crowd.ts',
   'test/support/engine.ts',
   'test/support/faults.test.ts',
   'test/support/legacy-fixtures.ts',

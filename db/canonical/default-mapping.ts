@@ -1,0 +1,72 @@
+/**
+ * The mapping without a file: the old service's own names first, which are the ones we write, then variants seen in the
+ * wild, read in this order when it is absent.
+ */
+import type { Condition, Mapping, TokenMapping } from './mapping.ts';
+
+const TOKEN: TokenMapping = {
+  userId: { from: ['userId', 'user_id', 'user', 'owner'], as: 'id' },
+  token: ['token'],
+  createdAt: { from: ['createdAt', 'created_at', 'created'], as: 'date' },
+  expiresAt: { from: ['expiresAt', 'expires_at', 'expireAt', 'expires', 'expiry'], as: 'date' },
+};
+
+const VERIFIED = [
+  'isVerified',
+  'verified',
+  'is_verified',
+  'emailVerified',
+  'isEmailVerified',
+  'email_verified',
+  'verifiedAt',
+  'emailVerifiedAt',
+  'confirmedAt',
+  'confirmed',
+  'emails.0.verified',
+  // Last: where any of the others is there, these say whether the account is in use.
+  'active',
+  'isActive',
+  'status',
+];
+
+const when = (path: string, given: Partial<Condition>): Condition => ({
+  path,
+  is: 'in',
+  values: [],
+  ifVerified: false,
+  write: false,
+  otherwise: null,
+  ...given,
+});
+
+const LOCKED_OUT = ['banned', 'blocked', 'suspended', 'disabled', 'deactivated', 'locked'];
+
+export const DEFAULT_MAPPING: Mapping = {
+  collections: {
+    user: 'users',
+    verificationToken: 'verification_tokens',
+    resetToken: 'password_reset_tokens',
+    session: 'sessions',
+  },
+  user: {
+    email: ['email', 'emailAddress', 'email_address', 'mail', 'emails.0.address', 'emails.0.value'],
+    name: ['name', 'fullName', 'full_name', 'displayName', 'username', 'profile.name'],
+    nameParts: [],
+    passwordHash: ['password', 'passwordHash', 'password_hash', 'hashedPassword', 'services.password.bcrypt'],
+    isVerified: {
+      from: VERIFIED.map((path) => ({ path, not: false, in: null, write: null })),
+      as: 'boolean',
+    },
+    createdAt: { from: ['createdAt', 'created_at', 'created', 'registeredAt'], as: 'date' },
+    updatedAt: { from: ['updatedAt', 'updated_at', 'updated', 'modifiedAt'], as: 'date' },
+    deletedAt: { from: ['deletedAt', 'deleted_at', 'isDeleted', 'deleted'], as: 'date' },
+    deleted: [when('status', { values: ['deleted', 'removed'] })],
+    lockedOut: [
+      when('status', { values: LOCKED_OUT }),
+      ...['active', 'isActive'].map((path) => when(path, { is: 'falsy', ifVerified: true })),
+    ],
+    lastLoginAt: [],
+  },
+  verificationToken: TOKEN,
+  resetToken: TOKEN,
+};

@@ -1,0 +1,75 @@
+/** Reads what is a yes or no, and what counts as deleted. */
+import type { Doc } from '../bson.ts';
+import type { ConditionAt, FlagField, UserFields } from './compile.ts';
+import { clean, type Notes, newNotes, type Reason } from './findings.ts';
+import type { Scalar } from './mapping.ts';
+import { at } from './paths.ts';
+import { type Read, readBoolean, readNumber } from './scalars.ts';
+
+/** By the first of its sources that is there; no when none is. */
+export function readFlag(doc: Doc, field: FlagField, notes: Notes): boolean {
+  for (const source of field.sources) {
+    const value = at(doc, source.path);
+    if (value === undefined || value === null) continue;
+    const read = source.yes === null ? readBoolean(value) : isAmong(value, source.yes);
+    if (source !== field.sources[0]) clean(notes, field.name, 'other-field');
+    if ('unusable' in read) {
+      clean(notes, field.name, read.unusable);
+      return false;
+    }
+    clean(notes, field.name, ...read.reasons);
+    return read.value !== source.not;
+  }
+  return false;
+}
+
+type Met =
+  | { readonly value: boolean }
+  | { readonly unusable: Reason /** Where that is. */; readonly field: string };
+
+/** Whether one of the conditions holds, or the first that cannot be told. */
+export function isAnyMet(doc: Doc, conditions: readonly ConditionAt[]): Met {
+  for (const condition of conditions) {
+    const met = isMet(doc, condition);
+    if ('unusable' in met) return { unusable: met.unusable, field: condition.path.text };
+    if (met.value) return met;
+  }
+  return { value: false };
+}
+
+/** Whether what it asks for holds; not where nothing is. */
+function isMet(doc: Doc, { path, is, values }: ConditionAt): Read<boolean> {
+  const value = at(doc, path);
+  if (value === undefined || value === null) return { value: false, reasons: [] };
+  if (is === 'in') return isAmong(value, values);
+  const read = readBoolean(value);
+  return 'unusable' in read ? read : { ...read, value: read.value === (is === 'truthy') };
+}
+
+/** Where a document says that its user was locked out; what cannot be told counts as that. */
+export function standsApart(doc: Doc, { lockedOut, isVerified }: UserFields): readonly string[] {
+  const places = new Set(lockedOut.map(({ path }) => path.text));
+  // Where nothing else tells, these say whether the address was confirmed.
+  const isElsewhere = () =>
+    readFlag(
+      doc,
+      { ...isVerified, sources: isVerified.sources.filter(({ path }) => !places.has(path.text)) },
+      newNotes(),
+    );
+  return lockedOut
+    .filter((condition) => {
+      const met = isMet(doc, condition);
+      return ('unusable' in met || met.value) && (!condition.ifVerified || isElsewhere());
+    })
+    .map(({ path }) => path.text);
+}
+
+/** Letter case and white space around text do not count. */
+export const comparable = (value: Scalar): Scalar =>
+  typeof value === 'string' ? value.trim().toLowerCase() : value;
+
+function isAmong(value: unknown, values: ReadonlySet<Scalar>): Read<boolean> {
+  const isPlain = typeof value === 'string' || typeof value === 'boolean';
+  const scalar = isPlain ? value : readNumber(value);
+  return { value: scalar !== null && values.has(comparable(scalar)), reasons: [] };
+}
