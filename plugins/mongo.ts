@@ -11,12 +11,17 @@ declare module 'fastify' {
 
 export default fp(
   async (app) => {
-    const { mongoUrl, storeTimeoutMs, mongoPoolMax } = app.config;
+    const { mongoUrl, storeTimeoutMs, mongoPoolMax, mongoCodec } = app.config;
     if (mongoUrl === null) {
       app.decorate('mongo', null);
       return;
     }
-    const store = await openMongoStore({ url: mongoUrl, timeoutMs: storeTimeoutMs, poolMax: mongoPoolMax });
+    const store = await openMongoStore({
+      url: mongoUrl,
+      timeoutMs: storeTimeoutMs,
+      poolMax: mongoPoolMax,
+      codec: mongoCodec,
+    });
     app.decorate('mongo', store);
     app.addHook('onClose', () => store.close());
   },

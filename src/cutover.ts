@@ -6,10 +6,11 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { parseEnv } from 'node:util';
 import { ConfigurationProblem } from '../cutover/cli/failures.ts';
-import { type Opened, run } from '../cutover/cli/run.ts';
+import { type Given, type Opened, run } from '../cutover/cli/run.ts';
 import { styleFor } from '../cutover/cli/style.ts';
 import type { Terminal } from '../cutover/cli/terminal.ts';
 import { systemEnvironment } from '../cutover/environment.ts';
+import type { Codec } from '../db/canonical.ts';
 import type { Store } from '../db/port.ts';
 
 const POOL_MAX = 4;
@@ -30,10 +31,11 @@ function environmentOf(file: string | null): NodeJS.ProcessEnv {
   }
 }
 
-async function configOf(file: string | null) {
+async function configOf({ envFile, mappingFile }: Given) {
   const { ConfigError, loadStoresConfig } = await import('../plugins/config/stores.ts');
   try {
-    return loadStoresConfig(environmentOf(file));
+    const env = environmentOf(envFile);
+    return loadStoresConfig(mappingFile === null ? env : { ...env, MONGO_MAPPING_FILE: mappingFile });
   } catch (error) {
     if (error instanceof ConfigError) throw new ConfigurationProblem(error.problems);
     throw error;
@@ -41,10 +43,10 @@ async function configOf(file: string | null) {
 }
 
 // The drivers take most of a second to load, and help should not wait for them.
-async function openMongo(url: string | null, timeoutMs: number): Promise<Store | null> {
+async function openMongo(url: string | null, codec: Codec, timeoutMs: number): Promise<Store | null> {
   if (url === null) return null;
   const { openMongoStore } = await import('../db/mongo/store.ts');
-  return openMongoStore({ url, timeoutMs, poolMax: POOL_MAX, emailKeyPass: false });
+  return openMongoStore({ url, codec, timeoutMs, poolMax: POOL_MAX, emailKeyPass: false });
 }
 
 async function openPostgres(url: string | null, timeoutMs: number): Promise<Store | null> {
@@ -53,17 +55,19 @@ async function openPostgres(url: string | null, timeoutMs: number): Promise<Stor
   return openPostgresStore({ url, timeoutMs, poolMax: POOL_MAX });
 }
 
-async function open(envFile: string | null): Promise<Opened> {
-  const { mongoUrl, databaseUrl, storeTimeoutMs, retentionMs, configuredMode } = await configOf(envFile);
-  const mongo = await openMongo(mongoUrl, storeTimeoutMs);
+async function open(given: Given): Promise<Opened> {
+  const { mongoUrl, mongoCodec, databaseUrl, storeTimeoutMs, retentionMs, configuredMode } =
+    await configOf(given);
+  const mongo = await openMongo(mongoUrl, mongoCodec, storeTimeoutMs);
   const postgres = await openPostgres(databaseUrl, storeTimeoutMs);
   const closing = () => Promise.allSettled([mongo?.close(), postgres?.close()]);
   const limit = () => new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref());
   return {
     stores: { mongo, postgres },
     configuredMode,
+    codec: mongoCodec,
     urls: { mongo: mongoUrl, postgres: databaseUrl },
-    env: environmentOf(envFile),
+    env: environmentOf(given.envFile),
     retentionMs,
     close: async () => {
       await Promise.race([closing(), limit()]);

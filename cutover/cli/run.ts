@@ -1,4 +1,5 @@
 /** From what was typed to an exit code. */
+import type { Codec } from '../../db/canonical.ts';
 import type { Environment } from '../environment.ts';
 import type { Mode } from '../mode.ts';
 import type { OperatorContext } from '../operator/types.ts';
@@ -16,14 +17,22 @@ import * as quarantine from './handlers/quarantine.ts';
 import * as snapshot from './handlers/snapshot.ts';
 import { status } from './handlers/status.ts';
 import { helpOf, overview } from './help.ts';
-import { type Command, parseCommand, UsageError } from './parse.ts';
+import { type Command, type Options, parseCommand, UsageError } from './parse.ts';
 import { createProgress, type ProgressLine, type Terminal } from './terminal.ts';
 import { specOf, type VerbName } from './verbs.ts';
+
+/** Files that were named on the command line. */
+export interface Given {
+  readonly envFile: string | null;
+  readonly mappingFile: string | null;
+}
 
 export interface Opened {
   readonly stores: OperatorContext['stores'];
   /** `BACKEND_MODE`, when it is set. */
   readonly configuredMode: Mode | null;
+  /** How documents are read and written; the default mapping when it is left out. */
+  readonly codec?: Codec;
   /** Where they are; a verb that moves much has connections of its own. */
   readonly urls?: PerStore<string | null>;
   /** What else a verb may read: `PG_BIN`, `PATH`, `RESTORE_URL`. */
@@ -50,7 +59,7 @@ export interface Program {
   readonly terminal: Terminal;
   readonly environment: Environment;
   /** Reads the environment and the file, and opens the stores. Throws `ConfigurationProblem`. */
-  readonly open: (envFile: string | null) => Promise<Opened>;
+  readonly open: (given: Given) => Promise<Opened>;
   /** Aborted by Ctrl-C, or a request to end. */
   readonly interrupted: AbortSignal;
 }
@@ -119,13 +128,20 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
   let opened: Opened | null = null;
   try {
     const isAlone = specOf(verb).withoutStores === true;
-    opened = isAlone ? NO_STORES : await program.open(options.text('env-file'));
-    const { stores, configuredMode } = opened;
+    opened = isAlone ? NO_STORES : await program.open(filesOf(options));
+    const { stores, configuredMode, codec } = opened;
     const last = await HANDLERS[verb]({
       verb,
       words,
       options,
-      context: { stores, environment, telemetry: SILENT, report: progress.report, configuredMode },
+      context: {
+        stores,
+        environment,
+        telemetry: SILENT,
+        report: progress.report,
+        configuredMode,
+        ...(codec && { codec }),
+      },
       urls: opened.urls ?? { mongo: null, postgres: null },
       env: opened.env ?? {},
       retentionMs: opened.retentionMs ?? RETENTION_MS,
@@ -145,6 +161,11 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
     if (!interrupted.aborted) await opened?.close();
   }
 }
+
+const filesOf = (options: Options): Given => ({
+  envFile: options.text('env-file'),
+  mappingFile: options.text('mapping'),
+});
 
 const asJson = (verb: VerbName | null, outcome: Outcome, body: object): string =>
   `${JSON.stringify({ verb, outcome, exitCode: EXIT_CODES[outcome], ...body })}\n`;

@@ -32,6 +32,10 @@ export const COMMON_OPTIONS = {
     value: 'FILE',
     description: 'Also read variables from this file; those of the environment win over it',
   },
+  mapping: {
+    value: 'FILE',
+    description: 'How documents are read and written, in place of MONGO_MAPPING_FILE; docs/mapping.md',
+  },
   help: { value: null, description: 'Show this help' },
 } as const satisfies Record<string, OptionSpec>;
 

@@ -1,5 +1,6 @@
 /** From the environment's names to the names the code uses, with the defaults that depend on other values. */
 import { availableParallelism } from 'node:os';
+import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import type { AuthSecret } from '../keys/auth-secrets.ts';
 import type { JwtKey } from '../keys/jwt-keys.ts';
 import { isLocalSmtp } from './endpoints.ts';
@@ -40,6 +41,7 @@ export function shapeConfig(env: Environment, keys: Keys, production: boolean) {
     databaseUrl: env.DATABASE_URL,
     storeTimeoutMs: env.STORE_TIMEOUT,
     mongoPoolMax: env.MONGO_POOL_MAX,
+    mongoCodec: env.MONGO_MAPPING_FILE ?? DEFAULT_CODEC,
     postgresPoolMax: env.POSTGRES_POOL_MAX,
     retentionMs: env.RETENTION,
 

@@ -1,4 +1,5 @@
 /** The part of the configuration that says where the stores are, for programs that need nothing else of it. */
+import { type Codec, DEFAULT_CODEC } from '../../db/canonical.ts';
 import { ConfigError } from './load.ts';
 import { MODES, type Mode } from './modes.ts';
 import { problemsOf } from './rules.ts';
@@ -9,6 +10,7 @@ const NAMES = [
   'NODE_ENV',
   'BACKEND_MODE',
   'MONGO_URL',
+  'MONGO_MAPPING_FILE',
   'DATABASE_URL',
   'STORE_TIMEOUT',
   'RETENTION',
@@ -23,6 +25,7 @@ const isOurs = (name: string): name is Name => NAMES.some((each) => each === nam
 
 export interface StoresConfig {
   readonly mongoUrl: string | null;
+  readonly mongoCodec: Codec;
   readonly databaseUrl: string | null;
   readonly storeTimeoutMs: number;
   /** How long expired records are kept. */
@@ -57,6 +60,7 @@ export function loadStoresConfig(env: NodeJS.ProcessEnv): StoresConfig {
 
   return {
     mongoUrl: data.MONGO_URL,
+    mongoCodec: data.MONGO_MAPPING_FILE ?? DEFAULT_CODEC,
     databaseUrl: data.DATABASE_URL,
     storeTimeoutMs: data.STORE_TIMEOUT,
     retentionMs: data.RETENTION,

@@ -3,6 +3,7 @@
  * Variables marked secret are also read from the file that `NAME_FILE` names.
  */
 import { z } from 'zod';
+import { mappingFile } from './mapping.ts';
 import { FIRST_MODE, MODES } from './modes.ts';
 import * as v from './values.ts';
 
@@ -111,6 +112,10 @@ const stores = {
   ),
   POSTGRES_POOL_MAX: set('20', v.integer(1, 1000), 'Connections to PostgreSQL at most.'),
   MONGO_POOL_MAX: set('50', v.integer(1, 1000), 'Connections to MongoDB at most.'),
+  MONGO_MAPPING_FILE: open(mappingFile(), {
+    description: "File that says where the old service's fields are; the same for all. See docs/mapping.md.",
+    unset: 'the default mapping',
+  }),
   ALLOW_UNENCRYPTED: set(
     '',
     v.listOf('mongo', 'postgres', 'smtp'),

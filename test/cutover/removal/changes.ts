@@ -19,6 +19,20 @@ export const ADDITIONS: Readonly<Record<string, string>> = {
   'test/http/after-the-move.test.ts': 'after-the-move.test.ts.txt',
 };
 
+const MONGO_CODEC = `/** Null when the mapping file cannot be used; it has been said why. */
+function mongoCodec(): Codec | null {
+  const file = process.env['MONGO_MAPPING_FILE'] ?? '';
+  try {
+    return file === '' ? DEFAULT_CODEC : readMapping(file);
+  } catch (error) {
+    if (!(error instanceof MappingInvalid)) throw error;
+    for (const problem of error.problems) console.error(\`MONGO_MAPPING_FILE: \${problem}\`);
+    return null;
+  }
+}
+
+`;
+
 export const CHANGES: readonly Change[] = [
   // The service
   change('src/app.ts', "import mongo from '../plugins/mongo.ts';\n"),
@@ -27,8 +41,30 @@ export const CHANGES: readonly Change[] = [
   change('src/migrate.ts', "const mongoUrl = setting('MONGO_URL');\n"),
   change(
     'src/migrate.ts',
-    'if (mongoUrl !== undefined) results.push(await migrate(() => openMongoStore({ url: mongoUrl })));\n',
+    "import { type Codec, DEFAULT_CODEC, MappingInvalid } from '../db/canonical.ts';\n",
   ),
+  change('src/migrate.ts', "import { readMapping } from '../plugins/config/mapping.ts';\n"),
+  change('src/migrate.ts', ' and MONGO_MAPPING_FILE.', '.'),
+  change('src/migrate.ts', MONGO_CODEC),
+  change(
+    'src/migrate.ts',
+    `if (mongoUrl !== undefined) {
+  const codec = mongoCodec();
+  results.push(codec !== null && (await migrate(() => openMongoStore({ url: mongoUrl, codec }))));
+}
+`,
+  ),
+  change('plugins/config/variables.ts', "import { mappingFile } from './mapping.ts';\n"),
+  change(
+    'plugins/config/variables.ts',
+    `  MONGO_MAPPING_FILE: open(mappingFile(), {
+    description: "File that says where the old service's fields are; the same for all. See docs/mapping.md.",
+    unset: 'the default mapping',
+  }),
+`,
+  ),
+  change('plugins/config/shape.ts', "import { DEFAULT_CODEC } from '../../db/canonical.ts';\n"),
+  change('plugins/config/shape.ts', '    mongoCodec: env.MONGO_MAPPING_FILE ?? DEFAULT_CODEC,\n'),
   change('package.json', '  "bin": {\n    "cutover": "bin/cutover.js"\n  },\n'),
   change('package.json', '    "pg-copy-streams": "7.0.0",\n'),
   change('package.json', '    "@types/pg-copy-streams": "1.2.5",\n'),

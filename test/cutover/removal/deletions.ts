@@ -4,6 +4,7 @@ export const DELETIONS: readonly string[] = [
   'bin',
   'src/cutover.ts',
   'plugins/mongo.ts',
+  'plugins/config/mapping.ts',
   'plugins/config/stores.ts',
   'plugins/repositories/gauges.ts',
   'plugins/repositories/telemetry.ts',
