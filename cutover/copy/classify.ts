@@ -38,7 +38,7 @@ export function classify<E extends Entity>(
   counts.add('read');
   if (doc === null) return { kind: 'bad', flaws: [{ field: '_id', reason: 'undecodable' }] };
   const read = codec.read(entity, doc);
-  for (const path of codec.unknownFields(entity, doc)) counts.addName(`unknown:${entity}.${nameOf(path)}`);
+  for (const steps of codec.unknownFields(entity, doc)) counts.addName(`unknown:${entity}.${nameOf(steps)}`);
   if ('bad' in read) return { kind: 'bad', flaws: read.bad };
   const misfit = misfitOf(read.record);
   if (misfit !== null) return { kind: 'bad', flaws: [misfit] };
@@ -48,10 +48,9 @@ export function classify<E extends Entity>(
 }
 
 /** A field's name may be data, such as an address that something is filed under: only what looks like a name is told. */
-const nameOf = (path: string): string => (isPlain(path) ? path : path.split('.').map(plain).join('.'));
-
-const isPlain = (path: string): boolean => /^[\p{L}\p{N}_$ -]{1,64}$/u.test(path);
-const plain = (name: string): string => (isPlain(name) || name === '*' ? name : '(no plain name)');
+const nameOf = (steps: readonly string[]): string => steps.map(plain).join('.');
+const plain = (name: string): string =>
+  /^(?:\*|[\p{L}\p{N}_$ -]{1,64})$/u.test(name) ? name : '(no plain name)';
 
 /** Field names that are data themselves must not fill the memory. */
 const NAMES_MAX = 500;

@@ -47,8 +47,8 @@ export interface Codec {
   sources(entity: Entity, path: Path): readonly Path[];
   /** Top-level fields that the mapping or this service knows. */
   tops(entity: Entity): readonly string[];
-  /** What of a document no record takes up, by its path. */
-  unknownFields(entity: Entity, doc: Doc): readonly string[];
+  /** What of a document no record takes up, each by the steps to it; `*` for elements of an array. */
+  unknownFields(entity: Entity, doc: Doc): readonly (readonly string[])[];
   /** The user's last login, where the mapping says where it is; null: not known. */
   lastLoginAt(doc: Doc): Date | null;
 }

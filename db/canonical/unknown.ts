@@ -7,12 +7,15 @@ import type { Path } from './paths.ts';
 /** What is known below a field; null: all of it. */
 type Known = Map<string, Known | null>;
 
+/** Steps to a field; `*` for elements of an array. */
+type Steps = readonly string[];
+
 export interface Unknown {
   readonly tops: Readonly<Record<Entity, ReadonlySet<string>>>;
-  list(entity: Entity, doc: Doc): readonly string[];
+  list(entity: Entity, doc: Doc): readonly Steps[];
 }
 
-const NOTHING: readonly string[] = [];
+const NOTHING: readonly Steps[] = [];
 
 export function unknownFieldsOf(places: Readonly<Record<Entity, readonly (readonly Path[])[]>>): Unknown {
   const trees = forEach((entity) => treeOf(places[entity].flat()));
@@ -22,13 +25,13 @@ export function unknownFieldsOf(places: Readonly<Record<Entity, readonly (readon
     list(entity, doc) {
       const known = trees[entity];
       // Mostly there is nothing to say: no list is made for that.
-      let found: string[] | null = null;
+      let found: Steps[] | null = null;
       for (const field of Object.keys(doc)) {
         const below = known.get(field);
         if (below === null) continue;
         found ??= [];
-        if (below === undefined) found.push(field);
-        else collect(doc[field], below, field, found);
+        if (below === undefined) found.push([field]);
+        else collect(doc[field], below, [field], found);
       }
       return found ?? NOTHING;
     },
@@ -62,23 +65,21 @@ function treeOf(paths: readonly Path[]): Known {
   return tree;
 }
 
-function collect(value: unknown, known: Known, path: string, found: string[]): void {
+function collect(value: unknown, known: Known, at: Steps, found: Steps[]): void {
   if (Array.isArray(value)) {
+    let isMore = false;
     value.forEach((item, place) => {
       const below = known.get(String(place));
-      if (below === undefined) addOnce(found, `${path}.*`);
-      else if (below !== null) collect(item, below, `${path}.${place}`, found);
+      if (below === undefined) isMore = true;
+      else if (below !== null) collect(item, below, [...at, String(place)], found);
     });
+    if (isMore) found.push([...at, '*']);
     return;
   }
   if (!isDoc(value)) return;
   for (const field of Object.keys(value)) {
     const below = known.get(field);
-    if (below === undefined) addOnce(found, `${path}.${field}`);
-    else if (below !== null) collect(value[field], below, `${path}.${field}`, found);
+    if (below === undefined) found.push([...at, field]);
+    else if (below !== null) collect(value[field], below, [...at, field], found);
   }
-}
-
-function addOnce(found: string[], name: string): void {
-  if (!found.includes(name)) found.push(name);
 }
