@@ -8,7 +8,7 @@ import { parseEnv } from 'node:util';
 import { ConfigurationProblem } from '../cutover/cli/failures.ts';
 import { type Given, type Opened, run } from '../cutover/cli/run.ts';
 import { styleFor } from '../cutover/cli/style.ts';
-import type { Terminal } from '../cutover/cli/terminal.ts';
+import type { Size, Terminal } from '../cutover/cli/terminal.ts';
 import { systemEnvironment } from '../cutover/environment.ts';
 import type { Codec } from '../db/canonical.ts';
 import type { Store } from '../db/port.ts';
@@ -111,11 +111,18 @@ function interruption(): AbortSignal {
 // Whoever reads may stop reading, as `head` does.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
+/** A pseudo-terminal may call itself 0 by 0. */
+function sizeOf({ columns, rows }: { readonly columns?: number; readonly rows?: number }): Size | null {
+  return columns && rows ? { columns, rows } : null;
+}
+
 const terminal: Terminal = {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
   outIsTty: process.stdout.isTTY === true,
   errIsTty: process.stderr.isTTY === true,
+  outSize: () => sizeOf(process.stdout),
+  errSize: () => sizeOf(process.stderr),
   outStyle: styleFor(process.stdout, process.env),
   errStyle: styleFor(process.stderr, process.env),
   ask: process.stdin.isTTY === true && process.stderr.isTTY === true ? ask : null,

@@ -18,7 +18,8 @@ import * as snapshot from './handlers/snapshot.ts';
 import { status } from './handlers/status.ts';
 import { helpOf, overview } from './help.ts';
 import { type Command, type Options, parseCommand, UsageError } from './parse.ts';
-import { createProgress, type ProgressLine, type Terminal } from './terminal.ts';
+import { cut } from './table.ts';
+import { createProgress, type ProgressLine, type Size, type Terminal } from './terminal.ts';
 import { specOf, type VerbName } from './verbs.ts';
 
 /** Files that were named on the command line. */
@@ -112,7 +113,8 @@ export async function run(program: Program): Promise<number> {
     return EXIT_CODES.done;
   }
   if (command.kind === 'help') {
-    terminal.out(command.verb === null ? overview() : helpOf(command.verb));
+    const columns = terminal.outSize()?.columns ?? null;
+    terminal.out(command.verb === null ? overview(columns) : helpOf(command.verb, columns));
     return EXIT_CODES.done;
   }
   return runVerb(program, command);
@@ -199,7 +201,14 @@ function printAgain(
   }
   const text = [...(notice === undefined ? [] : [notice]), ...lines(terminal.outStyle)];
   if (!terminal.outIsTty) terminal.out(`${text.join('\n')}\n\n`);
-  else terminal.out(`\u001b[H${text.map((line) => `${line}\u001b[K`).join('\n')}\n\u001b[J`);
+  else terminal.out(screen(text, terminal.outSize()));
+}
+
+/** From the upper left corner; what does not fit is cut, or the next one would not come to lie over it. */
+function screen(lines: readonly string[], size: Size | null): string {
+  const { columns, rows } = size ?? { columns: Number.POSITIVE_INFINITY, rows: Number.POSITIVE_INFINITY };
+  const shown = lines.slice(0, rows - 1).map((line) => `${cut(line, columns)}\u001b[K`);
+  return `\u001b[H${shown.join('\n')}\n\u001b[J`;
 }
 
 function printFailure(terminal: Terminal, json: boolean, verb: VerbName | null, failure: Failure): number {

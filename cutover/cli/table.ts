@@ -23,6 +23,22 @@ export function columns(rows: readonly (readonly string[])[], gap = '  '): strin
 export const indented = (lines: readonly string[], by = 2): string[] =>
   lines.map((line) => (line === '' ? '' : ' '.repeat(by) + line));
 
+const ESCAPE = '\u001b';
+const CHARACTER = new RegExp(`(${ESCAPE}\\[[\\d;]*m)|.`, 'gsu');
+
+/** At most so many characters of a line; colours take nothing, and end with it. */
+export function cut(line: string, max: number): string {
+  if (width(line) <= max) return line;
+  let [text, left] = ['', Math.max(0, max - 1)];
+  for (const [part, code] of line.matchAll(CHARACTER)) {
+    if (code === undefined && left === 0) continue;
+    if (code === undefined) left -= 1;
+    text += part;
+    if (code === undefined && left === 0) text += '…';
+  }
+  return text;
+}
+
 /** Breaks at spaces, so that a line stays within `max` characters where words allow it. */
 export function wrapped(text: string, max = 90): string[] {
   const lines: string[] = [];

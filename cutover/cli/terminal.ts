@@ -3,6 +3,7 @@ import type { Progress as CopyProgress } from '../copy/types.ts';
 import type { Progress } from '../operator/types.ts';
 import { progressWords } from './print/copy.ts';
 import type { Style } from './style.ts';
+import { cut } from './table.ts';
 import { duration, printable } from './words.ts';
 
 export interface Terminal {
@@ -12,11 +13,22 @@ export interface Terminal {
   readonly err: (text: string) => void;
   readonly outIsTty: boolean;
   readonly errIsTty: boolean;
+  /** Lines and columns of the terminals as they are now; null where there is none, or it does not say. */
+  readonly outSize: () => Size | null;
+  readonly errSize: () => Size | null;
   readonly outStyle: Style;
   readonly errStyle: Style;
   /** One line as typed; null where nobody sits. */
   readonly ask: ((question: string) => Promise<string>) | null;
 }
+
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** Where the terminal does not say. */
+const COLUMNS = 80;
 
 const CLEAR_LINE = '\r\u001b[2K';
 
@@ -29,19 +41,23 @@ export interface ProgressLine {
 }
 
 /** One line that is written over on a terminal; lines one below the other elsewhere. */
-export function createProgress({ err, errIsTty, errStyle }: Terminal, json = false): ProgressLine {
+export function createProgress({ err, errIsTty, errStyle, errSize }: Terminal, json = false): ProgressLine {
   let shown = false;
+  /** A line that wraps could not be written over. */
+  const write = (text: string): void => {
+    const room = (errSize()?.columns ?? COLUMNS) - 1;
+    err(`${CLEAR_LINE}${errStyle.dim(cut(text, room))}`);
+    shown = true;
+  };
   return {
     tell(progress) {
       if (json || !errIsTty) return err(`${JSON.stringify(progress)}\n`);
-      err(`${CLEAR_LINE}${progressWords(progress, errStyle)}`);
-      shown = true;
+      write(progressWords(progress));
     },
     report({ message, elapsedMs }) {
       const text = printable(message);
       if (!errIsTty) return err(`[${duration(elapsedMs)}] ${text}\n`);
-      err(`${CLEAR_LINE}${errStyle.dim(`${duration(elapsedMs)}  ${text.slice(0, 100)}`)}`);
-      shown = true;
+      write(`${duration(elapsedMs)}  ${text}`);
     },
     end() {
       if (shown) err(CLEAR_LINE);

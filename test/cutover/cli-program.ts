@@ -52,6 +52,8 @@ export async function inside(args: readonly string[], open: Program['open'] = no
       },
       outIsTty: false,
       errIsTty: false,
+      outSize: () => null,
+      errSize: () => null,
       outStyle: PLAIN,
       errStyle: PLAIN,
       ask: null,

@@ -108,7 +108,7 @@ describe('moves', () => {
       expect(back).toMatchObject({ code: 0 });
       expect(back.out).toMatch(/^done: postgres-primary → shadow-read\nbefore +postgres-primary · epoch 2 /);
       expect(back.out).toMatch(/\nlongest pause \d.*, 1 attempt\n/);
-      expect(back.err).toMatch(/^\[\d+ ms\] /);
+      expect(back.err).toMatch(/^\[[\d.]+ m?s\] /);
 
       const { events } = json('log', await cutover(['log', '--json', '--limit', '20'], env));
       expect(events.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['moved', 'forced', 'refused']));

@@ -23,15 +23,27 @@ export const crowdSize = (users: number): number =>
 
 const shareOf = (users: number, share: number): number => Math.floor((users * share) / 100);
 
-/** Inserts that many users, and what belongs to some of them. */
-export async function insertCrowd(url: string, users: number, now = new Date()): Promise<void> {
+export interface Crowd {
+  /** Of the whole crowd. */
+  readonly users: number;
+  /** Which of them: `from` included, `to` excluded. Default all. */
+  readonly from?: number;
+  readonly to?: number;
+  readonly now?: Date;
+}
+
+/** Inserts these users, and what belongs to some of them. */
+export async function insertCrowd(
+  url: string,
+  { users, from = 0, to = users, now = new Date() }: Crowd,
+): Promise<void> {
   const client = new mongoose.mongo.MongoClient(url);
   try {
     for (const [entity, share] of Object.entries(OF_EACH_HUNDRED) as [Entity, number][]) {
-      const total = shareOf(users, share);
-      for (let from = 0; from < total; from += BATCH) {
-        const documents = Array.from({ length: Math.min(BATCH, total - from) }, (_, place) =>
-          MAKE[entity]({ index: from + place, users, nowMs: now.getTime() }),
+      const end = shareOf(to, share);
+      for (let first = shareOf(from, share); first < end; first += BATCH) {
+        const documents = Array.from({ length: Math.min(BATCH, end - first) }, (_, place) =>
+          MAKE[entity]({ index: first + place, users, nowMs: now.getTime() }),
         );
         await client
           .db()

@@ -7,11 +7,11 @@ import { count, counted, duration, printable } from '../words.ts';
 
 type Body<N extends keyof Output> = Omit<Output[N], 'verb' | 'outcome' | 'exitCode'>;
 
-const BAR_WIDTH = 20;
+const BAR_WIDTH = 8;
 const SHOWN = 50;
 
 /** `copying    [#####···············]  25 %  5,000 of 20,000  4,000/s  4 s left`. */
-export function progressWords(progress: Progress, style: Style): string {
+export function progressWords(progress: Progress): string {
   const { phase, documents, total, perSecond, leftMs } = progress;
   const of = total === null || total === 0 ? null : Math.min(1, documents / total);
   const filled = Math.floor((of ?? 0) * BAR_WIDTH);
@@ -26,7 +26,7 @@ export function progressWords(progress: Progress, style: Style): string {
     `${count(perSecond)}/s`,
     leftMs === null ? '' : `${duration(leftMs)} left`,
   ];
-  return style.dim(parts.filter((part) => part !== '').join('  '));
+  return parts.filter((part) => part !== '').join('  ');
 }
 
 const HEADLINES = {

@@ -48,7 +48,7 @@ export const passable = (failing: readonly Gate[], forced: boolean): boolean =>
 
 /** What a move has come to. */
 export function moveLines(result: MoveResult, style: Style): string[] {
-  const { kind, before, after, made, to, longestPauseMs, attempts, failing, overridden, reasons } = result;
+  const { kind, before, after, made, to, failing, overridden, reasons } = result;
   const way = [before.mode, ...made.map((move) => move.to)].join(' → ');
   const headline = {
     done: style.good(made.length === 0 ? `nothing to do: it is ${before.mode}` : `done: ${way}`),
@@ -58,15 +58,21 @@ export function moveLines(result: MoveResult, style: Style): string[] {
   return [
     headline,
     ...beforeAndAfter(before, after),
-    ...(longestPauseMs === null
-      ? []
-      : [`longest pause ${duration(longestPauseMs)}, ${counted(attempts, 'attempt')}`]),
+    ...pauseLines(result),
     ...(overridden.length === 0 ? [] : ['', style.warn('passed over by --force:')]),
     ...indented(gateLines(overridden, style)),
     ...(failing.length === 0 ? [] : ['', style.strong('what is missing:')]),
     ...indented(gateLines(failing, style)),
     ...(reasons.length === 0 ? [] : ['', ...sentences(reasons)]),
   ];
+}
+
+/** Only a change of authority stops anybody. */
+function pauseLines({ longestPauseMs, attempts, made }: MoveResult): string[] {
+  if (longestPauseMs !== null) {
+    return [`longest pause ${duration(longestPauseMs)}, ${counted(attempts, 'attempt')}`];
+  }
+  return made.length === 0 ? [] : ['longest pause none: no request was held up'];
 }
 
 const stands = (made: number, way: string): string =>

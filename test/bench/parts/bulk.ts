@@ -108,7 +108,7 @@ async function begin(
   const service = await installation.start({ cores: null, cost: options.cost });
   await service.stop();
   progress(`${words}: inserting ${crowdSize(users)} documents`);
-  await insertCrowd(installation.urls.mongo, users);
+  await insertCrowd(installation.urls.mongo, { users });
   await runVerb(['promote', '--to', 'dual-write', '--no-foreign-writers'], installation.urls);
   return installation;
 }

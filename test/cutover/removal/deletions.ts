@@ -28,6 +28,7 @@ export const DELETIONS: readonly string[] = [
   'test/demo',
   'test/docs/cutover-json.test.ts',
   'test/docs/cutover-json.ts',
+  'test/env/order.test.ts',
   'test/env/servers.test.ts',
   'test/http/legacy-documents.test.ts',
   'test/mongo',
