@@ -1,5 +1,5 @@
 /** A process that copies, to be killed: it says on stdout where it is. Arguments: the two URLs and the run's id. */
-import { resumeBackfill, runBackfill, runWorker } from '../../cutover/copy/index.ts';
+import { resumeBackfill, runBackfill, runWorker, verify } from '../../cutover/copy/index.ts';
 import { openScope } from './scope.ts';
 
 const [, , mongoUrl = '', postgresUrl = '', run = '', verb = 'backfill'] = process.argv;
@@ -17,6 +17,7 @@ async function beforeMerge(): Promise<void> {
 const options = { report, beforeMerge };
 say('ready');
 if (verb === 'worker') await runWorker(scope, { report, rate: 500, signal: new AbortController().signal });
+else if (verb === 'verify') await verify(scope, { runId: run, report, jobs: 1, rate: 1_500 });
 else if (verb === 'resume') await resumeBackfill(scope, run, options);
 else await runBackfill(scope, { ...options, runId: run, from: 'mongo', onBad: 'quarantine', rate: 1_500 });
 say('done');

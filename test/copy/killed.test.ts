@@ -4,7 +4,13 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ObjectId } from 'bson';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { resumeBackfill, rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';
+import {
+  resumeBackfill,
+  resumeVerify,
+  rollbackBackfill,
+  runBackfill,
+  verify,
+} from '../../cutover/copy/index.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
 import { openBench } from './support.ts';
@@ -71,6 +77,19 @@ describe('a killed copy', { timeout: 90_000 }, async () => {
       child.kill('SIGKILL');
     });
 
+  /** A server notices the end of a killed process's connections, and of their locks, in its own time. */
+  const freed = () =>
+    eventually(
+      async () => {
+        const locks = await bench.postgres.query(
+          `select from pg_locks join pg_database as here on here.oid = pg_locks.database
+           where locktype = 'advisory' and here.datname = current_database()`,
+        );
+        return locks.length === 0;
+      },
+      { timeoutMs: 30_000 },
+    );
+
   it.each([
     ['while it copies', /^copying some/],
     ['while it checks', /^checking/],
@@ -80,6 +99,7 @@ describe('a killed copy', { timeout: 90_000 }, async () => {
     const child = await startUntil(until, until.test('before-merge') ? 'hold' : 'backfill');
     if (until.test('merging')) await eventually(async () => (await undoable()) > 0);
     await killed(child);
+    await freed();
     const result = await resumeBackfill(bench, `run-${serial}`);
     expect(result).toMatchObject({
       outcome: 'complete',
@@ -91,12 +111,45 @@ describe('a killed copy', { timeout: 90_000 }, async () => {
     expect((await bench.rows())['users']).toEqual([]);
   });
 
+  it('a verify goes on where it was, and forgets nothing that it had found', async () => {
+    await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
+    const [planted] = await bench.postgres.query<{ id: string }>('select min(id) as id from users');
+    await bench.postgres.query(`update users set name = 'planted' where id = $1`, [planted?.id]);
+    const run = `run-${serial}`;
+    const child = await startUntil(/^verifying/, 'verify');
+    const done = async () => {
+      const ranges = await bench.postgres.query<{ entity: string; compared: number | null }>(
+        `select entity, (counts->>'compared')::int as compared from copy_ranges where run = $1 and state = 'done'`,
+        [run],
+      );
+      return ranges
+        .filter(({ entity }) => entity === 'user')
+        .reduce((sum, each) => sum + (each.compared ?? 0), 0);
+    };
+    await eventually(async () => (await done()) >= USERS, { timeoutMs: 30_000 });
+    await killed(child);
+    const open = await bench.postgres.query(`select from copy_ranges where run = $1 and state = 'open'`, [
+      run,
+    ]);
+    expect(open.length).toBeGreaterThan(0);
+    const started: number[] = [];
+    const result = await resumeVerify(bench, run, { report: ({ documents }) => started.push(documents) });
+    expect(started[0]).toBeGreaterThanOrEqual(USERS);
+    expect(result).toMatchObject({ run, clean: false, differing: 1 });
+    expect(result.differences).toEqual([
+      { entity: 'user', id: planted?.id, kind: 'differs', fields: ['name'] },
+    ]);
+    expect(result.compared).toBeGreaterThanOrEqual(USERS + 600);
+    expect(result.compared).toBeLessThan(2 * USERS);
+  });
+
   it('at a random moment, again and again', async () => {
     for (let round = 0, verb = 'backfill'; round < 3; round += 1) {
       const child = await startUntil(/^ready|^done/, verb);
       const ms = Math.random() * 1_500;
       await new Promise((resolve) => setTimeout(resolve, ms));
       await killed(child);
+      await freed();
       const runs = await bench.postgres.query<{ state: string }>('select state from copy_runs');
       verb = runs.length === 0 ? 'backfill' : 'resume';
       if (runs[0]?.state === 'done') break;

@@ -8,11 +8,11 @@ import { type BackfillResult, openBulk, runBackfill, verify } from '../../cutove
 import { REASONS } from '../../db/canonical.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
 import { asSuperuser } from '../support/databases.ts';
-import { openRewritingProxy } from '../support/rewriting-proxy.ts';
 import { BROKEN, COLUMNS, type LegacyCase, TYPELESS } from './legacy/cases.ts';
 import { SESSIONS } from './legacy/sessions.ts';
 import { RESET_TOKENS, VERIFICATION_TOKENS } from './legacy/tokens.ts';
 import { USERS } from './legacy/users.ts';
+import { openRewritingProxy } from './rewriting-proxy.ts';
 import { openBench } from './support.ts';
 
 const CASES: Readonly<Record<Entity, readonly LegacyCase[]>> = {

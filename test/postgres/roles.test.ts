@@ -74,4 +74,32 @@ describe('roles', async () => {
     await expect(runtime?.pool.query('select * from staging.users')).rejects.toMatchObject(DENIED);
     await backfill?.pool.query('drop table staging.users');
   });
+
+  it('what was put aside is open to nobody but who may read the live tables', async () => {
+    const holders = async (table: string) =>
+      (
+        await asSuperuser<{ grant: string }>(
+          owner,
+          `select grantee || ' ' || privilege_type as grant from information_schema.role_table_grants
+           where table_schema = 'public' and table_name = $1 order by 1`,
+          [table],
+        )
+      ).map((row) => row.grant);
+    const live = await holders('users');
+    expect(live.length).toBeGreaterThan(0);
+    for (const table of ['copy_quarantine', 'copy_undo', 'cutover_aside']) {
+      expect(await holders(table), table).toEqual(live);
+    }
+    const outsider = `outsider_${name}`;
+    await asSuperuser(owner, `create role ${outsider}`);
+    const pool = new pg.Pool({ connectionString: as(outsider), max: 1 });
+    try {
+      for (const table of ['users', 'copy_quarantine', 'copy_undo', 'cutover_aside']) {
+        await expect(pool.query(`select * from public.${table}`)).rejects.toMatchObject(DENIED);
+      }
+    } finally {
+      await pool.end();
+      await asSuperuser(owner, `drop role ${outsider}`);
+    }
+  });
 });
