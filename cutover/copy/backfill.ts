@@ -169,7 +169,8 @@ async function fillStaging(scope: CopyScope, { run, body, pace, jobs }: Context)
   const finished = await workRanges(scope, {
     run: run.id,
     jobs,
-    work: (range, owner) => stageRange(scope, range, { run: run.id, body, owner, pace }),
+    role: 'coordinator',
+    work: (claim) => stageRange(scope, claim, { run: run.id, body, pace }),
     wait: () => pace.wait(),
   });
   if (!finished) throw new CopyRefused('stopped', `stopped; resume run ${run.id}`);

@@ -28,7 +28,7 @@ export function openBulk({
   statementTimeoutMs = 600_000,
 }: BulkOptions): Bulk {
   const mongo = openMongoBulk({ url: mongoUrl, poolMax: jobs + 4, timeoutMs: 60_000, codec });
-  // One for the lock, and for each job one for its transaction and one for its beats.
+  // One for the lock, and for each job one for its transaction and one for its jobs and beats.
   const postgres = openPostgresBulk({ url: postgresUrl, poolMax: 2 * jobs + 3, statementTimeoutMs });
   return {
     mongo,

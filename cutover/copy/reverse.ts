@@ -4,7 +4,7 @@ import { decodeId } from '../../db/ids.ts';
 import { stampOf, toExtendedJson } from '../../db/mongo/copy/client.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
 import { type BadDocument, putFindings } from '../../db/postgres/copy/findings.ts';
-import { closeRange, createRuns, type RangeRow } from '../../db/postgres/copy/runs.ts';
+import { createRuns } from '../../db/postgres/copy/runs.ts';
 import { cutIds, forgetUndo, keepUndo, markedAmong, type UndoEntry } from '../../db/postgres/copy/undo.ts';
 import { TABLES } from '../../db/postgres/database.ts';
 import { compareStamps, ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
@@ -14,7 +14,7 @@ import { again } from './merge.ts';
 import type { Pace } from './pace.ts';
 import type { RunBody } from './run.ts';
 import { CopyRefused, type CopyScope } from './types.ts';
-import { workRanges } from './work.ts';
+import { type Claim, workRanges } from './work.ts';
 
 const BATCH_MAX = 100;
 const RANGE_ROWS_MAX = 10_000;
@@ -55,7 +55,8 @@ export async function applyRanges(scope: CopyScope, options: Options): Promise<v
   const finished = await workRanges(scope, {
     run,
     jobs,
-    work: (range, owner) => applyRange(scope, range, owner, options),
+    role: 'coordinator',
+    work: (claim) => applyRange(scope, claim, options),
     wait: () => pace.wait(),
   });
   if (!finished) throw new CopyRefused('stopped', `stopped; resume run ${run}`);
@@ -63,11 +64,11 @@ export async function applyRanges(scope: CopyScope, options: Options): Promise<v
 
 export async function applyRange(
   scope: CopyScope,
-  { entity, ...range }: RangeRow,
-  owner: string,
+  { range, close }: Claim,
   { run, body, pace }: Omit<Options, 'jobs'>,
 ): Promise<void> {
   const { replica } = scope.stores.postgres;
+  const { entity } = range;
   const bounds = range.bounds as unknown as RowBounds;
   const counts = createCounts();
   const bad: BadDocument[] = [];
@@ -85,7 +86,7 @@ export async function applyRange(
   }
   await scope.postgres.transaction(async (connection) => {
     await putFindings(connection, run, range.seq, bad);
-    await closeRange(connection, run, { entity, ...range }, owner, {
+    await close(connection, range, {
       counts: counts.toJson(),
       bounds: { ...bounds, upTo: ended ? bounds.upTo : after },
       rest: ended ? null : { ...bounds, after },

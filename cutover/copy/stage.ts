@@ -6,7 +6,7 @@ import { type Batch, scanRange } from '../../db/mongo/copy/scan.ts';
 import type { Connection } from '../../db/postgres/copy/client.ts';
 import { type BadDocument, type Original, putAside, putFindings } from '../../db/postgres/copy/findings.ts';
 import { toLine } from '../../db/postgres/copy/rows.ts';
-import { closeRange, type RangeRow } from '../../db/postgres/copy/runs.ts';
+import type { RangeRow } from '../../db/postgres/copy/runs.ts';
 import { stageLines, stagingTable } from '../../db/postgres/copy/staging.ts';
 import type { Entity } from '../../db/records.ts';
 import type { Json } from '../../db/replica.ts';
@@ -14,9 +14,12 @@ import { type Counts, classify, createCounts, type Flaw } from './classify.ts';
 import type { Pace } from './pace.ts';
 import type { RunBody } from './run.ts';
 import type { CopyScope } from './types.ts';
+import type { Claim } from './work.ts';
 
 /** So much is done again, at most, when a worker dies. */
 const STRETCH_DOCUMENTS_MAX = 20_000;
+/** A slow copy holds its transaction open for no longer than this, but for one batch. */
+const STRETCH_MS_MAX = 30_000;
 
 /** What one batch comes to, before anything of it is written. */
 interface Sorted {
@@ -33,7 +36,6 @@ interface Sorted {
 export interface StageOptions {
   readonly run: string;
   readonly body: RunBody;
-  readonly owner: string;
   readonly pace: Pace;
 }
 
@@ -41,12 +43,13 @@ export interface StageOptions {
  * Stages a range, a stretch at a time: after each everything up to there is done, and the same cursor goes on. Throws
  * `RangeLost` when another worker has taken the range up meanwhile.
  */
-export async function stageRange(scope: CopyScope, range: RangeRow, options: StageOptions): Promise<void> {
+export async function stageRange(scope: CopyScope, claim: Claim, options: StageOptions): Promise<void> {
+  const { range } = claim;
   const bounds = range.bounds as unknown as IdRange;
   const batches = scanRange(scope.mongo, range.entity, bounds, { batchMax: options.pace.batchMax() });
   try {
     for (let rest: RangeRow | null = range; rest !== null; ) {
-      rest = await stageStretch(scope, rest, batches, options);
+      rest = await stageStretch(scope, claim, rest, batches, options);
     }
   } finally {
     await batches.return(undefined);
@@ -56,11 +59,13 @@ export async function stageRange(scope: CopyScope, range: RangeRow, options: Sta
 /** What is left of the range, to go on with; null when nothing is, or it is to be left to others. */
 async function stageStretch(
   scope: CopyScope,
+  claim: Claim,
   range: RangeRow,
   batches: AsyncGenerator<Batch>,
   options: StageOptions,
 ): Promise<RangeRow | null> {
-  const { pace, run, owner } = options;
+  const { pace, run } = options;
+  const startMs = scope.environment.now().monotonicMs;
   const bounds = range.bounds as unknown as IdRange;
   const counts = createCounts();
   return scope.postgres.transaction(async (connection) => {
@@ -77,13 +82,14 @@ async function stageStretch(
       done += batch.documents.length;
       await pace.take(batch.documents.length);
       isPaused = await pace.paused();
-      if (batch.cut !== null && (done >= STRETCH_DOCUMENTS_MAX || isPaused)) {
+      const isLong = scope.environment.now().monotonicMs - startMs >= STRETCH_MS_MAX;
+      if (batch.cut !== null && (done >= STRETCH_DOCUMENTS_MAX || isLong || isPaused)) {
         cut = batch.cut;
         break;
       }
     }
     const rest = cut === null ? null : { ...bounds, after: cut };
-    const seq = await closeRange(connection, run, range, owner, {
+    const seq = await claim.close(connection, range, {
       counts: counts.toJson(),
       bounds: { ...bounds, upTo: cut ?? bounds.upTo },
       rest,

@@ -21,8 +21,6 @@ export interface CopyScope {
   readonly telemetry: Telemetry;
   /** How long expired records are kept, as the service is configured. What is past it is neither copied nor compared. */
   readonly retentionMs: number;
-  /** After so long without a beat a worker counts as dead, and its range is taken up. Default 20 s. */
-  readonly beatLostMs?: number;
 }
 
 export type CopyPhase =

@@ -5,7 +5,7 @@
 import type { StoreName } from '../../db/errors.ts';
 import { cutRanges, type IdRange } from '../../db/mongo/copy/ranges.ts';
 import { putFindings } from '../../db/postgres/copy/findings.ts';
-import { closeRange, createRuns, type RangeRow } from '../../db/postgres/copy/runs.ts';
+import { createRuns, type RangeRow, type RunRow } from '../../db/postgres/copy/runs.ts';
 import { ENTITIES } from '../../db/records.ts';
 import type { Json } from '../../db/replica.ts';
 import type { ControlRecord } from '../protocol/types.ts';
@@ -23,7 +23,7 @@ import { createPace } from './pace.ts';
 import { authorityNow, logCopy, markCopy, putEvidence } from './ready.ts';
 import { type Difference, foundBy, RETENTION_MARGIN_MS } from './settle.ts';
 import { CopyRefused, type CopyScope, type Report } from './types.ts';
-import { workRanges } from './work.ts';
+import { type Claim, workRanges } from './work.ts';
 
 export interface VerifyOptions {
   /** Everything, what was written since, or a share of all records. Default everything. */
@@ -80,19 +80,27 @@ export async function resumeVerify(
   const runs = createRuns(scope.postgres);
   const run = await runs.find(id);
   if (run?.kind !== 'verify') throw new CopyRefused('no-run', `there is no verify ${id}`);
-  const parsed = verifyBody.parse(run.body);
   const { authority, record } = await authorityNow(scope);
-  if (authority !== parsed.authority) {
+  if (authority !== verifyBody.parse(run.body).authority) {
     throw new CopyRefused('unknown-state', 'authority has changed since this verify began: start another');
   }
   const { rate = 0, report, signal, jobs = JOBS } = options;
   const pace = createPace(scope, { run: id, authority: scope.stores[authority], rate, report, signal });
-  const expiredBefore = new Date(run.startedAt.getTime() - scope.retentionMs + RETENTION_MARGIN_MS);
-  const context: Context = { run: id, body: parsed, pace, jobs, expiredBefore };
+  const context = contextOf(scope, run, { pace, jobs });
   if ((await runs.ranges(id)).length === 0) await cut(scope, context);
   await compareAll(scope, context);
   await runs.advance(id, 'checking', 'checked', run.body, scope.environment.date());
   return conclude(scope, context, run.startedAt, record);
+}
+
+/** What there is to know of a verify, for whoever works on it. */
+export function contextOf(
+  { retentionMs }: CopyScope,
+  { id, body, startedAt }: RunRow,
+  work: Pick<Context, 'pace' | 'jobs'>,
+): Context {
+  const expiredBefore = new Date(startedAt.getTime() - retentionMs + RETENTION_MARGIN_MS);
+  return { run: id, body: verifyBody.parse(body), expiredBefore, ...work };
 }
 
 async function cut(scope: CopyScope, { run, jobs }: Context): Promise<void> {
@@ -129,23 +137,21 @@ async function compareAll(scope: CopyScope, context: Context): Promise<void> {
   const finished = await workRanges(scope, {
     run,
     jobs,
-    work: (range, owner) => compareRange(scope, range, owner, context),
+    role: 'worker',
+    work: (claim) => compareRange(scope, claim, context),
     wait: () => pace.wait(),
   });
   if (!finished) throw new CopyRefused('stopped', `stopped; resume verify ${run}`);
 }
 
-async function compareRange(
-  scope: CopyScope,
-  range: RangeRow,
-  owner: string,
-  context: Context,
-): Promise<void> {
+/** One range, a stretch at a time on the same cursor. */
+export async function compareRange(scope: CopyScope, claim: Claim, context: Context): Promise<void> {
+  const { range } = claim;
   const bounds = range.bounds as unknown as Bounds;
   const comparison = createComparison(scope, range.entity, bounds, context);
   try {
     for (let left: RangeRow | null = range; left !== null; ) {
-      left = await compareStretch(scope, left, owner, comparison, context);
+      left = await compareStretch(scope, claim, left, comparison, context);
     }
   } finally {
     await comparison.close();
@@ -155,8 +161,8 @@ async function compareRange(
 /** What was found in a stretch is written down with the word that it is done. What is left to this worker. */
 async function compareStretch(
   { postgres }: CopyScope,
+  claim: Claim,
   range: RangeRow,
-  owner: string,
   comparison: Comparison,
   { run, pace }: Context,
 ): Promise<RangeRow | null> {
@@ -170,7 +176,7 @@ async function compareStretch(
     });
     await putFindings(connection, run, range.seq, findings);
     const result = { counts: tally.counts.toJson(), bounds: range.bounds, rest, keepsRest };
-    const seq = await closeRange(connection, run, range, owner, result);
+    const seq = await claim.close(connection, range, result);
     return seq === null || !keepsRest ? null : { ...range, seq, bounds: rest };
   });
 }

@@ -1,74 +1,116 @@
 /** Works on the ranges of a run, in this process, until none is left. Any number of processes may do so at once. */
-import { createRuns, RangeLost, type RangeRow } from '../../db/postgres/copy/runs.ts';
+import type { Connection } from '../../db/postgres/copy/client.ts';
+import { type Job, type Jobs, openJobs } from '../../db/postgres/copy/jobs.ts';
+import { closeRange, createRuns, RangeLost, type RangeRow } from '../../db/postgres/copy/runs.ts';
 import type { CopyScope } from './types.ts';
 
-const BEAT_LOST_MS = 20_000;
-/** So many beats may get lost before their worker counts as dead. */
-const BEATS = 5;
-const IDLE_MS = 200;
+const LOOK_MS = 200;
+/** A job that was lost, in whatever way, is offered again after so long. */
+const OFFER_MS = 5_000;
+
+/** A range in hand, and how to close it. */
+export interface Claim {
+  readonly range: RangeRow;
+  /**
+   * In the transaction that did the work. What is left is handed out to others, unless it is kept; its number. Throws
+   * `RangeLost` when another has taken the range up meanwhile.
+   */
+  close(
+    connection: Connection,
+    range: RangeRow,
+    result: Parameters<typeof closeRange>[4],
+  ): Promise<number | null>;
+}
 
 export interface WorkOptions {
   readonly run: string;
+  /** Ranges worked at once. */
   readonly jobs: number;
-  readonly work: (range: RangeRow, owner: string) => Promise<void>;
-  /** True: to end now. */
+  /**
+   * `coordinator`: the only one of its run, under a lock that its death lets go. So what the last one had in hand need not
+   * be waited for.
+   */
+  readonly role: 'coordinator' | 'worker';
+  readonly work: (claim: Claim) => Promise<void>;
+  /** Waits out a pause; true: to end now. */
   readonly wait: () => Promise<boolean>;
 }
 
 /** Resolves when every range is done, by whomever; false when it was to stop before. */
 export async function workRanges(scope: CopyScope, options: WorkOptions): Promise<boolean> {
-  const results = await Promise.allSettled(
-    Array.from({ length: options.jobs }, () => workLoop(scope, options)),
-  );
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
-  return results.every((result) => result.status === 'fulfilled' && result.value);
-}
-
-async function workLoop(scope: CopyScope, { run, work, wait }: WorkOptions): Promise<boolean> {
-  const runs = createRuns(scope.postgres);
-  const owner = scope.environment.newId();
-  for (;;) {
-    if (await wait()) return false;
-    const range = await runs.claim(run, owner, scope.beatLostMs ?? BEAT_LOST_MS);
-    if (range === null) {
-      if ((await runs.open(run)) === 0) return true;
-      // Another's: to be taken up, should it die.
-      await scope.environment.sleep(IDLE_MS);
-      continue;
-    }
-    await whileBeating(
-      scope,
-      () => runs.beat(run, owner),
-      async () => {
-        try {
-          await work(range, owner);
-        } catch (error) {
-          if (!(error instanceof RangeLost)) throw error;
-        }
-      },
-    );
-  }
-}
-
-async function whileBeating(
-  { environment, beatLostMs = BEAT_LOST_MS }: CopyScope,
-  beat: () => Promise<boolean>,
-  work: () => Promise<void>,
-): Promise<void> {
-  const ended = new AbortController();
-  const beating = (async () => {
-    for (;;) {
-      await environment.sleep(beatLostMs / BEATS, ended.signal);
-      if (ended.signal.aborted) return;
-      // A missed beat is no more than that; whoever takes the range up makes this work come to nothing.
-      await beat().catch(() => false);
-    }
-  })();
+  const jobs = await openJobs(scope.postgres);
   try {
-    await work();
+    return await workJobs(scope, jobs, options);
   } finally {
-    ended.abort();
-    await beating;
+    await jobs.close();
   }
+}
+
+async function workJobs(scope: CopyScope, jobs: Jobs, options: WorkOptions): Promise<boolean> {
+  const { run, wait } = options;
+  const { environment, postgres } = scope;
+  const runs = createRuns(postgres);
+  await jobs.begin(run);
+  if (options.role === 'coordinator') await jobs.release(run, jobsOfTheDead(await runs.open(run)));
+  const failures: unknown[] = [];
+  const crew = await jobs.work(run, options.jobs, async (job) => {
+    if (failures.length > 0 || (await wait())) throw new Error('not here: this process is about to end');
+    try {
+      await workJob(scope, jobs, job, options);
+    } catch (error) {
+      failures.push(error);
+      throw error;
+    }
+  });
+  try {
+    for (let offeredMs = Number.NEGATIVE_INFINITY; ; ) {
+      const open = await runs.open(run);
+      if (open.length === 0) break;
+      if (failures.length > 0) throw failures[0];
+      if (await wait()) return false;
+      const nowMs = environment.now().monotonicMs;
+      if (nowMs - offeredMs >= OFFER_MS) {
+        offeredMs = nowMs;
+        await jobs.offer(
+          run,
+          open.map(({ job }) => job),
+        );
+      }
+      await environment.sleep(LOOK_MS);
+    }
+  } finally {
+    await crew.stop();
+  }
+  await jobs.forget(run);
+  return true;
+}
+
+async function workJob(
+  scope: CopyScope,
+  jobs: Jobs,
+  job: Job,
+  { run, role, work }: WorkOptions,
+): Promise<void> {
+  const owner = [role, job.id, scope.environment.newId()].join('/');
+  const range = await createRuns(scope.postgres).take(run, job.number, owner);
+  if (range === null) return;
+  try {
+    await work({
+      range,
+      async close(connection, held, result) {
+        const rest = await closeRange(connection, run, held, owner, result);
+        if (rest !== null && result.keepsRest !== true) await jobs.offer(run, [rest], connection);
+        return rest;
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof RangeLost)) throw error;
+  }
+}
+
+function jobsOfTheDead(open: readonly { readonly owner: string | null }[]): readonly string[] {
+  return open.flatMap(({ owner }) => {
+    const [role, id] = owner?.split('/') ?? [];
+    return role === 'coordinator' && id !== undefined ? [id] : [];
+  });
 }

@@ -1,11 +1,15 @@
 /** A process that only helps: it takes up ranges of whatever run is under way, on any machine. */
-import { createRuns, type RangeRow } from '../../db/postgres/copy/runs.ts';
-import { createPace } from './pace.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
+import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
+import { verifyBody } from './compare.ts';
+import { createPace, type Pace } from './pace.ts';
+import { authorityNow } from './ready.ts';
 import { applyRange } from './reverse.ts';
 import { parseRun } from './run.ts';
 import { stageRange } from './stage.ts';
 import type { CopyScope, Report } from './types.ts';
-import { workRanges } from './work.ts';
+import { compareRange, contextOf } from './verify.ts';
+import { type WorkOptions, workRanges } from './work.ts';
 
 const LOOK_MS = 1_000;
 
@@ -17,31 +21,71 @@ export interface WorkerOptions {
   readonly signal: AbortSignal;
 }
 
-/** Works until it is told to stop. */
-export async function runWorker(
-  scope: CopyScope,
-  { jobs = 2, rate = 0, report, signal }: WorkerOptions,
-): Promise<void> {
-  const runs = createRuns(scope.postgres);
+/** Works until it is told to stop: it outlives any run, and a store that is away for a while. */
+export async function runWorker(scope: CopyScope, options: WorkerOptions): Promise<void> {
+  const { signal } = options;
   while (!signal.aborted) {
-    const run = await runs.active();
-    const isOpen = run !== null && run.state !== 'undoing' && (await runs.open(run.id)) > 0;
-    if (run === null || !isOpen) {
-      await scope.environment.sleep(LOOK_MS, signal);
-      continue;
-    }
-    const body = parseRun(run);
-    const pace = createPace(scope, { run: run.id, authority: scope.stores[body.from], rate, report, signal });
-    pace.phase(body.from === 'mongo' ? 'copying' : 'merging', null);
-    const options = { run: run.id, body, pace };
-    await workRanges(scope, {
-      run: run.id,
-      jobs,
-      work: (range: RangeRow, owner: string) =>
-        body.from === 'mongo'
-          ? stageRange(scope, range, { ...options, owner })
-          : applyRange(scope, range, owner, options),
-      wait: () => pace.wait(),
+    const worked = await workOnce(scope, options).catch((error: unknown) => {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      return false;
     });
+    if (!worked) await scope.environment.sleep(LOOK_MS, signal);
   }
+}
+
+/** False when there was nothing to do. */
+async function workOnce(scope: CopyScope, options: WorkerOptions): Promise<boolean> {
+  const runs = createRuns(scope.postgres);
+  for (const run of await runs.worked()) {
+    const { store, phase, work } = partIn(scope, run, options.jobs ?? JOBS);
+    if (run.kind === 'verify' && (await authorityNow(scope)).authority !== store) continue;
+    const { rate = 0, report, signal } = options;
+    const pace = createPace(scope, { run: run.id, authority: scope.stores[store], rate, report, signal });
+    pace.phase(phase, null);
+    try {
+      await workRanges(scope, {
+        run: run.id,
+        jobs: options.jobs ?? JOBS,
+        role: 'worker',
+        work: (claim) => work(claim, pace),
+        wait: () => pace.wait(),
+      });
+    } catch (error) {
+      // Taken back under its hands: its staging is gone.
+      if ((await runs.find(run.id))?.state === run.state) throw error;
+    }
+    return true;
+  }
+  return false;
+}
+
+const JOBS = 2;
+
+interface Part {
+  /** The authority the run began under. */
+  readonly store: 'mongo' | 'postgres';
+  readonly phase: 'copying' | 'merging' | 'verifying';
+  readonly work: (claim: Parameters<WorkOptions['work']>[0], pace: Pace) => Promise<void>;
+}
+
+function partIn(scope: CopyScope, run: RunRow, jobs: number): Part {
+  if (run.kind === 'verify') {
+    const store = verifyBody.parse(run.body).authority;
+    const work: Part['work'] = (claim, pace) =>
+      compareRange(scope, claim, contextOf(scope, run, { pace, jobs }));
+    return { store, phase: 'verifying', work };
+  }
+  const body = parseRun(run);
+  const store = body.from;
+  return store === 'mongo'
+    ? {
+        store,
+        phase: 'copying',
+        work: (claim, pace) => stageRange(scope, claim, { run: run.id, body, pace }),
+      }
+    : {
+        store,
+        phase: 'merging',
+        work: (claim, pace) => applyRange(scope, claim, { run: run.id, body, pace }),
+      };
 }

@@ -94,7 +94,7 @@ export interface PostgresWanted extends Wanted {
 }
 
 export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): readonly Check[] {
-  const { major, encoding, isWritable, mayCreateTables, missing, mayStage, connections } = facts;
+  const { major, encoding, isWritable, mayCreateTables, missing, forbidden, connections } = facts;
   const { migrated, tools, durability, comingBytes, server } = wanted;
   const space = comingBytes === null ? 'an unknown size' : `about ${bytes(comingBytes * SPACE_FACTOR)}`;
   const checks: readonly Judged[] = [
@@ -113,11 +113,11 @@ export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): rea
     missing.length === 0
       ? ok('privileges', 'reads and writes every table')
       : block('privileges', `may not ${missing.join(', ')}`, 'run db/postgres/roles.sql as their owner'),
-    mayStage
+    forbidden.length === 0
       ? ok('staging', 'may make the tables of a copy')
       : block(
           'staging',
-          'may not make the schema staging',
+          `may make no tables in the schema ${forbidden.join(', nor in ')}`,
           'run db/postgres/roles.sql, and backfill as auth_backfill',
         ),
     ...(durability.length === 0

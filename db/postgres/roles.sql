@@ -3,7 +3,7 @@
 --
 --   auth_migration  owns the tables; used by `npm run migrate` only
 --   auth_runtime    what the service runs as: rows, never tables
---   auth_backfill   what the bulk copy runs as: rows, and tables in its own schema `staging`
+--   auth_backfill   what the bulk copy runs as: rows, and tables in its own schemas `staging` and `copy_jobs`
 
 DO $$
 DECLARE role_name text;
@@ -41,3 +41,5 @@ END
 $$;
 
 CREATE SCHEMA IF NOT EXISTS staging AUTHORIZATION auth_backfill;
+-- pg-boss makes its tables there, the first time that ranges of a copy are shared.
+CREATE SCHEMA IF NOT EXISTS copy_jobs AUTHORIZATION auth_backfill;

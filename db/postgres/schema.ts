@@ -237,7 +237,7 @@ export const copyRuns = pgTable(
   ],
 );
 
-/** Pieces of a run: each is worked by one owner at a time, whose beat goes on while it lives. */
+/** Pieces of a run, handed out by jobs: the one who took one up last may close it. */
 export const copyRanges = pgTable(
   'copy_ranges',
   {
@@ -246,8 +246,8 @@ export const copyRanges = pgTable(
     entity: text('entity').notNull(),
     bounds: jsonb('bounds').notNull(),
     state: text('state').notNull(),
+    job: integer('job').notNull(),
     owner: text('owner'),
-    beatAt: time('beat_at'),
     counts: jsonb('counts').notNull(),
   },
   (t) => [

@@ -3,7 +3,7 @@ import { resumeBackfill, runBackfill, runWorker, verify } from '../../cutover/co
 import { openScope } from './scope.ts';
 
 const [, , mongoUrl = '', postgresUrl = '', run = '', verb = 'backfill'] = process.argv;
-const { scope } = await openScope({ mongoUrl, postgresUrl }, { beatLostMs: 1_000 });
+const { scope } = await openScope({ mongoUrl, postgresUrl });
 const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
@@ -16,9 +16,12 @@ async function beforeMerge(): Promise<void> {
 }
 const options = { report, beforeMerge };
 say('ready');
-if (verb === 'worker') await runWorker(scope, { report, rate: 500, signal: new AbortController().signal });
+if (verb === 'worker') await runWorker(scope, { report, rate: 150, signal: new AbortController().signal });
 else if (verb === 'verify') await verify(scope, { runId: run, report, jobs: 1, rate: 1_500 });
 else if (verb === 'resume') await resumeBackfill(scope, run, options);
-else await runBackfill(scope, { ...options, runId: run, from: 'mongo', onBad: 'quarantine', rate: 1_500 });
+else {
+  const from = verb === 'reverse' ? 'postgres' : 'mongo';
+  await runBackfill(scope, { ...options, runId: run, from, onBad: 'quarantine', rate: 1_500 });
+}
 say('done');
 process.exit(0);

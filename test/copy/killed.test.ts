@@ -11,6 +11,7 @@ import {
   runBackfill,
   verify,
 } from '../../cutover/copy/index.ts';
+import { userAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
 import { openBench } from './support.ts';
@@ -19,8 +20,7 @@ const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url));
 const USERS = 2_400;
 
 describe('a killed copy', { timeout: 90_000 }, async () => {
-  const opened = await openBench();
-  const bench = { ...opened, beatLostMs: 1_000 };
+  const bench = await openBench();
   const children: ChildProcess[] = [];
   let expected: Awaited<ReturnType<typeof bench.rows>>;
   let serial = 0;
@@ -128,6 +128,7 @@ describe('a killed copy', { timeout: 90_000 }, async () => {
     };
     await eventually(async () => (await done()) >= USERS, { timeoutMs: 30_000 });
     await killed(child);
+    await freed();
     const open = await bench.postgres.query(`select from copy_ranges where run = $1 and state = 'open'`, [
       run,
     ]);
@@ -160,14 +161,44 @@ describe('a killed copy', { timeout: 90_000 }, async () => {
     expect(await bench.rows()).toEqual(expected);
   });
 
-  it('costs a helping process nothing but the range it worked on', async () => {
+  it('costs a helping process nothing but its range, which another has taken up within 30 s', async () => {
     let copy: ReturnType<typeof runBackfill> | null = null;
     const worker = await startUntil(/^copying some/, 'worker', () => {
       copy = runBackfill(bench, { from: 'mongo', onBad: 'quarantine', rate: 300, jobs: 1 });
     });
     await killed(worker);
+    const owned = () =>
+      bench.postgres.query<{ owner: string }>(
+        `select owner from copy_ranges where state = 'open' and owner like 'worker/%'`,
+      );
+    const dead = new Set((await owned()).map(({ owner }) => owner));
+    expect(dead.size).toBeGreaterThan(0);
+    await startUntil(/^ready/, 'worker');
+    await eventually(async () => (await owned()).every(({ owner }) => !dead.has(owner)), {
+      timeoutMs: 30_000,
+    });
     const result = await copy;
     expect(result).toMatchObject({ outcome: 'complete', counts: { read: USERS + 602 } });
     expect(await bench.rows()).toEqual(expected);
+  });
+
+  it('from PostgreSQL to MongoDB, too', async () => {
+    await bench.setMode('postgres-primary');
+    const users = Array.from({ length: 200 }, (_, i) => userAt([2, 1], { email: `u${i}@x.org` }));
+    await bench.stores.postgres.replica.apply('user', users, { epoch: 9, expiredBefore: new Date(0) });
+    const before = await bench.documents('user');
+    const child = await startUntil(/^merging some/, 'reverse');
+    await killed(child);
+    await freed();
+    const result = await resumeBackfill(bench, `run-${serial}`);
+    expect(result).toMatchObject({ outcome: 'complete', counts: { inserted: 200, updated: 0, bad: 0 } });
+    const { found } = await bench.stores.mongo.replica.read(
+      'user',
+      users.map(({ id }) => id),
+    );
+    expect([...found.values()].map(({ record }) => record)).toEqual(expect.arrayContaining(users));
+    expect(found.size).toBe(200);
+    expect(await rollbackBackfill(bench, result.run)).toMatchObject({ removed: 200, spared: 0 });
+    expect(await bench.documents('user')).toEqual(before);
   });
 });

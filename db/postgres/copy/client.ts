@@ -16,6 +16,8 @@ export interface PostgresBulk {
   query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<readonly R[]>;
   /** Statements in one transaction; rolled back when `work` throws. */
   transaction<T>(work: (connection: Connection) => Promise<T>): Promise<T>;
+  /** As they stand, several statements in one text included: for pg-boss, which wants the driver's own answers and errors. */
+  execute(text: string, values?: readonly unknown[]): Promise<{ readonly rows: unknown[] }>;
   /** The session's advisory lock on this number; null when another session has it. It ends with the process. */
   lock(key: number): Promise<{ release(): Promise<void> } | null>;
   close(): Promise<void>;
@@ -74,6 +76,18 @@ export function openPostgresBulk(options: PostgresBulkOptions): PostgresBulk {
       }
     },
     transaction,
+    async execute(text, values) {
+      const connection = await pool.connect();
+      try {
+        const result = await connection.query(text, values === undefined ? undefined : [...values]);
+        connection.release();
+        return result;
+      } catch (error) {
+        // The text may have begun a transaction.
+        connection.release(true);
+        throw error;
+      }
+    },
     async lock(key) {
       const connection = await connect();
       const { rows } = await connection.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [

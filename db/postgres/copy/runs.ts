@@ -29,11 +29,13 @@ export interface RangeRow {
   readonly entity: Entity;
   readonly bounds: Json;
   readonly state: 'open' | 'done';
+  /** Of the job that hands it out: its own, or that of the range it is the rest of. */
+  readonly job: number;
   readonly counts: Readonly<Record<string, number>>;
 }
 
 const RUN = 'id, kind, state, body, started_at as "startedAt", updated_at as "updatedAt"';
-const RANGE = 'seq, entity, bounds, state, counts';
+const RANGE = 'seq, entity, bounds, state, job, counts';
 
 export interface Runs {
   create(run: Pick<RunRow, 'id' | 'kind' | 'state' | 'body'>, now: Date): Promise<void>;
@@ -45,13 +47,13 @@ export interface Runs {
   advance(id: string, from: RunState, to: RunState, body: Json, now: Date): Promise<boolean>;
   addRanges(run: string, ranges: readonly Pick<RangeRow, 'entity' | 'bounds'>[]): Promise<void>;
   ranges(run: string): Promise<readonly RangeRow[]>;
-  /** The next range nobody has given a beat for in that time, now this owner's; null when there is none. */
-  claim(run: string, owner: string, beatLostMs: number): Promise<RangeRow | null>;
-  /** Shows that the owner lives; false when it has no range any more. */
-  beat(run: string, owner: string): Promise<boolean>;
+  /** Runs whose ranges are being worked, the backfill first. */
+  worked(): Promise<readonly RunRow[]>;
+  /** The range this job is for, now this owner's, whoever had it before; null when it is done. */
+  take(run: string, job: number, owner: string): Promise<RangeRow | null>;
   reopen(run: string, seqs: readonly number[]): Promise<void>;
-  /** How many ranges are not done yet. */
-  open(run: string): Promise<number>;
+  /** What is not done yet: the jobs it takes, and who was last to take one up. */
+  open(run: string): Promise<readonly { readonly job: number; readonly owner: string | null }[]>;
 }
 
 export function createRuns(bulk: PostgresBulk): Runs {
@@ -90,9 +92,10 @@ export function createRuns(bulk: PostgresBulk): Runs {
     },
     async addRanges(run, ranges) {
       await bulk.query(
-        `insert into copy_ranges (run, seq, entity, bounds, state, counts)
-         select $1, coalesce((select max(seq) from copy_ranges where run = $1), 0) + place, entity, bounds, 'open', '{}'
-         from unnest($2::text[], $3::jsonb[]) with ordinality as given (entity, bounds, place)`,
+        `insert into copy_ranges (run, seq, job, entity, bounds, state, counts)
+         select $1, last + place, last + place, entity, bounds, 'open', '{}'
+         from unnest($2::text[], $3::jsonb[]) with ordinality as given (entity, bounds, place),
+           (select coalesce(max(seq), 0) as last from copy_ranges where run = $1) as known`,
         [run, ranges.map(({ entity }) => entity), ranges.map(({ bounds }) => JSON.stringify(bounds))],
       );
     },
@@ -101,39 +104,31 @@ export function createRuns(bulk: PostgresBulk): Runs {
         `select ${RANGE} from copy_ranges where run = $1 order by seq`,
         [run],
       ),
-    async claim(run, owner, beatLostMs) {
+    worked: () =>
+      bulk.query<RunRow & Record<string, unknown>>(
+        `select ${RUN} from copy_runs as r
+         where state in ('copying', 'merging', 'checking')
+           and exists (select from copy_ranges where run = r.id and state = 'open')
+         order by kind, started_at desc`,
+      ),
+    async take(run, job, owner) {
       const rows = await bulk.query<RangeRow & Record<string, unknown>>(
-        `update copy_ranges set owner = $2, beat_at = clock_timestamp()
-         where run = $1 and seq = (
-           select seq from copy_ranges
-           where run = $1 and state = 'open'
-             and (owner is null or beat_at < clock_timestamp() - $3 * interval '1 ms')
-           order by seq for update skip locked limit 1)
-         returning ${RANGE}`,
-        [run, owner, beatLostMs],
+        `update copy_ranges set owner = $3 where run = $1 and job = $2 and state = 'open' returning ${RANGE}`,
+        [run, job, owner],
       );
       return rows[0] ?? null;
     },
-    async beat(run, owner) {
-      const rows = await bulk.query(
-        `update copy_ranges set beat_at = clock_timestamp() where run = $1 and owner = $2 and state = 'open' returning seq`,
-        [run, owner],
-      );
-      return rows.length > 0;
-    },
     async reopen(run, seqs) {
       await bulk.query(
-        `update copy_ranges set state = 'open', owner = null, counts = '{}' where run = $1 and seq = any($2::int[])`,
+        `update copy_ranges set state = 'open', owner = null, job = seq, counts = '{}' where run = $1 and seq = any($2::int[])`,
         [run, [...seqs]],
       );
     },
-    async open(run) {
-      const rows = await bulk.query<{ count: number }>(
-        `select count(*)::int as count from copy_ranges where run = $1 and state = 'open'`,
+    open: (run) =>
+      bulk.query<{ job: number; owner: string | null }>(
+        `select job, owner from copy_ranges where run = $1 and state = 'open' order by seq`,
         [run],
-      );
-      return rows[0]?.count ?? 0;
-    },
+      ),
   };
 }
 
@@ -144,7 +139,7 @@ export class RangeLost extends Error {
 
 /**
  * Closes a range within the transaction that did its work. What is left of it becomes a range of its own, which the owner
- * may keep; its number, or null when nothing is left.
+ * may keep under the same job; its number, or null when nothing is left.
  */
 export async function closeRange(
   connection: Connection,
@@ -165,13 +160,14 @@ export async function closeRange(
   );
   if (rowCount !== 1) throw new RangeLost('another worker has taken this range up');
   if (result.rest === null) return null;
+  const keeps = result.keepsRest === true;
   // One at a time: two that close at once would want the same number.
   await connection.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [run]);
   const { rows } = await connection.query<{ seq: number }>(
-    `insert into copy_ranges (run, seq, entity, bounds, state, counts, owner, beat_at)
-     select $1, coalesce(max(seq), 0) + 1, $2, $3, 'open', '{}', $4, clock_timestamp()
-     from copy_ranges where run = $1 returning seq`,
-    [run, range.entity, JSON.stringify(result.rest), result.keepsRest === true ? owner : null],
+    `insert into copy_ranges (run, seq, job, entity, bounds, state, counts, owner)
+     select $1, seq, coalesce($5, seq), $2, $3, 'open', '{}', $4
+     from (select coalesce(max(seq), 0) + 1 as seq from copy_ranges where run = $1) as next returning seq`,
+    [run, range.entity, JSON.stringify(result.rest), keeps ? owner : null, keeps ? range.job : null],
   );
   return rows[0]?.seq ?? null;
 }

@@ -76,6 +76,7 @@ export async function dumpPostgres(options: DumpOptions): Promise<PostgresDump> 
           '--no-privileges',
           '--no-unlogged-table-data',
           '--exclude-schema=staging',
+          '--exclude-schema=copy_jobs',
           ...CONTROL_TABLES.map((table) => `--exclude-table-data=*.${table}`),
           `--file=${path}`,
         ],

@@ -10,13 +10,15 @@ export interface PostgresFacts {
   readonly mayCreateTables: boolean;
   /** `insert on users` and the like, of the tables that are there. */
   readonly missing: readonly string[];
-  /** Whether the bulk copy may make its tables in the schema `staging`. */
-  readonly mayStage: boolean;
+  /** Schemas the bulk copy makes its tables in, and may not. */
+  readonly forbidden: readonly string[];
   /** Connections: what the server gives to such users, and what is in use. */
   readonly connections: { readonly max: number; readonly used: number };
   readonly databaseBytes: number;
 }
 
+/** Besides that of the live tables. */
+const BULK_SCHEMAS = ['staging', 'copy_jobs'];
 const NEEDED = ['select', 'insert', 'update', 'delete'] as const;
 
 /** Throws `StoreUnavailable`. */
@@ -27,22 +29,26 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
       recovering: boolean;
       read_only: string;
       may_create: boolean;
-      may_stage: boolean;
+      forbidden: string[];
       max: number;
       used: number;
       bytes: string;
-    }>(`
+    }>(
+      `
       select
         current_setting('server_encoding') as encoding,
         pg_is_in_recovery() as recovering,
         current_setting('default_transaction_read_only') as read_only,
         coalesce(has_schema_privilege(current_schema(), 'create'), false) as may_create,
-        case when to_regnamespace('staging') is null then has_database_privilege(current_database(), 'create')
-          else has_schema_privilege('staging', 'create') end as may_stage,
+        array(select name from unnest($1::text[]) as name where not
+          case when to_regnamespace(name) is null then has_database_privilege(current_database(), 'create')
+          else has_schema_privilege(name, 'create') end) as forbidden,
         current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
           - coalesce(current_setting('reserved_connections', true)::int, 0) as max,
         (select count(*)::int from pg_stat_activity where backend_type = 'client backend') as used,
-        pg_database_size(current_database())::text as bytes`);
+        pg_database_size(current_database())::text as bytes`,
+      [BULK_SCHEMAS],
+    );
     const [row] = rows;
     if (row === undefined) throw new Error('PostgreSQL answered with nothing');
     return {
@@ -51,7 +57,7 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
       isWritable: !row.recovering && row.read_only === 'off',
       mayCreateTables: row.may_create,
       missing: await missingPrivileges(client),
-      mayStage: row.may_stage,
+      forbidden: row.forbidden,
       connections: { max: row.max, used: row.used },
       databaseBytes: Number(row.bytes),
     };

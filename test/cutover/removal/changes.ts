@@ -66,6 +66,7 @@ export const CHANGES: readonly Change[] = [
   change('plugins/config/shape.ts', "import { DEFAULT_CODEC } from '../../db/canonical.ts';\n"),
   change('plugins/config/shape.ts', '    mongoCodec: env.MONGO_MAPPING_FILE ?? DEFAULT_CODEC,\n'),
   change('package.json', '  "bin": {\n    "cutover": "bin/cutover.js"\n  },\n'),
+  change('package.json', '    "pg-boss": "12.38.0",\n'),
   change('package.json', '    "pg-copy-streams": "7.0.0",\n'),
   change('package.json', '    "@types/pg-copy-streams": "1.2.5",\n'),
   change('package.json', '    "bench": "node test/bench/run.ts",\n'),
