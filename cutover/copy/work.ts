@@ -2,6 +2,7 @@
 import type { Connection } from '../../db/postgres/copy/client.ts';
 import { type Job, type Jobs, openJobs } from '../../db/postgres/copy/jobs.ts';
 import { closeRange, createRuns, RangeLost, type RangeRow } from '../../db/postgres/copy/runs.ts';
+import { createPulse } from '../instance/pulse.ts';
 import type { CopyScope } from './types.ts';
 
 const LOOK_MS = 200;
@@ -53,6 +54,7 @@ async function workJobs(scope: CopyScope, jobs: Jobs, options: WorkOptions): Pro
   await jobs.begin(run);
   if (options.role === 'coordinator') await jobs.release(run, jobsOfTheDead(await runs.open(run)));
   const failures: unknown[] = [];
+  const pulse = createPulse(environment);
   const crew = await jobs.work(run, options.jobs, async (job) => {
     if (failures.length > 0 || (await wait())) throw new Error('not here: this process is about to end');
     try {
@@ -60,6 +62,8 @@ async function workJobs(scope: CopyScope, jobs: Jobs, options: WorkOptions): Pro
     } catch (error) {
       failures.push(error);
       throw error;
+    } finally {
+      pulse.wake();
     }
   });
   try {
@@ -76,7 +80,7 @@ async function workJobs(scope: CopyScope, jobs: Jobs, options: WorkOptions): Pro
           open.map(({ job }) => job),
         );
       }
-      await environment.sleep(LOOK_MS);
+      await pulse.wait(LOOK_MS);
     }
   } finally {
     await crew.stop();
