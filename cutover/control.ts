@@ -45,13 +45,20 @@ const leaseBody = z.object({
   revision: z.number(),
   ack: z.object({ id: z.string(), phase: z.enum(['announced', 'stopped']) }).nullable(),
   leaseMs: z.number(),
-  facts: z.object({ reaches: z.array(z.enum(STORE_NAMES_KNOWN)) }).optional(),
+  facts: z
+    .object({
+      reaches: z.array(z.enum(STORE_NAMES_KNOWN)),
+      p99Ms: z.number().nullable().default(null),
+    })
+    .optional(),
 });
 
 /** What an instance says of itself beside its lease, for gates and people; the protocol decides nothing by it. */
 export interface InstanceFacts {
   /** The stores that answered it when it last asked. */
   readonly reaches: readonly StoreName[];
+  /** Of its operations on the authority within the last seconds, ms; null: too few of them. */
+  readonly p99Ms: number | null;
 }
 
 /** A row of leases as it stands in the store; without facts it was written by an older version. */

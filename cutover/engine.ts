@@ -8,6 +8,7 @@ import { changeControl, fromControl, RestoredStore, readControl } from './contro
 import type { Environment } from './environment.ts';
 import { createFallback } from './fallback.ts';
 import { createInstance, type Instance } from './instance/instance.ts';
+import { createLatency } from './latency.ts';
 import { createMirror, type Mirror } from './mirror/mirror.ts';
 import { authorityOf, type Mode, mirrorOf, otherStore } from './mode.ts';
 import { NOTES } from './operator/types.ts';
@@ -86,12 +87,14 @@ const TELL_AGAIN_MS = 5_000;
 export function createEngine(options: EngineOptions): Engine {
   const { stores, environment, telemetry, firstMode, retentionMs, storeTimeoutMs } = options;
   const { prepare = async () => {}, rules, queueMax, digestKey } = options;
+  const latency = createLatency(environment);
   const member = createInstance({
     stores,
     environment,
     telemetry,
     storeTimeoutMs,
     onLapse: () => void noteLapse(),
+    p99Ms: latency.p99Ms,
     ...(rules && { rules }),
     ...(queueMax === undefined ? {} : { queueMax }),
   });
@@ -104,6 +107,7 @@ export function createEngine(options: EngineOptions): Engine {
     onMarked: mirror.notice,
     onRead: shadow.offer,
     tryElsewhere: fallback.tryRead,
+    onOperation: latency.note,
   });
   const ready = new Set<Store>();
   const ended = new AbortController();

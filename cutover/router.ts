@@ -57,6 +57,8 @@ export interface RouterOptions {
     answer: Answer<K>,
     ticket: Ticket,
   ) => void;
+  /** Told of each operation's time in the store that answers, ms. */
+  readonly onOperation: (ms: number) => void;
   /** Where else a read that its store failed may be answered; null: nowhere. */
   readonly tryElsewhere: <K extends ReadOperation>(
     operation: K,
@@ -72,7 +74,7 @@ export interface Router {
 }
 
 export function createRouter(options: RouterOptions): Router {
-  const { stores, member, environment, telemetry, onMarked, onRead, tryElsewhere } = options;
+  const { stores, member, environment, telemetry, onMarked, onRead, tryElsewhere, onOperation } = options;
   let cached: { readonly ticket: Ticket; readonly repository: Repository } | null = null;
 
   function storeOf(name: StoreName): Store {
@@ -123,8 +125,13 @@ export function createRouter(options: RouterOptions): Router {
     } finally {
       if (outcome === 'unknown') admitted.settleLater();
       else admitted.settle();
-      const seconds = (environment.now().monotonicMs - startedMs) / 1_000;
-      telemetry.observe('cutover_operation_duration_seconds', { operation, store, mode, outcome }, seconds);
+      const ms = environment.now().monotonicMs - startedMs;
+      onOperation(ms);
+      telemetry.observe(
+        'cutover_operation_duration_seconds',
+        { operation, store, mode, outcome },
+        ms / 1_000,
+      );
       // Words such as `EmailTaken` are answers like any other: true only under the authority that gave them.
       if (outcome === 'ok' || outcome === 'refused') acknowledge(admitted);
     }

@@ -100,6 +100,13 @@ export const SETTINGS = {
   ),
 
   'backfill-rate': number(0, 0, 1e7, 'Documents each second a copy may move; 0: as fast as it goes'),
+  'backfill-slow-p99-ms': number(
+    200,
+    0,
+    60_000,
+    'A copy goes slower while the p99 of the service on the authority is above this; 0: never',
+  ),
+  'backfill-stop-p99-ms': number(1_000, 0, 60_000, 'Above this a copy stops, to be resumed; 0: never'),
   'backfill-paused': flag(false, 'Pauses every copy'),
 } as const;
 

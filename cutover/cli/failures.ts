@@ -87,11 +87,13 @@ const COPY_REMEDIES: Readonly<Record<CopyRefused['reason'], string | null>> = {
   'not-held': '`cutover quarantine list` names all that is',
   'unknown-state': null,
   stopped: null,
+  overloaded:
+    'wait until the service is fast again, or lower --rate; the bound is the setting backfill-stop-p99-ms',
 };
 
 /** What was begun and then stopped, or came to nothing, is no refusal. */
 function copyRefused({ reason, message }: CopyRefused): Failure {
-  const begun = reason === 'stopped' || reason === 'mirror-gap';
+  const begun = reason === 'stopped' || reason === 'overloaded' || reason === 'mirror-gap';
   return failure(begun ? 'aborted' : 'refused', message, COPY_REMEDIES[reason]);
 }
 

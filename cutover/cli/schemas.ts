@@ -113,6 +113,7 @@ const status = {
         .array(z.enum(['mongo', 'postgres']))
         .nullable()
         .describe('The stores that answered it when it last asked'),
+      p99Ms: ms.nullable().describe('Of its operations on the authority in the last seconds; null: too few'),
     }),
   ),
   pending: backlog,
@@ -247,6 +248,13 @@ const progress = z
     total: count.nullable().describe('An estimate'),
     perSecond: count,
     leftMs: ms.nullable(),
+    held: z
+      .union([
+        z.strictObject({ reason: z.literal('paused') }),
+        z.strictObject({ reason: z.enum(['slowed', 'over']), p99Ms: ms, boundMs: ms, rate: count }),
+      ])
+      .nullable()
+      .describe("Why it is slower than it could be: a pause, or the service's p99 on the authority"),
   })
   .describe('How far a copy or a comparison is: lines of standard error') satisfies z.ZodType<Progress>;
 

@@ -173,7 +173,7 @@ async function fillStaging(scope: CopyScope, { run, body, pace, jobs }: Context)
     work: (claim) => stageRange(scope, claim, { run: run.id, body, pace }),
     wait: () => pace.wait(),
   });
-  if (!finished) throw new CopyRefused('stopped', `stopped; resume run ${run.id}`);
+  if (!finished) throw pace.stopped(`resume run ${run.id}`);
 }
 
 /** Ranges that are said to be done and whose rows are not all there: a server's crash has emptied staging, or a check had begun. */

@@ -4,7 +4,7 @@ import type { Store } from '../../db/port.ts';
 import { type MergeStep, mergeStep } from '../../db/postgres/copy/merge.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
 import type { Pace } from './pace.ts';
-import { CopyRefused, type CopyScope } from './types.ts';
+import type { CopyScope } from './types.ts';
 
 const STEP_ROWS = 5_000;
 const ATTEMPTS_MAX = 20;
@@ -26,7 +26,7 @@ export async function mergeStaged(
   let [deferred, dangling] = [0, 0];
   for (const entity of ENTITIES) {
     for (let after: string | null = ''; after !== null; ) {
-      if (await pace.wait()) throw new CopyRefused('stopped', 'stopped; the run can be resumed');
+      if (await pace.wait()) throw pace.stopped(`resume run ${run}`);
       const options = { run, epoch, after, limit: STEP_ROWS };
       const step: MergeStep = await again(scope, () => mergeStep(scope.postgres, entity, options));
       const left = await defer(authority, entity, step.deferred, epoch);

@@ -13,7 +13,7 @@ import { type Counts, createCounts } from './classify.ts';
 import { again } from './merge.ts';
 import type { Pace } from './pace.ts';
 import type { RunBody } from './run.ts';
-import { CopyRefused, type CopyScope } from './types.ts';
+import type { CopyScope } from './types.ts';
 import { type Claim, workRanges } from './work.ts';
 
 const BATCH_MAX = 100;
@@ -59,7 +59,7 @@ export async function applyRanges(scope: CopyScope, options: Options): Promise<v
     work: (claim) => applyRange(scope, claim, options),
     wait: () => pace.wait(),
   });
-  if (!finished) throw new CopyRefused('stopped', `stopped; resume run ${run}`);
+  if (!finished) throw pace.stopped(`resume run ${run}`);
 }
 
 export async function applyRange(

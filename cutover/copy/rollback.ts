@@ -55,7 +55,14 @@ export function rollbackBackfill(
     const now = scope.environment.date();
     if (run.state !== 'undoing') await runs.advance(id, run.state, 'undoing', toBody(body), now);
     await dropStaging(scope.postgres);
-    const pace = createPace(scope, { run: id, authority, rate: 0, report, signal });
+    const pace = createPace(scope, {
+      run: id,
+      authority,
+      rate: 0,
+      report,
+      signal,
+      heedsService: false,
+    });
     const undone = await undoRun(scope, { run: id, body: { ...body, epoch }, pace });
     await createFindings(scope.postgres).forget(id);
     await runs.advance(id, 'undoing', 'undone', toBody(body), scope.environment.date());
@@ -92,7 +99,7 @@ export async function undoRun(
   const sum = { removed: 0, restored: 0, spared: 0 };
   for (const entity of UNDO_ORDER) {
     for (let done = false; !done; ) {
-      if (await pace.wait()) throw new CopyRefused('stopped', `stopped; roll run ${run} back once more`);
+      if (await pace.wait()) throw pace.stopped(`roll run ${run} back once more`);
       const step = await again(scope, () =>
         body.from === 'mongo'
           ? undoStep(scope.postgres, entity, { run, epoch: body.epoch, limit: STEP_ROWS })

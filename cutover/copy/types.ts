@@ -41,6 +41,17 @@ export interface Progress {
   readonly perSecond: number;
   /** Null: unknown. */
   readonly leftMs: number | null;
+  /** Why it does not go as fast as it could: an operator, or the service's p99 on the authority; null: it does. */
+  readonly held:
+    | null
+    | { readonly reason: 'paused' }
+    | {
+        readonly reason: 'slowed' | 'over';
+        readonly p99Ms: number;
+        readonly boundMs: number;
+        /** Documents each second, in this process. */
+        readonly rate: number;
+      };
 }
 
 export type Report = (progress: Progress) => void;
@@ -113,7 +124,8 @@ export class CopyRefused extends Error {
     | 'no-run'
     | 'not-held'
     | 'unknown-state'
-    | 'stopped';
+    | 'stopped'
+    | 'overloaded';
   constructor(reason: CopyRefused['reason'], message: string) {
     super(message);
     this.reason = reason;

@@ -141,7 +141,7 @@ async function compareAll(scope: CopyScope, context: Context): Promise<void> {
     work: (claim) => compareRange(scope, claim, context),
     wait: () => pace.wait(),
   });
-  if (!finished) throw new CopyRefused('stopped', `stopped; resume verify ${run}`);
+  if (!finished) throw pace.stopped(`resume verify ${run}`);
 }
 
 /** One range, a stretch at a time on the same cursor. */

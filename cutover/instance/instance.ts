@@ -49,6 +49,8 @@ export interface InstanceOptions {
   readonly queueMax?: number;
   /** Only proofs take rules out. */
   readonly rules?: Rules;
+  /** What it is to say of the authority's latency; nothing without it. */
+  readonly p99Ms?: () => number | null;
   /** Told of each lease that lapsed. */
   readonly onLapse?: () => void;
 }
@@ -81,7 +83,7 @@ const COMPLAIN_EVERY_MS = 30_000;
 
 export function createInstance(options: InstanceOptions): Instance {
   const { stores, environment, telemetry, storeTimeoutMs, queueMax = QUEUE_MAX, rules = RULES } = options;
-  const { onLapse = () => {} } = options;
+  const { onLapse = () => {}, p99Ms = () => null } = options;
   const queue = createFenceQueue(environment, queueMax);
   const polling = createPulse(environment);
   const beating = createPulse(environment);
@@ -303,7 +305,7 @@ export function createInstance(options: InstanceOptions): Instance {
     for (const step of rules.heartbeatSteps) {
       if (step === 'read') {
         read = await readControl(store);
-      } else if (await store.books.writeLease(fromLease(row, { reaches: reached() }))) {
+      } else if (await store.books.writeLease(fromLease(row, { reaches: reached(), p99Ms: p99Ms() }))) {
         told = row;
       } else {
         return null;

@@ -67,10 +67,11 @@ export function instancesOf({ rows, watch }: Watching, record: ControlRecord): r
   return rows.map((row) => {
     const { instance, epoch, revision, incarnation, counter, leaseMs, ack } = row;
     const alive = watch[instance]?.moved === true;
-    const state = !alive ? 'silent' : follows(row, record) ? 'current' : 'behind';
+    const state: InstanceStatus['state'] = !alive ? 'silent' : follows(row, record) ? 'current' : 'behind';
     const acknowledged = ack === null ? null : `${ack.phase} ${ack.id}`;
-    const reaches = row.facts?.reaches ?? null;
-    return { instance, epoch, revision, incarnation, counter, state, leaseMs, acknowledged, reaches };
+    const { reaches = null, p99Ms = null } = row.facts ?? {};
+    const said = { acknowledged, reaches, p99Ms };
+    return { instance, epoch, revision, incarnation, counter, state, leaseMs, ...said };
   });
 }
 

@@ -73,6 +73,8 @@ export interface InstanceStatus {
   readonly acknowledged: string | null;
   /** The stores that answered it when it last asked; null: it does not say, being of an older version. */
   readonly reaches: readonly StoreName[] | null;
+  /** Of its latest operations on the authority, ms; null: too few of them, or it does not say. */
+  readonly p99Ms: number | null;
 }
 
 export interface Backlog {

@@ -1,13 +1,23 @@
 /** A copy while the service writes: nothing is lost, nothing comes back, and verify has nothing to say. */
 import { ObjectId } from 'bson';
 import { afterAll, describe, expect, it } from 'vitest';
-import { rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';
+import {
+  type Progress,
+  resumeBackfill,
+  rollbackBackfill,
+  runBackfill,
+  verify,
+} from '../../cutover/copy/index.ts';
 import { createEngine } from '../../cutover/engine.ts';
 import { legacyUser, newAccount } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
 import { openBench } from './support.ts';
 
 const USERS = 3_000;
+/** The service may be as slow as this machine is. */
+const HEEDLESS = { 'backfill-slow-p99-ms': 0, 'backfill-stop-p99-ms': 0 };
+/** Slower than this it always is. */
+const TOO_SLOW_MS = 0.001;
 
 describe('a copy under load', { timeout: 90_000 }, async () => {
   const bench = await openBench();
@@ -26,7 +36,7 @@ describe('a copy under load', { timeout: 90_000 }, async () => {
   it('ends with both stores alike', async () => {
     const users = Array.from({ length: USERS }, () => legacyUser());
     await bench.insert('user', users);
-    await bench.setMode('dual-write');
+    await bench.setMode('dual-write', undefined, HEEDLESS);
     await engine.start();
     await eventually(() => engine.status().standing === 'serving');
     const { repository } = engine;
@@ -90,5 +100,42 @@ describe('a copy under load', { timeout: 90_000 }, async () => {
       expect(live.length > 0, table).toBe(table !== 'password_reset_tokens');
       expect(after[table], table).toEqual(expect.arrayContaining(live));
     }
+  });
+
+  it('goes slower, and stops, when the service says that the authority has become slow', async () => {
+    const ended = new AbortController();
+    async function read(): Promise<void> {
+      while (!ended.signal.aborted) await engine.repository.findUser(new ObjectId().toHexString());
+    }
+    const load = read();
+    const set = async (settings: object) =>
+      bench.setMode('dual-write', await bench.copyState(), { ...HEEDLESS, ...settings });
+    const held: Progress['held'][] = [];
+    await set({ 'backfill-slow-p99-ms': TOO_SLOW_MS });
+    const run = runBackfill(bench, {
+      from: 'mongo',
+      onBad: 'rollback',
+      runId: 'slowed',
+      rate: 200,
+      report: (progress) => held.push(progress.held),
+    });
+    const stopped = expect(run).rejects.toMatchObject({
+      reason: 'overloaded',
+      message: expect.stringMatching(/p99 on the authority is \d+ ms, over 0.001 ms; resume run slowed/),
+    });
+    await eventually(() => held.some((each) => each?.reason === 'slowed'), { timeoutMs: 30_000 });
+    expect(held.find((each) => each !== null)).toMatchObject({
+      reason: 'slowed',
+      boundMs: TOO_SLOW_MS,
+      rate: expect.any(Number),
+    });
+    await set({ 'backfill-stop-p99-ms': TOO_SLOW_MS });
+    await stopped;
+    expect(held.at(-1)).toMatchObject({ reason: 'over', boundMs: TOO_SLOW_MS });
+    await set({});
+    expect(await resumeBackfill(bench, 'slowed')).toMatchObject({ outcome: 'complete' });
+    ended.abort();
+    await load;
+    expect(await verify(bench)).toMatchObject({ clean: true });
   });
 });

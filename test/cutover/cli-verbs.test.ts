@@ -175,7 +175,9 @@ describe('moves', () => {
             leaseMs: 5_000,
           };
           const reaches = ['mongo', 'postgres'] as const;
-          await mongo.books.writeLease(fromLease({ instance: 'deaf', counter, ...row }, { reaches }));
+          await mongo.books.writeLease(
+            fromLease({ instance: 'deaf', counter, ...row }, { reaches, p99Ms: null }),
+          );
           await new Promise((resolve) => setTimeout(resolve, 100));
         }
       })();

@@ -78,6 +78,7 @@ const INSTANCE = {
   leaseMs: 1,
   acknowledged: null,
   reaches: ['mongo', 'postgres'] as readonly ('mongo' | 'postgres')[],
+  p99Ms: null,
 };
 
 describe('which gates a move has', () => {

@@ -58,6 +58,8 @@ const REPLACED: Readonly<Partial<Record<Mode, number>>> = {
 function settingsFor({ seconds, rate }: DemoOptions): Result['settings'] {
   return {
     'lease-ms': '20000',
+    'backfill-slow-p99-ms': '0',
+    'backfill-stop-p99-ms': '0',
     'gate-primary-comparisons': String(Math.ceil((seconds / MODES.length) * rate * 0.5)),
     'gate-only-soak-ms': String(Math.round((seconds * 1_000) / MODES.length / 2)),
   };

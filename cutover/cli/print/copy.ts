@@ -12,7 +12,7 @@ const SHOWN = 50;
 
 /** `copying    [#####···············]  25 %  5,000 of 20,000  4,000/s  4 s left`. */
 export function progressWords(progress: Progress): string {
-  const { phase, documents, total, perSecond, leftMs } = progress;
+  const { phase, documents, total, perSecond, leftMs, held } = progress;
   const of = total === null || total === 0 ? null : Math.min(1, documents / total);
   const filled = Math.floor((of ?? 0) * BAR_WIDTH);
   const bar =
@@ -25,8 +25,16 @@ export function progressWords(progress: Progress): string {
     total === null ? count(documents) : `${count(documents)} of ${count(total)}`,
     `${count(perSecond)}/s`,
     leftMs === null ? '' : `${duration(leftMs)} left`,
+    heldWords(held),
   ];
   return parts.filter((part) => part !== '').join('  ');
+}
+
+function heldWords(held: Progress['held']): string {
+  if (held === null) return '';
+  if (held.reason === 'paused') return 'paused';
+  const why = `p99 of the service ${held.p99Ms} ms, over ${held.boundMs} ms`;
+  return held.reason === 'slowed' ? `slowed to ${count(held.rate)}/s: ${why}` : `stopping: ${why}`;
 }
 
 const HEADLINES = {

@@ -98,6 +98,7 @@ function instanceRow(row: InstanceStatus, style: Style): string[] {
     `incarnation ${row.incarnation}, heartbeat ${count(row.counter)}`,
     `lease ${duration(row.leaseMs)}`,
     row.reaches === null ? '' : `reaches ${row.reaches.join(', ') || 'no store'}`,
+    row.p99Ms === null ? '' : `p99 ${duration(row.p99Ms)}`,
     row.acknowledged === null ? '' : `acknowledged ${printable(row.acknowledged)}`,
   ];
 }
