@@ -32,6 +32,7 @@ const COPY = {
   total: 12_345_678,
   perSecond: 23_456,
   leftMs: 473_000,
+  held: null,
 } as const;
 
 describe('progress', () => {

@@ -21,11 +21,11 @@ export function progressWords(progress: Progress): string {
       : `[${'#'.repeat(filled)}${'·'.repeat(BAR_WIDTH - filled)}] ${String(Math.floor(of * 100)).padStart(3)} %`;
   const parts = [
     phase.padEnd(9),
+    heldWords(held),
     bar,
     total === null ? count(documents) : `${count(documents)} of ${count(total)}`,
     `${count(perSecond)}/s`,
     leftMs === null ? '' : `${duration(leftMs)} left`,
-    heldWords(held),
   ];
   return parts.filter((part) => part !== '').join('  ');
 }
@@ -33,8 +33,8 @@ export function progressWords(progress: Progress): string {
 function heldWords(held: Progress['held']): string {
   if (held === null) return '';
   if (held.reason === 'paused') return 'paused';
-  const why = `p99 of the service ${held.p99Ms} ms, over ${held.boundMs} ms`;
-  return held.reason === 'slowed' ? `slowed to ${count(held.rate)}/s: ${why}` : `stopping: ${why}`;
+  const why = `p99 of the service ${duration(held.p99Ms)}`;
+  return held.reason === 'slowed' ? `slowed to ${count(held.rate)}/s, ${why}` : `stopping, ${why}`;
 }
 
 const HEADLINES = {
