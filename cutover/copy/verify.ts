@@ -19,6 +19,7 @@ import {
   type VerifyBody,
   verifyBody,
 } from './compare.ts';
+import { coordinating } from './lock.ts';
 import { createPace } from './pace.ts';
 import { authorityNow, logCopy, markCopy, putEvidence } from './ready.ts';
 import { type Difference, foundBy, RETENTION_MARGIN_MS } from './settle.ts';
@@ -71,12 +72,14 @@ export async function verify(scope: CopyScope, options: VerifyOptions = {}): Pro
   return resumeVerify(scope, id, options);
 }
 
+type GoOn = Omit<VerifyOptions, 'what' | 'runId'>;
+
 /** Goes on with a verify that was stopped or killed. */
-export async function resumeVerify(
-  scope: CopyScope,
-  id: string,
-  options: Omit<VerifyOptions, 'what' | 'runId'> = {},
-): Promise<VerifyResult> {
+export function resumeVerify(scope: CopyScope, id: string, options: GoOn = {}): Promise<VerifyResult> {
+  return coordinating(scope, () => goOn(scope, id, options), id);
+}
+
+async function goOn(scope: CopyScope, id: string, options: GoOn): Promise<VerifyResult> {
   const runs = createRuns(scope.postgres);
   const run = await runs.find(id);
   if (run?.kind !== 'verify') throw new CopyRefused('no-run', `there is no verify ${id}`);
@@ -137,7 +140,7 @@ async function compareAll(scope: CopyScope, context: Context): Promise<void> {
   const finished = await workRanges(scope, {
     run,
     jobs,
-    role: 'worker',
+    role: 'coordinator',
     work: (claim) => compareRange(scope, claim, context),
     wait: () => pace.wait(),
   });
