@@ -58,10 +58,12 @@ const RANGE_DOCUMENTS_MIN = 2_000;
 export async function cutRanges(bulk: MongoBulk, entity: Entity, parts: number): Promise<readonly IdRange[]> {
   const count = await bulk.collection(entity).estimatedDocumentCount();
   const wanted = Math.max(1, Math.min(parts, Math.ceil(count / RANGE_DOCUMENTS_MIN)));
-  const other = await findId(bulk, entity, { _id: { $not: { $type: 'objectId' } } }, 1);
-  // Mostly there is only the one type, and a server may have to look at every document to say so.
-  const types = other === undefined ? (['objectId'] as const) : ID_TYPES;
-  const each = await Promise.all(types.map((type) => cutType(bulk, entity, type, wanted)));
+  // The order is by type first: between two ObjectIds there is nothing else, and the index says so at once.
+  const [first, last] = await Promise.all([findId(bulk, entity, {}, 1), findId(bulk, entity, {}, -1)]);
+  if (first === undefined) return [];
+  if ([first, last].every((id) => bsonType(id) === 'ObjectId'))
+    return between('objectId', first, last, wanted);
+  const each = await Promise.all(ID_TYPES.map((type) => cutType(bulk, entity, type, wanted)));
   return each.flat();
 }
 
@@ -74,8 +76,11 @@ async function cutType(
   const first = await edge(bulk, entity, type, 1);
   if (first === undefined) return [];
   const isEven = parts > 1 && (type === 'objectId' || type === 'number');
-  const cuts = isEven ? cutsBetween(first, await edge(bulk, entity, type, -1), parts).map(packValue) : [];
-  const bounds = [null, ...cuts, null];
+  return between(type, first, isEven ? await edge(bulk, entity, type, -1) : first, parts);
+}
+
+function between(type: IdType, first: unknown, last: unknown, parts: number): readonly IdRange[] {
+  const bounds = [null, ...cutsBetween(first, last, parts).map(packValue), null];
   return bounds.slice(1).map((upTo, i) => ({ type, after: bounds[i] ?? null, upTo }));
 }
 
