@@ -7,6 +7,7 @@ import type { LimitStore, Repository, Store } from '../db/port.ts';
 import { changeControl, fromControl, RestoredStore, readControl } from './control.ts';
 import type { Environment } from './environment.ts';
 import { createFallback } from './fallback.ts';
+import { createWatcher } from './foreign/watcher.ts';
 import { createInstance, type Instance } from './instance/instance.ts';
 import { createLatency } from './latency.ts';
 import { createMirror, type Mirror } from './mirror/mirror.ts';
@@ -56,6 +57,8 @@ export interface EngineStatus {
   readonly waiting: number;
   readonly mirror: ReturnType<Mirror['stats']>;
   readonly shadow: ReturnType<Shadow['stats']>;
+  /** Whether it is this instance that watches for foreign writes. */
+  readonly watchesForeign: boolean;
 }
 
 export interface Engine {
@@ -102,6 +105,7 @@ export function createEngine(options: EngineOptions): Engine {
   const mirror = createMirror({ ...parts, retentionMs });
   const shadow = createShadow({ ...parts, retentionMs, digestKey });
   const fallback = createFallback(parts);
+  const watcher = createWatcher({ ...parts, retentionMs });
   const { repository, limits } = createRouter({
     ...parts,
     onMarked: mirror.notice,
@@ -217,6 +221,7 @@ export function createEngine(options: EngineOptions): Engine {
     await member.start();
     mirror.start();
     shadow.start();
+    watcher.start();
   }
 
   /** Evidence for whoever asks whether the last day was calm. Kept by the authority once it answers again. */
@@ -271,7 +276,7 @@ export function createEngine(options: EngineOptions): Engine {
     async stop(graceMs) {
       ended.abort();
       await starting;
-      await Promise.all([shadow.stop(), fallback.stop()]);
+      await Promise.all([shadow.stop(), fallback.stop(), watcher.stop()]);
       await mirror.stop(graceMs);
       await member.stop();
     },
@@ -292,6 +297,7 @@ export function createEngine(options: EngineOptions): Engine {
         waiting: member.waiting(),
         mirror: mirror.stats(),
         shadow: shadow.stats(),
+        watchesForeign: watcher.isWatching(),
       };
     },
   };

@@ -5,6 +5,7 @@
  * Every operation may throw `StoreUnavailable`; every write may also throw `StaleWrite`. Both are in `errors.ts`.
  * How a record changes is decided in `transitions.ts`, on the record as read, and committed only under the same stamp.
  */
+import type { ChangeFeed } from './changes.ts';
 import type { StoreName } from './errors.ts';
 import type { LimitHit, LimitVerdict } from './limits.ts';
 import type {
@@ -238,6 +239,8 @@ export interface Store {
   /** What the cutover needs besides the port. */
   readonly replica: Replica;
   readonly books: Books;
+  /** What others write into it, where the server can tell; null where no server of this kind can. */
+  readonly changes: ChangeFeed | null;
   /** Resolves when the store answers in time and can be written; throws `StoreUnavailable`. */
   ping(): Promise<void>;
   /**

@@ -224,8 +224,11 @@ export interface Books {
   /** The notes of a kind, the oldest first. */
   notes(kind: string, query: { readonly limit: number }): Promise<readonly Note[]>;
 
-  /** False when there was none. */
-  deleteNote(kind: string, key: string): Promise<boolean>;
+  /**
+   * False when there was none, or, with `timesMax`, one that has been put more often: then somebody has found something
+   * that the caller does not know of.
+   */
+  deleteNote(kind: string, key: string, timesMax?: number): Promise<boolean>;
 
   /** How many notes of each kind there are; kinds without any are missing. */
   countNotes(): Promise<Readonly<Record<string, number>>>;

@@ -10,7 +10,7 @@ import { diagnose, type Failure, failureOf } from './failures.ts';
 import { abort, endSessions, eraseUser, failover, set } from './handlers/actions.ts';
 import type { Answer, Handler } from './handlers/call.ts';
 import * as copy from './handlers/copy.ts';
-import { conflicts, diffs, log, pending } from './handlers/lists.ts';
+import { conflicts, diffs, foreign, log, pending } from './handlers/lists.ts';
 import { promote, rollback } from './handlers/moves.ts';
 import { preflight } from './handlers/preflight.ts';
 import * as quarantine from './handlers/quarantine.ts';
@@ -73,6 +73,7 @@ const HANDLERS: Readonly<Record<VerbName, Handler>> = {
   pending,
   conflicts,
   diffs,
+  foreign,
   log,
   set,
   failover,

@@ -121,6 +121,12 @@ const status = {
   poisoned: count.nullable(),
   conflicts: count.nullable(),
   differences: count.nullable(),
+  foreign: z.strictObject({
+    open: count.nullable().describe('Writes that no instance made, not picked up yet'),
+    watch: z.enum(['watching', 'unsupported', 'none', 'unknown']),
+    unwatchedSinceMs: ms.nullable().describe('Since when such writes may have gone unseen'),
+    why: z.string().nullable(),
+  }),
   shadow: z.strictObject({
     windowMs: ms,
     outcomes: z.record(z.string(), count),
@@ -281,6 +287,7 @@ export const OUTPUTS = {
   }),
   conflicts: z.strictObject({ ...envelope('conflicts'), conflicts: z.array(note) }),
   diffs: z.strictObject({ ...envelope('diffs'), differences: z.array(note) }),
+  foreign: z.strictObject({ ...envelope('foreign'), writes: z.array(note) }),
   log: z.strictObject({
     ...envelope('log'),
     events: z.array(
@@ -375,7 +382,7 @@ export const OUTPUTS = {
   repair: z.strictObject({
     ...envelope('repair'),
     dryRun: z.boolean(),
-    run: z.string().describe('The verify whose findings these are'),
+    run: z.string().nullable().describe('The verify whose findings these are; null: only foreign writes'),
     found: count.describe('Of what was found, this still differed'),
     touched: count,
     movedAside: count,

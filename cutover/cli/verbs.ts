@@ -186,6 +186,18 @@ export const VERBS = {
     ends: LIST_ENDS,
     examples: [['cutover diffs', 'entity, id and field of each']],
   },
+  foreign: {
+    summary: 'Writes that no instance made: by the old service, a script, a shell',
+    usage: '[--limit N]',
+    words: [0],
+    details: [
+      'Exit code 1 when there is one. `cutover repair` picks them up, and so does a clean verify that began later.',
+      'Found by the change stream of MongoDB, where the server has one, and by verify.',
+    ],
+    options: LIMIT,
+    ends: LIST_ENDS,
+    examples: [['cutover foreign', 'entity and id of each']],
+  },
   log: {
     summary: 'The event log: moves, refusals, overrides, settings; the newest first',
     usage: '[--limit N]',

@@ -8,18 +8,20 @@ import { readRaw } from '../../db/mongo/copy/scan.ts';
 import type { Stamp } from '../../db/records.ts';
 import { compareStamps } from '../../db/records.ts';
 import { otherStore } from '../mode.ts';
+import { foreignNotes, pickUp } from './foreign.ts';
 import { authorityNow, logCopy } from './ready.ts';
 import { type Difference, foundBy, settle } from './settle.ts';
 import { CopyRefused, type CopyScope } from './types.ts';
 
 export interface RepairOptions {
-  /** The verify whose findings are repaired; without it the latest. */
+  /** The verify whose findings are repaired; without it those of the latest, and foreign writes. */
   readonly run?: string;
   readonly dryRun?: boolean;
 }
 
 export interface RepairResult {
-  readonly run: string;
+  /** The verify; null: there was none, and only foreign writes were repaired. */
+  readonly run: string | null;
   /** Of what was found, this still differed. */
   readonly found: number;
   readonly touched: number;
@@ -30,19 +32,24 @@ export interface RepairResult {
 
 const ALL = 1_000_000;
 
-/** Each finding is looked at once more before anything is done about it. */
+/** Each finding, and each foreign write, is looked at once more before anything is done about it. */
 export async function repair(
   scope: CopyScope,
   { run, dryRun = false }: RepairOptions = {},
 ): Promise<RepairResult> {
   const { authority, record } = await authorityNow(scope);
   if (record.transition !== null) throw new CopyRefused('in-transition', 'authority is about to change');
-  const id = run ?? (await latestVerify(scope));
+  const foreign = run === undefined ? await foreignNotes(scope) : [];
+  const id = run ?? (await latestVerify(scope)) ?? null;
+  if (id === null && foreign.length === 0) throw new CopyRefused('no-run', 'nothing was verified yet');
   const sum = { found: 0, touched: 0, movedAside: 0 };
   const unrepairable: Difference[] = [];
-  const found = await foundBy(scope, id, ALL);
-  for (const each of found) {
+  const found = id === null ? [] : await foundBy(scope, id, ALL);
+  const noted = new Set(foreign.map(({ entity, id }) => `${entity}/${id}`));
+  const names = [...foreign, ...found.filter((each) => !noted.has(`${each.entity}/${each.id}`))];
+  for (const each of names) {
     const settled = await settle(scope, authority, each.entity, [each.id]);
+    let isLeft = false;
     for (const difference of settled.differences) {
       sum.found += 1;
       if (dryRun) continue;
@@ -50,7 +57,10 @@ export async function repair(
       if (done === 'touched') sum.touched += 1;
       if (done === 'moved-aside') sum.movedAside += 1;
       if (done === 'unrepairable') unrepairable.push(difference);
+      isLeft ||= done === 'unrepairable';
     }
+    // Alike, on its way, or touched: the stamp now names what the other wrote.
+    if ('note' in each && !isLeft && !dryRun) await pickUp(scope, each.note);
   }
   const { touched, movedAside } = sum;
   if (!dryRun) {
@@ -64,12 +74,11 @@ export async function repair(
   return { run: id, ...sum, unrepairable };
 }
 
-async function latestVerify({ postgres }: CopyScope): Promise<string> {
+async function latestVerify({ postgres }: CopyScope): Promise<string | undefined> {
   const [row] = await postgres.query<{ id: string }>(
     `select id from copy_runs where kind = 'verify' order by started_at desc, id limit 1`,
   );
-  if (row === undefined) throw new CopyRefused('no-run', 'nothing was verified yet');
-  return row.id;
+  return row?.id;
 }
 
 async function repairOne(

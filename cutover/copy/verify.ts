@@ -19,6 +19,7 @@ import {
   type VerifyBody,
   verifyBody,
 } from './compare.ts';
+import { noteFindings } from './foreign.ts';
 import { coordinating } from './lock.ts';
 import { createPace } from './pace.ts';
 import { authorityNow, logCopy, markCopy, putEvidence } from './ready.ts';
@@ -215,6 +216,7 @@ async function conclude(
   if (body.what === 'full' && clean && record.copy.kind === 'complete') {
     await markCopy(store, record.epoch, record.copy, { ...record.copy, verifiedAtMs: startedAt.getTime() });
   }
+  await noteFindings(scope, { result, startedAt, record, isFull: body.what === 'full' });
   await logCopy(scope, store, `${run}/verified`, { run, clean, compared, differing, lagging, excused });
   return result;
 }

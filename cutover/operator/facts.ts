@@ -1,12 +1,14 @@
 /** Measures what the gates judge. Only reads; what a store does not tell counts as not known. */
 import type { Store } from '../../db/port.ts';
 import type { Json, Note } from '../../db/replica.ts';
+import { parseWatch, unwatchedSince } from '../foreign/watch-state.ts';
+import { mirrorOf } from '../mode.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { type Settings, settingsOf } from '../settings.ts';
 import { sumWindow } from '../shadow/window.ts';
 import type { Evidence, GateFacts, StoreFacts } from './gates.ts';
 import { attempt, backlogOf, isDeposed, type Situation, type STORES, type Standing } from './situation.ts';
-import type { InstanceStatus, OperatorContext, ShadowStatus } from './types.ts';
+import type { ForeignStatus, InstanceStatus, OperatorContext, ShadowStatus } from './types.ts';
 import { NOTES } from './types.ts';
 
 /** Bulk verbs that this version has. */
@@ -28,12 +30,13 @@ export async function readFacts(
   const { situation, record, authority, other } = standing;
   const nowMs = context.environment.date().getTime();
   const settings = settingsOf(record);
-  const [mongo, postgres, pending, orphans, notes, shadow, evidence, soak] = await Promise.all([
+  const [mongo, postgres, pending, orphans, notes, foreign, shadow, evidence, soak] = await Promise.all([
     storeFacts(situation, 'mongo'),
     storeFacts(situation, 'postgres'),
     backlogOf(authority, nowMs),
     backlogOf(other, nowMs),
-    countNotes(authority, record),
+    countNotes(authority),
+    readForeign(context, standing, nowMs),
     readShadow(authority, record, settings, nowMs),
     readEvidence([authority, other]),
     readSoak(authority, record),
@@ -46,6 +49,7 @@ export async function readFacts(
     pending,
     orphans,
     notes,
+    foreign,
     shadow,
     evidence,
     instances,
@@ -63,16 +67,40 @@ async function storeFacts(situation: Situation, name: (typeof STORES)[number]): 
   return { configured, reachable: writable === true, migrated, deposed: isDeposed(situation, name) };
 }
 
-async function countNotes(store: Store, { copy }: ControlRecord): Promise<GateFacts['notes']> {
+async function countNotes(store: Store): Promise<GateFacts['notes']> {
   const counts = await attempt(() => store.books.countNotes());
-  if (counts === null) return { poison: null, conflict: null, quarantine: null, foreign: null };
-  const sinceMs = copy.kind === 'complete' ? copy.completedAtMs : 0;
-  const foreign = await notesOf(store, NOTES.foreign);
+  if (counts === null) return { poison: null, conflict: null, quarantine: null };
   return {
     poison: counts[NOTES.poison] ?? 0,
     conflict: counts[NOTES.conflict] ?? 0,
     quarantine: counts[NOTES.quarantine] ?? 0,
-    foreign: foreign?.filter(({ lastAt }) => lastAt.getTime() >= sinceMs).length ?? null,
+  };
+}
+
+/** The watch is kept in MongoDB, what it found in the books of whoever had authority then. */
+async function readForeign(
+  { stores }: OperatorContext,
+  { authority, other, record }: Standing,
+  nowMs: number,
+): Promise<ForeignStatus> {
+  const counts = await attempt(() => authority.books.countNotes());
+  const before = other === null ? null : await attempt(() => other.books.countNotes());
+  const open = counts === null ? null : (counts[NOTES.foreign] ?? 0) + (before?.[NOTES.foreign] ?? 0);
+  const feed = stores.mongo?.changes ?? null;
+  const nothing = { open, unwatchedSinceMs: null, why: null };
+  if (feed === null || mirrorOf(record.mode) === null) return { ...nothing, watch: 'none' };
+  const entry = await attempt(async () => ({ watch: await feed.readWatch() }));
+  if (entry === null) return { ...nothing, watch: 'unknown' };
+  const watch = parseWatch(entry.watch);
+  if (watch === null) return { ...nothing, watch: 'none' };
+  if (watch.unsupported !== null) return { ...nothing, watch: 'unsupported', why: watch.unsupported };
+  const verifiedMs = record.copy.kind === 'complete' ? record.copy.verifiedAtMs : null;
+  const unwatchedSinceMs = unwatchedSince(watch, verifiedMs, nowMs);
+  return {
+    open,
+    watch: 'watching',
+    unwatchedSinceMs,
+    why: unwatchedSinceMs === null ? null : (watch.gap?.why ?? null),
   };
 }
 

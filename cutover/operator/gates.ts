@@ -6,7 +6,7 @@ import type { StoreName } from '../../db/errors.ts';
 import { authorityOf, type Move, otherStore } from '../mode.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
 import type { Settings } from '../settings.ts';
-import type { Backlog, Gate, InstanceStatus, ShadowStatus } from './types.ts';
+import type { Backlog, ForeignStatus, Gate, InstanceStatus, ShadowStatus } from './types.ts';
 import { backlogInWords, inWords, STORE_NAMES } from './words.ts';
 
 export interface StoreFacts {
@@ -33,8 +33,9 @@ export interface GateFacts {
   readonly stores: PerStore<StoreFacts>;
   readonly pending: Backlog;
   readonly orphans: Backlog;
-  /** Open notes; null: could not be asked. `foreign`: since the copy. */
-  readonly notes: Readonly<Record<'poison' | 'conflict' | 'quarantine' | 'foreign', number | null>>;
+  /** Open notes; null: could not be asked. */
+  readonly notes: Readonly<Record<'poison' | 'conflict' | 'quarantine', number | null>>;
+  readonly foreign: ForeignStatus;
   readonly shadow: Pick<ShadowStatus, 'windowMs' | 'compared' | 'mismatches'>;
   readonly evidence: Readonly<Record<'verify' | 'snapshot' | 'backfill', Evidence | null>>;
   readonly instances: readonly InstanceStatus[];
@@ -71,7 +72,13 @@ export function gatesFor(move: Move, facts: GateFacts, settings: Settings): read
   }
   if (move.to === 'shadow-read') {
     const [count, oldestMs] = [settings['gate-shadow-pending'], settings['gate-shadow-oldest-ms']];
-    return [...always, ...mirror, copyGate(facts), pendingGate(facts.pending, count, oldestMs)];
+    return [
+      ...always,
+      ...mirror,
+      copyGate(facts),
+      pendingGate(facts.pending, count, oldestMs),
+      ...foreignGates(facts),
+    ];
   }
   return move.to === 'postgres-only' ? [...always, soakGate(facts, settings)] : always;
 }
@@ -224,12 +231,37 @@ function drainGates(facts: GateFacts, settings: Settings): readonly Gate[] {
       'in quarantine',
       `${CLI} quarantine list, then retry, accept or drop each`,
     ),
-    none(
-      'foreign-writes',
-      notes.foreign,
-      'written by others since the copy',
-      `stop who writes, then ${CLI} repair`,
-    ),
+    ...foreignGates(facts),
+  ];
+}
+
+/** What others wrote, and whether anybody would have seen it. Where nothing can be watched, verify has the word. */
+function foreignGates({ foreign, nowMs }: GateFacts): readonly Gate[] {
+  const { open, watch, unwatchedSinceMs, why } = foreign;
+  const sight = { watching: 'watched', unsupported: 'not watched here', none: 'not watched yet' };
+  const ago = unwatchedSinceMs === null ? null : inWords(Math.max(0, nowMs - unwatchedSinceMs));
+  return [
+    {
+      name: 'foreign-writes',
+      ok: open === 0,
+      found: open === null ? 'not known' : `${open} written by others`,
+      required: 'none that has not been picked up',
+      remedy: `stop who writes, then ${CLI} repair`,
+      kind: 'safety',
+    },
+    {
+      name: 'foreign-watch',
+      ok: watch !== 'unknown' && unwatchedSinceMs === null,
+      found:
+        watch === 'unknown'
+          ? 'not known'
+          : ago === null
+            ? `${sight[watch]}${why === null ? '' : `: ${why}`}`
+            : `not watched since ${ago} ago: ${why ?? 'no instance watches'}`,
+      required: 'writes by others would have been seen, or a clean verify that began later',
+      remedy: `${CLI} verify --full, with an instance running`,
+      kind: 'evidence',
+    },
   ];
 }
 

@@ -6,7 +6,7 @@
 export { abort } from './abort.ts';
 export { AuthorityUnknown } from './errors.ts';
 export { failover } from './failover.ts';
-export { conflicts, differences, log, pending, poisoned } from './lists.ts';
+export { conflicts, differences, foreign, log, pending, poisoned } from './lists.ts';
 export { move } from './move.ts';
 export { planMove } from './plan.ts';
 export { setSetting } from './settings.ts';

@@ -49,6 +49,16 @@ export const poisoned = notesOf(NOTES.poison);
 /** Mismatches found by comparisons, the oldest first. */
 export const differences = notesOf(NOTES.difference);
 
+/** Writes that no instance made, the oldest first: found under either authority. */
+export async function foreign(context: OperatorContext, { limit }: Limited): Promise<readonly NoteLine[]> {
+  const { authority, other } = await readStanding(context);
+  const notes = [...(await authority.books.notes(NOTES.foreign, { limit }))];
+  if (other !== null) {
+    notes.push(...((await attempt(() => other.books.notes(NOTES.foreign, { limit }))) ?? []));
+  }
+  return notes.sort((a, b) => a.firstAt.getTime() - b.firstAt.getTime()).slice(0, limit);
+}
+
 /** The event log, the newest first. It stays in the store that had authority at the time, so both are read. */
 export async function log(context: OperatorContext, { limit }: Limited): Promise<readonly LogLine[]> {
   const { authority, other } = await readStanding(context);

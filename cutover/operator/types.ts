@@ -91,6 +91,18 @@ export interface ShadowStatus {
   readonly mismatches: number;
 }
 
+/** Writes that no instance made. */
+export interface ForeignStatus {
+  /** Named and not picked up yet; null: could not be asked. */
+  readonly open: number | null;
+  /** `unsupported`: the server has no change stream, so only verify finds them. `none`: nothing was watched yet. */
+  readonly watch: 'watching' | 'unsupported' | 'none' | 'unknown';
+  /** Since when writes may have gone unseen, until a clean verify that began later; null: none may. */
+  readonly unwatchedSinceMs: number | null;
+  /** Why, in words; null: nothing to say. */
+  readonly why: string | null;
+}
+
 export interface NextMove {
   readonly direction: Move['direction'];
   readonly to: Mode;
@@ -115,6 +127,7 @@ export interface Status {
   readonly poisoned: number | null;
   readonly conflicts: number | null;
   readonly differences: number | null;
+  readonly foreign: ForeignStatus;
   readonly shadow: ShadowStatus;
   readonly next: readonly NextMove[];
   readonly rollback: { readonly to: Mode | null; readonly lossless: boolean; readonly why: string };
@@ -278,7 +291,7 @@ export const NOTES = {
   lapse: 'lapse',
   /** Evidence from the bulk verbs. Keys: `verify`, `snapshot`, `backfill`. Body: `{ atMs, clean, run }`. */
   evidence: 'evidence',
-  /** A write that no instance made. Key: `entity/id`. Body: `{ foundAtMs }`. */
+  /** A write that no instance made. Key: `entity/id`. Body: `{ store, change, foundBy, foundAtMs }`. */
   foreign: 'foreign',
   /** A document that a copy put aside. Body: see the copy. */
   quarantine: 'quarantine',

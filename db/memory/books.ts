@@ -91,7 +91,11 @@ export function createBooks(operate: Operate): MemoryBooks {
           .map(({ kind: _, ...note }) => note),
       ),
 
-    deleteNote: (kind, key) => operate('deleteNote', 'write', () => notes.delete(noteId(kind, key))),
+    deleteNote: (kind, key, timesMax = Number.POSITIVE_INFINITY) =>
+      operate('deleteNote', 'write', () => {
+        const id = noteId(kind, key);
+        return (notes.get(id)?.times ?? 0) <= timesMax && notes.delete(id);
+      }),
 
     countNotes: () => operate('countNotes', 'read', noteCounts),
   };

@@ -37,6 +37,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
     limits: createLimits(operate),
     replica: createReplica(engine, control),
     books,
+    changes: null,
     ping: () => operate('ping', 'read', () => {}),
     describe: () => operate('describe', 'read', () => 'Memory 1.0'),
     assurance: () => operate('assurance', 'read', () => ({ marks: countMarks(engine), notes: noteCounts() })),

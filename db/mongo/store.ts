@@ -1,6 +1,7 @@
 import { type Codec, DEFAULT_CODEC } from '../canonical.ts';
 import type { Repository, Store, WriteContext } from '../port.ts';
 import { createAssurance } from './assurance.ts';
+import { createChangeFeed } from './changes/feed.ts';
 import { createClient } from './client.ts';
 import { createEmailKeyPass } from './email-keys.ts';
 import { createLimits } from './limits.ts';
@@ -42,6 +43,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
   const client = createClient({ url, timeoutMs, poolMax, codec });
   const serial = createSerial();
   const books = createBooks(client);
+  const changes = createChangeFeed(client, { url, timeoutMs, poolMax });
   const pass = createEmailKeyPass(client, report);
   if (!emailKeyPass) await pass.stop();
   pass.kick();
@@ -62,6 +64,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     limits: createLimits(client, serial),
     replica: createReplica(client, books),
     books,
+    changes,
     assurance: createAssurance(client, options.assuranceTimeoutMs ?? 200),
     poolUse: client.use,
     ping: () => client.read(({ db }) => assertWritable(db)),
@@ -82,7 +85,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     whenEmailsKeyed: () => pass.whenDone(),
     async close() {
       // Together: what the pass waits for ends with the connection.
-      await Promise.all([pass.stop(), client.close()]);
+      await Promise.all([pass.stop(), changes.close(), client.close()]);
     },
   };
 }

@@ -41,6 +41,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     limits: createLimits(db),
     replica: createReplica(db),
     books: createBooks(db),
+    changes: null,
 
     async ping() {
       const { rows } = await sql<{ read_only: string }>`show transaction_read_only`.execute(db);

@@ -33,6 +33,9 @@ export function registerGauges(metrics: Metrics, engine: Engine, stores: readonl
   plain('cutover_mirror_oldest_seconds', 'Age of the oldest mark', () =>
     seconds(engine.status().mirror.oldestAgeMs),
   );
+  plain('cutover_foreign_watching', '1 in the instance that watches for foreign writes', () =>
+    engine.status().watchesForeign ? 1 : 0,
+  );
   plain('cutover_shadow_queued', 'Comparisons that wait', () => engine.status().shadow.queued);
   metrics.gauges('store_pool_connections', 'Connections by state', ['store', 'state'], () =>
     stores.flatMap((store) => {

@@ -233,6 +233,7 @@ test(
     expect(json('pending', await run('pending')).outcome).toBe('done');
     expect(json('conflicts', await run('conflicts')).conflicts).toEqual([]);
     expect(json('diffs', await run('diffs')).differences).toEqual([]);
+    expect(json('foreign', await run('foreign')).writes).toEqual([]);
     expect(json('log', await run('log')).events.length).toBeGreaterThan(0);
     expect(json('settings', await run('set')).settings).toContainEqual(
       expect.objectContaining({ key: 'shadow-sample', value: 1, default: 1, changed: false }),

@@ -39,7 +39,8 @@ function fine(mode: Mode, given: Partial<GateFacts> = {}): GateFacts {
     stores: { mongo: FINE_STORE, postgres: FINE_STORE },
     pending: { count: 0, oldestAgeMs: null },
     orphans: { count: 0, oldestAgeMs: null },
-    notes: { poison: 0, conflict: 0, quarantine: 0, foreign: 0 },
+    notes: { poison: 0, conflict: 0, quarantine: 0 },
+    foreign: { open: 0, watch: 'watching', unwatchedSinceMs: null, why: null },
     shadow: { windowMs: 24 * HOUR_MS, compared: 10_000, mismatches: 0 },
     evidence: { verify: DONE, snapshot: DONE, backfill: { ...DONE, atMs: COMPLETE.completedAtMs } },
     instances: [],
@@ -65,7 +66,8 @@ const AUTHORITY_CHANGES = [
   ['shadow-read', 'postgres-primary'],
   ['postgres-primary', 'shadow-read'],
 ] as const;
-const DRAIN = ['pending', 'orphans', 'poison', 'conflicts', 'quarantine', 'foreign-writes'];
+const FOREIGN = ['foreign-writes', 'foreign-watch'];
+const DRAIN = ['pending', 'orphans', 'poison', 'conflicts', 'quarantine', ...FOREIGN];
 const CHANGE = ['transition', 'instances', 'reachable', 'schema', 'reach', 'copy', ...DRAIN];
 const EVIDENCE = ['comparisons', 'mismatches', 'verify', 'snapshot'];
 
@@ -88,7 +90,11 @@ describe('which gates a move has', () => {
       'dual-write',
       ['transition', 'instances', 'reachable', 'schema', 'rebuilt', 'foreign-writers'],
     ],
-    ['dual-write', 'shadow-read', ['transition', 'instances', 'reachable', 'schema', 'copy', 'pending']],
+    [
+      'dual-write',
+      'shadow-read',
+      ['transition', 'instances', 'reachable', 'schema', 'copy', 'pending', ...FOREIGN],
+    ],
     ['shadow-read', 'postgres-primary', [...CHANGE, ...EVIDENCE]],
     ['postgres-primary', 'postgres-only', ['transition', 'instances', 'soak']],
     ['postgres-only', 'postgres-primary', ['transition', 'instances', 'reachable', 'schema', 'rebuilt']],
@@ -261,18 +267,17 @@ describe.each(AUTHORITY_CHANGES)('%s → %s', (from, to) => {
   it.each([
     ['orphans', { orphans: { count: 1, oldestAgeMs: 5 } }],
     ['orphans', { orphans: { count: null, oldestAgeMs: null } }],
-    ['poison', { notes: { poison: 1, conflict: 0, quarantine: 0, foreign: 0 } }],
-    ['conflicts', { notes: { poison: 0, conflict: 1, quarantine: 0, foreign: 0 } }],
-    ['quarantine', { notes: { poison: 0, conflict: 0, quarantine: 1, foreign: 0 } }],
-    ['foreign-writes', { notes: { poison: 0, conflict: 0, quarantine: 0, foreign: 1 } }],
+    ['poison', { notes: { poison: 1, conflict: 0, quarantine: 0 } }],
+    ['conflicts', { notes: { poison: 0, conflict: 1, quarantine: 0 } }],
+    ['quarantine', { notes: { poison: 0, conflict: 0, quarantine: 1 } }],
   ])('needs no %s: %j', (name, facts) => {
     expect(failing(from, to, facts)).toEqual([`${name} safety`]);
   });
 
   it('needs to know that there is none', () => {
-    const notes = { poison: null, conflict: null, quarantine: null, foreign: null };
+    const notes = { poison: null, conflict: null, quarantine: null };
     expect(failing(from, to, { notes })).toEqual(
-      ['poison', 'conflicts', 'quarantine', 'foreign-writes'].map((name) => `${name} safety`),
+      ['poison', 'conflicts', 'quarantine'].map((name) => `${name} safety`),
     );
   });
 
@@ -322,10 +327,26 @@ describe.each(AUTHORITY_CHANGES)('%s → %s', (from, to) => {
     const gates = gatesOf(from, to, {
       shadow: { windowMs: 1, compared: 0, mismatches: 9 },
       evidence: { verify: null, snapshot: null, backfill: null },
-      notes: { poison: 1, conflict: 0, quarantine: 0, foreign: 0 },
+      notes: { poison: 1, conflict: 0, quarantine: 0 },
     });
     expect(failingGates(gates, false).map(({ name }) => name)).toEqual(['poison', ...EVIDENCE]);
     expect(failingGates(gates, true).map(({ name }) => name)).toEqual(['poison']);
+  });
+});
+
+describe('writes by others', () => {
+  const SEEN = { open: 0, watch: 'watching', unwatchedSinceMs: null, why: null } as const;
+  it.each<[string, GateFacts['foreign'], readonly string[]]>([
+    ['none', SEEN, []],
+    ['some', { ...SEEN, open: 1 }, ['foreign-writes safety']],
+    ['nobody knows how many', { ...SEEN, open: null }, ['foreign-writes safety']],
+    ['a time that nobody saw', { ...SEEN, unwatchedSinceMs: NOW_MS - 5 }, ['foreign-watch evidence']],
+    ['nobody knows who watches', { ...SEEN, watch: 'unknown' }, ['foreign-watch evidence']],
+    ['a server without a change stream', { ...SEEN, watch: 'unsupported', why: 'standalone' }, []],
+  ])('%s', (_what, foreign, failures) => {
+    for (const [from, to] of [['dual-write', 'shadow-read'] as const, ...AUTHORITY_CHANGES]) {
+      expect(failing(from, to, { foreign })).toEqual(failures);
+    }
   });
 });
 

@@ -14,6 +14,7 @@ const PRINTED_BY: Readonly<Record<OutputName, string>> = {
   pending: '`pending`',
   conflicts: '`conflicts`',
   diffs: '`diffs`',
+  foreign: '`foreign`',
   log: '`log`',
   settings: '`set`: every setting',
   set: '`set KEY VALUE`',

@@ -1,4 +1,4 @@
-/** The verbs that only list: `pending`, `conflicts`, `diffs`, `log`. */
+/** The verbs that only list: `pending`, `conflicts`, `diffs`, `foreign`, `log`. */
 import * as operator from '../../operator/index.ts';
 import type { LogLine, NoteLine } from '../../operator/types.ts';
 import { logLines, noteLines, pendingLines } from '../print/lists.ts';
@@ -34,6 +34,14 @@ export const diffs: Handler = async (call) => {
   const body = { differences: notes.map(noteBody) };
   return answer('diffs', notes.length > 0 ? 'difference' : 'done', body, (style) =>
     noteLines('differences', notes, style),
+  );
+};
+
+export const foreign: Handler = async (call) => {
+  const notes = await unlessInterrupted(operator.foreign(call.context, limitOf(call)), call.interrupted);
+  const body = { writes: notes.map(noteBody) };
+  return answer('foreign', notes.length > 0 ? 'difference' : 'done', body, (style) =>
+    noteLines('foreign writes', notes, style),
   );
 };
 

@@ -160,7 +160,7 @@ export function repairLines(body: Body<'repair'>, style: Style): string[] {
     : `${count(touched)} left to the mirror, ${count(movedAside)} moved aside`;
   return [
     unrepairable.length === 0 ? style.good(headline) : style.warn(headline),
-    `of ${count(found)} that verify ${printable(run)} found and that still differed`,
+    `of ${count(found)} that ${run === null ? 'others wrote' : `verify ${printable(run)} found`} and that still differed`,
     ...(unrepairable.length === 0 ? [] : ['', style.bad('nobody can repair, mend them in the authority:')]),
     ...differenceLines(unrepairable, style),
   ];

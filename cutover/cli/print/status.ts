@@ -2,7 +2,7 @@
 import type { InstanceStatus, NextMove, ShadowStatus, Status, StoreStatus } from '../../operator/types.ts';
 import type { Style } from '../style.ts';
 import { columns, indented } from '../table.ts';
-import { count, counted, duration, printable } from '../words.ts';
+import { count, counted, duration, moment, printable } from '../words.ts';
 import { backlogWords, copyWords, failingWords, gateLines } from './state.ts';
 
 export function statusLines(status: Status, style: Style): string[] {
@@ -22,6 +22,7 @@ export function statusLines(status: Status, style: Style): string[] {
       ['poisoned', alarming(status.poisoned, style, 'cutover pending')],
       ['conflicts', alarming(status.conflicts, style, 'cutover conflicts')],
       ['differences', alarming(status.differences, style, 'cutover diffs')],
+      ['foreign writes', foreignWords(status.foreign, style)],
       ['shadow reads', shadowWords(status.shadow)],
     ]),
     '',
@@ -62,6 +63,19 @@ function rollbackWords({ rollback: { to, lossless, why } }: Status, style: Style
 function alarming(value: number | null, style: Style, command: string): string {
   if (value === null) return 'unknown';
   return value === 0 ? 'none' : style.bad(`${count(value)}: see \`${command}\``);
+}
+
+function foreignWords({ open, watch, unwatchedSinceMs, why }: Status['foreign'], style: Style): string {
+  const sight = {
+    watching: 'watched',
+    unsupported: 'not watched, only verify finds them',
+    none: 'not watched',
+    unknown: 'unknown whether they are watched',
+  }[watch];
+  const reason = why === null ? '' : ` (${printable(why)})`;
+  const gap =
+    unwatchedSinceMs === null ? '' : style.bad(`, nobody watched since ${moment(unwatchedSinceMs)}: verify`);
+  return `${alarming(open, style, 'cutover foreign')}; ${sight}${reason}${gap}`;
 }
 
 function shadowWords({ windowMs, outcomes, compared, mismatches }: ShadowStatus): string {

@@ -157,9 +157,10 @@ export function createBooks(client: Client): Books {
       }));
     },
 
-    async deleteNote(kind, key) {
+    async deleteNote(kind, key, timesMax) {
+      const bound = timesMax === undefined ? {} : { times: { $lte: timesMax } };
       const { deletedCount } = await client.write((opened) =>
-        notes(opened).deleteOne({ _id: noteId(kind, key) }, { maxTimeMS: opened.maxTimeMS }),
+        notes(opened).deleteOne({ _id: noteId(kind, key), ...bound }, { maxTimeMS: opened.maxTimeMS }),
       );
       return deletedCount === 1;
     },

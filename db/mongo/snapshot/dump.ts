@@ -5,6 +5,7 @@
 import { type Document, EJSON, serialize } from 'bson';
 import type mongoose from 'mongoose';
 import { type Codec, STORE_FIELDS } from '../../canonical.ts';
+import { WATCH_COLLECTION } from '../changes/watch-book.ts';
 import { toStoreError } from '../errors.ts';
 import { PENDING_FROM } from '../indexes.ts';
 import { ERASURES_COLLECTION, LIMITS_COLLECTION } from '../models.ts';
@@ -15,7 +16,12 @@ type Session = mongoose.mongo.ClientSession;
 
 const CONTROL = 'cutover_control';
 /** What a running system is in, and counters that may be lost: not part of a backup. */
-const NOT_DUMPED: ReadonlySet<string> = new Set([CONTROL, 'cutover_leases', LIMITS_COLLECTION]);
+const NOT_DUMPED: ReadonlySet<string> = new Set([
+  CONTROL,
+  'cutover_leases',
+  WATCH_COLLECTION,
+  LIMITS_COLLECTION,
+]);
 /** What is referred to comes after what refers to it, for a server that cannot read all of it as of one moment. */
 const dumpedLast = ({ collections }: Codec): readonly string[] => [
   ERASURES_COLLECTION,

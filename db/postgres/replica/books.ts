@@ -92,9 +92,10 @@ export function createBooks(db: Kysely<Database>): Books {
       }));
     },
 
-    async deleteNote(kind, key) {
+    async deleteNote(kind, key, timesMax) {
       const { numAffectedRows } = await sql`
-        delete from cutover_notes where kind = ${kind} and key = ${key}`.execute(db);
+        delete from cutover_notes where kind = ${kind} and key = ${key}
+          and (${timesMax ?? null}::int is null or times <= ${timesMax ?? null}::int)`.execute(db);
       return numAffectedRows === 1n;
     },
 

@@ -122,7 +122,8 @@ export function booksCases({ store }: ReplicaSubject): void {
       ]);
       expect(await books.notes(kind, { limit: 1 })).toHaveLength(1);
       expect(await books.countNotes()).toMatchObject({ [kind]: 2, [other]: 1 });
-      expect(await books.deleteNote(kind, 'b')).toBe(true);
+      expect(await books.deleteNote(kind, 'b', 1)).toBe(false);
+      expect(await books.deleteNote(kind, 'b', 2)).toBe(true);
       expect(await books.deleteNote(kind, 'b')).toBe(false);
       expect((await books.countNotes())[kind]).toBe(1);
     });
