@@ -220,7 +220,10 @@ async function finish(scope: CopyScope, context: Context): Promise<BackfillResul
   const counts = sumCounts((await createRuns(scope.postgres).ranges(run.id)).map((range) => range.counts));
   pace.phase('merging', counts['staged'] ?? 0);
   const merged = await mergeStaged(scope, authority, { run: run.id, epoch: context.body.epoch, pace });
-  await analyzeLive(scope.postgres);
+  if (!(await analyzeLive(scope.postgres))) {
+    scope.telemetry.warn({ run: run.id }, 'copy: this role may not analyse the tables it filled');
+    await logCopy(scope, authority, `${run.id}/not-analyzed`, { run: run.id, analyzed: false });
+  }
   const body = { ...context.body, counts: { ...context.body.counts, ...merged } };
   await complete(scope, { ...context, body });
   await dropStaging(scope.postgres);

@@ -94,7 +94,7 @@ export interface PostgresWanted extends Wanted {
 }
 
 export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): readonly Check[] {
-  const { major, encoding, isWritable, mayCreateTables, missing, forbidden, connections } = facts;
+  const { major, encoding, isWritable, mayCreateTables, missing, forbidden, mayAnalyze, connections } = facts;
   const { migrated, tools, durability, comingBytes, server } = wanted;
   const space = comingBytes === null ? 'an unknown size' : `about ${bytes(comingBytes * SPACE_FACTOR)}`;
   const checks: readonly Judged[] = [
@@ -113,6 +113,13 @@ export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): rea
     missing.length === 0
       ? ok('privileges', 'reads and writes every table')
       : block('privileges', `may not ${missing.join(', ')}`, 'run db/postgres/roles.sql as their owner'),
+    mayAnalyze
+      ? ok('analyze', 'may gather statistics after a copy')
+      : warn(
+          'analyze',
+          'may not gather statistics: the first queries after a copy would be slow',
+          'run db/postgres/roles.sql once more, or `analyze` as the owner after the copy',
+        ),
     forbidden.length === 0
       ? ok('staging', 'may make the tables of a copy')
       : block(

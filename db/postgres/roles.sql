@@ -43,3 +43,17 @@ $$;
 CREATE SCHEMA IF NOT EXISTS staging AUTHORIZATION auth_backfill;
 -- pg-boss makes its tables there, the first time that ranges of a copy are shared.
 CREATE SCHEMA IF NOT EXISTS copy_jobs AUTHORIZATION auth_backfill;
+
+-- Only the owner of a table may analyse it (from PostgreSQL 17 on also who may maintain it, which is much more), and
+-- without new statistics the first queries after a copy read whole tables.
+GRANT USAGE, CREATE ON SCHEMA staging TO auth_migration;
+CREATE OR REPLACE FUNCTION staging.analyze_live() RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  ANALYZE public.users, public.verification_tokens, public.password_reset_tokens, public.sessions;
+END
+$$;
+REVOKE ALL ON FUNCTION staging.analyze_live() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION staging.analyze_live() TO auth_backfill;
+ALTER FUNCTION staging.analyze_live() OWNER TO auth_migration;

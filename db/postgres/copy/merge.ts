@@ -5,6 +5,7 @@
 import { StaleEpoch } from '../../errors.ts';
 import type { Entity } from '../../records.ts';
 import { TABLES } from '../database.ts';
+import { type AnalyzeWay, analyzeWay } from '../statistics.ts';
 import { attempt, type Connection, type PostgresBulk } from './client.ts';
 import { columnsOf } from './rows.ts';
 import { stagingTable } from './staging.ts';
@@ -191,7 +192,19 @@ const UNREFERRED = `
   and not exists (select from password_reset_tokens as token where token.user_id = held.id)
   and not exists (select from verification_tokens as token where token.user_id = held.id)`;
 
-/** Up-to-date statistics, without which the first queries after a copy read whole tables. */
-export async function analyzeLive(bulk: PostgresBulk): Promise<void> {
-  for (const table of Object.values(TABLES)) await bulk.query(`analyze ${table}`);
+/**
+ * Up-to-date statistics, without which the first queries after a copy read whole tables. False when this role may not:
+ * the server would only skip each table with a warning.
+ */
+export async function analyzeLive(bulk: PostgresBulk): Promise<boolean> {
+  const [server] = await bulk.query<{ version: number }>(
+    "select current_setting('server_version_num')::int as version",
+  );
+  const major = Math.floor((server?.version ?? 0) / 10_000);
+  const [found] = await bulk.query<{ way: AnalyzeWay }>(analyzeWay(major));
+  if (found?.way === 'own') {
+    for (const table of Object.values(TABLES)) await bulk.query(`analyze ${table}`);
+  } else if (found?.way === 'function') await bulk.query('select staging.analyze_live()');
+  else return false;
+  return true;
 }

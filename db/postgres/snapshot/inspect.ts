@@ -1,6 +1,7 @@
 /** What can be known of a PostgreSQL before a move, without changing anything. */
 import type pg from 'pg';
 import { toStoreError } from '../errors.ts';
+import { type AnalyzeWay, analyzeWay } from '../statistics.ts';
 import { serverMajor, tablesOf } from './client.ts';
 
 export interface PostgresFacts {
@@ -12,6 +13,8 @@ export interface PostgresFacts {
   readonly missing: readonly string[];
   /** Schemas the bulk copy makes its tables in, and may not. */
   readonly forbidden: readonly string[];
+  /** Whether the statistics of the live tables can be brought up to date after a copy. */
+  readonly mayAnalyze: boolean;
   /** Connections: what the server gives to such users, and what is in use. */
   readonly connections: { readonly max: number; readonly used: number };
   readonly databaseBytes: number;
@@ -50,14 +53,17 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
       [BULK_SCHEMAS],
     );
     const [row] = rows;
+    const major = await serverMajor(client);
+    const ways = await client.query<{ way: AnalyzeWay }>(analyzeWay(major));
     if (row === undefined) throw new Error('PostgreSQL answered with nothing');
     return {
-      major: await serverMajor(client),
+      major,
       encoding: row.encoding,
       isWritable: !row.recovering && row.read_only === 'off',
       mayCreateTables: row.may_create,
       missing: await missingPrivileges(client),
       forbidden: row.forbidden,
+      mayAnalyze: ways.rows[0]?.way !== 'none',
       connections: { max: row.max, used: row.used },
       databaseBytes: Number(row.bytes),
     };

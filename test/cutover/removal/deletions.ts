@@ -13,6 +13,7 @@ export const DELETIONS: readonly string[] = [
   'db/canonical.ts',
   'db/postgres/copy',
   'db/postgres/snapshot',
+  'db/postgres/statistics.ts',
 
   // Tests of all that, and tools for them.
   'test/bench',

@@ -1,0 +1,63 @@
+/** Statistics of what a copy has filled, by the roles of roles.sql, on every server version. */
+import { readFile } from 'node:fs/promises';
+import { afterAll, describe, expect, inject, it } from 'vitest';
+import { openPostgresBulk } from '../../db/postgres/copy/client.ts';
+import { analyzeLive } from '../../db/postgres/copy/merge.ts';
+import { migrate } from '../../db/postgres/migrate.ts';
+import { connectPostgres } from '../../db/postgres/snapshot/client.ts';
+import { inspectPostgres } from '../../db/postgres/snapshot/inspect.ts';
+import { openPostgresStore } from '../../db/postgres/store.ts';
+import { newAccount } from '../contract/fixtures.ts';
+import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
+
+const ROLES = new URL('../../db/postgres/roles.sql', import.meta.url);
+
+describe.each(inject('postgresServers'))('on PostgreSQL $major', ({ url: server, major }) => {
+  it('the backfill role gathers them, the run-time role is told that it may not', async () => {
+    const name = newDatabaseName();
+    const owner = await createDatabase(server, name);
+    afterAll(() => dropDatabase(server, name));
+    const sql = await readFile(ROLES, 'utf8');
+    await asSuperuser(owner, sql);
+    await asSuperuser(owner, sql);
+    const as = (role: string) => `${owner}?options=${encodeURIComponent(`-c role=${role}`)}`;
+    await migrate(
+      { url: as('auth_migration'), connectTimeoutMs: 5_000, migrationTimeoutMs: 30_000 },
+      () => {},
+    );
+    const store = await openPostgresStore({ url: as('auth_runtime'), timeoutMs: 10_000 });
+    await store.at({ epoch: 1, pending: false }).createAccount(newAccount());
+    await store.close();
+    const isAnalyzed = async () => {
+      const text = `select count(*)::int as n from pg_stats where schemaname = 'public' and tablename = 'users'`;
+      return ((await asSuperuser<{ n: number }>(owner, text))[0]?.n ?? 0) > 0;
+    };
+    const mayAnalyze = async (role: string) => {
+      const client = await connectPostgres(as(role));
+      try {
+        return (await inspectPostgres(client)).mayAnalyze;
+      } finally {
+        await client.end();
+      }
+    };
+    const analyze = async (role: string) => {
+      const bulk = openPostgresBulk({ url: as(role), poolMax: 1, statementTimeoutMs: 10_000 });
+      try {
+        return await analyzeLive(bulk);
+      } finally {
+        await bulk.close();
+      }
+    };
+    expect(await mayAnalyze('auth_runtime')).toBe(false);
+    expect(await analyze('auth_runtime')).toBe(false);
+    expect(await isAnalyzed()).toBe(false);
+    expect(await mayAnalyze('auth_backfill')).toBe(true);
+    expect(await analyze('auth_backfill')).toBe(true);
+    expect(await isAnalyzed()).toBe(true);
+    expect(await analyze('auth_migration')).toBe(true);
+    if (major < 17) return;
+    await asSuperuser(owner, 'grant maintain on all tables in schema public to auth_runtime');
+    expect(await mayAnalyze('auth_runtime')).toBe(true);
+    expect(await analyze('auth_runtime')).toBe(true);
+  });
+});
