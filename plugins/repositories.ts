@@ -3,6 +3,7 @@ import { createEngine, type Engine, StartRefused } from '../cutover/engine.ts';
 import { systemEnvironment } from '../cutover/environment.ts';
 import { authorityOf } from '../cutover/mode.ts';
 import type { Rules } from '../cutover/protocol/rules.ts';
+import { isLiveAndBehind } from '../cutover/snapshot/before-migration.ts';
 import type { LimitStore, Repository, Store } from '../db/port.ts';
 import { ConfigError } from './config.ts';
 import { registerGauges } from './repositories/gauges.ts';
@@ -48,6 +49,10 @@ export default fp<{ readonly seams?: Seams }>(
       digestKey: Buffer.from(keyring.digest('diff-digest', 'differences')),
       ...(rules && { rules }),
       async prepare(store) {
+        // MongoDB's schema is its indexes; its documents stay as they are.
+        if (config.production && store.name === 'postgres' && (await isLiveAndBehind(store))) {
+          throw new Error(`the schema of ${store.name} is behind, under users: npm run migrate`);
+        }
         await store.migrate((line) => log.info({ store: store.name }, line));
         const problems = config.production ? await store.durabilityProblems() : [];
         if (problems.length > 0) throw new Error(`not durable: ${problems.join('; ')}`);

@@ -1,9 +1,13 @@
 /**
  * `npm run migrate`: brings the schema of each store that is configured up to date. Reads DATABASE_URL and MONGO_URL
- * (or the files that DATABASE_URL_FILE and MONGO_URL_FILE name) and MONGO_MAPPING_FILE. Exit code 0: all current; 1: a store failed; 2: no
- * store is configured.
+ * (or the files that DATABASE_URL_FILE and MONGO_URL_FILE name) and MONGO_MAPPING_FILE. A store that holds users is changed only after a word:
+ * `--snapshot` takes a snapshot first (into `--dir DIR`), `--no-snapshot` takes none; a terminal is asked. Exit code 0:
+ * all current; 1: a store, or the snapshot, failed; 2: no store is configured, or other arguments; 3: refused.
  */
 import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline/promises';
+import { parseArgs } from 'node:util';
+import { beforeMigration } from '../cutover/snapshot/before-migration.ts';
 import { type Codec, DEFAULT_CODEC, MappingInvalid } from '../db/canonical.ts';
 import { openMongoStore } from '../db/mongo/store.ts';
 import type { Store } from '../db/port.ts';
@@ -11,14 +15,49 @@ import { openPostgresStore } from '../db/postgres/store.ts';
 import { readMapping } from '../plugins/config/mapping.ts';
 
 const MIGRATION_TIMEOUT_MS = 600_000;
+const OPTIONS = {
+  snapshot: { type: 'boolean' },
+  'no-snapshot': { type: 'boolean' },
+  dir: { type: 'string', default: '.data/snapshots' },
+} as const;
 
 function setting(name: string): string | undefined {
   const file = process.env[`${name}_FILE`];
   return file === undefined ? process.env[name] || undefined : readFileSync(file, 'utf8').trim();
 }
 
-async function migrate(open: () => Promise<Store>): Promise<boolean> {
-  const store = await open();
+async function ask(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question);
+  } finally {
+    lines.close();
+  }
+}
+
+function parse() {
+  try {
+    const { values } = parseArgs({ options: OPTIONS });
+    if (values.snapshot === true && values['no-snapshot'] === true) throw new Error('either of them');
+    return values;
+  } catch {
+    console.error('usage: npm run migrate -- [--snapshot [--dir DIR] | --no-snapshot]');
+    process.exit(2);
+  }
+}
+
+function mongoCodec(): Codec {
+  const file = process.env['MONGO_MAPPING_FILE'] ?? '';
+  try {
+    return file === '' ? DEFAULT_CODEC : readMapping(file);
+  } catch (error) {
+    if (!(error instanceof MappingInvalid)) throw error;
+    for (const problem of error.problems) console.error(`MONGO_MAPPING_FILE: ${problem}`);
+    process.exit(1);
+  }
+}
+
+async function migrate(store: Store): Promise<boolean> {
   try {
     await store.migrate((line) => console.log(line));
     console.log(`${store.name}: schema is current`);
@@ -26,34 +65,40 @@ async function migrate(open: () => Promise<Store>): Promise<boolean> {
   } catch (error) {
     console.error(`${store.name}: ${error instanceof Error ? error.message : 'migration failed'}`);
     return false;
-  } finally {
-    await store.close();
   }
 }
 
-/** Null when the mapping file cannot be used; it has been said why. */
-function mongoCodec(): Codec | null {
-  const file = process.env['MONGO_MAPPING_FILE'] ?? '';
+/** Whether it may begin; null: what had to come first has failed. */
+async function mayBegin(stores: readonly Store[]): Promise<boolean | null> {
   try {
-    return file === '' ? DEFAULT_CODEC : readMapping(file);
+    return await beforeMigration({
+      stores,
+      urls,
+      word: given.snapshot ? '--snapshot' : given['no-snapshot'] ? '--no-snapshot' : null,
+      ask: process.stdin.isTTY === true && process.stderr.isTTY === true ? ask : null,
+      env: process.env,
+      dir: given.dir,
+      tell: (line) => console.error(line),
+    });
   } catch (error) {
-    if (!(error instanceof MappingInvalid)) throw error;
-    for (const problem of error.problems) console.error(`MONGO_MAPPING_FILE: ${problem}`);
+    console.error(`snapshot: ${error instanceof Error ? error.message : 'failed'}; nothing was migrated`);
     return null;
   }
 }
 
-const databaseUrl = setting('DATABASE_URL');
-const mongoUrl = setting('MONGO_URL');
-const results: boolean[] = [];
-if (databaseUrl !== undefined) {
-  results.push(
-    await migrate(() => openPostgresStore({ url: databaseUrl, migrationTimeoutMs: MIGRATION_TIMEOUT_MS })),
-  );
+const given = parse();
+const urls = { postgres: setting('DATABASE_URL') ?? null, mongo: setting('MONGO_URL') ?? null };
+const stores: Store[] = [];
+if (urls.postgres !== null)
+  stores.push(await openPostgresStore({ url: urls.postgres, migrationTimeoutMs: MIGRATION_TIMEOUT_MS }));
+if (urls.mongo !== null) stores.push(await openMongoStore({ url: urls.mongo, codec: mongoCodec(), emailKeyPass: false }));
+if (stores.length === 0) {
+  console.error('nothing to migrate: set DATABASE_URL, MONGO_URL or both');
+  process.exitCode = 2;
+} else {
+  const begins = await mayBegin(stores);
+  const results: boolean[] = [];
+  if (begins === true) for (const store of stores) results.push(await migrate(store));
+  for (const store of stores) await store.close();
+  process.exitCode = begins === null ? 1 : begins === false ? 3 : results.every(Boolean) ? 0 : 1;
 }
-if (mongoUrl !== undefined) {
-  const codec = mongoCodec();
-  results.push(codec !== null && (await migrate(() => openMongoStore({ url: mongoUrl, codec }))));
-}
-if (results.length === 0) console.error('nothing to migrate: set DATABASE_URL, MONGO_URL or both');
-process.exitCode = results.length === 0 ? 2 : results.every(Boolean) ? 0 : 1;

@@ -12,6 +12,7 @@ const change = (file: string, from: string, to = ''): Change => ({ file, from, t
 export const REPLACEMENTS: Readonly<Record<string, string>> = {
   'plugins/config/modes.ts': 'modes.ts.txt',
   'plugins/repositories.ts': 'repositories.ts.txt',
+  'src/migrate.ts': 'migrate.ts.txt',
 };
 
 /** A test of what only then can be tested. */
@@ -19,41 +20,10 @@ export const ADDITIONS: Readonly<Record<string, string>> = {
   'test/http/after-the-move.test.ts': 'after-the-move.test.ts.txt',
 };
 
-const MONGO_CODEC = `/** Null when the mapping file cannot be used; it has been said why. */
-function mongoCodec(): Codec | null {
-  const file = process.env['MONGO_MAPPING_FILE'] ?? '';
-  try {
-    return file === '' ? DEFAULT_CODEC : readMapping(file);
-  } catch (error) {
-    if (!(error instanceof MappingInvalid)) throw error;
-    for (const problem of error.problems) console.error(\`MONGO_MAPPING_FILE: \${problem}\`);
-    return null;
-  }
-}
-
-`;
-
 export const CHANGES: readonly Change[] = [
   // The service
   change('src/app.ts', "import mongo from '../plugins/mongo.ts';\n"),
   change('src/app.ts', '  await app.register(mongo);\n'),
-  change('src/migrate.ts', "import { openMongoStore } from '../db/mongo/store.ts';\n"),
-  change('src/migrate.ts', "const mongoUrl = setting('MONGO_URL');\n"),
-  change(
-    'src/migrate.ts',
-    "import { type Codec, DEFAULT_CODEC, MappingInvalid } from '../db/canonical.ts';\n",
-  ),
-  change('src/migrate.ts', "import { readMapping } from '../plugins/config/mapping.ts';\n"),
-  change('src/migrate.ts', ' and MONGO_MAPPING_FILE.', '.'),
-  change('src/migrate.ts', MONGO_CODEC),
-  change(
-    'src/migrate.ts',
-    `if (mongoUrl !== undefined) {
-  const codec = mongoCodec();
-  results.push(codec !== null && (await migrate(() => openMongoStore({ url: mongoUrl, codec }))));
-}
-`,
-  ),
   change('plugins/config/variables.ts', "import { mappingFile } from './mapping.ts';\n"),
   change(
     'plugins/config/variables.ts',
