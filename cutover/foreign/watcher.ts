@@ -111,14 +111,19 @@ export function createWatcher({
     });
   }
 
+  /** The record, while there is a mirror. */
+  function mirroring(): ControlRecord | null {
+    const record = member.record();
+    return record === null || mirrorOf(record.mode) === null ? null : record;
+  }
+
   /** Until the claim is lost, the mirror goes off, or a store fails. */
   async function watch(feed: ChangeFeed, claimed: WatchEntry): Promise<void> {
     let entry: WatchEntry | null = claimed;
     let state = parseWatch(claimed) ?? freshWatch(nowMs());
     let keptMs = environment.now().monotonicMs;
     while (entry !== null && !ended.signal.aborted) {
-      const record = member.record();
-      if (record === null || mirrorOf(record.mode) === null) return;
+      if (mirroring() === null) return;
       try {
         cursor ??= await feed.open(state.token);
         const askedMs = nowMs();
@@ -126,6 +131,9 @@ export function createWatcher({
         const batch = await cursor.next();
         watching = true;
         complained = false;
+        // As of after the wait: what was read is judged by the record that it may have come after.
+        const record = mirroring();
+        if (record === null) return;
         await tell(record, batch.changes);
         const passed = {
           ...state,

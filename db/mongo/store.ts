@@ -43,7 +43,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
   const client = createClient({ url, timeoutMs, poolMax, codec });
   const serial = createSerial();
   const books = createBooks(client);
-  const changes = createChangeFeed(client, { url, timeoutMs, poolMax });
+  const changes = createChangeFeed(client, { url, timeoutMs, poolMax, codec });
   const pass = createEmailKeyPass(client, report);
   if (!emailKeyPass) await pass.stop();
   pass.kick();

@@ -1,5 +1,6 @@
 /** MongoDB's change stream, on a connection of its own: it waits for the server most of the time. */
 import mongoose from 'mongoose';
+import type { Codec } from '../../canonical.ts';
 import {
   type ChangeBatch,
   type ChangeCursor,
@@ -11,8 +12,7 @@ import { encodeId } from '../../ids.ts';
 import { ENTITIES, type Entity } from '../../records.ts';
 import { type Client, type ClientOptions, createClient, type Opened } from '../client.ts';
 import { toStoreError } from '../errors.ts';
-import { COLLECTIONS } from '../models.ts';
-import { FOREIGN_CHANGES, WIPES } from './pipeline.ts';
+import { foreignChanges, WIPES } from './pipeline.ts';
 import { createWatchBook } from './watch-book.ts';
 
 const BATCH_MAX = 500;
@@ -44,7 +44,7 @@ export function createChangeFeed(
     ...createWatchBook(client),
     async open(after) {
       own ??= createClient({ ...options, poolMax: 1 });
-      return own.read((opened) => openCursor(opened, after));
+      return own.read((opened) => openCursor(opened, options.codec, after));
     },
     async close() {
       await own?.close();
@@ -52,19 +52,23 @@ export function createChangeFeed(
   };
 }
 
-async function openCursor({ db, maxTimeMS }: Opened, after: string | null): Promise<ChangeCursor> {
+async function openCursor(
+  { db, maxTimeMS }: Opened,
+  codec: Codec,
+  after: string | null,
+): Promise<ChangeCursor> {
   const { setName, msg } = await db.admin().command({ hello: 1 });
   if (setName === undefined && msg !== 'isdbgrid') {
     throw new FeedEnded('unsupported', 'a standalone server has no change stream');
   }
-  const stream = db.watch([...FOREIGN_CHANGES], {
+  const stream = db.watch(foreignChanges(codec), {
     batchSize: BATCH_MAX,
     maxAwaitTimeMS: Math.min(AWAIT_MAX_MS, maxTimeMS / 2),
     // Unlike `resumeAfter` it also goes on behind an invalidation.
     ...(after === null ? {} : { startAfter: parseToken(after) }),
   });
   return {
-    next: () => nextBatch(stream as unknown as Stream),
+    next: () => nextBatch(stream as unknown as Stream, codec),
     close: () => stream.close(),
   };
 }
@@ -74,7 +78,7 @@ interface Stream {
   tryNext(): Promise<Event | null>;
 }
 
-async function nextBatch(stream: Stream): Promise<ChangeBatch> {
+async function nextBatch(stream: Stream, codec: Codec): Promise<ChangeBatch> {
   const changes: ForeignChange[] = [];
   let [wiped, drained] = [false, false];
   try {
@@ -82,7 +86,7 @@ async function nextBatch(stream: Stream): Promise<ChangeBatch> {
       const event = await stream.tryNext();
       if (event === null) drained = true;
       else if (WIPES.has(event.operationType)) wiped = true;
-      else changes.push(...changeOf(event));
+      else changes.push(...changeOf(event, codec));
       if (event?.operationType === 'invalidate') break;
     }
   } catch (error) {
@@ -92,8 +96,11 @@ async function nextBatch(stream: Stream): Promise<ChangeBatch> {
   return { changes, wiped, drained, token: stream.resumeToken ? JSON.stringify(stream.resumeToken) : null };
 }
 
-function changeOf({ operationType, ns, documentKey }: Event): readonly ForeignChange[] {
-  const entity = ENTITIES.find((each: Entity) => COLLECTIONS[each] === ns?.coll);
+function changeOf(
+  { operationType, ns, documentKey }: Event,
+  { collections }: Codec,
+): readonly ForeignChange[] {
+  const entity = ENTITIES.find((each: Entity) => collections[each] === ns?.coll);
   if (entity === undefined) return [];
   return [{ kind: operationType as ForeignChange['kind'], entity, id: idOf(documentKey?._id) }];
 }

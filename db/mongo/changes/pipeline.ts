@@ -3,8 +3,7 @@
  * of its writes sets a stamp, a mark or an e-mail key, or takes one away; the old service knows none of these fields.
  * Values never travel either.
  */
-import { type Doc, STORE_FIELDS } from '../../canonical.ts';
-import { COLLECTIONS } from '../models.ts';
+import { type Codec, type Doc, STORE_FIELDS } from '../../canonical.ts';
 
 const OURS = Object.values(STORE_FIELDS);
 const { epoch, version } = STORE_FIELDS;
@@ -13,12 +12,12 @@ const { epoch, version } = STORE_FIELDS;
 export const WIPES: ReadonlySet<string> = new Set(['drop', 'rename', 'dropDatabase', 'invalidate']);
 const WRITES = ['insert', 'update', 'replace', 'delete'];
 
-export const FOREIGN_CHANGES: readonly Doc[] = [
+export const foreignChanges = ({ collections }: Codec): Doc[] => [
   {
     $match: {
       operationType: { $in: [...WRITES, ...WIPES] },
       // The events without a collection concern every one.
-      'ns.coll': { $in: [...Object.values(COLLECTIONS), null] },
+      'ns.coll': { $in: [...Object.values(collections), null] },
       $nor: [
         ...OURS.map((field) => ({ [`updateDescription.updatedFields.${field}`]: { $exists: true } })),
         { 'updateDescription.removedFields': { $in: OURS } },
