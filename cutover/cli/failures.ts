@@ -1,7 +1,7 @@
 /** Whatever went wrong, as one sentence with a remedy and an exit code: no stack, no URL, no password. */
 
 import type { StoreName } from '../../db/errors.ts';
-import { StoreUnavailable } from '../../db/errors.ts';
+import { StaleEpoch, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { ToolFailed } from '../../db/postgres/snapshot/tools.ts';
 import { RestoredStore, UnreadableControl } from '../control.ts';
@@ -55,6 +55,9 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof RangeError) return failure('usage', error.message);
   if (error instanceof Interrupted) return failure('aborted', 'interrupted before it had an answer');
   if (error instanceof StoreUnavailable) return unavailable(error);
+  if (error instanceof StaleEpoch) {
+    return failure('refused', 'authority has moved meanwhile: nothing more was written', 'cutover status');
+  }
   if (error instanceof AuthorityUnknown) return failure('unreachable', error.message);
   if (error instanceof CopyRefused) return copyRefused(error);
   if (error instanceof SnapshotRefused) return failure('refused', error.message, error.remedy);

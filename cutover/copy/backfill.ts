@@ -236,13 +236,15 @@ async function complete(scope: CopyScope, { run, body }: Context): Promise<void>
   const authority = stores[body.from];
   await noteQuarantine(scope, body);
   const now = environment.date();
+  // A process that was killed right after has said it already.
+  const isOwn = (copy: CopyState) => copy.kind === 'complete' && copy.run === run.id;
   const state: CopyState = {
     kind: 'complete',
     run: run.id,
     completedAtMs: now.getTime(),
     verifiedAtMs: null,
   };
-  const marked = await markCopy(authority, body.epoch, body.copy, state);
+  const marked = await markCopy(authority, body.epoch, body.copy, state, isOwn);
   const runs = createRuns(postgres);
   await runs.advance(run.id, 'merging', 'done', toBody(body), now);
   if (!marked) {

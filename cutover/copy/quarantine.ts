@@ -6,7 +6,7 @@ import { ENTITIES, type Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
 import { NOTES } from '../operator/types.ts';
 import { classify, createCounts } from './classify.ts';
-import { authorityNow, logCopy } from './ready.ts';
+import { assertUnmoved, authorityNow, logCopy } from './ready.ts';
 import { CopyRefused, type CopyScope, type RecordName } from './types.ts';
 
 const ALL = 1_000_000;
@@ -69,6 +69,7 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
     if (read.kind === 'good') {
       const { stamp } = read.record;
       const to = { epoch: record.epoch, version: stamp.version + 1 };
+      await assertUnmoved(scope, authority, record);
       await scope.stores.mongo.replica.touch(entity, id, { expected: stamp, to });
     }
     await findings.resolve(entity, id, 'moved', 'retried', now);

@@ -54,6 +54,24 @@ export async function authorityNow({
   return { authority, record: own ?? record };
 }
 
+/** Asked before each write that a store does not guard by itself. Throws `CopyRefused` when authority has moved, or is about to. */
+export async function assertUnmoved(
+  { stores }: Pick<CopyScope, 'stores'>,
+  authority: StoreName,
+  { epoch }: ControlRecord,
+): Promise<void> {
+  const [own, other] = await Promise.all([
+    readControl(stores[authority]),
+    readControl(stores[otherStore(authority)]),
+  ]);
+  if (own === null || own.epoch !== epoch || (other !== null && other.epoch > epoch)) {
+    throw new CopyRefused('not-authority', 'authority has moved meanwhile: what is left was not touched');
+  }
+  if (own.transition !== null || (other?.transition ?? null) !== null) {
+    throw new CopyRefused('in-transition', 'authority is about to change: what is left was not touched');
+  }
+}
+
 /** Resolves once every living instance follows this revision or a later one, so that each write is marked. */
 export async function awaitInstances(
   store: Store,
@@ -83,17 +101,18 @@ export async function awaitInstances(
 /** Races lost while others write the record; each is somebody's success. */
 const RACES_MAX = 50;
 
-/** Writes the copy's state if it is still `expected` under this epoch; false when it is not. */
+/** Writes the copy's state if it is still `expected` under this epoch, or finds it done; false when it is neither. */
 export async function markCopy(
   store: Store,
   epoch: number,
   expected: CopyState,
   copy: CopyState,
+  isDone: (copy: CopyState) => boolean = (found) => isSameCopy(found, copy),
 ): Promise<boolean> {
   for (let race = 0; race < RACES_MAX; race += 1) {
     const record = await readControl(store);
     if (record === null || record.epoch !== epoch) return false;
-    if (isSameCopy(record.copy, copy)) return true;
+    if (isDone(record.copy)) return true;
     if (!isSameCopy(record.copy, expected)) return false;
     const decision = decideChange(store.name, record, { kind: 'mark-copy', copy });
     if (decision.kind === 'refused') return false;

@@ -9,7 +9,7 @@ import type { Stamp } from '../../db/records.ts';
 import { compareStamps } from '../../db/records.ts';
 import { otherStore } from '../mode.ts';
 import { foreignNotes, pickUp } from './foreign.ts';
-import { authorityNow, logCopy } from './ready.ts';
+import { assertUnmoved, authorityNow, logCopy } from './ready.ts';
 import { type Difference, foundBy, settle } from './settle.ts';
 import { CopyRefused, type CopyScope } from './types.ts';
 
@@ -53,6 +53,7 @@ export async function repair(
     for (const difference of settled.differences) {
       sum.found += 1;
       if (dryRun) continue;
+      await assertUnmoved(scope, authority, record);
       const done = await repairOne(scope, authority, record.epoch, difference);
       if (done === 'touched') sum.touched += 1;
       if (done === 'moved-aside') sum.movedAside += 1;

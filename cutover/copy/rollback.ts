@@ -1,4 +1,5 @@
 /** Taking a run back: exactly, but for what live traffic has written since and what that refers to. */
+import { StaleEpoch } from '../../db/errors.ts';
 import { undoDocument } from '../../db/mongo/copy/undo.ts';
 import { createFindings } from '../../db/postgres/copy/findings.ts';
 import { UNDO_ORDER, undoStep } from '../../db/postgres/copy/merge.ts';
@@ -16,6 +17,8 @@ import { parseRun, type RunBody, toBody } from './run.ts';
 import { CopyRefused, type CopyScope, type Report } from './types.ts';
 
 const STEP_ROWS = 1_000;
+/** Few, because each step looks once whether it may still be taken. */
+const STEP_DOCUMENTS = 100;
 const RACES_MAX = 20;
 
 export interface RollbackResult {
@@ -103,7 +106,7 @@ export async function undoRun(
       const step = await again(scope, () =>
         body.from === 'mongo'
           ? undoStep(scope.postgres, entity, { run, epoch: body.epoch, limit: STEP_ROWS })
-          : undoInMongo(scope, run, entity),
+          : undoInMongo(scope, run, entity, body.epoch),
       );
       sum.removed += step.removed;
       sum.restored += step.restored;
@@ -115,8 +118,16 @@ export async function undoRun(
   return sum;
 }
 
-async function undoInMongo({ mongo, postgres }: CopyScope, run: string, entity: Entity) {
-  const entries = await undoEntries(postgres, run, entity, STEP_ROWS);
+async function undoInMongo(
+  { stores, mongo, postgres }: CopyScope,
+  run: string,
+  entity: Entity,
+  epoch: number,
+) {
+  const entries = await undoEntries(postgres, run, entity, STEP_DOCUMENTS);
+  // Even where a failover has made it the authority meanwhile.
+  const control = await readControl(stores.mongo);
+  if (control !== null && control.epoch > epoch) throw new StaleEpoch(control.epoch, epoch);
   const step = { removed: 0, restored: 0, spared: 0 };
   for (const entry of entries) step[await undoDocument(mongo, entity, entry)] += 1;
   await forgetUndo(
@@ -125,5 +136,5 @@ async function undoInMongo({ mongo, postgres }: CopyScope, run: string, entity: 
     entity,
     entries.map(({ id }) => id),
   );
-  return { ...step, done: entries.length < STEP_ROWS };
+  return { ...step, done: entries.length < STEP_DOCUMENTS };
 }

@@ -1,8 +1,14 @@
 /** A process that copies, to be killed: it says on stdout where it is. Arguments: the two URLs and the run's id. */
-import { resumeBackfill, runBackfill, runWorker, verify } from '../../cutover/copy/index.ts';
+import {
+  resumeBackfill,
+  rollbackBackfill,
+  runBackfill,
+  runWorker,
+  verify,
+} from '../../cutover/copy/index.ts';
 import { openScope } from './scope.ts';
 
-const [, , mongoUrl = '', postgresUrl = '', run = '', verb = 'backfill'] = process.argv;
+const [, , mongoUrl = '', postgresUrl = '', run = '', verb = 'backfill', source = 'mongo'] = process.argv;
 const { scope } = await openScope({ mongoUrl, postgresUrl });
 const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
@@ -18,9 +24,10 @@ const options = { report, beforeMerge };
 say('ready');
 if (verb === 'worker') await runWorker(scope, { report, rate: 150, signal: new AbortController().signal });
 else if (verb === 'verify') await verify(scope, { runId: run, report, jobs: 1, rate: 1_500 });
+else if (verb === 'rollback') await rollbackBackfill(scope, run, { report });
 else if (verb === 'resume') await resumeBackfill(scope, run, options);
 else {
-  const from = verb === 'reverse' ? 'postgres' : 'mongo';
+  const from = verb === 'reverse' || source === 'postgres' ? 'postgres' : 'mongo';
   await runBackfill(scope, { ...options, runId: run, from, onBad: 'quarantine', rate: 1_500 });
 }
 say('done');

@@ -1,0 +1,134 @@
+/** The copy back to MongoDB, killed at every stage: whoever goes on ends as if nothing had happened. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { resumeBackfill, rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';
+import { ENTITIES } from '../../db/records.ts';
+import { sessionAt, userAt } from '../contract/replica/records.ts';
+import { legacyUser } from '../mongo/legacy.ts';
+import { eventually } from '../support/wait.ts';
+import { openBench } from './support.ts';
+
+const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url));
+const USERS = 600;
+const LEGACY = 100;
+const BACKWARDS = { from: 'postgres', onBad: 'quarantine' } as const;
+
+describe('a killed copy back to MongoDB', { timeout: 120_000 }, async () => {
+  const bench = { ...(await openBench()), beatLostMs: 1_000 };
+  const legacy = Array.from({ length: LEGACY }, () => legacyUser({ plan: 'gold' }));
+  const children: ChildProcess[] = [];
+  const documents = async () => Promise.all(ENTITIES.map((entity) => bench.documents(entity)));
+  let before: Awaited<ReturnType<typeof documents>>;
+  let expected: Awaited<ReturnType<typeof documents>>;
+  let serial = 0;
+
+  async function begin(): Promise<void> {
+    await bench.postgres.query('truncate copy_runs, copy_ranges, copy_findings, copy_quarantine, copy_undo');
+    for (const entity of ENTITIES) await bench.mongo.collection(entity).deleteMany({});
+    await bench.insert('user', legacy);
+    await bench.setMode('postgres-primary');
+    serial += 1;
+  }
+
+  beforeAll(async () => {
+    await begin();
+    before = await documents();
+    const ids = legacy.map(({ _id }) => String(_id));
+    const { found } = await bench.stores.mongo.replica.read('user', ids);
+    const changed = [...found.values()].map(({ record }) => ({
+      ...record,
+      name: 'changed',
+      stamp: { epoch: 2, version: 2 },
+    }));
+    const users = Array.from({ length: USERS - LEGACY }, () => userAt([2, 1]));
+    const expiresAt = new Date(Date.now() + 86_400_000);
+    const sessions = users.slice(0, 200).map(({ id }) => sessionAt([2, 1], id, { expiresAt }));
+    const under = { epoch: 2, expiredBefore: new Date(0) };
+    await bench.stores.postgres.replica.apply('user', [...changed, ...users], under);
+    await bench.stores.postgres.replica.apply('session', sessions, under);
+    expect(await runBackfill(bench, BACKWARDS)).toMatchObject({ counts: { read: USERS + 200, bad: 0 } });
+    expected = await documents();
+  });
+  beforeEach(begin);
+  afterEach(() => {
+    for (const child of children.splice(0)) child.kill('SIGKILL');
+  });
+
+  const runId = () => `run-${serial}`;
+
+  /** Starts a process; resolves when it has said a line like that, or has ended. */
+  async function startUntil(until: RegExp, verb: string): Promise<ChildProcess> {
+    const args = [CHILD, bench.urls.mongo, bench.urls.postgres, runId(), verb, 'postgres'];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    children.push(child);
+    for await (const line of createInterface({ input: child.stdout })) if (until.test(line)) break;
+    return child;
+  }
+
+  async function killed(child: ChildProcess): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+
+  const copied = () => bench.mongo.collection('user').countDocuments({ version: { $exists: true } });
+  const stateOf = async () =>
+    (await bench.postgres.query<{ state: string }>('select state from copy_runs'))[0]?.state ?? null;
+
+  async function asUninterrupted(): Promise<void> {
+    expect(await resumeBackfill(bench, runId())).toMatchObject({ outcome: 'complete', counts: { bad: 0 } });
+    expect(await documents()).toEqual(expected);
+    expect(await verify(bench)).toMatchObject({ clean: true });
+    expect(await bench.copyState()).toMatchObject({ kind: 'complete', run: runId() });
+  }
+
+  it.each([
+    ['before it writes', 'hold', /^before-merge/, 'copying'],
+    ['while it writes', 'backfill', /^merging some/, 'merging'],
+  ])('%s', async (_when, verb, until, state) => {
+    const child = await startUntil(until, verb);
+    if (state === 'merging') await eventually(async () => (await copied()) > 0);
+    await killed(child);
+    expect(await stateOf()).toBe(state);
+    await asUninterrupted();
+    expect(await rollbackBackfill(bench, runId())).toMatchObject({ restored: LEGACY, spared: 0 });
+    expect(await documents()).toEqual(before);
+  });
+
+  it('right after it has said that the copy is complete', async () => {
+    await runBackfill(bench, { ...BACKWARDS, runId: runId() });
+    await bench.postgres.query(`update copy_runs set state = 'merging'`);
+    await asUninterrupted();
+  });
+
+  it('while it is undone', async () => {
+    await runBackfill(bench, { ...BACKWARDS, runId: runId() });
+    const child = await startUntil(/^undoing/, 'rollback');
+    await eventually(async () => (await bench.mongo.collection('session').countDocuments()) < 200);
+    await killed(child);
+    if ((await stateOf()) === 'undoing') await rollbackBackfill(bench, runId());
+    expect(await stateOf()).toBe('undone');
+    expect(await documents()).toEqual(before);
+    expect(await bench.copyState()).toMatchObject({ kind: 'stale' });
+  });
+
+  it('at a random moment, again and again', async () => {
+    for (let round = 0, verb = 'backfill'; round < 3; round += 1) {
+      const child = await startUntil(/^ready|^done/, verb);
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 800));
+      await killed(child);
+      const state = await stateOf();
+      if (state === 'done') break;
+      verb = state === null ? 'backfill' : 'resume';
+    }
+    const state = await stateOf();
+    if (state === null) await runBackfill(bench, { ...BACKWARDS, runId: runId() });
+    else if (state !== 'done') await resumeBackfill(bench, runId());
+    expect(await documents()).toEqual(expected);
+    expect(await verify(bench)).toMatchObject({ clean: true });
+  });
+});
