@@ -74,6 +74,7 @@ async function mayBegin(stores: readonly Store[]): Promise<boolean | null> {
     return await beforeMigration({
       stores,
       urls,
+      codec,
       word: given.snapshot ? '--snapshot' : given['no-snapshot'] ? '--no-snapshot' : null,
       ask: process.stdin.isTTY === true && process.stderr.isTTY === true ? ask : null,
       env: process.env,
@@ -88,10 +89,11 @@ async function mayBegin(stores: readonly Store[]): Promise<boolean | null> {
 
 const given = parse();
 const urls = { postgres: setting('DATABASE_URL') ?? null, mongo: setting('MONGO_URL') ?? null };
+const codec = mongoCodec();
 const stores: Store[] = [];
 if (urls.postgres !== null)
   stores.push(await openPostgresStore({ url: urls.postgres, migrationTimeoutMs: MIGRATION_TIMEOUT_MS }));
-if (urls.mongo !== null) stores.push(await openMongoStore({ url: urls.mongo, codec: mongoCodec(), emailKeyPass: false }));
+if (urls.mongo !== null) stores.push(await openMongoStore({ url: urls.mongo, codec, emailKeyPass: false }));
 if (stores.length === 0) {
   console.error('nothing to migrate: set DATABASE_URL, MONGO_URL or both');
   process.exitCode = 2;

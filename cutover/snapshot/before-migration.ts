@@ -2,6 +2,7 @@
  * A schema change of a store that holds users waits for a word: a snapshot first, or none. A new, empty store needs
  * none. An instance that starts gives no such word: in production it changes no table under users.
  */
+import type { Codec } from '../../db/canonical.ts';
 import type { Store } from '../../db/port.ts';
 import { systemEnvironment } from '../environment.ts';
 import { attempt } from '../operator/situation.ts';
@@ -22,6 +23,8 @@ export async function isLiveAndBehind(store: Store): Promise<boolean> {
 export interface BeforeMigration {
   readonly stores: readonly Store[];
   readonly urls: { readonly mongo: string | null; readonly postgres: string | null };
+  /** Of the MongoDB. */
+  readonly codec: Codec;
   /** Null: none was given. */
   readonly word: MigrationWord | null;
   /** Asks on a terminal; null: there is none. */
@@ -56,7 +59,7 @@ export async function beforeMigration(options: BeforeMigration): Promise<boolean
   return true;
 }
 
-async function takeSnapshot({ stores, urls, env, dir, tell }: BeforeMigration): Promise<void> {
+async function takeSnapshot({ stores, urls, codec, env, dir, tell }: BeforeMigration): Promise<void> {
   const { createSnapshot } = await import('./create.ts');
   const named = (name: Store['name']) => stores.find((store) => store.name === name) ?? null;
   const context = {
@@ -65,6 +68,7 @@ async function takeSnapshot({ stores, urls, env, dir, tell }: BeforeMigration): 
     telemetry: SILENT,
     report: () => {},
     urls,
+    codec,
     env,
   };
   const { name, path } = await createSnapshot(context, { dir });
