@@ -119,6 +119,8 @@ async function restoreMongo(job: Job, part: MongoPart, session: MongoSession): P
   try {
     assertFree('mongo', await mongoControl(session));
     assertConfirmed(job, await isEmptyMongo(session), database);
+    // A system may have begun in it while that was looked at.
+    assertFree('mongo', await mongoControl(session));
     await emptyMongo(session);
     const entry = entryFor(job, part);
     if (!(await putMongo(session, entry))) throw begun();
@@ -158,6 +160,7 @@ async function restorePostgres(job: Job, part: PostgresPart): Promise<Restored> 
     if (tools === null) await assertMigrations(part);
     assertFree('postgres', await postgresControl(client));
     assertConfirmed(job, await isEmptyPostgres(client), database);
+    assertFree('postgres', await postgresControl(client));
     await emptyPostgres(client);
     const entry = entryFor(job, part);
     const fence = async () => {

@@ -5,8 +5,9 @@ import { from as copyFrom } from 'pg-copy-streams';
 import type { ControlEntry } from '../../replica.ts';
 import { toStoreError } from '../errors.ts';
 import { migrate, readMigrations } from '../migrate.ts';
-import { tablesOf } from './client.ts';
+import { serverMajor, tablesOf } from './client.ts';
 import { type DumpedTable, type PostgresDump, quoted } from './dump.ts';
+import { runScript } from './script.ts';
 import { connectionOf, type PostgresTools, runTool } from './tools.ts';
 
 const MIGRATION_MS = 600_000;
@@ -105,30 +106,29 @@ export interface LoadOptions {
 
 /** What pg_dump wrote. Throws `ToolFailed`; what was loaded until then stays. */
 export async function loadArchive(
-  { url, fence, signal }: LoadOptions,
+  { url, client, fence, signal }: LoadOptions,
   tools: PostgresTools,
   path: string,
 ): Promise<void> {
   const { dbname, env } = connectionOf(url);
-  const section = (name: string) =>
-    runTool(
-      tools.restore,
-      [
-        `--dbname=${dbname}`,
-        '--no-password',
-        '--no-owner',
-        '--no-privileges',
-        '--single-transaction',
-        '--exit-on-error',
-        `--section=${name}`,
-        path,
-      ],
-      { env, ...(signal === undefined ? {} : { signal }) },
-    );
+  const options = { env, ...(signal === undefined ? {} : { signal }) };
+  const isNewer = tools.major > (await serverMajor(client));
+  const known = isNewer ? await settingsOf(client) : new Set<string>();
+  const section = (name: string) => {
+    const what = ['--no-owner', '--no-privileges', `--section=${name}`, path];
+    if (isNewer) return runScript(tools, what, { ...options, dbname, known });
+    const how = [`--dbname=${dbname}`, '--no-password', '--single-transaction', '--exit-on-error'];
+    return runTool(tools.restore, [...how, ...what], options);
+  };
   await section('pre-data');
   await fence();
   await section('data');
   await section('post-data');
+}
+
+async function settingsOf(client: pg.Client): Promise<ReadonlySet<string>> {
+  const { rows } = await client.query<{ name: string }>('select name from pg_settings');
+  return new Set(rows.map(({ name }) => name));
 }
 
 /** What COPY wrote, into the tables of the same migrations; all rows or none. */

@@ -7,6 +7,8 @@ import type { Writable } from 'node:stream';
 export interface PostgresTools {
   readonly dump: string;
   readonly restore: string;
+  /** Beside them, as a rule; needed where they are newer than the server. */
+  readonly psql: string;
   /** As it names itself: `pg_dump (PostgreSQL) 18.1`. */
   readonly version: string;
   readonly major: number;
@@ -29,7 +31,7 @@ export async function findTools(env: NodeJS.ProcessEnv, serverMajor: number): Pr
     if (!(await isExecutable(dump)) || !(await isExecutable(restore))) continue;
     const version = await versionOf(dump);
     const major = majorOf(version);
-    if (major >= serverMajor) return { dump, restore, version, major };
+    if (major >= serverMajor) return { dump, restore, psql: join(folder, 'psql'), version, major };
   }
   return null;
 }
