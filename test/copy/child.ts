@@ -27,7 +27,7 @@ else if (verb === 'verify') await verify(scope, { runId: run, report, jobs: 1, r
 else if (verb === 'rollback') await rollbackBackfill(scope, run, { report });
 else if (verb === 'resume') await resumeBackfill(scope, run, options);
 else {
-  const from = verb === 'reverse' || source === 'postgres' ? 'postgres' : 'mongo';
+  const from = source === 'postgres' ? 'postgres' : 'mongo';
   await runBackfill(scope, { ...options, runId: run, from, onBad: 'quarantine', rate: 1_500 });
 }
 say('done');

@@ -11,7 +11,6 @@ import {
   runBackfill,
   verify,
 } from '../../cutover/copy/index.ts';
-import { userAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
 import { openBench } from './support.ts';
@@ -180,25 +179,5 @@ describe('a killed copy', { timeout: 90_000 }, async () => {
     const result = await copy;
     expect(result).toMatchObject({ outcome: 'complete', counts: { read: USERS + 602 } });
     expect(await bench.rows()).toEqual(expected);
-  });
-
-  it('from PostgreSQL to MongoDB, too', async () => {
-    await bench.setMode('postgres-primary');
-    const users = Array.from({ length: 200 }, (_, i) => userAt([2, 1], { email: `u${i}@x.org` }));
-    await bench.stores.postgres.replica.apply('user', users, { epoch: 9, expiredBefore: new Date(0) });
-    const before = await bench.documents('user');
-    const child = await startUntil(/^merging some/, 'reverse');
-    await killed(child);
-    await freed();
-    const result = await resumeBackfill(bench, `run-${serial}`);
-    expect(result).toMatchObject({ outcome: 'complete', counts: { inserted: 200, updated: 0, bad: 0 } });
-    const { found } = await bench.stores.mongo.replica.read(
-      'user',
-      users.map(({ id }) => id),
-    );
-    expect([...found.values()].map(({ record }) => record)).toEqual(expect.arrayContaining(users));
-    expect(found.size).toBe(200);
-    expect(await rollbackBackfill(bench, result.run)).toMatchObject({ removed: 200, spared: 0 });
-    expect(await bench.documents('user')).toEqual(before);
   });
 });
