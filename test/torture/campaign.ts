@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mode } from '../../cutover/mode.ts';
 import { startCrowd } from './clients/crowd.ts';
 import { createHttpClient } from './clients/http.ts';
+import { type LegacyAccount, recordLegacy, seedLegacy } from './clients/legacy.ts';
 import { createTurns } from './clients/turns.ts';
 import { allWell, inflict } from './faults/inflict.ts';
 import { describeFault, describeStrike, planFaults, planStrikes } from './faults/plan.ts';
@@ -11,8 +12,9 @@ import { createWindows } from './faults/windows.ts';
 import { storedAccounts } from './final/answers.ts';
 import type { Contents } from './final/records.ts';
 import { judgeRest, readBoth } from './final/rest.ts';
-import { newWalk, walk } from './flips/ladder.ts';
+import { arrive, newWalk, type WalkOptions, walk, walked } from './flips/ladder.ts';
 import { applySettings, moveTo } from './flips/operator.ts';
+import { WHOLE_LADDER } from './flips/route.ts';
 import { createRecorder } from './history/recorder.ts';
 import { CLIENT_KINDS, type Kind } from './history/types.ts';
 import { type Monitor, startMonitor } from './monitor.ts';
@@ -31,6 +33,10 @@ export interface CampaignOptions {
   readonly thinkMs: number;
   readonly faults: number;
   readonly strikes: number;
+  /** More changes of authority on each way from end to end of the ladder. */
+  readonly crossings: { readonly min: number; readonly max: number };
+  /** People whom the old service has left in MongoDB. */
+  readonly legacy: number;
   /** Between two moves. */
   readonly restMs: number;
   readonly okMin: number;
@@ -43,6 +49,9 @@ export interface CampaignOptions {
 export interface Report {
   readonly verdict: Verdict;
   readonly moves: readonly { readonly from: Mode; readonly to: Mode }[];
+  /** Bulk verbs that went through, and copies that were killed on the way and gone on with. */
+  readonly bulk: readonly string[];
+  readonly killed: readonly string[];
   readonly longestPauseMs: number | null;
   readonly refusals: readonly string[];
   readonly bites: readonly { readonly what: string; readonly seen: string | null }[];
@@ -64,12 +73,16 @@ export async function runCampaign(options: CampaignOptions): Promise<Report> {
   const random = createRandom(options.seed);
   const names = Array.from({ length: options.instances }, (_, index) => String.fromCharCode(97 + index));
   const faults = planFaults(random.fork('faults'), options.faults, names);
-  const strikes = planStrikes(random.fork('strikes'), options.strikes);
+  const strikes = planStrikes(options.seed, options.strikes);
   progress.plan([...faults.map(describeFault), ...strikes.map(describeStrike)]);
   progress.say('starting PostgreSQL, MongoDB and the instances');
+  let legacy: readonly LegacyAccount[] = [];
   const system = await openSystem({
     instances: options.instances,
     firstMode: 'mongo-only',
+    async before({ mongo }) {
+      legacy = await seedLegacy(mongo.url, options.legacy);
+    },
     ...(options.entry !== undefined && { entry: options.entry }),
     ...(options.env !== undefined && { env: options.env }),
   });
@@ -77,7 +90,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Report> {
   let keep = true;
   try {
     monitor = await startMonitor(system);
-    const report = await conduct(system, monitor, options, { faults, strikes });
+    const report = await conduct(system, monitor, options, { faults, strikes, legacy });
     keep = !report.verdict.holds;
     return { ...report, folder: keep ? system.folder : null };
   } finally {
@@ -91,7 +104,11 @@ async function conduct(
   system: System,
   monitor: Monitor,
   options: CampaignOptions,
-  plan: { readonly faults: ReturnType<typeof planFaults>; readonly strikes: ReturnType<typeof planStrikes> },
+  plan: {
+    readonly faults: ReturnType<typeof planFaults>;
+    readonly strikes: ReturnType<typeof planStrikes>;
+    readonly legacy: readonly LegacyAccount[];
+  },
 ): Promise<Omit<Report, 'folder'>> {
   const { progress } = options;
   const random = createRandom(options.seed).fork('run');
@@ -105,9 +122,8 @@ async function conduct(
     if (outcome.kind === 'ok') oks.set(call.kind, (oks.get(call.kind) ?? 0) + 1);
   });
 
-  progress.say('up to dual-write, before the first write');
   await applySettings(system);
-  await moveTo(system, 'dual-write', 'promote');
+  await recordLegacy(recorder, plan.legacy);
 
   const crowd = startCrowd({
     world: {
@@ -125,6 +141,7 @@ async function conduct(
     thinkMs: options.thinkMs,
     done: (kind) => oks.get(kind) ?? 0,
     wanted: options.okMin,
+    legacy: plan.legacy,
   });
 
   const endMs = performance.now() + options.trafficMs;
@@ -146,21 +163,20 @@ async function conduct(
       left.shift();
     }
   };
-  const climb = () =>
-    walk(
-      {
-        system,
-        random: random.fork('walk'),
-        windows,
-        strikes: plan.strikes,
-        restMs: options.restMs,
-        onMove: progress.say,
-        mode: monitor.mode,
-      },
-      climbed,
-      // A slow machine gets more time for what was planned.
-      () => isPast(climbed.struck.length < plan.strikes.length ? patienceEndsMs : endMs),
-    );
+  const unmade = (): readonly string[] => WHOLE_LADDER.filter((each) => !walked(climbed).has(each));
+  const walking: WalkOptions = {
+    system,
+    random: random.fork('walk'),
+    windows,
+    strikes: plan.strikes,
+    crossings: options.crossings,
+    restMs: options.restMs,
+    onMove: progress.say,
+    record: monitor.record,
+  };
+  // A slow machine gets more time for what was planned.
+  const isLeft = (): boolean => climbed.struck.length < plan.strikes.length || unmade().length > 0;
+  const climb = () => walk(walking, climbed, () => isPast(isLeft() ? patienceEndsMs : endMs));
   await Promise.all([wreck(), climb(), sleep(options.trafficMs)]);
 
   await allWell(system);
@@ -170,20 +186,15 @@ async function conduct(
   while (behind().length > 0 && !isPast(enoughMs)) await sleep(1_000);
   progress.say('nobody acts any more');
   await crowd.stop();
-  const settle = async (to: Mode): Promise<void> => {
-    await monitor.look();
-    const from = monitor.mode();
-    if (from !== null && from !== to)
-      await moveTo(system, to, to === 'postgres-primary' ? 'promote' : 'rollback');
-  };
   const final = (contents: Contents): void => {
     const stored = storedAccounts(contents);
-    for (const { email } of crowd.people) {
+    for (const { email } of [...crowd.people, ...plan.legacy]) {
       const found = stored.get(email.toLowerCase());
       recorder.final(email, found?.answer ?? { exists: false }, found?.sessionIds);
     }
   };
-  await settle('postgres-primary');
+  progress.say('to postgres-primary, with a complete copy');
+  await arrive(walking, 'postgres-primary', climbed);
   progress.say('at rest: everybody looks around, then the stores are compared');
   await crowd.lookAround(LOGINS_AT_REST);
   const rest = await judgeRest(system);
@@ -204,9 +215,9 @@ async function conduct(
     leewayMs: LEEWAY_MS,
     okMin: options.okMin,
     bites: [...bites, ...struck],
-    leftOver: [...left.map(describeFault), ...strikesLeft],
+    leftOver: [...left.map(describeFault), ...strikesLeft, ...unmade()],
     findings: [
-      ...rest.findings.map((what) => `invariant 7: ${what}`),
+      ...[...rest.findings, ...climbed.findings].map((what) => `invariant 7: ${what}`),
       ...monitor.findings.map((what) => `invariant 6: ${what}`),
       ...reports.map((what) => `invariant 4: ${what}`),
       ...recorder.surprises,
@@ -216,6 +227,8 @@ async function conduct(
   return {
     verdict,
     moves: climbed.moves,
+    bulk: climbed.bulk,
+    killed: climbed.killed,
     longestPauseMs: climbed.pausesMs.length === 0 ? null : Math.max(...climbed.pausesMs),
     refusals: climbed.refusals,
     bites: [...bites, ...struck],

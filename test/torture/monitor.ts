@@ -13,6 +13,8 @@ import { openPostgresStore } from '../../db/postgres/store.ts';
 import type { System } from './system/system.ts';
 
 export interface Monitor {
+  /** The one that counts, as far as it was seen. */
+  readonly record: () => ControlRecord | null;
   readonly mode: () => Mode | null;
   readonly epoch: () => number | null;
   /** Marks in both stores; null: one could not be asked. */
@@ -75,6 +77,7 @@ export async function startMonitor(system: System): Promise<Monitor> {
   }
   const running = loop();
   return {
+    record: () => highest,
     mode: () => highest?.mode ?? null,
     epoch: () => highest?.epoch ?? null,
     pending: () => pending,

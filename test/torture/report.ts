@@ -3,7 +3,7 @@ import type { Report } from './campaign.ts';
 import { CLIENT_KINDS } from './history/types.ts';
 
 export function describeReport(report: Report): string {
-  const { verdict, moves, longestPauseMs, refusals, bites } = report;
+  const { verdict, moves, bulk, killed, longestPauseMs, refusals, bites } = report;
   const row = (cells: readonly (string | number)[]): string =>
     cells.map((cell, index) => (index === 0 ? String(cell).padEnd(9) : String(cell).padStart(9))).join('');
   const table = [
@@ -20,6 +20,7 @@ export function describeReport(report: Report): string {
     '',
     `${verdict.operations} operations, ${verdict.unknownOutsideFaults} unknown outside faults; ${report.records} records compared in both stores`,
     `${moves.length} moves, ${changes.length} of them changes of authority; longest pause ${pause}; ${refusals.length} attempts refused or taken back`,
+    `${bulk.length} bulk verbs: ${counted(bulk)}; ${killed.length} killed on the way: ${counted(killed)}`,
     ...refusals.slice(0, 10).map((each) => `  ${each}`),
     `${bites.length} faults:`,
     ...bites.map(({ what, seen }) => `  ${what}: ${seen ?? 'NOT SEEN TO BITE'}`),
@@ -32,4 +33,9 @@ export function describeReport(report: Report): string {
           `Logs and history: ${report.folder}`,
         ]),
   ].join('\n');
+}
+
+function counted(words: readonly string[]): string {
+  const counts = Map.groupBy(words, (word) => word);
+  return [...counts].map(([word, { length }]) => `${word} ${length}`).join(', ');
 }

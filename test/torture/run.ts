@@ -33,8 +33,10 @@ export function optionsFor(minutes: number, seed: number): Omit<CampaignOptions,
     people: 12,
     thinkMs: 60,
     faults: Math.max(2, Math.floor(minutes * 2.5)),
-    strikes: Math.max(1, Math.floor(minutes * 0.9)),
-    restMs: 2_000,
+    strikes: Math.max(1, Math.floor(minutes * 2.4)),
+    crossings: minutes >= LONG_MINUTES ? { min: 1, max: 3 } : { min: 0, max: 1 },
+    legacy: 30,
+    restMs: 1_000,
     okMin:
       minutes >= LONG_MINUTES
         ? LONG_OK_MIN

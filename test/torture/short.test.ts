@@ -13,8 +13,10 @@ test('three instances, both stores, flips, faults and a coordinator that dies: a
     people: 8,
     thinkMs: 60,
     faults: 2,
-    strikes: 1,
-    restMs: 500,
+    strikes: 3,
+    crossings: { min: 0, max: 0 },
+    legacy: 6,
+    restMs: 100,
     // A hundredth of what a long run asks for.
     okMin: 1,
     progress: QUIET,

@@ -44,7 +44,9 @@ export function tally(operations: readonly Operation[]): Tallies {
     CLIENT_KINDS.map((kind) => [kind, { ok: 0, refused: 0, failed: 0, unknown: 0 }]),
   ) as Record<(typeof CLIENT_KINDS)[number], Record<keyof Tally, number>>;
   for (const { call, outcome } of operations) {
-    if (call.kind !== 'final') counts[call.kind][outcome.kind] += 1;
+    // What the old service has done counts for nothing.
+    if (call.kind === 'final' || ('legacy' in call && call.legacy === true)) continue;
+    counts[call.kind][outcome.kind] += 1;
   }
   return counts;
 }

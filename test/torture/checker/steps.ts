@@ -60,9 +60,10 @@ function whenOk(state: State, operation: Operation, answer: Answer, rules: Rules
   const { account } = state;
   switch (call.kind) {
     case 'signup':
-      return account === null
-        ? done(opened(signedUp(state, call.password, operation, answer), operation))
-        : [];
+      if (account !== null) return CANNOT;
+      return call.legacy === true
+        ? done(signedUp(state, call.password, operation, answer, answer.isVerified === true))
+        : done(opened(signedUp(state, call.password, operation, answer, false), operation));
     case 'login': {
       if (account?.password !== call.password) return CANNOT;
       const known = identified(state, answer);
@@ -159,12 +160,18 @@ function whenRefused(state: State, operation: Operation, code: string, rules: Ru
   }
 }
 
-function signedUp(state: State, password: string, { id }: Operation, answer: Answer): State {
+function signedUp(
+  state: State,
+  password: string,
+  { id }: Operation,
+  answer: Answer,
+  verified: boolean,
+): State {
   const account = {
     signup: id,
     userId: answer.userId ?? null,
     password,
-    verified: false,
+    verified,
     generation: 0,
     resetBy: null,
   };

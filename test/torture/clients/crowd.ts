@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CLIENT_KINDS, type Kind } from '../history/types.ts';
 import type { Random } from '../random.ts';
+import type { LegacyAccount } from './legacy.ts';
 import { createPerson, type Person, type World } from './person.ts';
 
 export interface CrowdOptions {
@@ -19,6 +20,8 @@ export interface CrowdOptions {
   readonly done: (kind: Kind) => number;
   /** How many of each are wanted. */
   readonly wanted: number;
+  /** Who has an account before the first request; they live first. */
+  readonly legacy: readonly LegacyAccount[];
 }
 
 export interface Crowd {
@@ -56,6 +59,7 @@ const SHARE_ERASED = 0.4;
 export function startCrowd(options: CrowdOptions): Crowd {
   const { world } = options;
   const people: Person[] = [];
+  const old = [...options.legacy];
   let stopping = false;
   let born = 0;
 
@@ -64,9 +68,12 @@ export function startCrowd(options: CrowdOptions): Crowd {
     while (!stopping) {
       born += 1;
       const random = world.random.fork(born);
-      const person = createPerson({ ...world, random }, `person-${born}.${random.int(0, 1e9)}@example.test`);
+      const known = old.shift();
+      const email = known?.email ?? `person-${born}.${random.int(0, 1e9)}@example.test`;
+      const person = createPerson({ ...world, random }, email, known?.password ?? null);
       people.push(person);
-      await beBorn(person, random);
+      if (known === undefined) await beBorn(person, random);
+      else await person.acts.login();
       for (let act = 0; act < options.acts && !stopping; act += 1) {
         await sleep(random.next() * 2 * options.thinkMs);
         if (random.chance(SHARE_OF_RACES)) await race(person, random);

@@ -83,16 +83,24 @@ function draw(kind: FaultKind, store: StoreName, random: Random, places: readonl
 /** Steps of a move at which its coordinator is killed, or stopped and overtaken by a successor. */
 const STRUCK_STEPS = STAGES.filter((stage) => !['abort', 'aborted', 'done'].includes(stage));
 
-export function planStrikes(random: Random, count: number): readonly Strike[] {
-  const strikes: Strike[] = [];
-  while (strikes.length < count) {
-    const each = STRUCK_STEPS.flatMap((step): readonly Strike[] => [
-      { step, signal: 'SIGKILL' },
-      { step, signal: 'SIGSTOP' },
-    ]);
-    strikes.push(...random.shuffle(each));
-  }
-  return strikes.slice(0, count);
+/** Each of them, in an order in which neighbours differ in both step and signal. */
+export const ALL_STRIKES: readonly Strike[] = (['SIGKILL', 'SIGSTOP'] as const).flatMap((first) =>
+  STRUCK_STEPS.map(
+    (step, index): Strike => ({
+      step,
+      signal: index % 2 === 0 ? first : first === 'SIGKILL' ? 'SIGSTOP' : 'SIGKILL',
+    }),
+  ),
+);
+
+/** The next `count` of the list, which goes on from seed to seed: so many seeds in a row have them all. */
+export function planStrikes(seed: number, count: number): readonly Strike[] {
+  const all = ALL_STRIKES.length;
+  const from = (((seed * count) % all) + all) % all;
+  const rotated = [...ALL_STRIKES.slice(from), ...ALL_STRIKES.slice(0, from)];
+  return Array.from({ length: Math.ceil(count / all) }, () => rotated)
+    .flat()
+    .slice(0, count);
 }
 
 export function describeFault(fault: Fault): string {

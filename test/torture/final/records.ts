@@ -74,10 +74,15 @@ function toFields(table: Table, document: Fields): Fields {
   return table === 'users' ? withoutStandIns(Object.fromEntries(entries)) : Object.fromEntries(entries);
 }
 
+/** What the old service keeps for itself, and what it does not know. */
+const ITS_OWN: readonly string[] = ['__v', 'plan'];
+const NOT_YET: Fields = { epoch: 0, version: 0, session_generation: 0, reset_generation: 0 };
+
 /** What a document says for "none", where old indexes and the old service want some value. */
 function withoutStandIns(user: Fields): Fields {
   return {
-    ...user,
+    ...NOT_YET,
+    ...Object.fromEntries(Object.entries(user).filter(([field]) => !ITS_OWN.includes(field))),
     email: user['email'] === `erased-${user['id']}@invalid` ? null : user['email'],
     email_key: user['email_key'] === false ? null : user['email_key'],
     password_hash: user['password_hash'] === '' ? null : user['password_hash'],

@@ -2,10 +2,22 @@
  * An operator's verb as a process of its own, to be killed or stopped at the very step that is named: it does that to
  * itself when the step begins, before anything of it was asked. Prints one JSON line for each step and one for the end.
  */
+import {
+  type CopyScope,
+  listBackfills,
+  openBulk,
+  type Report,
+  resumeBackfill,
+  rollbackBackfill,
+  runBackfill,
+  verify,
+} from '../../../cutover/copy/index.ts';
 import { systemEnvironment } from '../../../cutover/environment.ts';
 import { move, setSetting } from '../../../cutover/operator/index.ts';
 import type { MoveRequest, OperatorContext } from '../../../cutover/operator/types.ts';
+import { createSnapshot } from '../../../cutover/snapshot/index.ts';
 import { SILENT } from '../../../cutover/telemetry.ts';
+import type { StoreName } from '../../../db/errors.ts';
 import { openMongoStore } from '../../../db/mongo/store.ts';
 import { openPostgresStore } from '../../../db/postgres/store.ts';
 
@@ -15,21 +27,39 @@ export type Order =
       readonly verb: 'move';
       readonly request: MoveRequest;
       readonly at: { readonly step: string; readonly signal: 'SIGKILL' | 'SIGSTOP' } | null;
-    };
+    }
+  /** From the authority into the other store, or what is left of a run that was killed. */
+  | { readonly verb: 'backfill'; readonly from: StoreName; readonly killAt: string | null }
+  | { readonly verb: 'verify' }
+  | { readonly verb: 'snapshot'; readonly dir: string };
 
 export type Line =
   | { readonly kind: 'step'; readonly step: string; readonly message: string }
   | {
       readonly kind: 'end';
+      /** `difference`: a verify that is not clean, a backfill that met bad data. */
       readonly result: string;
       readonly mode: string | null;
       readonly pauseMs: number | null;
       readonly reasons: readonly string[];
     };
 
-const TIMEOUT_MS = 2_000;
+type End = Extract<Line, { kind: 'end' }>;
 
-async function main(order: Order): Promise<void> {
+const TIMEOUT_MS = 2_000;
+/** The service's default; nothing in a run is that old. */
+const RETENTION_MS = 30 * 86_400_000;
+const SHOWN_MAX = 10;
+
+const ended = (result: string, reasons: readonly string[] = []): End => ({
+  kind: 'end',
+  result,
+  mode: null,
+  pauseMs: null,
+  reasons,
+});
+
+async function main(order: Order): Promise<End> {
   const { MONGO_URL: mongoUrl = '', DATABASE_URL: postgresUrl = '' } = process.env;
   const limits = { timeoutMs: TIMEOUT_MS, poolMax: 4 };
   const stores = {
@@ -37,9 +67,10 @@ async function main(order: Order): Promise<void> {
     postgres: await openPostgresStore({ url: postgresUrl, ...limits }),
   };
   let struck = false;
+  const environment = systemEnvironment();
   const context: OperatorContext = {
     stores,
-    environment: systemEnvironment(),
+    environment,
     telemetry: SILENT,
     report({ step, message }) {
       print({ kind: 'step', step, message });
@@ -48,20 +79,61 @@ async function main(order: Order): Promise<void> {
       process.kill(process.pid, order.at.signal);
     },
   };
-  if (order.verb === 'settings') {
-    for (const [key, value] of Object.entries(order.settings)) await setSetting(context, key, value);
-    print({ kind: 'end', result: 'done', mode: null, pauseMs: null, reasons: [] });
-    return;
-  }
-  const { kind, after, longestPauseMs, reasons, failing } = await move(context, order.request);
-  const gates = failing.map(({ name, found, required }) => `${name}: ${found}; required: ${required}`);
-  print({
-    kind: 'end',
-    result: kind,
-    mode: after?.mode ?? null,
-    pauseMs: longestPauseMs,
-    reasons: [...reasons, ...gates],
+  const scope = (): CopyScope => ({
+    stores,
+    ...openBulk({ mongoUrl, postgresUrl }),
+    environment,
+    telemetry: SILENT,
+    retentionMs: RETENTION_MS,
   });
+  switch (order.verb) {
+    case 'settings':
+      for (const [key, value] of Object.entries(order.settings)) await setSetting(context, key, value);
+      return ended('done');
+    case 'move': {
+      const { kind, after, longestPauseMs, reasons, failing } = await move(context, order.request);
+      const gates = failing.map(({ name, found, required }) => `${name}: ${found}; required: ${required}`);
+      const said = ended(kind, [...reasons, ...gates]);
+      return { ...said, mode: after?.mode ?? null, pauseMs: longestPauseMs };
+    }
+    case 'backfill':
+      return backfill(scope(), order.from, order.killAt);
+    case 'verify': {
+      const { clean, differing, differences } = await verify(scope());
+      const named = differences.map(
+        ({ entity, id, kind, fields }) => `${entity} ${id} ${kind} ${fields.join(' ')}`,
+      );
+      return clean
+        ? ended('done')
+        : ended('difference', [`${differing} records differ`, ...named.slice(0, SHOWN_MAX)]);
+    }
+    case 'snapshot': {
+      const urls = { mongo: mongoUrl, postgres: postgresUrl };
+      await createSnapshot({ ...context, urls, env: process.env }, { dir: order.dir });
+      return ended('done');
+    }
+  }
+}
+
+/** A run that was killed is gone on with; one in the other direction, which authority has left behind, is taken back. */
+async function backfill(scope: CopyScope, from: StoreName, killAt: string | null): Promise<End> {
+  const report: Report = ({ phase, documents }) => {
+    print({ kind: 'step', step: phase, message: `${documents} documents` });
+    if (phase === killAt) process.kill(process.pid, 'SIGKILL');
+  };
+  const runs = await listBackfills(scope, 10);
+  const open = runs.find(({ state }) => state === 'copying' || state === 'merging');
+  if (open !== undefined && open.from !== from) {
+    await rollbackBackfill(scope, open.run);
+    return ended('undone', [`run ${open.run} from ${open.from} was taken back`]);
+  }
+  const { outcome, bad } =
+    open === undefined
+      ? await runBackfill(scope, { from, onBad: 'rollback', report })
+      : await resumeBackfill(scope, open.run, { report });
+  if (outcome === 'complete') return ended('done');
+  const named = bad.map(({ entity, id, field, reason }) => `${entity} ${id} ${field}: ${reason}`);
+  return ended('difference', [outcome, ...named.slice(0, SHOWN_MAX)]);
 }
 
 function print(line: Line): void {
@@ -69,9 +141,8 @@ function print(line: Line): void {
 }
 
 try {
-  await main(JSON.parse(process.argv[2] ?? '') as Order);
+  print(await main(JSON.parse(process.argv[2] ?? '') as Order));
 } catch (error) {
-  const reasons = [error instanceof Error ? `${error.name}: ${error.message}` : String(error)];
-  print({ kind: 'end', result: 'failed', mode: null, pauseMs: null, reasons });
+  print(ended('failed', [error instanceof Error ? `${error.name}: ${error.message}` : String(error)]));
 }
 process.exit();

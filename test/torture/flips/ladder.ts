@@ -1,20 +1,31 @@
-/** Up and down the ladder while everything else goes on, each move by a coordinator that may die on the way. */
+/** Up and down the ladder while everything else goes on, each verb by a process that may die on the way. */
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MODES, type Mode, moveBetween } from '../../../cutover/mode.ts';
+import { MODES, type Mode, mirrorOf, moveBetween, neighbour } from '../../../cutover/mode.ts';
+import type { ControlRecord } from '../../../cutover/protocol/types.ts';
 import { describeStrike } from '../faults/plan.ts';
 import type { Windows } from '../faults/windows.ts';
 import type { Random } from '../random.ts';
 import type { System } from '../system/system.ts';
-import { type End, type Strike, startMove } from './operator.ts';
+import { type End, type Strike, startCoordinator, startMove } from './operator.ts';
+import { type Action, createRoute, nextAction } from './route.ts';
 
 export interface Walk {
   /** Moves that were made. */
   readonly moves: { readonly from: Mode; readonly to: Mode }[];
+  /** Bulk verbs that went through, in words. */
+  readonly bulk: string[];
   /** Of changes of authority that were made, ms. */
   readonly pausesMs: number[];
   /** Attempts that were refused or taken back, with their reasons. */
   readonly refusals: string[];
   readonly struck: { readonly strike: Strike; readonly seen: string }[];
+  /** Copies that were killed on the way, in words. */
+  readonly killed: string[];
+  /** What must not be: a verify that is not clean. */
+  readonly findings: string[];
+  /** The copy that each was last made of: another one is to be looked at again. */
+  readonly looked: Record<'verify' | 'snapshot', string | null>;
 }
 
 export interface WalkOptions {
@@ -23,49 +34,117 @@ export interface WalkOptions {
   readonly windows: Windows;
   /** To be dealt, one to a change of authority. */
   readonly strikes: readonly Strike[];
+  /** More changes of authority on the way from end to end, there and back again. */
+  readonly crossings: { readonly min: number; readonly max: number };
   /** Between two moves. */
   readonly restMs: number;
   readonly onMove: (what: string) => void;
-  /** The mode that is recorded now; null while it cannot be told. */
-  readonly mode: () => Mode | null;
+  /** What is recorded now; null while it cannot be told. */
+  readonly record: () => ControlRecord | null;
 }
 
-/** Rungs with a mirror: below and above them a copy would need a backfill to be complete again. */
-const RUNGS: readonly Mode[] = ['dual-write', 'shadow-read', 'postgres-primary'];
+/** How often a copy is killed on its way, and at which of its phases; those of the other direction never come. */
+const SHARE_KILLED = 0.4;
+const PHASES = ['copying', 'checking', 'merging'] as const;
+/** How often somebody looks although no gate asks for it. */
+const SHARE_LOOKED_AT = 0.25;
+/** From end to end of the ladder with everything in between, and again what was in the way. */
+const ARRIVE_STEPS_MAX = 30;
 
 export function newWalk(): Walk {
-  return { moves: [], pausesMs: [], refusals: [], struck: [] };
+  const looked = { verify: null, snapshot: null };
+  return { moves: [], bulk: [], pausesMs: [], refusals: [], struck: [], killed: [], findings: [], looked };
 }
 
-/** Walks until told to stop; then ends the move it is at. */
+/** What of it was done, in words, for comparison with what was to be. */
+export function walked({ moves, bulk }: Walk): ReadonlySet<string> {
+  return new Set([...moves.map(({ from, to }) => `${from} → ${to}`), ...bulk]);
+}
+
+/** Walks until told to stop; then ends what it is at. */
 export async function walk(options: WalkOptions, result: Walk, until: () => boolean): Promise<void> {
-  const { random, strikes } = options;
-  const left = [...strikes];
+  const { random } = options;
+  const route = createRoute(random.fork('route'), options.crossings);
+  const strikes = [...options.strikes];
   while (!until()) {
     await sleep(options.restMs * (0.5 + random.next()));
-    const from = options.mode();
-    if (from === null || until()) continue;
-    const to = nextRung(from, random);
-    const changes = moveBetween(from, to)?.changesAuthority === true;
-    const strike = changes ? (left[0] ?? null) : null;
-    if (strike === null) await plainly(options, from, to, result);
-    else if (await struck(options, from, to, strike, result)) left.shift();
+    const record = options.record();
+    if (record === null || until()) continue;
+    if (record.copy.kind === 'complete' && isMirrored(record.mode) && random.chance(SHARE_LOOKED_AT)) {
+      await bulk(options, { kind: 'verify' }, result);
+    }
+    await act(options, record, route.target(record.mode), strikes, result);
   }
 }
 
-/** Mostly across the change of authority, which is what this is about. */
-function nextRung(from: Mode, random: Random): Mode {
-  if (from === 'postgres-primary') return 'shadow-read';
-  if (from === 'shadow-read') return random.chance(0.85) ? 'postgres-primary' : 'dual-write';
-  return 'shadow-read';
+/** Steps until this mode, with a mirror, has a complete copy; nobody is struck. */
+export async function arrive(options: WalkOptions, end: Mode, result: Walk): Promise<void> {
+  const beyond = neighbour(end, 'rollback') ?? end;
+  for (let steps = 0; steps < ARRIVE_STEPS_MAX; steps += 1) {
+    const record = options.record();
+    if (record?.mode === end && record.copy.kind === 'complete') return;
+    // There, but with half a copy: what the next step would need completes it.
+    if (record !== null) await act(options, record, record.mode === end ? beyond : end, [], result);
+    await sleep(options.restMs);
+  }
+  throw new Error(`never in ${end} with a complete copy: ${result.refusals.at(-1)}`);
 }
+
+/** The next action towards that mode; a change of authority takes the first of the strikes, once it has come to it. */
+async function act(
+  options: WalkOptions,
+  { mode, copy }: ControlRecord,
+  target: Mode,
+  strikes: Strike[],
+  result: Walk,
+): Promise<void> {
+  const run = copy.kind === 'complete' ? copy.run : null;
+  const seen = (verb: keyof Walk['looked']): boolean => run !== null && result.looked[verb] === run;
+  const standing = { mode, copy, verified: seen('verify'), snapshot: seen('snapshot') };
+  const action = nextAction(standing, target);
+  if (action.kind !== 'move') {
+    const done = await bulk(options, action, result);
+    if (done && action.kind !== 'backfill') result.looked[action.kind] = run;
+    return;
+  }
+  const changes = moveBetween(mode, action.to)?.changesAuthority === true;
+  const strike = changes ? strikes[0] : undefined;
+  if (strike === undefined) await plainly(options, mode, action.to, result);
+  else if (await struck(options, mode, action.to, strike, result)) strikes.shift();
+}
+
+const isMirrored = (mode: Mode): boolean => mirrorOf(mode) !== null;
 
 const directionOf = (from: Mode, to: Mode) =>
   MODES.indexOf(to) > MODES.indexOf(from) ? 'promote' : 'rollback';
 
+type Bulk = Exclude<Action, { kind: 'move' }>;
+
+/** True when it went through. */
+async function bulk(options: WalkOptions, action: Bulk, result: Walk): Promise<boolean> {
+  const { system, random, onMove } = options;
+  const what = action.kind === 'backfill' ? `backfill from ${action.from}` : action.kind;
+  onMove(what);
+  const killAt = action.kind === 'backfill' && random.chance(SHARE_KILLED) ? random.pick(PHASES) : null;
+  const order =
+    action.kind === 'backfill'
+      ? { verb: action.kind, from: action.from, killAt }
+      : action.kind === 'snapshot'
+        ? { verb: action.kind, dir: join(system.folder, 'snapshots') }
+        : { verb: action.kind };
+  const { ended } = await startCoordinator(system, order);
+  const end = await ended;
+  if (end === null) result.killed.push(`${what}, killed at ${killAt}`);
+  else if (end.result === 'done') result.bulk.push(what);
+  else result.refusals.push(`${what}: ${end.result}: ${end.reasons.join('; ')}`);
+  if (end?.result === 'difference') result.findings.push(`${what}: ${end.reasons.join('; ')}`);
+  return end?.result === 'done';
+}
+
 async function plainly(options: WalkOptions, from: Mode, to: Mode, result: Walk): Promise<void> {
   options.onMove(`${from} → ${to}`);
-  note(result, from, to, await startMove(options.system, to, directionOf(from, to)).ended);
+  const { ended } = await startMove(options.system, to, directionOf(from, to));
+  note(result, from, to, await ended);
 }
 
 function note(result: Walk, from: Mode, to: Mode, end: End | null): void {
@@ -87,14 +166,15 @@ async function struck(
   onMove(`${from} → ${to}, ${describeStrike(strike)}`);
   const close = options.windows.open(describeStrike(strike));
   try {
-    const first = startMove(system, to, directionOf(from, to), { strike });
+    const first = await startMove(system, to, directionOf(from, to), { strike });
     if (!(await first.reached(strike.step))) {
       note(result, from, to, await first.ended);
       return false;
     }
     const killed = strike.signal === 'SIGKILL' && (await first.ended) === null;
     onMove(`${from} → ${to}, by a successor`);
-    note(result, from, to, await startMove(system, to, directionOf(from, to)).ended);
+    const successor = await startMove(system, to, directionOf(from, to));
+    note(result, from, to, await successor.ended);
     if (strike.signal === 'SIGSTOP') {
       first.kill('SIGCONT');
       // It wakes up to a world that has gone on: whatever it still does must name its own attempt.
@@ -111,5 +191,3 @@ async function struck(
     close();
   }
 }
-
-export { RUNGS };

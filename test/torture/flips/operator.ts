@@ -1,5 +1,6 @@
-/** The operator's side of a run: each verb in a process of its own. */
-import { spawn } from 'node:child_process';
+/** The operator's side of a run: each verb in a process of its own, which ends with this one at the latest. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Mode, Move } from '../../../cutover/mode.ts';
 import { signal } from '../../../db/embedded/processes.ts';
@@ -9,6 +10,7 @@ import type { System } from '../system/system.ts';
 import type { Line, Order } from './coordinator.ts';
 
 const ENTRY = fileURLToPath(new URL('./coordinator.ts', import.meta.url));
+const REACHED_TIMEOUT_MS = 120_000;
 
 export type End = Extract<Line, { kind: 'end' }>;
 
@@ -27,39 +29,45 @@ export interface Strike {
   readonly signal: 'SIGKILL' | 'SIGSTOP';
 }
 
-export function startCoordinator(system: System, order: Order): Coordinator {
-  const child = spawn(process.execPath, [ENTRY, JSON.stringify(order)], {
+let serial = 0;
+
+export async function startCoordinator(system: System, order: Order): Promise<Coordinator> {
+  serial += 1;
+  const logFile = join(system.folder, 'logs', `operator-${serial}-${order.verb}.log`);
+  const { pid, exited } = await system.supervisor.start({
+    command: process.execPath,
+    args: [ENTRY, JSON.stringify(order)],
+    cwd: system.folder,
     env: {
       ...inherited(),
       MONGO_URL: system.stores.mongo.url,
       DATABASE_URL: system.stores.postgres.url,
     },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    logFile,
+    stopSignals: [],
+    stopTimeoutMs: 0,
   });
-  const lines: Line[] = [];
-  let rest = '';
   let over = false;
-  child.stdout.on('data', (chunk: Buffer) => {
-    const parts = (rest + chunk.toString()).split('\n');
-    rest = parts.pop() ?? '';
-    for (const part of parts) lines.push(JSON.parse(part) as Line);
-  });
-  const steps = (): readonly string[] => lines.flatMap((line) => (line.kind === 'step' ? [line.step] : []));
-  const ended = new Promise<End | null>((resolve) => {
-    child.once('close', () => {
-      over = true;
-      resolve(lines.find((line) => line.kind === 'end') ?? null);
-    });
-  });
+  const lines = (): readonly Line[] => linesOf(readFileSync(logFile, 'utf8'));
+  const steps = (): readonly string[] => lines().flatMap((line) => (line.kind === 'step' ? [line.step] : []));
   return {
     steps,
-    ended,
+    ended: exited.then(() => {
+      over = true;
+      return lines().find((line) => line.kind === 'end') ?? null;
+    }),
     reached: async (step) => {
-      await eventually(() => over || steps().includes(step), { timeoutMs: 120_000 });
+      await eventually(() => over || steps().includes(step), { timeoutMs: REACHED_TIMEOUT_MS });
       return steps().includes(step);
     },
-    kill: (name) => void signal(child.pid ?? 0, name),
+    kill: (name) => void signal(pid, name),
   };
+}
+
+/** A line may be half written, and node may have said something of its own. */
+function linesOf(text: string): readonly Line[] {
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
+  return whole.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line);
 }
 
 export function startMove(
@@ -67,7 +75,7 @@ export function startMove(
   to: Mode,
   direction: Move['direction'],
   options: { readonly strike?: Strike | null; readonly timeoutMs?: number } = {},
-): Coordinator {
+): Promise<Coordinator> {
   const request = {
     to,
     direction,
@@ -93,13 +101,15 @@ export const RUN_SETTINGS: Readonly<Record<string, string>> = {
 };
 
 export async function applySettings(system: System, settings = RUN_SETTINGS): Promise<void> {
-  const end = await startCoordinator(system, { verb: 'settings', settings }).ended;
+  const { ended } = await startCoordinator(system, { verb: 'settings', settings });
+  const end = await ended;
   if (end?.result !== 'done') throw new Error(`the settings were refused: ${end?.reasons.join('; ')}`);
 }
 
 /** Makes the move, or throws with the reasons. */
 export async function moveTo(system: System, to: Mode, direction: Move['direction']): Promise<End> {
-  const end = await startMove(system, to, direction).ended;
+  const { ended } = await startMove(system, to, direction);
+  const end = await ended;
   if (end?.result !== 'done') throw new Error(`no move to ${to}: ${end?.result} ${end?.reasons.join('; ')}`);
   return end;
 }

@@ -7,7 +7,8 @@
 export type SessionName = number;
 
 export type Call =
-  | { readonly kind: 'signup'; readonly password: string }
+  /** `legacy`: by the old service, which opened no session of ours. */
+  | { readonly kind: 'signup'; readonly password: string; readonly legacy?: true }
   | { readonly kind: 'login'; readonly password: string }
   | { readonly kind: 'me'; readonly session: SessionName }
   /** `token` counts the rotations before the presented refresh token: 0 is the one that the session began with. */

@@ -1,21 +1,16 @@
 /** The service as processes: each instance has a place with a port of its own, whoever runs there. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../../db/embedded/ports.ts';
 import { signal } from '../../../db/embedded/processes.ts';
+import type { Exit, Supervisor } from '../../../db/embedded/supervise.ts';
 import { eventually } from '../../support/wait.ts';
 import type { ServiceEnv } from './environment.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const START_TIMEOUT_MS = 120_000;
-
-export interface Exit {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
 
 export interface Instance {
   readonly name: string;
@@ -46,9 +41,11 @@ export interface PlaceOptions {
   /** Relative to the repository: `src/server.ts`, or an entry that starts it with a seeded bug. */
   readonly entry: string;
   readonly logFolder: string;
+  /** Ends what runs there when this process ends, however it does. */
+  readonly supervisor: Supervisor;
 }
 
-export async function createPlace({ name, env, entry, logFolder }: PlaceOptions): Promise<Place> {
+export async function createPlace({ name, env, entry, logFolder, supervisor }: PlaceOptions): Promise<Place> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   let runs = 0;
@@ -60,7 +57,8 @@ export async function createPlace({ name, env, entry, logFolder }: PlaceOptions)
     async start() {
       runs += 1;
       const logFile = join(logFolder, `${name}-${runs}.log`);
-      const instance = launch({ name, url, entry, logFile, env: { ...env, PORT: String(port) } });
+      const own = { ...env, PORT: String(port) };
+      const instance = await launch(supervisor, { name, url, entry, logFile, env: own });
       current = instance;
       await eventually(
         async () => {
@@ -80,43 +78,36 @@ export async function createPlace({ name, env, entry, logFolder }: PlaceOptions)
   };
 }
 
-const running = new Set<ChildProcess>();
-// However this process ends, it leaves no service behind.
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
-
-function launch(options: {
+interface Launch {
   readonly name: string;
   readonly url: string;
   readonly entry: string;
   readonly logFile: string;
   readonly env: ServiceEnv;
-}): Instance {
-  const log = openSync(options.logFile, 'a');
-  const child: ChildProcess = spawn(process.execPath, [options.entry], {
+}
+
+async function launch(supervisor: Supervisor, { name, url, entry, logFile, env }: Launch): Promise<Instance> {
+  const { pid, exited } = await supervisor.start({
+    command: process.execPath,
+    args: [entry],
     cwd: ROOT,
-    env: options.env,
-    stdio: ['ignore', log, log],
+    env,
+    logFile,
+    stopSignals: [],
+    stopTimeoutMs: 0,
   });
-  closeSync(log);
-  running.add(child);
   let exit: Exit | null = null;
-  const exited = new Promise<Exit>((resolve) => {
-    child.once('exit', (code, name) => {
-      exit = { code, signal: name };
-      running.delete(child);
-      resolve(exit);
-    });
-  });
   return {
-    name: options.name,
-    url: options.url,
-    pid: child.pid ?? 0,
+    name,
+    url,
+    pid,
     exit: () => exit,
-    exited,
-    kill: (name) => void signal(child.pid ?? 0, name),
-    log: () => readFileSync(options.logFile, 'utf8'),
+    exited: exited.then((seen) => {
+      exit = seen;
+      return seen;
+    }),
+    kill: (signalName) => void signal(pid, signalName),
+    log: () => readFileSync(logFile, 'utf8'),
   };
 }
 

@@ -9,6 +9,7 @@ import { startMongo } from '../../../db/embedded/mongo.ts';
 import { freePort } from '../../../db/embedded/ports.ts';
 import { startPostgres } from '../../../db/embedded/postgres.ts';
 import { descendantsOf, readProcess, signal } from '../../../db/embedded/processes.ts';
+import type { Supervisor } from '../../../db/embedded/supervise.ts';
 import type { StoreName } from '../../../db/errors.ts';
 import { type Frozen, freezePostgres, freezeProcess } from '../../support/faults.ts';
 import { eventually } from '../../support/wait.ts';
@@ -40,12 +41,14 @@ interface Started {
 }
 
 async function startServer(
+  supervisor: Supervisor,
   name: StoreName,
   start: (dataDir: string, port: number) => Promise<Started>,
   url: (started: Started) => string,
   answers: (url: string, timeoutMs: number) => Promise<boolean>,
 ): Promise<StoreServer> {
   const dataDir = await mkdtemp(join(tmpdir(), `torture-${name}-`));
+  supervisor.removeAtEnd(dataDir);
   const port = await freePort();
   let running = await start(dataDir, port);
   const pid = (): number => running.pid ?? 0;
@@ -61,6 +64,8 @@ async function startServer(
     },
     async restart() {
       await running.stop();
+      // The same watchdog has held it since the first start.
+      supervisor.unlock(join(dataDir, 'lock'));
       running = await start(dataDir, port);
     },
     freeze: () =>
@@ -73,14 +78,16 @@ async function startServer(
   };
 }
 
-export function startPostgresServer(): Promise<StoreServer> {
-  const start = (dataDir: string, port: number) => startPostgres({ dataDir, port, log: () => {} });
-  return startServer('postgres', start, ({ url }) => url, postgresAnswers);
+export function startPostgresServer(supervisor: Supervisor): Promise<StoreServer> {
+  const start = (dataDir: string, port: number) =>
+    startPostgres({ dataDir, port, supervisor, log: () => {} });
+  return startServer(supervisor, 'postgres', start, ({ url }) => url, postgresAnswers);
 }
 
-export function startMongoServer(): Promise<StoreServer> {
-  const start = (dataDir: string, port: number) => startMongo({ dataDir, port, toolsDir, log: () => {} });
-  return startServer('mongo', start, ({ url }) => `${url}/torture`, mongoAnswers);
+export function startMongoServer(supervisor: Supervisor): Promise<StoreServer> {
+  const start = (dataDir: string, port: number) =>
+    startMongo({ dataDir, port, toolsDir, supervisor, log: () => {} });
+  return startServer(supervisor, 'mongo', start, ({ url }) => `${url}/torture`, mongoAnswers);
 }
 
 async function postgresAnswers(url: string, timeoutMs: number): Promise<boolean> {

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Mode } from '../../../cutover/mode.ts';
+import { openSupervisor, type Supervisor } from '../../../db/embedded/supervise.ts';
 import type { StoreName } from '../../../db/errors.ts';
 import { createDatabase, databaseUrl } from '../../support/databases.ts';
 import { createLagProxy, type LagProxy } from '../../support/lag-proxy.ts';
@@ -13,6 +14,8 @@ import { type StoreServer, startMongoServer, startPostgresServer } from './serve
 
 export interface System {
   readonly stores: Readonly<Record<StoreName, StoreServer>>;
+  /** Of every process that is started for it: none outlives this one. */
+  readonly supervisor: Supervisor;
   readonly inbox: TokenInbox;
   readonly places: readonly Place[];
   /** Between one instance and one store. */
@@ -26,14 +29,33 @@ export interface System {
 }
 
 export interface Servers {
+  readonly supervisor: Supervisor;
   readonly postgres: StoreServer;
   readonly mongo: StoreServer;
   close(): Promise<void>;
 }
 
+/** Whatever becomes of this process, both servers end with it, and what they kept goes. */
 export async function openServers(): Promise<Servers> {
-  const [postgres, mongo] = await Promise.all([startPostgresServer(), startMongoServer()]);
-  return { postgres, mongo, close: async () => void (await Promise.all([postgres.close(), mongo.close()])) };
+  const supervisor = openSupervisor();
+  try {
+    const [postgres, mongo] = await Promise.all([
+      startPostgresServer(supervisor),
+      startMongoServer(supervisor),
+    ]);
+    return {
+      supervisor,
+      postgres,
+      mongo,
+      async close() {
+        await Promise.all([postgres.close(), mongo.close()]);
+        await supervisor.end();
+      },
+    };
+  } catch (error) {
+    await supervisor.end();
+    throw error;
+  }
 }
 
 export interface SystemOptions {
@@ -46,6 +68,8 @@ export interface SystemOptions {
   readonly firstMode: Mode;
   readonly entry?: string;
   readonly env?: ServiceEnv;
+  /** Told of the stores before any instance starts: to leave there what an older service has left. */
+  readonly before?: (stores: System['stores']) => Promise<void>;
 }
 
 /** Starts all of it and waits until every instance is ready. */
@@ -67,6 +91,7 @@ export async function openSystem(options: SystemOptions): Promise<System> {
     const inbox = await opened(startTokenInbox());
     const servers = options.servers ?? (await opened(openServers()));
     const { database } = options;
+    const { supervisor } = servers;
     const stores =
       database === undefined
         ? { mongo: servers.mongo, postgres: servers.postgres }
@@ -78,6 +103,7 @@ export async function openSystem(options: SystemOptions): Promise<System> {
             },
           };
     const { mongo, postgres } = stores;
+    await options.before?.(stores);
     const env = { ...serviceEnv(inbox.url), ...options.env };
     const proxies = new Map<string, LagProxy>();
     const places: Place[] = [];
@@ -92,7 +118,7 @@ export async function openSystem(options: SystemOptions): Promise<System> {
         DATABASE_URL: toPostgres.through(postgres.url),
       };
       const entry = options.entry ?? 'src/server.ts';
-      places.push(await opened(createPlace({ name, env: { ...env, ...own }, entry, logFolder })));
+      places.push(await opened(createPlace({ name, env: { ...env, ...own }, entry, logFolder, supervisor })));
     }
     // The first alone: it is the one that makes a new system's record and schema.
     const [first, ...others] = places;
@@ -100,6 +126,7 @@ export async function openSystem(options: SystemOptions): Promise<System> {
     await Promise.all(others.map((place) => place.start()));
     return {
       stores,
+      supervisor,
       inbox,
       places,
       proxy(place, store) {
