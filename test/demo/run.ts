@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openSystem } from '../torture/system/system.ts';
+import { openServers, openSystem } from '../torture/system/system.ts';
 import { type DemoOptions, HELP, readOptions } from './options.ts';
 import { describeResult } from './report.ts';
 import { createScreen } from './screen.ts';
@@ -11,16 +11,24 @@ import { type Result, SHUTDOWN_DELAY_MS, tell } from './story.ts';
 
 type Closer = () => Promise<void> | void;
 
-async function demo(options: DemoOptions, onClose: (closer: Closer) => void): Promise<Result> {
+/** Everything that is written goes below that folder, and goes with it. */
+async function demo(
+  folder: string,
+  options: DemoOptions,
+  onClose: (closer: Closer) => void,
+): Promise<Result> {
   const screen = createScreen(options.json ? process.stderr : process.stdout);
   onClose(screen.done);
   screen.say('starting PostgreSQL, MongoDB and three instances of the service');
+  const starting = openServers(folder);
+  // Interrupted in the middle of it, it has to be open before it can be closed.
+  onClose(async () => (await starting.catch(() => null))?.close());
   const opening = openSystem({
+    servers: await starting,
     instances: 3,
     firstMode: 'mongo-only',
     env: { SHUTDOWN_DELAY: `${SHUTDOWN_DELAY_MS}ms`, STORE_TIMEOUT: '10s' },
   });
-  // Interrupted in the middle of it, it has to be open before it can be closed.
   onClose(async () => (await opening.catch(() => null))?.close(false));
   const system = await opening;
   const { mongo, postgres } = system.stores;
@@ -51,7 +59,10 @@ async function main(): Promise<number> {
     });
   }
   try {
-    const result = await Promise.race([demo(options, (closer) => void closers.push(closer)), interrupted]);
+    const result = await Promise.race([
+      demo(folder, options, (closer) => void closers.push(closer)),
+      interrupted,
+    ]);
     if (result === null) {
       closing = closeAll();
       await closing;

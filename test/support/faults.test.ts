@@ -164,6 +164,20 @@ describe.each(Object.entries(STORES))('%s behind a proxy', async (name, open) =>
     expect((await direct.books.notes('k', { limit: 10 })).map(({ key }) => key)).toEqual([account.user.id]);
   });
 
+  it('holds one write on its way, while others pass, and it lands when it is healed', async () => {
+    const key = newAccount().user.id;
+    const held = proxy.holdNext(carries(key));
+    const writing = store.books.putNote('held', key, 1, NOW).catch(() => {});
+    expect(await held).toBe(true);
+    await store.books.putNote('passes', key, 1, NOW);
+    expect(await direct.books.notes('held', { limit: 10 })).toEqual([]);
+    const never = proxy.holdNext(() => false);
+    proxy.heal();
+    expect(await never).toBe(false);
+    await writing;
+    await eventually(async () => (await direct.books.notes('held', { limit: 10 })).length === 1);
+  });
+
   it('a loss that never came about is told when it is healed', async () => {
     const lost = proxy.loseNextReplyAfterCommit(() => false);
     proxy.heal();

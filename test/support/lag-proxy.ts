@@ -42,6 +42,11 @@ export interface LagProxy {
   loseReplies(count: number): void;
   /** The same for the next chunk that matches; true once it was lost, false when `heal` or `close` came first. */
   loseNextReplyAfterCommit(matcher: Matcher): Promise<boolean>;
+  /**
+   * The next chunk that matches is held on its way to the server, with all behind it on its connection, until `heal`; true
+   * once it is, false when `heal` or `close` came first.
+   */
+  holdNext(matcher: Matcher): Promise<boolean>;
   stats(): LagStats;
   close(): Promise<void>;
 }
@@ -49,9 +54,9 @@ export interface LagProxy {
 /** More than this on its way from one socket, and the socket is read no further. */
 const HELD_MAX = 1 << 20;
 
-interface Loss {
+interface Awaited {
   readonly matcher: Matcher;
-  readonly settle: (lost: boolean) => void;
+  readonly settle: (came: boolean) => void;
 }
 
 /** Listens on loopback. */
@@ -68,7 +73,9 @@ export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions):
   let delayMs = 0;
   let isCut = false;
   let gate: PromiseWithResolvers<void> | null = null;
-  let losses: Loss[] = [];
+  let losses: Awaited[] = [];
+  let holds: Awaited[] = [];
+  let held: PromiseWithResolvers<void>[] = [];
 
   /** One direction of a connection: in order, late, and held while frozen. */
   function flow(
@@ -78,25 +85,26 @@ export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions):
     intercept: Matcher,
   ): void {
     let tail = Promise.resolve();
-    let held = 0;
+    let waiting = 0;
 
     function enqueue(bytes: number, deliver: () => void | Promise<void>): void {
       const due = performance.now() + delayMs;
-      held += bytes;
+      waiting += bytes;
       counts.heldBytes += bytes;
-      if (held > HELD_MAX) from.pause();
+      if (waiting > HELD_MAX) from.pause();
       tail = tail.then(async () => {
         if (due > performance.now()) await sleep(due - performance.now());
         while (gate !== null) await gate.promise;
         await deliver();
-        held -= bytes;
+        waiting -= bytes;
         counts.heldBytes -= bytes;
-        if (held <= HELD_MAX) from.resume();
+        if (waiting <= HELD_MAX) from.resume();
       });
     }
 
     from.on('data', (chunk: Buffer) =>
       enqueue(chunk.length, async () => {
+        if (counter === 'bytesToServer') await heldUp(chunk);
         if (to.destroyed || intercept(chunk)) return;
         counts[counter] += chunk.length;
         if (!to.write(chunk)) await Promise.race([once(to, 'drain'), once(to, 'close')]).catch(() => {});
@@ -106,6 +114,16 @@ export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions):
     from.on('close', (failed) => enqueue(0, () => void (failed ? to.resetAndDestroy() : to.destroySoon())));
   }
 
+  async function heldUp(chunk: Buffer): Promise<void> {
+    const found = holds.find(({ matcher }) => matcher(chunk));
+    if (found === undefined) return;
+    holds = holds.filter((hold) => hold !== found);
+    const until = Promise.withResolvers<void>();
+    held.push(until);
+    found.settle(true);
+    await until.promise;
+  }
+
   function accept(client: Socket): void {
     counts.accepted += 1;
     const server = dial({ host: '127.0.0.1', port: targetPort, allowHalfOpen: true, noDelay: true });
@@ -113,7 +131,7 @@ export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions):
       client.resetAndDestroy();
       server.resetAndDestroy();
     };
-    let doom: Loss | null = null;
+    let doom: Awaited | null = null;
     links.add(reset);
     for (const socket of [client, server]) {
       socket.on('error', () => {});
@@ -149,11 +167,12 @@ export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions):
   });
   const address = listener.address() as AddressInfo;
 
-  function lose(matcher: Matcher): Promise<boolean> {
+  function awaiting(list: Awaited[], matcher: Matcher): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    losses.push({ matcher, settle: resolve });
+    list.push({ matcher, settle: resolve });
     return promise;
   }
+  const lose = (matcher: Matcher): Promise<boolean> => awaiting(losses, matcher);
 
   function resetAll(): void {
     for (const reset of links) reset();
@@ -164,8 +183,11 @@ export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions):
     isCut = false;
     gate?.resolve();
     gate = null;
-    for (const loss of losses) loss.settle(false);
+    for (const { settle } of [...losses, ...holds]) settle(false);
     losses = [];
+    holds = [];
+    for (const each of held) each.resolve();
+    held = [];
   }
 
   return {
@@ -194,6 +216,7 @@ export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions):
       for (let i = 0; i < count; i += 1) void lose(isStatement);
     },
     loseNextReplyAfterCommit: lose,
+    holdNext: (matcher) => awaiting(holds, matcher),
     stats: () => ({ connections: links.size, ...counts }),
     async close() {
       const closed = once(listener, 'close');

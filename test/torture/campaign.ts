@@ -63,7 +63,7 @@ export interface Report {
 const CLIENT_TIMEOUT_MS = 15_000;
 /** Two cores do everything here. */
 const HASHING_AT_ONCE = 2;
-/** How much longer, over half of its time, traffic may go on for faults that are left, then for kinds that are behind. */
+/** How much longer, over its own time, traffic may go on for what was planned; and, over half of it, for kinds that are behind. */
 const MORE_MS = 60_000;
 const LOGINS_AT_REST = 40;
 const PEOPLE_ACTS = 30;
@@ -145,7 +145,7 @@ async function conduct(
   });
 
   const endMs = performance.now() + options.trafficMs;
-  const patienceEndsMs = endMs + options.trafficMs / 2 + MORE_MS;
+  const patienceEndsMs = endMs + options.trafficMs + MORE_MS;
   const isPast = (ms: number): boolean => performance.now() >= ms;
   const bites: { what: string; seen: string | null }[] = [];
   const climbed = newWalk();
@@ -184,6 +184,9 @@ async function conduct(
   const enoughMs = performance.now() + options.trafficMs / 2 + MORE_MS;
   if (behind().length > 0) progress.say(`a while without faults, for more of ${behind().join(', ')}`);
   while (behind().length > 0 && !isPast(enoughMs)) await sleep(1_000);
+  // While somebody reads: the gates ask for comparisons.
+  progress.say('to postgres-primary, with a complete copy');
+  await arrive(walking, 'postgres-primary', climbed);
   progress.say('nobody acts any more');
   await crowd.stop();
   const final = (contents: Contents): void => {
@@ -193,8 +196,6 @@ async function conduct(
       recorder.final(email, found?.answer ?? { exists: false }, found?.sessionIds);
     }
   };
-  progress.say('to postgres-primary, with a complete copy');
-  await arrive(walking, 'postgres-primary', climbed);
   progress.say('at rest: everybody looks around, then the stores are compared');
   await crowd.lookAround(LOGINS_AT_REST);
   const rest = await judgeRest(system);

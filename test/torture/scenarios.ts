@@ -3,171 +3,108 @@
  * fault that the mistake needs. Without a seeded bug every one of them holds.
  */
 import { createHash } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import mongoose from 'mongoose';
-import type { Mode } from '../../cutover/mode.ts';
-import { isMongoWrite } from '../support/wire.ts';
-import { type Bug, LATE_MS } from './bugs.ts';
-import { check } from './checker/checker.ts';
-import { createHttpClient } from './clients/http.ts';
-import { createPerson, type Person } from './clients/person.ts';
-import { createTurns } from './clients/turns.ts';
-import { judgeRest } from './final/rest.ts';
-import { type Operator, openOperator } from './flips/inline.ts';
-import { createRecorder, type Recorder } from './history/recorder.ts';
-import { createRandom } from './random.ts';
-import { LEEWAY_MS, type ServiceEnv } from './system/environment.ts';
-import type { Place } from './system/instances.ts';
-import { openSystem, type Servers, type System } from './system/system.ts';
+import { eventually } from '../support/wait.ts';
+import { carries, isMongoWrite, isStatement } from '../support/wire.ts';
+import type { Bug } from './bugs.ts';
+import type { Person } from './clients/person.ts';
+import { readBoth } from './final/rest.ts';
+import type { Scenario } from './stage.ts';
+import type { System } from './system/system.ts';
 
-interface Stage {
-  readonly system: System;
-  readonly operator: Operator;
-  readonly recorder: Recorder;
-  /** Somebody whose requests go to any of these instances, and `at` changes that. */
-  person(places: readonly string[]): Person & { at(places: readonly string[]): void };
-  /** What the checker finds by now. */
-  findings(): readonly string[];
-  /** How often a scenario that depends on chance may be played until it shows something: once where nothing is wrong. */
-  readonly tries: number;
-}
-
-export interface Scenario {
-  readonly firstMode: Mode;
-  readonly env: ServiceEnv;
-  readonly instances: number;
-  /** Over `SETTINGS`. */
-  readonly settings: Readonly<Record<string, string>>;
-  /** What does not hold. */
-  play(stage: Stage): Promise<readonly string[]>;
-}
-
-/** Leases short enough to be waited out in a second. */
-const SETTINGS = {
-  'heartbeat-ms': '100',
-  'poll-ms': '100',
-  'lease-ms': '1000',
-  'margin-ms': '200',
-  'deadline-ms': '8000',
-  'fence-max-ms': '4000',
-  'flip-attempts': '5',
-  'gate-primary-comparisons': '0',
-  'shadow-sample': '0',
-};
-const REST_MS = 4_000;
-const HELD_PEOPLE = 10;
-const TRIES_MAX = 4;
+const PATIENT = { timeoutMs: 60_000 } as const;
 
 /** Writes that follow one another closely at different instances, then rest. */
 const closeWrites: Scenario = {
-  firstMode: 'dual-write',
-  env: {},
-  instances: 2,
   settings: {},
-  async play({ system, person, findings }) {
-    for (let round = 0; round < 3; round += 1) {
+  async play({ person, findings, rest, late, bug }) {
+    const comesLate = bug === 'stamp-guard-removed' || bug === 'late-retry';
+    for (let round = 1; round <= 2; round += 1) {
       const ada = person(['a']);
       await ada.acts.signup();
       // The first instance's mirror has begun, and is not done if it is late.
-      await sleep(LATE_MS / 4);
+      if (comesLate) await eventually(async () => (await late()) > 0, PATIENT);
       ada.at(['b']);
       await ada.acts.logout();
+      if (comesLate) await eventually(async () => (await late()) === 0, PATIENT);
     }
-    await sleep(2 * LATE_MS);
-    return [...findings(), ...(await judgeRest(system, REST_MS)).findings];
+    return [...findings(), ...(await rest())];
   },
 };
+
+const HELD_PEOPLE = 3;
 
 /** Writes are held on their way to MongoDB; their instance loses its lease, authority moves, and then they land. */
 const heldAcrossAFlip: Scenario = {
-  firstMode: 'shadow-read',
-  env: { STORE_TIMEOUT: '20s' },
-  instances: 2,
   settings: { 'lease-ms': '3000' },
-  async play({ system, operator, person, findings, tries }) {
+  async play({ system, operator, person, findings, rest }) {
     const people = Array.from({ length: HELD_PEOPLE }, () => person(['a']));
     await Promise.all(people.map(({ acts }) => acts.signup()));
-    for (let round = 1; ; round += 1) {
-      await holdAcross(system, operator, people);
-      const problems = [...findings(), ...(await judgeRest(system, REST_MS)).findings];
-      // Which statements are on their way just then is chance.
-      if (problems.length > 0 || round >= tries) return problems;
-      await must(operator.move('postgres-primary', 'shadow-read'));
+    // What the mirror still has to write carries the same ids.
+    await eventually(async () => (await readBoth(system)).mongo.marked === 0, PATIENT);
+    const proxy = system.proxy('a', 'mongo');
+    try {
+      const held = people.map((each) => holdItsWrite(proxy, each));
+      const asked = people.map(({ acts, sessions }) => acts.refresh(sessions[0]));
+      if ((await Promise.all(held)).includes(false)) throw new Error('a write was not held');
+      // The heartbeats too, from here on.
+      proxy.freeze();
+      const refused = await operator.move('shadow-read', 'postgres-primary');
+      if (refused !== null) throw new Error(`authority did not move: ${refused}`);
+      proxy.heal();
+      await Promise.all(asked);
+    } finally {
+      proxy.heal();
     }
+    // All but one go on; what that one left behind nobody writes over.
+    for (const { acts, sessions } of people.slice(1)) await acts.refresh(sessions[0]);
+    return [...findings(), ...(await rest())];
   },
 };
 
-async function holdAcross(system: System, operator: Operator, people: readonly Person[]): Promise<void> {
-  const proxy = system.proxy('a', 'mongo');
-  await Promise.all(people.map(({ acts, alive }) => (alive().length === 0 ? acts.login() : null)));
-  // Most of an operation's time is then spent on the way, and a quarter of that by its write to the server.
-  proxy.delay(200);
-  let going = true;
-  const loops = people.map(async ({ acts, alive }) => {
-    while (going && alive().length > 0) await acts.refresh(alive()[0]);
-  });
-  await sleep(1_200);
-  proxy.freeze();
-  await sleep(100);
-  going = false;
-  try {
-    await must(operator.move('shadow-read', 'postgres-primary'));
-  } finally {
-    proxy.heal();
-  }
-  await Promise.all(loops);
-  // Half of them go on; what the others left behind nobody writes over.
-  for (const { acts, sessions } of people.slice(0, HELD_PEOPLE / 2)) {
-    for (const session of sessions) await acts.refresh(session);
-  }
+function holdItsWrite(proxy: ReturnType<System['proxy']>, { sessions }: Person): Promise<boolean> {
+  const carriesIt = carries(sessions[0]?.id ?? '');
+  return proxy.holdNext((sent) => isMongoWrite(sent) && carriesIt(sent));
 }
 
-async function must(moving: Promise<string | null>): Promise<void> {
-  const refused = await moving;
-  if (refused !== null) throw new Error(`authority did not move: ${refused}`);
-}
-
-/** Authority goes back and forth between instances that are slow to hear of it. */
+/** An instance stops at the fence, and hears no more until authority has moved; somebody asks it for something. */
 const slowToHear: Scenario = {
-  firstMode: 'shadow-read',
-  env: {},
-  instances: 2,
-  settings: {
-    'heartbeat-ms': '400',
-    'poll-ms': '400',
-    'fast-poll-ms': '400',
-    'lease-ms': '4000',
-    'fence-max-ms': '6000',
-    'deadline-ms': '10000',
-  },
-  async play({ system, operator, person, findings, tries }) {
-    const people = Array.from({ length: 3 }, () => person(['a', 'b']));
-    await Promise.all(people.map(({ acts }) => acts.signup()));
-    let going = true;
-    const loops = people.map(async ({ acts, alive }, index) => {
-      const random = createRandom(index);
-      while (going && alive().length > 0) {
-        await acts.refresh(alive()[0]);
-        await sleep(random.int(0, 150));
-      }
-    });
-    let mode: Mode = 'shadow-read';
-    for (let flips = 0; flips < 2 * tries && findings().length === 0; flips += 1) {
-      const to: Mode = mode === 'shadow-read' ? 'postgres-primary' : 'shadow-read';
-      if ((await operator.move(mode, to)) === null) mode = to;
-      await sleep(300);
+  settings: { 'lease-ms': '20000', 'fence-max-ms': '20000', 'deadline-ms': '30000' },
+  async play({ system, operator, person, findings, rest, bug }) {
+    const ada = person(['b']);
+    await ada.acts.signup();
+    await eventually(async () => (await readBoth(system)).mongo.marked === 0, PATIENT);
+    const proxies = [system.proxy('b', 'mongo'), system.proxy('b', 'postgres')];
+    const heal = (): void => {
+      for (const proxy of proxies) proxy.heal();
+    };
+    try {
+      const refused = await operator.move('shadow-read', 'postgres-primary', (step) => {
+        // All have stopped, and nothing has moved yet: what is read from here on it must not learn.
+        if (step === 'drain-loser') for (const proxy of proxies) void holdControl(proxy);
+        if (step === 'acknowledge') {
+          void ada.acts.refresh(ada.sessions[0]).finally(heal);
+          // Whoever keeps to the fence answers only once it has heard.
+          if (bug === null) heal();
+        }
+      });
+      if (refused !== null) throw new Error(`authority did not move: ${refused}`);
+    } finally {
+      heal();
     }
-    going = false;
-    await Promise.all(loops);
-    return [...findings(), ...(await judgeRest(system, REST_MS)).findings];
+    ada.at(['a']);
+    await ada.acts.refresh(ada.sessions[0]);
+    return [...findings(), ...(await rest())];
   },
 };
+
+/** Every look at the control record, on whatever connection. */
+async function holdControl(proxy: ReturnType<System['proxy']>): Promise<void> {
+  while (await proxy.holdNext((sent) => isStatement(sent) && sent.includes('cutover_control')));
+}
 
 /** A password change commits, and its reply is lost. */
 const lostReply: Scenario = {
-  firstMode: 'mongo-only',
-  env: {},
-  instances: 1,
   settings: {},
   async play({ system, person, findings }) {
     const ada = person(['a']);
@@ -185,9 +122,6 @@ const lostReply: Scenario = {
 
 /** A reset token of the old service, in clear text, and then a newer one. */
 const legacyToken: Scenario = {
-  firstMode: 'mongo-only',
-  env: {},
-  instances: 1,
   settings: {},
   async play({ system, person, recorder, findings }) {
     const ada = person(['a']);
@@ -234,60 +168,3 @@ export const SHOWN_BY: Readonly<Record<Bug, keyof typeof SCENARIOS>> = {
   'timeout-as-failure': 'lostReply',
   'legacy-token-alive': 'legacyToken',
 };
-
-/** Plays it on databases of its own; gives what does not hold. */
-export async function play(
-  servers: Servers,
-  scenario: Scenario,
-  bug: Bug | null,
-): Promise<readonly string[]> {
-  const database = `torture_${(bug ?? 'none').replaceAll('-', '_')}_${Date.now()}`;
-  const system = await openSystem({
-    servers,
-    database,
-    instances: scenario.instances,
-    firstMode: scenario.firstMode,
-    env: { ...scenario.env, ...(bug !== null && { TORTURE_BUG: bug }) },
-    ...(bug !== null && { entry: 'test/torture/service.ts' }),
-  });
-  const operator = await openOperator(system);
-  const http = createHttpClient(30_000);
-  const recorder = createRecorder();
-  const reports: string[] = [];
-  let people = 0;
-  try {
-    await operator.set({ ...SETTINGS, ...scenario.settings });
-    const world = {
-      http,
-      recorder,
-      inbox: system.inbox,
-      leewayMs: LEEWAY_MS,
-      hashing: createTurns(2),
-      report: (what: string) => void reports.push(what),
-    };
-    return await scenario.play({
-      system,
-      operator,
-      recorder,
-      tries: bug === null ? 1 : TRIES_MAX,
-      person(places) {
-        people += 1;
-        const targets: Place[] = [];
-        const at = (names: readonly string[]): void => {
-          targets.splice(0, targets.length, ...system.places.filter(({ name }) => names.includes(name)));
-        };
-        at(places);
-        const random = createRandom(people);
-        return { ...createPerson({ ...world, random, targets }, `person-${people}@example.test`), at };
-      },
-      findings() {
-        const { findings } = check(recorder.operations(), { leewayMs: LEEWAY_MS, configsMax: 50_000 });
-        return [...findings.map(({ invariant, what }) => `invariant ${invariant}: ${what}`), ...reports];
-      },
-    });
-  } finally {
-    http.close();
-    await operator.close();
-    await system.close(false);
-  }
-}

@@ -1,10 +1,21 @@
-/** The service with a seeded bug: `TORTURE_BUG` names it. Otherwise as `npm start`. */
+/**
+ * The service with a seeded bug, which is named while it runs: `POST /NAME` on the socket `PORT.sock` in the folder
+ * `TORTURE_SOCKETS`, and `POST /` for none. Otherwise as `npm start`.
+ */
+import { createServer } from 'node:http';
+import { join } from 'node:path';
 import { loadConfig } from '../../plugins/config.ts';
 import { startServer, stopOnSignals } from '../../src/server.ts';
-import { BUGS, seamsOf } from './bugs.ts';
+import { BUGS, seedBugs } from './bugs.ts';
 
-const { TORTURE_BUG: name, ...env } = process.env;
-const bug = BUGS.find((known) => known === name);
-if (bug === undefined) throw new Error(`TORTURE_BUG must be one of ${BUGS.join(', ')}`);
+const { TORTURE_SOCKETS: sockets = '', ...env } = process.env;
 const config = loadConfig(env, { production: true });
-stopOnSignals(await startServer(config, seamsOf(bug, env['DATABASE_URL'] ?? '')), config);
+const { seams, use, late } = seedBugs(env['DATABASE_URL'] ?? '');
+// Before the service says that it is ready.
+createServer((request, response) => {
+  const name = request.url?.slice(1) ?? '';
+  const bug = BUGS.find((known) => known === name) ?? null;
+  if (request.method === 'POST') use(bug);
+  response.writeHead(bug === null && name !== '' ? 404 : 200).end(JSON.stringify({ late: late() }));
+}).listen(join(sockets, `${config.port}.sock`));
+stopOnSignals(await startServer(config, seams), config);

@@ -1,23 +1,23 @@
 /** The harness has teeth: each seeded bug, put into the running service, is found; without one nothing is. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BUGS } from './bugs.ts';
-import { play, SCENARIOS, SHOWN_BY } from './scenarios.ts';
-import { openServers, type Servers } from './system/system.ts';
+import { SCENARIOS, SHOWN_BY } from './scenarios.ts';
+import { openStage, type Stage } from './stage.ts';
 
 /** Processes that start and hash at real cost, on a machine that does other things as well. */
 const PATIENT_MS = 240_000;
 
 describe('seeded bugs', () => {
-  let servers: Servers;
+  let stage: Stage;
   beforeAll(async () => {
-    servers = await openServers();
+    stage = await openStage();
   }, PATIENT_MS);
-  afterAll(() => servers.close());
+  afterAll(() => stage.close(), PATIENT_MS);
 
   test.each(Object.keys(SCENARIOS) as (keyof typeof SCENARIOS)[])(
     '%s holds without one',
     async (name) => {
-      expect(await play(servers, SCENARIOS[name], null)).toEqual([]);
+      expect(await stage.play(SCENARIOS[name], null)).toEqual([]);
     },
     PATIENT_MS,
   );
@@ -25,7 +25,7 @@ describe('seeded bugs', () => {
   test.each(BUGS)(
     '%s is found',
     async (bug) => {
-      expect(await play(servers, SCENARIOS[SHOWN_BY[bug]], bug)).not.toEqual([]);
+      expect(await stage.play(SCENARIOS[SHOWN_BY[bug]], bug)).not.toEqual([]);
     },
     PATIENT_MS,
   );

@@ -1,9 +1,9 @@
-/** `node test/torture/teeth.ts [BUG|none SCENARIO]`: shows what each seeded bug leads to. */
+/** `node test/torture/teeth.ts [BUG|none [SCENARIO]]`: shows what each seeded bug leads to. */
 import { BUGS } from './bugs.ts';
-import { play, SCENARIOS, SHOWN_BY } from './scenarios.ts';
-import { openServers } from './system/system.ts';
+import { SCENARIOS, SHOWN_BY } from './scenarios.ts';
+import { openStage } from './stage.ts';
 
-const servers = await openServers();
+const stage = await openStage();
 const [only, scenario] = process.argv.slice(2);
 const runs =
   only === undefined
@@ -14,13 +14,13 @@ const runs =
     : [[BUGS.find((bug) => bug === only) ?? null, scenario ?? SHOWN_BY[only as never]] as const];
 for (const [bug, name] of runs) {
   const startedMs = performance.now();
-  const problems = await play(servers, SCENARIOS[name as keyof typeof SCENARIOS], bug).catch((error) => [
-    String(error),
-  ]);
+  const problems = await stage
+    .play(SCENARIOS[name as keyof typeof SCENARIOS], bug)
+    .catch((error: unknown) => [String(error)]);
   console.log(
     `${bug ?? 'no bug'} in ${name} (${Math.round(performance.now() - startedMs)} ms): ${problems.length} problems`,
   );
   for (const problem of problems.slice(0, 4)) console.log(`  ${problem}`);
 }
-await servers.close();
+await stage.close();
 process.exit();

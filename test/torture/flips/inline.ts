@@ -10,8 +10,8 @@ import type { System } from '../system/system.ts';
 
 export interface Operator {
   set(settings: Readonly<Record<string, string>>): Promise<void>;
-  /** Up or down to that mode; null when it was made, otherwise why not. */
-  move(from: Mode, to: Mode): Promise<string | null>;
+  /** Up or down to that mode; null when it was made, otherwise why not. Told of each step before anything of it is asked. */
+  move(from: Mode, to: Mode, onStep?: (step: string) => void): Promise<string | null>;
   situation(): ReturnType<typeof readSituation>;
   close(): Promise<void>;
 }
@@ -30,10 +30,13 @@ export async function openOperator(system: System): Promise<Operator> {
     async set(settings) {
       for (const [key, value] of Object.entries(settings)) await setSetting(context, key, value);
     },
-    async move(from, to) {
+    async move(from, to, onStep = () => {}) {
       const direction = MODES.indexOf(to) > MODES.indexOf(from) ? 'promote' : 'rollback';
       const request = { to, direction, force: null, timeoutMs: 20_000, noForeignWriters: true } as const;
-      const { kind, reasons, failing } = await move(context, request);
+      const { kind, reasons, failing } = await move(
+        { ...context, report: ({ step }) => onStep(step) },
+        request,
+      );
       if (kind === 'done') return null;
       const gates = failing.map(({ name, found }) => `${name}: ${found}`);
       return [kind, ...reasons, ...gates].join('; ');

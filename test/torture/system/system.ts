@@ -35,9 +35,10 @@ export interface Servers {
   close(): Promise<void>;
 }
 
-/** Whatever becomes of this process, both servers end with it, and what they kept goes. */
-export async function openServers(): Promise<Servers> {
+/** Whatever becomes of this process, both servers end with it, and what they kept goes; and that folder, if there is one. */
+export async function openServers(folder: string | null = null): Promise<Servers> {
   const supervisor = openSupervisor();
+  if (folder !== null) supervisor.removeAtEnd(folder);
   try {
     const [postgres, mongo] = await Promise.all([
       startPostgresServer(supervisor),
