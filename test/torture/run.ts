@@ -37,6 +37,7 @@ export function optionsFor(minutes: number, seed: number): Omit<CampaignOptions,
     crossings: minutes >= LONG_MINUTES ? { min: 1, max: 3 } : { min: 0, max: 1 },
     legacy: 30,
     restMs: 1_000,
+    patienceMs: minutes * 60_000 + 60_000,
     okMin:
       minutes >= LONG_MINUTES
         ? LONG_OK_MIN
