@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { runZeroDowntime } from './zero-downtime.ts';
 
-test('TC09: the whole ladder, and every instance replaced, under steady traffic: no failed request, no lost write', {
+test('TC09: the whole ladder, with backfill, verify and snapshot, and every instance replaced, under steady traffic: no failed request, no lost write', {
   timeout: 300_000,
 }, async () => {
-  const seen = await runZeroDowntime({ seed: 9, perSecond: 25, people: 20 });
+  const seen = await runZeroDowntime({ seed: 9, perSecond: 25, people: 12, legacy: 12 });
   expect(seen.failed).toEqual([]);
   expect(seen.findings).toEqual([]);
   expect(seen.moves).toEqual([
@@ -16,5 +16,9 @@ test('TC09: the whole ladder, and every instance replaced, under steady traffic:
   expect(seen.replaced).toEqual(
     ['a', 'b', 'c'].map((place) => ({ place, exitCode: 0, saidNotReady: true, servedMeanwhile: true })),
   );
+  expect(seen.verified).toEqual(['dual-write', 'shadow-read', 'postgres-primary']);
+  // What was there before the mirror, at the least: accounts of the old service, and of those who came in mongo-only.
+  expect(seen.copied).toBeGreaterThanOrEqual(24);
+  expect(seen.snapshotBytes).toBeGreaterThan(0);
   expect(seen.requests).toBeGreaterThan(100);
 });

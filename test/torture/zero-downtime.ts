@@ -1,15 +1,21 @@
-/** The whole ladder under steady traffic, while every instance is replaced as well. */
+/**
+ * The whole ladder under steady traffic, with everything that an operator does on it, while every instance is replaced as
+ * well. Timing is the service's default: leases, fence and store time-outs are what production has.
+ */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MODES, type Mode } from '../../cutover/mode.ts';
+import type { Mode } from '../../cutover/mode.ts';
+import type { SettingKey } from '../../cutover/settings.ts';
+import { openOperator } from '../demo/operator.ts';
+import { eventually } from '../support/wait.ts';
 import { check } from './checker/checker.ts';
 import { createHttpClient } from './clients/http.ts';
+import { type LegacyAccount, recordLegacy, seedLegacy } from './clients/legacy.ts';
 import { startTraffic } from './clients/open-loop.ts';
 import { createPerson } from './clients/person.ts';
 import { createTurns } from './clients/turns.ts';
 import { storedAccounts } from './final/answers.ts';
 import { readPostgres } from './final/records.ts';
-import { openOperator } from './flips/inline.ts';
 import { createRecorder } from './history/recorder.ts';
 import { createRandom } from './random.ts';
 import { startBalancer } from './system/balancer.ts';
@@ -24,6 +30,12 @@ export interface Downtime {
   /** What the checker finds, in the histories and in the store that is left. */
   readonly findings: readonly string[];
   readonly moves: readonly string[];
+  /** Records that the backfill brought over. */
+  readonly copied: number;
+  /** Modes that a verify was made in, each clean. */
+  readonly verified: readonly Mode[];
+  /** Bytes of the snapshot. */
+  readonly snapshotBytes: number;
   /** Attempts at a move that were taken back; the next one was made. */
   readonly retried: readonly string[];
   readonly replaced: readonly Replaced[];
@@ -45,6 +57,8 @@ export interface DowntimeOptions {
   readonly seed: number;
   readonly perSecond: number;
   readonly people: number;
+  /** As many more, whose accounts the old service has left in MongoDB. */
+  readonly legacy: number;
   readonly onStep?: (what: string) => void;
 }
 
@@ -52,23 +66,28 @@ export interface DowntimeOptions {
 const SHUTDOWN_DELAY_MS = 3_000;
 const MOVE_TRIES = 5;
 
-/** Nobody falls silent here, so leases may outlast the hiccups of a machine that does other things as well. */
-const SETTINGS = {
-  'lease-ms': '20000',
-  'fence-max-ms': '8000',
-  'deadline-ms': '20000',
+/** The service's default. */
+const STORE_TIMEOUT = '2s';
+/** Gates made for days. */
+const SETTINGS: Readonly<Partial<Record<SettingKey, string>>> = {
   'gate-primary-comparisons': '50',
-  'gate-primary-oldest-ms': '30000',
   'gate-only-soak-ms': '0',
 };
+/** Answers that must have come in a mode before the next move. */
+const ANSWERS = 25;
+const PATIENCE_MS = 120_000;
 
 export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtime> {
   const { onStep = () => {} } = options;
   const random = createRandom(options.seed);
+  let legacy: readonly LegacyAccount[] = [];
   const system = await openSystem({
     instances: 3,
     firstMode: 'mongo-only',
-    env: { SHUTDOWN_DELAY: `${SHUTDOWN_DELAY_MS}ms`, STORE_TIMEOUT: '15s' },
+    env: { SHUTDOWN_DELAY: `${SHUTDOWN_DELAY_MS}ms`, STORE_TIMEOUT },
+    async before({ mongo }) {
+      legacy = await seedLegacy(mongo.url, options.legacy);
+    },
   });
   const operator = await openOperator(system);
   const balancer = await startBalancer(system.places);
@@ -87,58 +106,86 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
       hashing: createTurns(2),
       report: (what: string) => void reports.push(what),
     };
-    const people = Array.from({ length: options.people }, (_, index) =>
-      createPerson({ ...world, random: random.fork(index) }, `person-${index}@example.test`),
+    await recordLegacy(recorder, legacy);
+    const addresses = Array.from({ length: options.people }, (_, index) => `person-${index}@example.test`);
+    const all = [...legacy, ...addresses.map((email) => ({ email, password: null }))];
+    const people = all.map(({ email, password }, index) =>
+      createPerson({ ...world, random: random.fork(index) }, email, password),
     );
+    let answers = 0;
+    recorder.onEnd(() => {
+      answers += 1;
+    });
+    const more = (count: number): Promise<boolean> => {
+      const wanted = answers + count;
+      return eventually(() => answers >= wanted, { timeoutMs: PATIENCE_MS });
+    };
     const moves: string[] = [];
     const retried: string[] = [];
+    const verified: Mode[] = [];
     const climb = async (from: Mode, to: Mode): Promise<void> => {
       onStep(`${from} → ${to}`);
       for (let tries = 1; ; tries += 1) {
-        const refused = await operator.move(from, to);
+        const refused = await operator
+          .promote(to, () => {})
+          .then(
+            () => null,
+            (error: Error) => error.message,
+          );
         if (refused === null) break;
         retried.push(`${from} → ${to}: ${refused}`);
         if (tries === MOVE_TRIES) throw new Error(`the ladder ends at ${from}: ${refused}`);
-        await sleep(500);
       }
       moves.push(`${from} → ${to}`);
     };
-
-    await operator.set(SETTINGS);
-    // Before the mirror nothing may be written, or the copy would need a backfill; whoever is unknown may knock.
-    const knocking = startTraffic([...people], random.fork('knock'), 5);
-    const logins = people.slice(0, 2).map(({ acts }) => acts.login());
-    await climb('mongo-only', 'dual-write');
-    await Promise.all(logins);
-    await knocking.stop();
-    await Promise.all(people.map(({ acts }) => acts.signup()));
-    const traffic = startTraffic(people, random.fork('traffic'), options.perSecond);
+    const look = async (mode: Mode): Promise<void> => {
+      onStep(`verify in ${mode}`);
+      const { clean, differences } = await operator.verify();
+      if (clean) verified.push(mode);
+      else reports.push(`verify in ${mode}: ${JSON.stringify(differences)}`);
+    };
     const replaced: Replaced[] = [];
-    const roll = async (place: Place): Promise<void> => {
+    const roll = async (place: Place | undefined): Promise<void> => {
+      if (place === undefined) throw new Error('fewer instances than rungs');
       onStep(`replacing ${place.name}`);
       replaced.push(await replace(place, () => balancer.serving().includes(place.name)));
-      while (!balancer.serving().includes(place.name)) await sleep(20);
+      await eventually(() => balancer.serving().includes(place.name), { timeoutMs: PATIENCE_MS });
     };
-    // An instance is replaced during each of the moves.
-    for (const [index, place] of system.places.entries()) {
-      const [from, to] = MODES.slice(index + 1);
-      if (from === undefined || to === undefined) throw new Error('more instances than rungs');
-      await sleep(500);
-      await Promise.all([roll(place), climb(from, to)]);
-    }
-    await sleep(1_000);
+
+    for (const [key, value] of Object.entries(SETTINGS)) await operator.set(key as SettingKey, value);
+    await Promise.all(
+      people.map(({ acts }, index) => (index < legacy.length ? acts.login() : acts.signup())),
+    );
+    const traffic = startTraffic(people, random.fork('traffic'), options.perSecond);
+    await more(ANSWERS);
+    const [a, b, c] = system.places;
+    await climb('mongo-only', 'dual-write');
+    await more(ANSWERS);
+    onStep('backfill');
+    const [{ counts }] = await Promise.all([operator.backfill(), roll(a)]);
+    await look('dual-write');
+    await Promise.all([climb('dual-write', 'shadow-read'), roll(b)]);
+    await more(ANSWERS);
+    onStep('snapshot');
+    const { manifest } = await operator.snapshot();
+    await look('shadow-read');
+    await Promise.all([climb('shadow-read', 'postgres-primary'), roll(c)]);
+    await more(ANSWERS);
+    await look('postgres-primary');
+    await climb('postgres-primary', 'postgres-only');
+    await more(ANSWERS);
     await traffic.stop();
 
     const stored = storedAccounts(await readPostgres(system.stores.postgres.url));
     for (const { email } of people) {
-      const found = stored.get(email);
+      const found = stored.get(email.toLowerCase());
       recorder.final(email, found?.answer ?? { exists: false }, found?.sessionIds);
     }
     const operations = recorder.operations();
     const { findings, undecided } = check(operations, { leewayMs: LEEWAY_MS, configsMax: 50_000 });
     const bad = operations.filter(({ outcome }) => outcome.kind === 'unknown' || outcome.kind === 'failed');
     const seen = {
-      requests: operations.length - people.length,
+      requests: operations.length - people.length - legacy.length,
       failed: [
         ...bad.map(({ call, outcome }) => `${call.kind}: ${'reason' in outcome ? outcome.reason : ''}`),
         ...recorder.surprises,
@@ -150,6 +197,9 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
         ...reports,
       ],
       moves,
+      copied: counts.inserted + counts.updated,
+      verified,
+      snapshotBytes: manifest.files.reduce((sum, { bytes }) => sum + bytes, 0),
       retried,
       replaced,
       slowestMs: Math.max(
