@@ -45,10 +45,11 @@ export async function runBackfill(scope: CopyScope, options: BackfillOptions): P
     const runs = createRuns(scope.postgres);
     const { environment, stores } = scope;
     const active = await runs.active();
-    if (active !== null) {
+    if (active !== null && parseRun(active).from === options.from) {
       throw new CopyRefused('other-run', `run ${active.id} is ${active.state}: resume it, or roll it back`);
     }
     const record = await assertCopyable(scope, options.from);
+    if (active !== null) await overtake(scope, active);
     const authority = stores[options.from];
     await awaitInstances(authority, record, environment, options.signal);
     const now = environment.date();
@@ -79,6 +80,23 @@ export async function runBackfill(scope: CopyScope, options: BackfillOptions): P
     await runs.create({ id, kind: 'backfill', state: 'copying', body: toBody(body) }, now);
     return goOn(scope, id, options);
   });
+}
+
+/**
+ * Ends a run in the other direction: the store it wrote to has authority, so it can neither be gone on with nor taken back,
+ * and must not stand in the way for ever. What it wrote was guarded like any other write.
+ */
+async function overtake(scope: CopyScope, run: RunRow): Promise<void> {
+  const { from } = parseRun(run);
+  await createRuns(scope.postgres).advance(
+    run.id,
+    run.state,
+    'overtaken',
+    run.body,
+    scope.environment.date(),
+  );
+  await dropStaging(scope.postgres);
+  await logCopy(scope, scope.stores[otherStore(from)], `${run.id}/overtaken`, { run: run.id, from });
 }
 
 /** Goes on with a run that was stopped or killed, wherever it was. */

@@ -49,7 +49,7 @@ export function rollbackBackfill(
     const runs = createRuns(scope.postgres);
     const run = await runs.find(id);
     if (run === null || run.kind !== 'backfill') throw new CopyRefused('no-run', `there is no run ${id}`);
-    if (run.state === 'undone' || run.state === 'rolled-back') {
+    if (run.state === 'undone' || run.state === 'rolled-back' || run.state === 'overtaken') {
       throw new CopyRefused('unknown-state', `run ${id} is ${run.state} already`);
     }
     const body = parseRun(run);

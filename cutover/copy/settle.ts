@@ -84,8 +84,9 @@ async function settleBatch(
 
 function judge(before: State, mirror: State, after: State): 'same' | 'moving' | 'different' {
   if (textIn(before) !== textIn(after)) return 'moving';
-  // A mark in the mirror is an orphan on its way out.
-  if (isMarked(after) || isMarked(mirror)) return 'moving';
+  // Marked before the mirror was asked, and not any more: it was brought up to date in between. A mark in the mirror is
+  // an orphan on its way out.
+  if (isMarked(before) || isMarked(after) || isMarked(mirror)) return 'moving';
   return textIn(before) === textIn(mirror) && before !== 'unreadable' ? 'same' : 'different';
 }
 

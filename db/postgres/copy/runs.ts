@@ -12,6 +12,8 @@ export type RunState =
   | 'rolled-back'
   | 'undoing'
   | 'undone'
+  /** Never ended: the store it wrote to has authority by now, so nothing of it is gone on with or taken back. */
+  | 'overtaken'
   | 'checking'
   | 'checked';
 
