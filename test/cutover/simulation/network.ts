@@ -267,12 +267,24 @@ export function createNetwork(options: NetworkOptions): Network {
   return {
     view(process, name) {
       const store = stores[name];
-      const { limits, replica, books, at: _, tables: __, name: ___, close: ____, poolUse, ...rest } = store;
+      const {
+        limits,
+        replica,
+        books,
+        at: _,
+        tables: __,
+        name: ___,
+        close: ____,
+        poolUse,
+        changes,
+        ...rest
+      } = store;
       return {
         ...remote(process, name, rest),
         name,
         close: async () => {},
         poolUse,
+        changes,
         at: (context) => repository(process, name, context),
         limits: remote(process, name, limits),
         replica: remote(process, name, replica),
