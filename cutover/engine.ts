@@ -20,6 +20,7 @@ import { createRouter } from './router.ts';
 import { createShadow, type Shadow } from './shadow/shadow.ts';
 import { decideStart, type Reading } from './startup.ts';
 import type { Telemetry } from './telemetry.ts';
+import { createTraffic } from './traffic.ts';
 
 export interface EngineOptions {
   /** Null: no URL was given. */
@@ -101,7 +102,8 @@ export function createEngine(options: EngineOptions): Engine {
     ...(rules && { rules }),
     ...(queueMax === undefined ? {} : { queueMax }),
   });
-  const parts = { stores, environment, telemetry, member };
+  const traffic = createTraffic(environment);
+  const parts = { stores, environment, telemetry, member, traffic };
   const mirror = createMirror({ ...parts, retentionMs });
   const shadow = createShadow({ ...parts, retentionMs, digestKey });
   const fallback = createFallback(parts);

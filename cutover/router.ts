@@ -10,6 +10,7 @@ import { authorityOf, MODE_FACTS, mirrorOf } from './mode.ts';
 import type { Ticket } from './protocol/admission.ts';
 import type { PerStore } from './protocol/types.ts';
 import type { Telemetry } from './telemetry.ts';
+import type { Traffic } from './traffic.ts';
 
 export type Operation = keyof Repository;
 
@@ -48,6 +49,7 @@ export interface RouterOptions {
   readonly member: Member;
   readonly environment: Environment;
   readonly telemetry: Telemetry;
+  readonly traffic: Pick<Traffic, 'begin' | 'end'>;
   /** Told of each marked record after its write has committed. */
   readonly onMarked: NonNullable<WriteContext['onWrite']>;
   /** Told of each read after its answer, in modes that compare. */
@@ -74,7 +76,8 @@ export interface Router {
 }
 
 export function createRouter(options: RouterOptions): Router {
-  const { stores, member, environment, telemetry, onMarked, onRead, tryElsewhere, onOperation } = options;
+  const { stores, member, environment, telemetry, traffic } = options;
+  const { onMarked, onRead, tryElsewhere, onOperation } = options;
   let cached: { readonly ticket: Ticket; readonly repository: Repository } | null = null;
 
   function storeOf(name: StoreName): Store {
@@ -116,6 +119,7 @@ export function createRouter(options: RouterOptions): Router {
     const { store, mode } = admitted.ticket;
     const startedMs = environment.now().monotonicMs;
     let outcome: Outcome = 'ok';
+    traffic.begin();
     try {
       return await act();
     } catch (error) {
@@ -123,6 +127,7 @@ export function createRouter(options: RouterOptions): Router {
       if (error instanceof StaleWrite) telemetry.count('cutover_refused_total', { reason: 'stale' });
       throw error;
     } finally {
+      traffic.end();
       if (outcome === 'unknown') admitted.settleLater();
       else admitted.settle();
       const ms = environment.now().monotonicMs - startedMs;

@@ -56,6 +56,7 @@ export const SETTINGS = {
   'flip-attempts': number(3, 1, 20, 'How often an aborted change of authority is tried again'),
 
   'mirror-paused': flag(false, 'Stops the mirror; writes go on being marked'),
+  'mirror-gather-ms': number(50, 0, 10_000, 'How long writes are gathered for one batch of the mirror'),
   'mirror-batch': number(100, 1, 1_000, 'Records in one batch of the mirror'),
   'mirror-retry-min-ms': number(50, 1, 60_000, 'First wait after a failure of the mirror'),
   'mirror-retry-max-ms': number(30_000, 10, 3_600_000, 'Longest wait after failures of the mirror'),

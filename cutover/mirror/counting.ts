@@ -1,4 +1,4 @@
-/** Counts the marks in the authority for those who watch, the more rarely the more there are. */
+/** How many marks the authority holds, for those who watch: what a sweep has seen of all, or a count of its own. */
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { Environment } from '../environment.ts';
@@ -9,7 +9,9 @@ const MANY_EVERY_MS = 10_000;
 const FEW_EVERY_MS = 500;
 
 export interface Counting {
-  /** Counts anew if it is time. Null: there is nothing to count. */
+  /** These are all there are. */
+  note(marks: number, oldest: Date | null): void;
+  /** Counts anew if it is time and nobody has told. Null: there is nothing to count. */
   count(authority: Store | null): Promise<void>;
   last(): { readonly pending: number | null; readonly oldestAgeMs: number | null };
   reset(): void;
@@ -26,8 +28,15 @@ export function createCounting(environment: Pick<Environment, 'now' | 'date'>): 
     countedAtMs = Number.NEGATIVE_INFINITY;
   }
 
+  function note(marks: number, oldest: Date | null): void {
+    pending = marks;
+    oldestAt = oldest;
+    countedAtMs = environment.now().monotonicMs;
+  }
+
   return {
     reset,
+    note,
     async count(authority) {
       if (authority === null) return reset();
       const nowMs = environment.now().monotonicMs;
@@ -35,9 +44,7 @@ export function createCounting(environment: Pick<Environment, 'now' | 'date'>): 
       if (nowMs - countedAtMs < everyMs) return;
       try {
         const counted = await authority.replica.countMarks();
-        pending = counted.count;
-        oldestAt = counted.oldestAt;
-        countedAtMs = nowMs;
+        note(counted.count, counted.oldestAt);
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
         reset();

@@ -5,13 +5,14 @@
  */
 import { StaleEpoch, type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import type { Entity } from '../../db/records.ts';
+import { ENTITIES, type Entity } from '../../db/records.ts';
 import { type BreakerState, createBreaker } from '../breaker.ts';
 import type { Environment } from '../environment.ts';
 import type { Member } from '../instance/member.ts';
 import { authorityOf, mirrorOf } from '../mode.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { NO_TRAFFIC, type Traffic } from '../traffic.ts';
 import { createAsides } from './aside.ts';
 import { backoffMs } from './backoff.ts';
 import { mirrorBatch, type Verdicts } from './batch.ts';
@@ -55,6 +56,8 @@ export interface MirrorOptions {
   readonly member: Member;
   /** Records that expired longer ago are not mirrored. */
   readonly retentionMs: number;
+  /** The clients whose way it keeps out of. */
+  readonly traffic?: Pick<Traffic, 'lull'>;
 }
 
 const QUEUED_MAX = 10_000;
@@ -66,22 +69,26 @@ const AT_ONCE_MAX = 3;
 const SWEEP_MS = 1_000;
 /** Between sweeps behind a fence, where requests wait for the drain. */
 const DRAIN_MS = 25;
+/** How long a batch waits for a moment without clients. */
+const LULL_MAX_MS = 20;
 /** Between looks for a lease, or for leave to go on. */
 const REST_MS = 100;
 const FOREVER_MS = 60_000;
 
 export function createMirror(options: MirrorOptions): Mirror {
-  const { stores, environment, telemetry, member, retentionMs } = options;
+  const { stores, environment, telemetry, member, retentionMs, traffic = NO_TRAFFIC } = options;
   const { settings } = member;
   const queue = createQueue(QUEUED_MAX);
   const asides = createAsides(ASIDES_MAX);
   const workNap = createNap(environment);
+  const gatherNap = createNap(environment);
   const sweepNap = createNap(environment);
   const counting = createCounting(environment);
   const sweeper = createSweeper({
     environment,
     queue,
     asides,
+    counting,
     isInFlight: (entity, id) => inFlight.some((item) => item.id === id && item.entity === entity),
     onQueued: () => workNap.wake(),
   });
@@ -98,6 +105,8 @@ export function createMirror(options: MirrorOptions): Mirror {
   let phase: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
   let inFlight: readonly Item[] = [];
   let failures = 0;
+  /** What was gathered makes so many batches at most, one of each kind. */
+  let batchesLeft = 0;
   /** No batch before then: the last one failed as a whole. */
   let pausedUntilMs = Number.NEGATIVE_INFINITY;
   /** Halved by each failure of a whole batch, to find out what it is that fails; doubled by each success. */
@@ -118,6 +127,19 @@ export function createMirror(options: MirrorOptions): Mirror {
     return mode === null ? null : mirrorOf(mode);
   };
   const isFenced = (): boolean => member.record()?.transition?.phase === 'fenced';
+  const batchSize = (): number => Math.min(settings()['mirror-batch'], batchMax);
+  /** Somebody waits for what is queued. */
+  const isUrgent = (): boolean =>
+    phase !== 'running' || idlers.length > 0 || (member.record()?.transition ?? null) !== null;
+
+  /** A batch costs both stores the same few statements, however much is in it: what is written within a moment shares them. */
+  async function gather(): Promise<void> {
+    batchesLeft -= 1;
+    if (batchesLeft > 0 || isUrgent() || queue.size() >= batchSize()) return;
+    batchesLeft = ENTITIES.length;
+    await gatherNap.sleep(settings()['mirror-gather-ms']);
+    if (!isUrgent()) await traffic.lull(LULL_MAX_MS);
+  }
 
   /** Leave to work now; or how long to rest, ms. */
   function permit(): Pass | number {
@@ -153,12 +175,14 @@ export function createMirror(options: MirrorOptions): Mirror {
   /** One batch, if there is one; how long to rest afterwards, ms. */
   async function turn(): Promise<number> {
     const dueAtMs = queue.dueAtMs();
+    if (dueAtMs === null) batchesLeft = 0;
     if (dueAtMs === null) return FOREVER_MS;
     const untilMs = Math.max(dueAtMs, pausedUntilMs);
     if (untilMs > nowMs()) return untilMs - nowMs();
+    await gather();
     const pass = permit();
     if (typeof pass === 'number') return pass;
-    const items = queue.take(nowMs(), Math.min(settings()['mirror-batch'], batchMax));
+    const items = queue.take(nowMs(), batchSize());
     const [first] = items;
     if (first === undefined) return 0;
     inFlight = items;
@@ -275,10 +299,10 @@ export function createMirror(options: MirrorOptions): Mirror {
     const mode = member.mode();
     const authority = mode === null || mirrorOf(mode) === null ? null : stores[authorityOf(mode)];
     try {
-      await counting.count(authority);
       const pass = permit();
       if (typeof pass === 'number') tellIdlers();
       else await sweeper.sweep(pass, { behindFence: isFenced() });
+      await counting.count(authority);
     } catch (error) {
       if (error instanceof PermitEnded || error instanceof StaleEpoch) return;
       if (error instanceof StoreUnavailable) {
@@ -297,6 +321,7 @@ export function createMirror(options: MirrorOptions): Mirror {
     if (record.transition !== null) {
       pausedUntilMs = Number.NEGATIVE_INFINITY;
       queue.hasten();
+      gatherNap.wake();
     }
     workNap.wake();
     sweepNap.wake();
@@ -306,6 +331,7 @@ export function createMirror(options: MirrorOptions): Mirror {
     notice(entity, id) {
       queue.add(entity, id);
       workNap.wake();
+      if (queue.size() >= batchSize()) gatherNap.wake();
     },
 
     start() {
@@ -320,6 +346,7 @@ export function createMirror(options: MirrorOptions): Mirror {
       if (phase === 'running') {
         phase = 'stopping';
         stopAtMs = nowMs() + graceMs;
+        gatherNap.wake();
         workNap.wake();
         sweepNap.wake();
         const graceOver = new AbortController();
@@ -335,6 +362,7 @@ export function createMirror(options: MirrorOptions): Mirror {
     idle: () =>
       new Promise((resolve) => {
         idlers.push(resolve);
+        gatherNap.wake();
         tellIdlers();
       }),
 

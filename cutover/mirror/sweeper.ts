@@ -6,6 +6,7 @@ import type { Entity } from '../../db/records.ts';
 import type { Mark } from '../../db/replica.ts';
 import type { Environment } from '../environment.ts';
 import type { Asides } from './aside.ts';
+import type { Counting } from './counting.ts';
 import { tidyNotes } from './notes.ts';
 import { resolveOrphans } from './orphans.ts';
 import type { Pass } from './pass.ts';
@@ -25,6 +26,8 @@ const ORPHANS_PAGE = 100;
 const NOTES_MAX = 10_000;
 /** Notes looked through in a sweep, on average, when there are many. */
 const NOTES_PACE = 200;
+/** Sweeps between two looks for notes, when there were none. */
+const NOTES_EVERY = 5;
 
 export interface Sweeper {
   /** Queues what is marked in the authority, resolves what is marked in the mirror, tidies the notes. */
@@ -38,11 +41,12 @@ export function createSweeper(options: {
   readonly environment: Environment;
   readonly queue: Queue;
   readonly asides: Asides;
+  readonly counting: Counting;
   /** Whether it is being mirrored at this moment. */
   readonly isInFlight: (entity: Entity, id: string) => boolean;
   readonly onQueued: () => void;
 }): Sweeper {
-  const { environment, queue, asides, isInFlight, onQueued } = options;
+  const { environment, queue, asides, counting, isInFlight, onQueued } = options;
   let after: Mark | undefined;
   let orphanAfter: Mark | undefined;
   let orphans: number | null = null;
@@ -50,21 +54,24 @@ export function createSweeper(options: {
   let restsTidying = 0;
 
   async function queueMarks({ authority }: Pass, all: boolean): Promise<void> {
-    const olderThan = new Date(environment.date().getTime() - YOUNG_MS);
+    const youngMs = environment.date().getTime() - YOUNG_MS;
     for (let page = 0; page < PAGES_MAX && queue.size() < QUEUED_MAX; page += 1) {
       const marks = await authority.replica.marks({
         limit: PAGE,
-        ...(all ? {} : { olderThan }),
         ...(after === undefined ? {} : { after }),
       });
+      const isAll = after === undefined && marks.length < PAGE;
+      if (isAll) counting.note(marks.length, marks[0]?.markedAt ?? null);
+      const ripe = all ? marks : marks.filter(({ markedAt }) => markedAt.getTime() <= youngMs);
       const nowMs = environment.now().monotonicMs;
-      for (const mark of shuffled(marks, environment)) {
+      for (const mark of shuffled(ripe, environment)) {
         const { entity, id } = mark;
         if (queue.has(entity, id) || isInFlight(entity, id) || asides.rests(mark, nowMs)) continue;
         queue.add(entity, id);
       }
       if (queue.size() > 0) onQueued();
-      after = marks.length < PAGE ? undefined : marks.at(-1);
+      // The oldest come first: behind a young one there are only young ones.
+      after = ripe.length < PAGE ? undefined : marks.at(-1);
       if (after === undefined) return;
     }
   }
@@ -88,7 +95,10 @@ export function createSweeper(options: {
     restsTidying -= 1;
     if (restsTidying > 0) return;
     const counts = await pass.authority.books.countNotes();
-    if ((counts['poison'] ?? 0) + (counts['conflict'] ?? 0) === 0) return;
+    if ((counts['poison'] ?? 0) + (counts['conflict'] ?? 0) === 0) {
+      restsTidying = NOTES_EVERY;
+      return;
+    }
     restsTidying = Math.ceil((await tidyNotes(pass, NOTES_MAX)) / NOTES_PACE);
   }
 

@@ -1,11 +1,12 @@
 /** The mirror over stores in memory, on a clock that jumps: plain work, outages, and what a record can do to others. */
 import { describe, expect, test } from 'vitest';
 import type { Mode } from '../../cutover/mode.ts';
+import { createTraffic } from '../../cutover/traffic.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Operation } from '../../db/memory/store.ts';
 import { HOUR_MS, later, logIn, NOW, newUser, signUp } from '../contract/fixtures.ts';
 import { sessionAt, userAt } from '../contract/replica/records.ts';
-import { disagreements, mirrorWorld, plant } from './support/mirror.ts';
+import { disagreements, mirrorWorld, plant, startMirror } from './support/mirror.ts';
 
 const down = (store: 'mongo' | 'postgres') => () => {
   throw new StoreUnavailable(store, 'none', 'connect');
@@ -62,6 +63,78 @@ describe('plain work', () => {
     // Users, tokens, sessions.
     expect(steps.filter((step) => step === 'apply')).toHaveLength(3);
     expect(disagreements(world)).toEqual([]);
+  });
+
+  test('what is written within a moment shares a batch, and the first does not wait for longer than that', async () => {
+    const world = mirrorWorld();
+    const applied: string[] = [];
+    world.hooks.copy = { before: ({ name }) => void applied.push(name) };
+    const applies = (): number => applied.filter((name) => name === 'apply').length;
+    for (let i = 0; i < 5; i += 1) {
+      await signUp(world.repo);
+      await world.clock.pass(9);
+    }
+    expect(applies()).toBe(0);
+    await world.clock.pass(6);
+    // Users, tokens, sessions.
+    expect(applies()).toBe(3);
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('a full batch does not wait for more', async () => {
+    const world = mirrorWorld();
+    world.member.set('mirror-batch', 6);
+    for (let i = 0; i < 2; i += 1) await signUp(world.repo);
+    await world.clock.pass(1);
+    expect(world.copy.tables.user.size).toBe(2);
+  });
+
+  test('nothing waits for more while a change of authority is on its way, nor at the end', async () => {
+    const world = mirrorWorld();
+    await signUp(world.repo);
+    const announced = {
+      id: 't',
+      target: 'postgres-primary',
+      phase: 'announced',
+      deadlineMs: 10_000,
+    } as const;
+    world.member.follow({ transition: announced });
+    await world.clock.pass(1);
+    expect(disagreements(world)).toEqual([]);
+    await signUp(world.repo);
+    await world.clock.pass(1);
+    expect(disagreements(world)).toEqual([]);
+    world.member.follow({ transition: null });
+    await signUp(world.repo);
+    await world.clock.run(world.mirror.stop(1_000));
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('it keeps out of the way of clients, for a while', async () => {
+    const { clock, authority, copy, telemetry, member } = mirrorWorld();
+    const traffic = createTraffic(clock);
+    const busy = startMirror(
+      { mongo: authority, postgres: copy },
+      clock,
+      telemetry,
+      member,
+      undefined,
+      traffic,
+    );
+    const repo = authority.at({ epoch: 1, pending: true, onWrite: busy.notice });
+    traffic.begin();
+    await signUp(repo);
+    await clock.pass(60);
+    expect(copy.tables.user.size).toBe(0);
+    await clock.pass(15);
+    expect(copy.tables.user.size).toBe(1);
+    await clock.pass(300);
+    await signUp(repo);
+    await clock.pass(55);
+    expect(copy.tables.user.size).toBe(1);
+    traffic.end();
+    await clock.pass(2);
+    expect(copy.tables.user.size).toBe(2);
   });
 
   test('a session whose user was never marked takes the user along', async () => {

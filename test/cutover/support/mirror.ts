@@ -1,7 +1,7 @@
 /** Mirrors of several instances over two stores, with a member that does as it is told instead of keeping a lease. */
 import type { Environment } from '../../../cutover/environment.ts';
 import type { Member, WorkPermit } from '../../../cutover/instance/member.ts';
-import { createMirror, type Mirror } from '../../../cutover/mirror/mirror.ts';
+import { createMirror, type Mirror, type MirrorOptions } from '../../../cutover/mirror/mirror.ts';
 import { authorityOf, type Mode, otherStore } from '../../../cutover/mode.ts';
 import { newInstance } from '../../../cutover/protocol/lease.ts';
 import type { ControlRecord, PerStore, Setting } from '../../../cutover/protocol/types.ts';
@@ -171,8 +171,10 @@ export function startMirror(
   telemetry: Telemetry,
   member: Member,
   retentionMs = RETENTION_MS,
+  traffic?: MirrorOptions['traffic'],
 ): Mirror {
-  const mirror = createMirror({ stores, environment, telemetry, member, retentionMs });
+  const options = { stores, environment, telemetry, member, retentionMs };
+  const mirror = createMirror({ ...options, ...(traffic && { traffic }) });
   mirror.start();
   return mirror;
 }
