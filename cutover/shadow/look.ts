@@ -1,13 +1,8 @@
 /** Looks at records in both stores, so that a write that passes in between shows. */
-
 import { ENTITIES, type Entity } from '../../db/records.ts';
 import type { Replica } from '../../db/replica.ts';
+import { nameOf, type RecordName } from './records.ts';
 import { isHeld, judgeRecord, type Seen, type Verdict } from './verdict.ts';
-
-export interface RecordName {
-  readonly entity: Entity;
-  readonly id: string;
-}
 
 /** How to reach the two stores: bounded in time, behind a breaker where there is one. */
 export interface Sides {
@@ -66,5 +61,5 @@ export async function readAll(
     for (const [id, held] of found) seen.set(`${entity}/${id}`, held);
     for (const id of unreadable) seen.set(`${entity}/${id}`, 'unreadable');
   }
-  return ({ entity, id }) => seen.get(`${entity}/${id}`) ?? null;
+  return (name) => seen.get(nameOf(name)) ?? null;
 }

@@ -2,6 +2,7 @@
 import type { Repository } from '../../db/port.ts';
 import type { Entity, RecordOf } from '../../db/records.ts';
 import type { ReadOperation } from '../router.ts';
+import type { RecordName } from './records.ts';
 
 export type ArgsOf<K extends ReadOperation> = Parameters<Repository[K]>;
 export type AnswerOf<K extends ReadOperation> = Awaited<ReturnType<Repository[K]>>;
@@ -59,6 +60,22 @@ export function partsOf<K extends ReadOperation>(operation: K, answer: AnswerOf<
   if (answer === null) return { records: [], said: 'nothing' };
   const said = 'superseded' in answer && answer.superseded ? 'superseded' : '';
   return { records: PARTS[operation](answer), said };
+}
+
+const BY_ID: { readonly [K in ReadOperation]?: (args: ArgsOf<K>) => RecordName } = {
+  findUser: ([id]) => ({ entity: 'user', id }),
+  findSession: ([id]) => ({ entity: 'session', id }),
+};
+
+/** The records that make up the answer of a read by id, the one that was asked for first; null for any other read. */
+export function namesById<K extends ReadOperation>(
+  operation: K,
+  args: ArgsOf<K>,
+  { records }: Parts,
+): readonly RecordName[] | null {
+  const named = BY_ID[operation];
+  if (named === undefined) return null;
+  return records.length === 0 ? [named(args)] : records.map(({ entity, record: { id } }) => ({ entity, id }));
 }
 
 function userOf(record: RecordOf['user'] | null): readonly AnyRecord[] {

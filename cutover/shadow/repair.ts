@@ -6,7 +6,8 @@ import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { Environment } from '../environment.ts';
 import type { Member, WorkPermit } from '../instance/member.ts';
-import { type RecordName, readAll, type Sides } from './look.ts';
+import { readAll, type Sides } from './look.ts';
+import type { RecordName } from './records.ts';
 import { isHeld, judgeRecord, type Seen } from './verdict.ts';
 import { within } from './within.ts';
 

@@ -5,8 +5,9 @@ import type { ReadOperation } from '../router.ts';
 import type { Telemetry } from '../telemetry.ts';
 import type { Differences } from './differences.ts';
 import type { Digest } from './digest.ts';
-import type { Finding, RecordName } from './look.ts';
+import type { Finding } from './look.ts';
 import { createRate } from './rate.ts';
+import type { RecordName } from './records.ts';
 import { isHeld, type Seen } from './verdict.ts';
 
 export interface ReportOptions {

@@ -12,13 +12,15 @@ import type { Ticket } from '../protocol/admission.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
 import type { ReadOperation } from '../router.ts';
 import type { Telemetry } from '../telemetry.ts';
-import { createComparison, type Item } from './comparison.ts';
+import type { Traffic } from '../traffic.ts';
+import { createComparison } from './comparison.ts';
 import { createDifferences } from './differences.ts';
 import { createDigest } from './digest.ts';
 import { createEvidence } from './evidence.ts';
+import type { Item } from './item.ts';
 import { noOutcomes, type Outcome, type OutcomeCounts } from './outcomes.ts';
 import { createRate } from './rate.ts';
-import { type AnswerOf, type ArgsOf, ENTITY_OF, isCompared, partsOf, runRead } from './reads.ts';
+import { type AnswerOf, type ArgsOf, ENTITY_OF, isCompared, namesById, partsOf, runRead } from './reads.ts';
 import { within } from './within.ts';
 
 export interface ShadowOptions {
@@ -34,6 +36,8 @@ export interface ShadowOptions {
   readonly timeoutMs?: number;
   /** How long a difference is left alone before each further look, ms. */
   readonly recheckMs?: readonly number[];
+  /** The clients whose way it keeps out of. */
+  readonly traffic?: Pick<Traffic, 'lull'>;
 }
 
 export interface Shadow {
@@ -47,7 +51,11 @@ export interface Shadow {
   stats(): { readonly queued: number; readonly outcomes: OutcomeCounts };
 }
 
-const WORKERS = 4;
+/** Comparisons that are made together: what they read of the same kind, they read at once. */
+const BATCH_MAX = 50;
+const GATHER_MS = 50;
+/** Between looks whether a change of authority is over: nothing is compared meanwhile, for it would stand in its way. */
+const HOLD_MS = 100;
 const TIMEOUT_MS = 2_000;
 const RECHECK_MS = [1_000, 5_000, 30_000] as const;
 const FLUSH_MS = 2_000;
@@ -69,7 +77,7 @@ export function createShadow(options: ShadowOptions): Shadow {
   let writing: Promise<void> | null = null;
   let active = 0;
   let delayed = 0;
-  let woken = false;
+  let working = false;
   let booksEpoch: number | null = null;
   let refreshedMs = Number.NEGATIVE_INFINITY;
 
@@ -90,35 +98,40 @@ export function createShadow(options: ShadowOptions): Shadow {
   }
 
   /** On the reply's way nothing is compared, only noted. */
-  function wake(): void {
-    if (woken) return;
-    woken = true;
-    void environment.sleep(0).then(() => {
-      woken = false;
-      pump();
-    });
+  function wake(gatherMs: number): void {
+    if (working || ended === null) return;
+    working = true;
+    void work(gatherMs, ended.signal);
   }
 
-  function pump(): void {
-    while (active < WORKERS && ended !== null) {
-      const item = queue.shift();
-      if (item === undefined) break;
-      active += 1;
-      void work(item);
+  async function work(firstMs: number, signal: AbortSignal): Promise<void> {
+    for (let gatherMs = firstMs; ; gatherMs = GATHER_MS) {
+      if (queue.length < BATCH_MAX) await environment.sleep(gatherMs, signal);
+      while (isMoving() && !signal.aborted) await environment.sleep(HOLD_MS, signal);
+      const batch = queue.splice(0, BATCH_MAX);
+      // At once, or what is offered just now would wake nobody.
+      if (batch.length === 0) working = false;
+      if (batch.length === 0) return tellRest();
+      active = batch.length;
+      await compare(batch);
+      active = 0;
+      tellRest();
     }
-    if (active + delayed + queue.length === 0) for (const rest of atRest.splice(0)) rest();
   }
 
-  async function work(item: Item): Promise<void> {
+  const isMoving = (): boolean => (member.record()?.transition ?? null) !== null;
+
+  async function compare(batch: readonly Item[]): Promise<void> {
     try {
-      for (const next of await comparison.run(item)) void later(next);
+      for (const next of await comparison.run(batch)) void later(next);
     } catch (error) {
-      telemetry.error({ err: error }, 'a comparison failed by a defect of its own');
-      count('error', item.entity, item.ticket);
-    } finally {
-      active -= 1;
-      pump();
+      telemetry.error({ err: error }, 'comparisons failed by a defect of their own');
+      for (const { counted, entity, ticket } of batch) if (counted) count('error', entity, ticket);
     }
+  }
+
+  function tellRest(): void {
+    if (active + delayed + queue.length === 0) for (const rest of atRest.splice(0)) rest();
   }
 
   async function later(item: Item): Promise<void> {
@@ -129,8 +142,12 @@ export function createShadow(options: ShadowOptions): Shadow {
     delayed += 1;
     await environment.sleep(recheckMs[item.stage - 1] ?? 0, ended?.signal);
     delayed -= 1;
-    if (ended !== null && !ended.signal.aborted) queue.push(item);
-    pump();
+    if (ended !== null && !ended.signal.aborted) {
+      queue.push(item);
+      // It has waited; what was put off with it comes back in this moment, too.
+      wake(0);
+    }
+    tellRest();
   }
 
   async function flush(): Promise<void> {
@@ -198,19 +215,21 @@ export function createShadow(options: ShadowOptions): Shadow {
       count('shed', entity, ticket);
       return;
     }
+    const offered = () => partsOf(operation, answer);
     queue.push({
       operation,
       entity,
       ticket,
       stage: 0,
       counted: true,
-      offered: () => partsOf(operation, answer),
+      offered,
       read: (repository: Repository) =>
         runRead(repository, operation, args).then((other) => partsOf(operation, other)),
+      byId: () => namesById(operation, args, offered()),
       names: [],
       earlier: null,
     });
-    wake();
+    wake(GATHER_MS);
   }
 
   return {

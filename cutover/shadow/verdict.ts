@@ -59,6 +59,12 @@ export function isSameAnswer(a: Parts, b: Parts): boolean {
   });
 }
 
+/** Whether two answers hold the same records, in whatever states. */
+export function isSameButStates(a: Parts, b: Parts): boolean {
+  const keys = ({ records }: Parts): string => records.map(keyOf).sort().join(' ');
+  return a.said === b.said && keys(a) === keys(b);
+}
+
 /** Whether an answer holds what a store may have deleted by now. */
 export function holdsExpired({ records }: Parts, expiredBefore: Date): boolean {
   return records.some(({ record }) => isExpired<Entity>(record, expiredBefore));

@@ -4,6 +4,7 @@ import { NOTES } from '../../cutover/operator/types.ts';
 import type { Outcome } from '../../cutover/shadow/outcomes.ts';
 import { createShadow, type Shadow } from '../../cutover/shadow/shadow.ts';
 import { sumWindow } from '../../cutover/shadow/window.ts';
+import { createTraffic, type Traffic } from '../../cutover/traffic.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { UserRecord } from '../../db/records.ts';
@@ -19,7 +20,7 @@ let world: World;
 let shadow: Shadow;
 let account: Account;
 
-function start(stores: { mongo: Store; postgres: Store } = world): Shadow {
+function start(stores: { mongo: Store; postgres: Store } = world, traffic?: Traffic): Shadow {
   const { environment, member } = world;
   const { telemetry } = world.recorded;
   const made = createShadow({
@@ -29,6 +30,7 @@ function start(stores: { mongo: Store; postgres: Store } = world): Shadow {
     member,
     digestKey: DIGEST_KEY,
     retentionMs: RETENTION_MS,
+    ...(traffic && { traffic }),
   });
   made.start();
   return made;
@@ -90,6 +92,94 @@ describe('equal answers', () => {
     expect(shadow.stats().queued).toBe(1);
     await world.advance(AT_ONCE_MS);
     expect(reached).toContain('postgres');
+  });
+
+  test('reads by id that come together are made together, and one of them by the port', async () => {
+    const accounts = [account];
+    for (let more = 0; more < 9; more += 1) {
+      const one = newAccount();
+      accounts.push(one);
+      await repository().createAccount(one);
+    }
+    await world.mirror();
+    const missing = freshId();
+    const ticket = world.member.ticket();
+    for (const { session } of accounts) {
+      shadow.offer('findSession', [session.id], await repository().findSession(session.id), ticket);
+    }
+    shadow.offer('findSession', [missing], await repository().findSession(missing), ticket);
+    const reached: string[] = [];
+    world.faults.push(({ name }) => void reached.push(name));
+    await world.advance(AT_ONCE_MS);
+    expect(reached).toEqual(['findSession', 'read', 'read']);
+    expect(outcomes()).toEqual({ match: 11 });
+  });
+
+  test('each of those that come together has its own outcome', async () => {
+    const [good, changed, gone, unknown] = [account, newAccount(), newAccount(), newAccount()];
+    for (const one of [changed, gone, unknown]) await repository().createAccount(one);
+    await world.mirror();
+    plant('other', { name: 'other name' }, changed.user.id);
+    world.other.tables.user.delete(gone.user.id);
+    world.authority.tables.user.delete(unknown.user.id);
+    for (const { user } of [good, changed, gone, unknown]) await offerUser(user.id);
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ match: 1, mismatch: 1, lagging: 2 });
+    await world.advance(ALL_STAGES_MS);
+    expect(outcomes()).toEqual({
+      match: 1,
+      mismatch: 1,
+      lagging: 2,
+      'missing-in-mirror': 1,
+      'missing-in-authority': 1,
+    });
+  });
+
+  test('a record that was written between the two answers, and mirrored, takes one look', async () => {
+    const { id } = account.user;
+    const answer = await repository().findUser(id);
+    await repository().endSessions({ userId: id, now: NOW });
+    await world.mirror();
+    const reached: string[] = [];
+    world.faults.push(({ store, name }) => void reached.push(`${store} ${name}`));
+    shadow.offer('findUser', [id], answer, world.member.ticket());
+    await world.advance(AT_ONCE_MS);
+    expect(reached).toEqual(['postgres findUser', 'mongo read', 'postgres read']);
+    expect(outcomes()).toEqual({ match: 1 });
+  });
+
+  test('nothing is compared while authority is on its way', async () => {
+    await offerUser();
+    const transition = {
+      id: 't',
+      target: 'postgres-primary',
+      phase: 'announced',
+      deadlineMs: 10_000,
+    } as const;
+    world.member.follow({ transition });
+    const reached: string[] = [];
+    world.faults.push(({ store }) => void reached.push(store));
+    await world.advance(1_000);
+    expect(reached).toEqual([]);
+    world.member.follow({ transition: null });
+    await world.advance(AT_ONCE_MS);
+    expect(outcomes()).toEqual({ match: 1 });
+  });
+
+  test('it keeps out of the way of clients, for a while', async () => {
+    await shadow.stop();
+    const traffic = createTraffic(world.environment);
+    shadow = start(world, traffic);
+    traffic.begin();
+    await offerUser();
+    await world.advance(55);
+    expect(outcomes()).toEqual({});
+    await world.advance(10);
+    expect(outcomes()).toEqual({ match: 1 });
+    traffic.end();
+    await offerUser();
+    await world.advance(51);
+    expect(outcomes()).toEqual({ match: 2 });
   });
 
   test('modes that compare nothing, and lists of due mail, are left alone', async () => {
@@ -569,22 +659,24 @@ test('no value of a record leaves: not in notes, log lines or labels', async () 
     passwordHash: 'planted-hash',
     createdAt: later(12_345),
   };
-  plant('other', planted);
   const { session, user, token } = account;
+  const ticket = world.member.ticket();
+  const repo = repository();
+  const presented = { clear: 'planted-clear', hash: token.tokenHash };
+  world.other.tables.verificationToken.clear();
+  shadow.offer('findVerificationToken', [presented], await repo.findVerificationToken(presented), ticket);
+  await world.advance(ALL_STAGES_MS);
+
+  plant('other', planted);
   const heldSession = world.other.tables.session.get(session.id);
   if (heldSession === undefined) throw new Error('the session was not mirrored');
   const record = { ...heldSession.record, tokenHash: 'planted-token', userAgent: 'PlantedAgent' };
   world.other.tables.session.set(session.id, { ...heldSession, record });
-  world.other.tables.verificationToken.clear();
 
-  const presented = { clear: 'planted-clear', hash: token.tokenHash };
-  const ticket = world.member.ticket();
-  const repo = repository();
   await offerUser();
   await offerUser(freshId());
   shadow.offer('findUserByEmail', [user.email ?? ''], await repo.findUserByEmail(user.email ?? ''), ticket);
   shadow.offer('findSession', [session.id], await repo.findSession(session.id), ticket);
-  shadow.offer('findVerificationToken', [presented], await repo.findVerificationToken(presented), ticket);
   await world.advance(ALL_STAGES_MS);
   world.faults.push(({ store, name }) => {
     if (store === 'postgres') throw new Error(`refused ${name}`);
