@@ -129,12 +129,24 @@ const RACES_MAX = 50;
 /**
  * Makes the change in that store, and says what came of it. `StoreUnavailable` with an unknown outcome: it may have
  * been made; asking again then answers `already`. In a store without a record only `gain` and `copy` can be made.
+ * `known` is the record as last seen there: it is tried first, and read only when it has changed meanwhile.
  */
 export async function changeControl(
   store: Store,
   change: ControlChange,
   rules: Rules = RULES,
+  known: ControlRecord | null = null,
 ): Promise<ChangeDecision> {
+  if (known !== null) {
+    const decision = decideChange(store.name, known, change, rules);
+    // Only what the compare-and-set confirms: a refusal may be about a record that is no more.
+    if (
+      decision.kind === 'write' &&
+      (await store.books.replaceControl(known, fromControl(decision.record)))
+    ) {
+      return decision;
+    }
+  }
   for (let race = 0; race < RACES_MAX; race += 1) {
     const record = await readControl(store);
     if (record === null) {

@@ -219,18 +219,18 @@ export function createInstance(options: InstanceOptions): Instance {
     };
   }
 
+  function learn(store: Store, record: ControlRecord): void {
+    answers.set(store.name, true);
+    commit(onControlRead(state, store.name, record, rules));
+  }
+
   async function look(store: Store): Promise<ControlRecord | null> {
-    const record = await readControl(store).then(
-      (read) => {
-        answers.set(store.name, true);
-        return read;
-      },
-      (error: unknown) => {
-        answers.set(store.name, !(error instanceof StoreUnavailable));
-        throw error;
-      },
-    );
-    if (record !== null) commit(onControlRead(state, store.name, record, rules));
+    const record = await readControl(store).catch((error: unknown) => {
+      answers.set(store.name, !(error instanceof StoreUnavailable));
+      throw error;
+    });
+    if (record === null) answers.set(store.name, true);
+    else learn(store, record);
     return record;
   }
 
@@ -263,8 +263,11 @@ export function createInstance(options: InstanceOptions): Instance {
       const store = stores[unfinished.store];
       if (store === null) return;
       const gained = await changeControl(store, { kind: 'gain', record: unfinished.record });
-      telemetry.info({ store: store.name, epoch: gained.record.epoch }, 'finished a change of authority');
-      await look(store);
+      if (gained.kind === 'write') {
+        telemetry.info({ store: store.name, epoch: gained.record.epoch }, 'finished a change of authority');
+      }
+      // What it answers is what that store's record says, whoever wrote it.
+      learn(store, gained.record);
       return;
     }
     const transition = transitionOf(state.following);
@@ -330,6 +333,12 @@ export function createInstance(options: InstanceOptions): Instance {
     return state.lease === null && monotonicMs() - changedAtMs < HURRY_MS;
   }
 
+  /** Clients wait until the end of a fence is seen, and while they do, the stores have little else to answer. */
+  function hurryMs(): number {
+    const { fastPollMs } = timing();
+    return transitionOf(state.following)?.phase === 'announced' ? fastPollMs : fastPollMs / 2;
+  }
+
   async function repeat(
     everyMs: () => number,
     pulse: { wait(ms: number): Promise<void> },
@@ -383,14 +392,11 @@ export function createInstance(options: InstanceOptions): Instance {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    learn(store, record) {
-      answers.set(store.name, true);
-      commit(onControlRead(state, store.name, record, rules));
-    },
+    learn,
     async start() {
       await beat().catch((error: unknown) => complain(error, 'a heartbeat failed'));
-      const pollMs = () => (inHurry() ? timing().fastPollMs : timing().pollMs);
-      const beatMs = () => (inHurry() && state.lease === null ? timing().fastPollMs : timing().heartbeatMs);
+      const pollMs = () => (inHurry() ? hurryMs() : timing().pollMs);
+      const beatMs = () => (inHurry() && state.lease === null ? hurryMs() : timing().heartbeatMs);
       loops.push(
         repeat(pollMs, polling, poll, 'following the control record failed'),
         repeat(beatMs, beating, beat, 'a heartbeat failed'),

@@ -16,7 +16,7 @@ import {
   requestOf,
   type Stage,
 } from '../protocol/coordinator.ts';
-import type { ControlRecord } from '../protocol/types.ts';
+import type { ControlRecord, PerStore, Timing } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import { lastCheck, newSuspects, noteMarked } from './last-check.ts';
 import { isOver, type Run } from './run.ts';
@@ -48,6 +48,8 @@ const MESSAGES: Readonly<Record<Exclude<Stage, 'done' | 'aborted'>, string>> = {
 };
 /** Once the outcome can no longer be told otherwise, the stores are asked for this much longer than the verb may last. */
 const FORWARD_MS = 10_000;
+/** Between two looks at what is marked while the fence closes. */
+const LOOK_EVERY_MS = 20;
 
 /** One attempt from `record`, just read from the loser, whose gates have been passed. */
 export async function attemptChange(
@@ -62,7 +64,7 @@ export async function attemptChange(
   if (begun === null)
     return { kind: 'aborted', reasons: ['this is no change of authority'], pauseMs: null, alive: [] };
   const nowMs = () => environment.now().monotonicMs;
-  const perform = createPerformer(run, stores, begun.transition.id);
+  const perform = createPerformer(run, stores, begun.transition.id, record);
   let state: CoordinatorState = begun;
   let fenceAskedMs: number | null = null;
   let pauseMs: number | null = null;
@@ -80,13 +82,21 @@ export async function attemptChange(
     }
     if (isOver(run) && mayStop(before)) state = giveUp(state, 'the time for this verb was over');
     else if (nowMs() >= run.untilMs + FORWARD_MS) return silence(before, pauseMs);
-    await environment.sleep(before === 'wait-silent' ? timing.heartbeatMs / 5 : timing.fastPollMs);
+    await environment.sleep(pauseAt(before, timing));
   }
   const reasons = [state.reason, ...perform.differences()].filter((reason) => reason !== null);
   const alive = Object.keys(state.watch).filter((instance) => state.watch[instance]?.moved === true);
   if (state.stage === 'done') return { kind: 'done', reasons: [], pauseMs, alive };
   await forgetNote(stores.winner, state.transition.id);
   return { kind: 'aborted', reasons, pauseMs, alive };
+}
+
+/** Between two questions of the same kind, ms: behind the fence, where everybody waits for the answer, the least. */
+function pauseAt(stage: Stage, { heartbeatMs, fastPollMs }: Timing): number {
+  if (stage === 'wait-silent') return heartbeatMs / 5;
+  return stage === 'announce' || stage === 'note' || stage === 'await-announced'
+    ? fastPollMs
+    : fastPollMs / 4;
 }
 
 /** Past asking for the loss nobody knows on which side it is, so nobody may turn back on a doubt. */
@@ -116,19 +126,38 @@ function createPerformer(
   run: Run,
   { loser, winner }: { readonly loser: Store; readonly winner: Store },
   id: string,
+  record: ControlRecord,
 ): Performer {
   const suspects = newSuspects();
   let differing: readonly string[] = [];
   const storeOf = (name: Store['name']) => (name === loser.name ? loser : winner);
 
+  /** Each store's record as last seen, which spares the changes a read. */
+  const known: { -readonly [S in keyof PerStore<unknown>]: ControlRecord | null } = {
+    mongo: null,
+    postgres: null,
+  };
+  known[loser.name] = record;
+
   let looking: Promise<void> | null = null;
+  let lookedMs = Number.NEGATIVE_INFINITY;
   /** While the fence closes, the marks tell what the last check should look at. Beside the protocol, never in its way. */
   function look(): void {
-    looking ??= noteMarked(loser, suspects)
+    const nowMs = run.environment.now().monotonicMs;
+    if (looking !== null || nowMs - lookedMs < LOOK_EVERY_MS) return;
+    lookedMs = nowMs;
+    looking = noteMarked(loser, suspects)
       .catch(() => {})
       .finally(() => {
         looking = null;
       });
+  }
+
+  async function change(request: Extract<Request, { readonly kind: 'change' }>): Promise<Reply> {
+    const { store } = request;
+    const decision = await changeControl(storeOf(store), request.change, run.rules, known[store]);
+    known[store] = decision.record;
+    return { kind: 'change', decision };
   }
 
   async function perform(request: Request, stage: Stage): Promise<Reply> {
@@ -139,10 +168,7 @@ function createPerformer(
         return { kind: 'rows', rows };
       }
       case 'change':
-        return {
-          kind: 'change',
-          decision: await changeControl(storeOf(request.store), request.change, run.rules),
-        };
+        return change(request);
       case 'count-marks': {
         const { count } = await storeOf(request.store).replica.countMarks();
         if (count > 0 && request.store === loser.name) look();
@@ -153,8 +179,9 @@ function createPerformer(
         differing = await lastCheck({ loser, winner }, suspects, run.environment.date());
         return { kind: 'checked', clean: differing.length === 0 };
       case 'control': {
-        const record = await readControl(storeOf(request.store));
-        return record === null ? { kind: 'unknown' } : { kind: 'control', record };
+        const read = await readControl(storeOf(request.store));
+        known[request.store] = read;
+        return read === null ? { kind: 'unknown' } : { kind: 'control', record: read };
       }
     }
   }

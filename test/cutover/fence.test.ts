@@ -1,8 +1,10 @@
 /** What waits at a fence: admitted operations finish, new ones wait in bounded number, and none is answered falsely. */
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { changeControl, fromControl, readControl, readLeases } from '../../cutover/control.ts';
+import { RULES } from '../../cutover/protocol/rules.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { createMemoryStore, type MemoryStore } from '../../db/memory/store.ts';
+import type { Store } from '../../db/port.ts';
 import { freshId, newAccount } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
 import { eventually } from '../support/wait.ts';
@@ -123,5 +125,54 @@ describe('a lease that lapsed', () => {
     away = false;
     await eventually(() => engine.status().standing === 'serving');
     await eventually(async () => expect(await mongo.books.countNotes()).toMatchObject({ lapse: 1 }));
+  });
+});
+
+describe('a change over a record that is known', () => {
+  const openKnown = async () => {
+    const asked: string[] = [];
+    const { mongo } = await openSystem();
+    const watched: Store = {
+      ...mongo,
+      books: {
+        ...mongo.books,
+        readControl: () => {
+          asked.push('read');
+          return mongo.books.readControl();
+        },
+      },
+    };
+    return { asked, mongo, watched, known: await readControl(mongo) };
+  };
+
+  it('is written without another read', async () => {
+    const { asked, mongo, watched, known } = await openKnown();
+    const announced = await changeControl(watched, { kind: 'announce', transition }, RULES, known);
+    expect(announced).toMatchObject({ kind: 'write', record: { transition } });
+    expect(asked).toEqual([]);
+    expect(await readControl(mongo)).toEqual(announced.record);
+  });
+
+  it('is decided anew when the record has changed meanwhile', async () => {
+    const { asked, mongo, watched, known } = await openKnown();
+    const other = { ...transition, id: 'attempt-0' };
+    await changeControl(mongo, { kind: 'announce', transition: other });
+    const announced = await changeControl(watched, { kind: 'announce', transition }, RULES, known);
+    expect(announced).toMatchObject({
+      kind: 'refused',
+      reason: 'in-transition',
+      record: { transition: other },
+    });
+    expect(asked).toEqual(['read']);
+  });
+
+  it('is refused only by the record as it is', async () => {
+    const { mongo, watched } = await openKnown();
+    await changeControl(mongo, { kind: 'announce', transition });
+    const known = await readControl(mongo);
+    await changeControl(mongo, { kind: 'abort', id: transition.id });
+    const next = { ...transition, id: 'attempt-2' };
+    const announced = await changeControl(watched, { kind: 'announce', transition: next }, RULES, known);
+    expect(announced).toMatchObject({ kind: 'write', record: { transition: next } });
   });
 });
