@@ -296,13 +296,21 @@ export function createMirror(options: MirrorOptions): Mirror {
   }
 
   async function sweepOnce(): Promise<void> {
-    const mode = member.mode();
-    const authority = mode === null || mirrorOf(mode) === null ? null : stores[authorityOf(mode)];
-    try {
+    await attempt(async () => {
       const pass = permit();
       if (typeof pass === 'number') tellIdlers();
       else await sweeper.sweep(pass, { behindFence: isFenced() });
-      await counting.count(authority);
+    });
+    // Whatever came of the sweep: a mirror that is down is when the count matters most.
+    const mode = member.mode();
+    await attempt(() =>
+      counting.count(mode === null || mirrorOf(mode) === null ? null : stores[authorityOf(mode)]),
+    );
+  }
+
+  async function attempt(step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
     } catch (error) {
       if (error instanceof PermitEnded || error instanceof StaleEpoch) return;
       if (error instanceof StoreUnavailable) {

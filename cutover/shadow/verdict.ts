@@ -59,10 +59,17 @@ export function isSameAnswer(a: Parts, b: Parts): boolean {
   });
 }
 
-/** Whether two answers hold the same records, in whatever states. */
+/** Whether two answers hold the same records and differ only where the stamps do, as they must across a write. */
 export function isSameButStates(a: Parts, b: Parts): boolean {
-  const keys = ({ records }: Parts): string => records.map(keyOf).sort().join(' ');
-  return a.said === b.said && keys(a) === keys(b);
+  if (a.said !== b.said || a.records.length !== b.records.length) return false;
+  const others = new Map(b.records.map((part) => [keyOf(part), part.record]));
+  return a.records.every((part) => {
+    const other = others.get(keyOf(part));
+    return (
+      other !== undefined &&
+      (compareStamps(part.record.stamp, other.stamp) !== 0 || isSameContent<Entity>(part.record, other))
+    );
+  });
 }
 
 /** Whether an answer holds what a store may have deleted by now. */

@@ -52,6 +52,18 @@ describe.each<Mode>(['dual-write', 'shadow-read', 'postgres-primary'])('in %s', 
 });
 
 describe('plain work', () => {
+  test('a mirror that cuts every sweep short leaves the marks counted, however many there are', async () => {
+    const world = mirrorWorld();
+    world.hooks.copy = {
+      before() {
+        throw new StoreUnavailable(world.copy.name, 'none', 'contention');
+      },
+    };
+    for (let i = 0; i < 200; i += 1) await signUp(world.repo);
+    await world.clock.pass(5_000);
+    expect(world.mirror.stats()).toMatchObject({ breaker: 'closed', pending: 600 });
+  });
+
   test('a batch is one of each step, however many were written together', async () => {
     const world = mirrorWorld();
     const steps: string[] = [];

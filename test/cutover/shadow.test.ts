@@ -390,6 +390,28 @@ describe('a real difference', () => {
     expect(notes.map(({ key }) => key)).toEqual([`user/${account.user.id}/findUserByEmail`]);
   });
 
+  test('a store whose records are right, and its answers wrong under the same stamps, differs in its answer', async () => {
+    await shadow.stop();
+    const { postgres } = world;
+    const garbled: Store = {
+      ...postgres,
+      at(context) {
+        const port = postgres.at(context);
+        const findUserByEmail = async (email: string) => {
+          const user = await port.findUserByEmail(email);
+          return user && { ...user, name: 'other name' };
+        };
+        return { ...port, findUserByEmail };
+      },
+    };
+    shadow = start({ mongo: world.mongo, postgres: garbled });
+    const email = account.user.email ?? '';
+    const answer = await repository().findUserByEmail(email);
+    shadow.offer('findUserByEmail', [email], answer, world.member.ticket());
+    await world.advance(ALL_STAGES_MS);
+    expect(outcomes()).toEqual({ lagging: 1, mismatch: 1 });
+  });
+
   test('past a thousand notes differences are only counted', async () => {
     for (let index = 0; index < 1_000; index += 1) {
       await world.authority.books.putNote(NOTES.difference, `user/${index}`, {}, NOW);
