@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { explore } from './search/explore.ts';
-import { MUTATIONS } from './search/mutations.ts';
+import { DESIGN_RULES, MUTATIONS } from './search/mutations.ts';
 import { describe as told } from './search/run.ts';
 
 describe('a rule taken out', () => {
@@ -15,7 +15,7 @@ describe('a rule taken out', () => {
   );
 
   // Otherwise the scenario, not the missing rule, would be what is found.
-  it.each(MUTATIONS.filter((mutation) => mutation.cheap))(
+  it.each(MUTATIONS)(
     '$rule: with it, the same bound is clean',
     ({ scenario }) => {
       const result = explore(scenario);
@@ -24,4 +24,10 @@ describe('a rule taken out', () => {
     },
     120_000,
   );
+
+  it.each(Object.entries(DESIGN_RULES))('%s: is among them', (_rule, without) => {
+    const missed = MUTATIONS.filter(({ redundant }) => !redundant).map(({ rule }) => rule);
+    expect(without.length).toBeGreaterThan(0);
+    expect(missed).toEqual(expect.arrayContaining([...without]));
+  });
 });

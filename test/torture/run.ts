@@ -8,22 +8,27 @@ import { RUN_SETTINGS } from './flips/operator.ts';
 import { runMatrix } from './matrix/run.ts';
 import { createProgress } from './progress.ts';
 import { describeReport } from './report.ts';
+import { runSearch } from './search.ts';
 
 const USAGE = `usage: npm run torture -- [--minutes N] [--seed S] [--json]
+       npm run torture -- --search [--states-max N] [--allow-cut]
        npm run torture -- --matrix [--states-max N] [--allow-cut]
 
   --minutes N  how long traffic, faults and flips go on (default 10)
   --seed S     draws everything that is left to chance; the same seed plans the same run (default: the time)
   --json       the verdict as JSON on standard output
 
+  --search        the whole search of the flip's states; a run of 30 minutes or more ends with it as well
   --matrix        the contract and HTTP suites with the store that is not the authority down, frozen and slow in every
-                  mode, then the full search of the flip's states
-  --states-max N  of each scenario of that search (default 6000000)
+                  mode, then that search
+  --states-max N  of each scenario of the search (default: as many as there are)
   --allow-cut     a scenario that was not searched to its end does not fail the run`;
 
 /** From here on a run counts as a long one, in which every kind must have gone well this often. */
 const LONG_MINUTES = 5;
 const LONG_OK_MIN = 100;
+/** And from here on as one that can afford the whole search of the flip's states as well. */
+const SEARCH_MINUTES = 30;
 
 export function optionsFor(minutes: number, seed: number): Omit<CampaignOptions, 'progress'> {
   return {
@@ -52,18 +57,15 @@ async function main(): Promise<number> {
       seed: { type: 'string' },
       json: { type: 'boolean', default: false },
       matrix: { type: 'boolean', default: false },
-      'states-max': { type: 'string', default: '6000000' },
+      search: { type: 'boolean', default: false },
+      'states-max': { type: 'string', default: '1000000000' },
       'allow-cut': { type: 'boolean', default: false },
     },
   });
-  if (values.matrix) {
-    const problems = await runMatrix({
-      statesMax: Number(values['states-max']),
-      allowCut: values['allow-cut'],
-    });
-    process.stdout.write(problems.length === 0 ? 'It held.\n' : `IT DID NOT HOLD:\n${problems.join('\n')}\n`);
-    return problems.length === 0 ? 0 : 1;
-  }
+  const search = { statesMax: Number(values['states-max']), allowCut: values['allow-cut'] };
+  if (!(search.statesMax > 0)) throw new RangeError('--states-max must be a number');
+  if (values.matrix) return tell(await runMatrix(search));
+  if (values.search) return tell(await runSearch(search));
   const minutes = Number(values.minutes);
   const seed = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed);
   if (!(minutes > 0) || !Number.isInteger(seed)) throw new RangeError('--minutes and --seed must be numbers');
@@ -77,7 +79,13 @@ async function main(): Promise<number> {
   process.stdout.write(
     `${values.json ? JSON.stringify({ seed, minutes, ...report }) : describeReport(report)}\n`,
   );
-  return report.verdict.holds ? 0 : 1;
+  const searched = minutes >= SEARCH_MINUTES ? tell(await runSearch(search), process.stderr) : 0;
+  return report.verdict.holds ? searched : 1;
+}
+
+function tell(problems: readonly string[], to: NodeJS.WriteStream = process.stdout): number {
+  to.write(problems.length === 0 ? 'It held.\n' : `IT DID NOT HOLD:\n${problems.join('\n')}\n`);
+  return problems.length === 0 ? 0 : 1;
 }
 
 if (import.meta.main) {

@@ -8,18 +8,17 @@ import {
   type Reply,
   requestOf,
   STAGES,
+  type Stage,
 } from '../../../cutover/protocol/coordinator.ts';
 import { watchRows } from '../../../cutover/protocol/silence.ts';
 import type { LeaseRow } from '../../../cutover/protocol/types.ts';
-import { hasNothingToLose, tick } from './instances.ts';
-import { type Context, mayFail } from './model.ts';
+import { type Context, type Emit, mayFail } from './model.ts';
 import { paid } from './operations.ts';
 import {
   CONTROL,
   COORDINATORS,
   DATA,
   type Draft,
-  INSTANCES,
   isUp,
   OPERATIONS,
   ROWS,
@@ -43,16 +42,55 @@ export function coordinatorSteps(world: World, k: 0 | 1, context: Context): void
       if (attempt === null) continue;
       const rows = world[ROWS[store]].filter((row): row is LeaseRow => row !== null);
       const watch = watchRows({}, rows, 0);
-      advance(world, k, { ...attempt, stage: 'announce', watch }, context);
+      const begun = { ...attempt, stage: 'announce', watch } as const;
+      if (context.reductions.attempts) beginWhole(world, k, begun, context);
+      else advance(world, k, begun, context);
     }
     return;
   }
+  watchStep(world, k, part, context);
   advance(world, k, part, context);
   if (mayFail(world, 'coordinator', context)) {
     const draft = paid({ ...world });
     draft[COORDINATORS[k]] = 'over';
-    emit('crash', who, draft, 'fault');
+    emit('crash', who, draft, 'fault', context.reductions.attempts ? 'covered' : 'counts');
   }
+}
+
+/**
+ * Until the fence an attempt is noticed by nobody, and one that ends before it has left nothing: so it is as well
+ * announced when it fences. The winner was told earlier, when it was up.
+ */
+function beginWhole(world: World, k: 0 | 1, part: CoordinatorState, context: Context): void {
+  const reached: Draft[] = [];
+  const emit: Emit = (_step, _who, draft, stepClass) => void (stepClass === 'choice' && reached.push(draft));
+  let now: Draft = { ...world, env: { ...world.env, mongoUp: true, postgresUp: true } };
+  let state = part;
+  while (isBefore(state, 'fence')) {
+    advance(now, k, state, { ...context, emit });
+    const next = reached.pop();
+    const after = next?.[COORDINATORS[k]];
+    if (next === undefined || after === undefined || typeof after === 'string' || after.stage === 'abort')
+      return;
+    context.note(state.stage, `coordinator ${k}`);
+    now = next;
+    state = after;
+  }
+  advance({ ...now, env: world.env }, k, state, context);
+}
+
+/** It may look at the rows long before it depends on them, as the real one does while it waits for the silent. */
+export function watchStep(world: World, k: 0 | 1, part: CoordinatorState, context: Context): void {
+  if (!isBefore(part, 'await-stopped') || !isUp(world, part.loser)) return;
+  const rows = world[ROWS[part.loser]].filter((row): row is LeaseRow => row !== null);
+  if (rows.every((row) => part.watch[row.instance] !== undefined)) return;
+  const draft: Draft = { ...world };
+  draft[COORDINATORS[k]] = { ...part, watch: watchRows(part.watch, rows, 0) };
+  context.emit('watch rows', `coordinator ${k}`, draft, 'choice');
+}
+
+export function isBefore(part: CoordinatorState, stage: Stage): boolean {
+  return STAGES.indexOf(part.stage) < STAGES.indexOf(stage);
 }
 
 function put(world: World, k: 0 | 1, state: CoordinatorState, base: Draft = { ...world }): Draft {
@@ -65,7 +103,7 @@ function put(world: World, k: 0 | 1, state: CoordinatorState, base: Draft = { ..
   return base;
 }
 
-function advance(world: World, k: 0 | 1, part: CoordinatorState, context: Context) {
+export function advance(world: World, k: 0 | 1, part: CoordinatorState, context: Context) {
   const { emit, rules, timing } = context;
   const request = requestOf(part);
   const who = `coordinator ${k}`;
@@ -81,8 +119,8 @@ function advance(world: World, k: 0 | 1, part: CoordinatorState, context: Contex
       const learned =
         next.stage !== part.stage || waited.some((row) => part.watch[row.instance] === undefined);
       if (!learned) return;
-      const draft = next.stage === part.stage ? aged(put(world, k, next), context) : put(world, k, next);
-      emit(next.stage === part.stage ? 'watch rows' : 'all stopped or silent', who, draft);
+      const draft = put(world, k, next);
+      emit(next.stage === part.stage ? 'watch rows' : 'all stopped or silent', who, draft, 'choice');
       return;
     }
     case 'count-marks': {
@@ -95,11 +133,12 @@ function advance(world: World, k: 0 | 1, part: CoordinatorState, context: Contex
         `no marks in the ${request.store === part.loser ? 'loser' : 'winner'}`,
         who,
         put(world, k, next),
+        'choice',
       );
     }
     case 'control': {
       const next = told({ kind: 'control', record: world[CONTROL[request.store]] });
-      return emit('the winner answers', who, put(world, k, next));
+      return emit('the winner answers', who, put(world, k, next), 'choice');
     }
     case 'last-check':
       return;
@@ -122,23 +161,20 @@ function advance(world: World, k: 0 | 1, part: CoordinatorState, context: Contex
       emit(
         `${request.change.kind}${decision.kind === 'write' ? '' : ` (${decision.kind})`}`,
         `${who}, ${request.store}`,
-        aged(put(world, k, next, { ...draft }), context),
+        put(world, k, next, { ...draft }),
+        'choice',
       );
       if (mayFail(world, 'message', context) && decision.kind === 'write') {
-        emit('lose the reply to a change', `${who}, ${request.change.kind}`, paid({ ...draft }), 'fault');
+        emit(
+          'lose the reply to a change',
+          `${who}, ${request.change.kind}`,
+          paid({ ...draft }),
+          'fault',
+          context.reductions.attempts ? 'covered' : 'counts',
+        );
       }
     }
   }
-}
-
-/** In the short run a row with nothing behind it is silent as soon as it is watched. */
-function aged(draft: Draft, context: Context): Draft {
-  if (!context.scenario.swift) return draft;
-  let later = draft;
-  for (const i of [0, 1] as const) {
-    if (hasNothingToLose(draft[INSTANCES[i]])) later = tick(later, context, null, i) ?? later;
-  }
-  return later;
 }
 
 /**
@@ -167,7 +203,14 @@ export function abortSteps(world: World, context: Context): void {
       if (decision.kind !== 'write') continue;
       const draft: Draft = { ...world };
       draft[CONTROL[store]] = { ...decision.record, revision: 0 };
-      context.emit('abort', `${id}, ${store}`, draft);
+      // What an attempt does before authority moves only keeps others from something: without it they could do the same.
+      context.emit(
+        'abort',
+        `${id}, ${store}`,
+        draft,
+        'normal',
+        context.reductions.attempts ? 'never-begun' : 'counts',
+      );
     }
   }
 }

@@ -1,17 +1,26 @@
 /**
- * Breadth first through every state the scenario can reach, so that the first violation has the shortest trace. Then,
- * over the edges found, whether each state has a way on to rest.
+ * Through every state the scenario can reach: first all that need no fault, then all that need one more, and in each of
+ * these rounds breadth first. Then, whether each state has a way on to rest.
  */
 import { RULES, type Rules } from '../../../cutover/protocol/rules.ts';
 import { isAtRest, mirrorIsDown, servesAlone, violation } from './checks.ts';
-import { abortSteps, coordinatorSteps } from './coordinators.ts';
-import { faultSteps } from './faults.ts';
-import { instanceSteps, pauseSteps, tick } from './instances.ts';
-import { mirrorSteps } from './mirror.ts';
-import type { Context, Emit, Scenario, StepClass } from './model.ts';
-import { operationSteps } from './operations.ts';
+import { createGrowing } from './growing.ts';
+import { findWays } from './liveness.ts';
+import {
+  ALL_REDUCTIONS,
+  type Context,
+  type Emit,
+  EVERY_CLASS,
+  type Reductions,
+  type Scenario,
+  type StepClass,
+  soundUnder,
+} from './model.ts';
+import { createForget } from './reduce/dead.ts';
+import { createUrgent } from './reduce/urgent.ts';
+import { allSteps } from './steps.ts';
 import { createVisited } from './visited.ts';
-import { firstWorld, SLOTS, timingOf, type World } from './world.ts';
+import { firstWorld, isUp, SLOTS, timingOf, type World } from './world.ts';
 
 export interface Finding {
   readonly what: string;
@@ -28,6 +37,7 @@ export interface Result {
   readonly finding: Finding | null;
   /** How often each step was taken. */
   readonly steps: ReadonlyMap<string, number>;
+  readonly bytes: number;
 }
 
 export interface Options {
@@ -35,27 +45,50 @@ export interface Options {
   readonly statesMax?: number;
   /** Look for states without a way on, too. */
   readonly liveness?: boolean;
+  readonly reductions?: Reductions;
+  readonly onProgress?: (line: string) => void;
+  /** Every state once it is known to be no violation. */
+  readonly onState?: (world: World, context: Context) => void;
 }
 
-const CLASS_CODE: Readonly<Record<StepClass, number>> = { normal: 0, fault: 1, recovery: 2 };
 const SLOT_COUNT = SLOTS.length;
+const WITHOUT_FAULT: readonly StepClass[] = ['normal', 'choice', 'recovery'];
+/** In place of a state's number: it needs no operation that was begun, so it is as good as the one in which none was. */
+const NEVER_BEGUN = -1;
+const PROGRESS_EVERY = 250_000;
 
 export function explore(scenario: Scenario, options: Options = {}): Result {
-  const { rules = RULES, statesMax = 20_000_000, liveness = true } = options;
+  const {
+    rules = RULES,
+    statesMax = 1_000_000_000,
+    liveness = true,
+    reductions: wanted = ALL_REDUCTIONS,
+  } = options;
+  const { onProgress, onState } = options;
+  const reductions = soundUnder(rules, scenario, wanted);
   const timing = timingOf(scenario.leaseTicks);
   const interned = SLOTS.map(() => ({ ids: new Map<string, number>(), worlds: [] as World[] }));
   const visited = createVisited();
-  const parents: number[] = [-1];
+  const parents = createGrowing();
+  /** Of each state the last of its successors in number: most often that is a way on. */
+  const onwards = createGrowing();
   const steps = new Map<string, number>();
-  const edges = createEdges();
   const ids = new Uint16Array(SLOT_COUNT);
   const next = new Uint16Array(SLOT_COUNT);
   const begun = (j: number) => j < scenario.operations.length && (scenario.without & (1 << j)) === 0;
-  const first = firstWorld(scenario.records, begun, scenario.faults, scenario.leaseTicks);
+  const layered = reductions.fewestFaults;
+  const first = firstWorld(scenario.records, begun, layered ? 0 : scenario.faults, scenario.leaseTicks);
   let current: World = scenario.start === null ? first : scenario.start(first);
   let from = 0;
-  let onEdge: ((step: string, who: string, state: number) => void) | null = null;
+  let edges = 0;
+  let onwardsOf = -1;
+  /** Which steps count in this pass over the states. */
+  let taken = EVERY_CLASS;
+  let onEdge: ((lines: readonly string[], state: number) => void) | null = null;
+  let chain: string[] = [];
+  const noted: string[] = [];
 
+  const count = (step: string) => void steps.set(step, (steps.get(step) ?? 0) + 1);
   const intern = (slot: number, world: World): number => {
     const table = interned[slot];
     const definition = SLOTS[slot];
@@ -77,165 +110,156 @@ export function explore(scenario: Scenario, options: Options = {}): Result {
       cp: holder(1).cp,
       rm: holder(2).rm,
       rp: holder(3).rp,
-      dm: holder(4).dm,
-      dp: holder(5).dp,
-      i0: holder(6).i0,
-      i1: holder(7).i1,
-      o0: holder(8).o0,
-      o1: holder(9).o1,
-      o2: holder(10).o2,
-      k0: holder(11).k0,
-      k1: holder(12).k1,
+      i0: holder(4).i0,
+      i1: holder(5).i1,
+      k0: holder(6).k0,
+      k1: holder(7).k1,
+      dm: holder(8).dm,
+      dp: holder(9).dp,
+      o0: holder(10).o0,
+      o1: holder(11).o1,
+      o2: holder(12).o2,
       t0: holder(13).t0,
       t1: holder(14).t1,
       env: holder(15).env,
     };
   };
-  const emit: Emit = (step, who, draft, stepClass = 'normal') => {
+  const reduced = (world: World): World | null => {
+    const settled = reductions.urgent ? settle(world) : world;
+    if (settled === null || !reductions.dead) return settled;
+    const draft = { ...settled };
+    return forget(draft) ? draft : null;
+  };
+  const emit: Emit = (step, who, draft, stepClass = 'normal', cover = 'counts') => {
+    if (!taken.includes(stepClass)) return;
+    if (cover !== 'counts') {
+      if (onEdge === null) count(step);
+      else if (cover === 'never-begun') onEdge([], NEVER_BEGUN);
+      return;
+    }
+    if (onEdge !== null) chain = [...noted.splice(0), `${who}: ${step}`];
+    // How many faults have been paid is the round that is being searched, not a part of the state.
+    if (layered && draft.env !== current.env && draft.env.faultsLeft !== 0)
+      draft.env = { ...draft.env, faultsLeft: 0 };
+    const reachedWorld = reduced(draft);
+    if (reachedWorld === null) return onEdge === null ? count(step) : onEdge([], NEVER_BEGUN);
     next.set(ids);
     for (let slot = 0; slot < SLOT_COUNT; slot++) {
       const name = SLOTS[slot]?.name;
-      if (name !== undefined && draft[name] !== current[name]) next[slot] = intern(slot, draft);
+      if (name !== undefined && reachedWorld[name] !== current[name]) next[slot] = intern(slot, reachedWorld);
     }
     const added = visited.add(next);
     const state = added < 0 ? -1 - added : added;
     if (added < 0) parents.push(from);
-    if (onEdge !== null) return onEdge(step, who, state);
-    steps.set(step, (steps.get(step) ?? 0) + 1);
-    if (state !== from) edges.add(state * 4 + CLASS_CODE[stepClass]);
+    if (onEdge !== null) return onEdge(chain, state);
+    count(step);
+    edges++;
+    if (stepClass === 'normal' && state > onwardsOf) onwardsOf = state;
   };
-  const context: Context = { scenario, rules, timing, emit };
+  const note = (step: string, who: string): void => {
+    if (onEdge === null) count(step);
+    else noted.push(`${who}: ${step}`);
+  };
+  const context: Context = { scenario, rules, timing, emit, reductions, note };
+  const settle = createUrgent(context, ({ step, who }) => {
+    if (onEdge === null) count(step);
+    else chain.push(`${who}: ${step}`);
+  });
+  const forget = createForget(context);
+  const expand = (state: number, faultsLeft: number, classes: readonly StepClass[]): void => {
+    from = state;
+    taken = classes;
+    current = load(state);
+    if (layered && faultsLeft > 0) current = { ...current, env: { ...current.env, faultsLeft } };
+    allSteps(current, context);
+  };
 
   const traceTo = (state: number): readonly string[] => {
     const path = [state];
-    for (let at = state; (parents[at] ?? -1) >= 0; at = parents[at] ?? -1) path.unshift(parents[at] ?? 0);
+    for (let at = state; at > 0; at = parents.at(at)) path.unshift(parents.at(at));
     const lines: string[] = [];
     for (let n = 0; n + 1 < path.length; n++) {
-      from = path[n] ?? 0;
-      current = load(from);
-      let line: string | null = null;
-      onEdge = (step, who, reached) => {
-        if (reached === path[n + 1]) line ??= `${who}: ${step}`;
+      let found: readonly string[] | null = null;
+      onEdge = (told, reached) => {
+        if (reached === path[n + 1]) found ??= told;
       };
-      allSteps(current, context);
+      expand(path[n] ?? 0, scenario.faults, EVERY_CLASS);
       onEdge = null;
-      lines.push(`${String(n + 1).padStart(3)}. ${line ?? '?'}`);
+      for (const line of found ?? ['?']) lines.push(`${String(n + 1).padStart(3)}. ${line}`);
     }
     return lines;
   };
+  const bytes = () => visited.bytes() + parents.bytes() + onwards.bytes();
   const result = (finding: Finding | null, complete: boolean): Result => ({
     scenario: scenario.name,
     states: visited.count(),
-    edges: edges.count(),
+    edges,
     complete,
     finding,
     steps,
+    bytes: bytes(),
   });
 
+  current = reduced(current) ?? current;
   for (let slot = 0; slot < SLOT_COUNT; slot++) ids[slot] = intern(slot, current);
   visited.add(ids);
-  for (from = 0; from < visited.count(); from++) {
-    if (visited.count() > statesMax) return result(null, false);
-    current = load(from);
-    edges.begin();
-    const what = violation(current, context);
-    if (what !== null) return result({ what, trace: traceTo(from) }, false);
-    allSteps(current, context);
+  parents.push(0);
+  let begin = 0;
+  for (let used = 0; ; used++) {
+    for (from = begin; from < visited.count(); from++) {
+      if (visited.count() > statesMax) return result(null, false);
+      if (onProgress !== undefined && from % PROGRESS_EVERY === 0) {
+        onProgress(
+          `${scenario.name}: ${used} faults, ${from} of ${visited.count()} states, ${edges} edges, ${Math.round(bytes() / 1_048_576)} MiB`,
+        );
+      }
+      current = load(from);
+      const what = violation(current, context);
+      if (what !== null) return result({ what, trace: traceTo(from) }, false);
+      onState?.(current, context);
+      onwardsOf = -1;
+      expand(from, 0, layered ? WITHOUT_FAULT : EVERY_CLASS);
+      onwards.push(Math.max(onwardsOf, 0));
+    }
+    if (!layered || used === scenario.faults) break;
+    const end = visited.count();
+    for (let state = begin; state < end; state++) expand(state, 1, ['fault']);
+    begin = end;
   }
   if (!liveness) return result(null, true);
-  const count = visited.count();
-  edges.begin();
-  const toRest = edges.backwards(count, (state) => isAtRest(load(state), context), [0, 2]);
-  const stuck = toRest.indexOf(0);
-  if (stuck >= 0) return result({ what: 'no way on to rest', trace: traceTo(stuck) }, true);
-  const alone = edges.backwards(count, (state) => servesAlone(load(state), context), [0]);
-  for (let state = 0; state < count; state++) {
-    if (alone[state] === 0 && mirrorIsDown(load(state))) {
-      return result({ what: 'no way on without the mirror', trace: traceTo(state) }, true);
-    }
-  }
-  return result(null, true);
-}
 
-function allSteps(world: World, context: Context): void {
-  for (const i of [0, 1] as const) {
-    instanceSteps(world, i, context);
-    mirrorSteps(world, i, context);
-    coordinatorSteps(world, i, context);
-  }
-  for (const j of [0, 1, 2] as const) operationSteps(world, j, context);
-  abortSteps(world, context);
-  faultSteps(world, context);
-  if (context.scenario.pauses === 'paid') {
-    pauseSteps(world, 0, context);
-    pauseSteps(world, 1, context);
-    return;
-  }
-  for (const frozen of context.scenario.suspends ? ([null, 0, 1] as const) : ([null] as const)) {
-    const later = tick(world, context, frozen, null);
-    if (later !== null) context.emit(frozen === null ? 'tick' : 'tick while suspended', 'time', later);
-  }
-}
-
-/** Edges in the order in which their states were expanded, four bytes each. */
-function createEdges() {
-  let list = new Uint32Array(1 << 16);
-  let length = 0;
-  const starts: number[] = [];
-  return {
-    count: () => length,
-    begin: () => {
-      starts.push(length);
-    },
-    add: (edge: number) => {
-      if (length === list.length) {
-        const larger = new Uint32Array(list.length * 2);
-        larger.set(list);
-        list = larger;
-      }
-      list[length++] = edge;
-    },
-    /** Which states reach one where `isGoal` holds, by edges of these classes: 1 for each that does. */
-    backwards: (
-      count: number,
-      isGoal: (state: number) => boolean,
-      classes: readonly number[],
-    ): Uint8Array => {
-      const allowed = [0, 1, 2, 3].map((code) => classes.includes(code));
-      const offsets = new Uint32Array(count + 1);
-      for (let e = 0; e < length; e++) {
-        const edge = list[e] ?? 0;
-        if (allowed[edge & 3]) offsets[(edge >>> 2) + 1] = (offsets[(edge >>> 2) + 1] ?? 0) + 1;
-      }
-      for (let s = 0; s < count; s++) offsets[s + 1] = (offsets[s + 1] ?? 0) + (offsets[s] ?? 0);
-      const fill = offsets.slice();
-      const sources = new Uint32Array(offsets[count] ?? 0);
-      for (let s = 0; s < count; s++) {
-        for (let e = starts[s] ?? 0; e < (starts[s + 1] ?? length); e++) {
-          const edge = list[e] ?? 0;
-          if (!allowed[edge & 3]) continue;
-          const at = fill[edge >>> 2] ?? 0;
-          sources[at] = s;
-          fill[edge >>> 2] = at + 1;
-        }
-      }
-      const reached = new Uint8Array(count);
-      const queue: number[] = [];
-      for (let s = 0; s < count; s++) {
-        if (!isGoal(s)) continue;
-        reached[s] = 1;
-        queue.push(s);
-      }
-      while (queue.length > 0) {
-        const state = queue.pop() ?? 0;
-        for (let at = offsets[state] ?? 0; at < (offsets[state + 1] ?? 0); at++) {
-          const source = sources[at] ?? 0;
-          if (reached[source] === 1) continue;
-          reached[source] = 1;
-          queue.push(source);
-        }
-      }
-      return reached;
-    },
+  const states = visited.count();
+  const successors = (
+    state: number,
+    classes: readonly StepClass[],
+    isGood: (successor: number) => boolean,
+  ): boolean => {
+    let good = false;
+    onEdge = (_lines, reached) => {
+      good ||= reached === NEVER_BEGUN || isGood(reached);
+    };
+    expand(state, 0, classes);
+    onEdge = null;
+    return good;
   };
+  const toRest = findWays({
+    states,
+    onwards,
+    isGoal: (state) => isAtRest(load(state), context),
+    hasGood: (state, isGood) => successors(state, ['normal', 'recovery'], isGood),
+  });
+  if (toRest !== null) return result({ what: 'no way on to rest', trace: traceTo(toRest) }, true);
+  const alone = findWays({
+    states,
+    onwards,
+    // With both stores up nothing is asked; no step but a fault or a recovery changes which are.
+    isGoal: (state) => {
+      const world = load(state);
+      return (isUp(world, 'mongo') && isUp(world, 'postgres')) || servesAlone(world, context);
+    },
+    hasGood: (state, isGood) => successors(state, ['normal'], isGood),
+    isAsked: (state) => mirrorIsDown(load(state)),
+  });
+  if (alone !== null) return result({ what: 'no way on without the mirror', trace: traceTo(alone) }, true);
+  return result(null, true);
 }

@@ -1,5 +1,5 @@
-import { authorityOf } from '../../../cutover/mode.ts';
 /** What an instance can do next: look, beat, acknowledge, finish somebody's change; and what time does to it. */
+import { authorityOf } from '../../../cutover/mode.ts';
 import { acknowledgement, type InFlight, mayAcknowledge } from '../../../cutover/protocol/admission.ts';
 import { decideChange } from '../../../cutover/protocol/changes.ts';
 import { type Following, unfinishedChange } from '../../../cutover/protocol/follow.ts';
@@ -14,7 +14,7 @@ import {
 import type { Watched } from '../../../cutover/protocol/silence.ts';
 import type { ControlRecord, Instant, LeaseRow } from '../../../cutover/protocol/types.ts';
 import type { StoreName } from '../../../db/errors.ts';
-import { type Context, isSwift, mayFail, NOW } from './model.ts';
+import { type Context, mayFail, NOW } from './model.ts';
 import {
   CONTROL,
   COORDINATORS,
@@ -122,14 +122,7 @@ export function instanceSteps(world: World, i: 0 | 1, context: Context) {
   const part = world[INSTANCES[i]];
   const who = `instance ${i}`;
   const { state, beat } = part;
-  const id = String(i);
-  if (!part.alive) {
-    if (!context.scenario.restarts) return;
-    const draft: Draft = { ...world };
-    draft[INSTANCES[i]] = { alive: true, state: newInstance(id), beat: null };
-    emit('restart', who, draft);
-    return;
-  }
+  if (!part.alive) return restartStep(world, i, context);
   for (const store of STORES) {
     if (!isUp(world, store)) continue;
     // The other store's copy is looked at where the authority cannot be, or is not known yet.
@@ -144,7 +137,6 @@ export function instanceSteps(world: World, i: 0 | 1, context: Context) {
     emit('read control', `${who}, ${store}`, draft);
   }
   const age = state.lease?.startedAt.wallMs ?? -1;
-  const ack = acknowledgement(state, inFlightOf(world, i, context), rules);
   if (beat === null && age < 0) {
     const begun = beginHeartbeat(state, null, 0, NOW, timing, rules);
     if (begun !== null && isUp(world, begun.heartbeat.store)) {
@@ -155,24 +147,14 @@ export function instanceSteps(world: World, i: 0 | 1, context: Context) {
         ...draft[INSTANCES[i]],
         beat: { heartbeat: { ...begun.heartbeat, row }, done: 0, read: null },
       };
-      if (isSwift(world, context)) beatSteps(draft, i, context);
-      else emit('send heartbeat', who, draft);
+      if (context.reductions.heartbeats && state.lease === null) {
+        context.note('send heartbeat', who);
+        beatSteps(draft, i, context);
+      } else emit('send heartbeat', who, draft);
     }
   }
   if (beat !== null) beatSteps(world, i, context);
-  const authority = state.following.record === null ? null : authorityOf(state.following.record.mode);
-  const row = authority === null ? null : world[ROWS[authority]][i];
-  if (
-    authority !== null &&
-    row &&
-    ack?.phase === 'stopped' &&
-    row.ack?.id !== ack.id &&
-    isUp(world, authority)
-  ) {
-    const draft: Draft = { ...world };
-    writeRow(draft, authority, i, { ...row, ack });
-    emit('acknowledge stop', `${who}, ${ack.id}`, draft);
-  }
+  acknowledgeStep(world, i, context);
   const unfinished = unfinishedChange(state.following);
   if (unfinished !== null && isUp(world, unfinished.store)) {
     const key = CONTROL[unfinished.store];
@@ -190,10 +172,34 @@ export function instanceSteps(world: World, i: 0 | 1, context: Context) {
   }
   if (mayFail(world, 'crash', context)) {
     const draft: Draft = { ...world, env: { ...world.env, faultsLeft: world.env.faultsLeft - 1 } };
-    draft[INSTANCES[i]] = { alive: false, state: newInstance(id), beat: null };
+    draft[INSTANCES[i]] = { alive: false, state: newInstance(String(i)), beat: null };
     demote(draft, i, -1, context);
-    emit('crash', who, draft, 'fault');
+    const lost = OPERATIONS.some((key, j) => {
+      const { phase, step, stray } = world[key];
+      return phase === 'admitted' && step === 0 && !stray && context.scenario.operations[j]?.on === i;
+    });
+    emit('crash', who, draft, 'fault', lost && context.reductions.operations ? 'never-begun' : 'counts');
   }
+}
+
+export function restartStep(world: World, i: 0 | 1, context: Context): void {
+  if (!context.scenario.restarts) return;
+  const draft: Draft = { ...world };
+  draft[INSTANCES[i]] = { alive: true, state: newInstance(String(i)), beat: null };
+  context.emit('restart', `instance ${i}`, draft);
+}
+
+export function acknowledgeStep(world: World, i: 0 | 1, context: Context): void {
+  const { state } = world[INSTANCES[i]];
+  if (state.following.record === null || state.following.record.transition === null) return;
+  const authority = authorityOf(state.following.record.mode);
+  const row = world[ROWS[authority]][i];
+  if (!row || !isUp(world, authority)) return;
+  const ack = acknowledgement(state, inFlightOf(world, i, context), context.rules);
+  if (ack?.phase !== 'stopped' || row.ack?.id === ack.id) return;
+  const draft: Draft = { ...world };
+  writeRow(draft, authority, i, { ...row, ack });
+  context.emit('acknowledge stop', `instance ${i}, ${ack.id}`, draft);
 }
 
 function sameView(a: InstanceState, b: InstanceState): boolean {
@@ -219,7 +225,7 @@ function overtake(draft: Draft, i: 0 | 1, store: StoreName): void {
   draft[INSTANCES[i]] = { ...part, beat: { ...beat, read: { ...beat.read, revision: -1 } } };
 }
 
-function beatSteps(world: World, i: 0 | 1, context: Context) {
+export function beatSteps(world: World, i: 0 | 1, context: Context) {
   const { emit, rules } = context;
   const part = world[INSTANCES[i]];
   const { beat, state } = part;
@@ -248,7 +254,10 @@ function beatSteps(world: World, i: 0 | 1, context: Context) {
   }
   const read = step === 'read' ? world[CONTROL[store]] : beat.read;
   draft[INSTANCES[i]] = { ...part, beat: { heartbeat, done: done === 0 ? 1 : 2, read } };
-  if (done === 1 && isSwift(world, context)) return beatSteps(draft, i, context);
+  if (context.reductions.heartbeats && state.lease === null) {
+    context.note(step === 'commit' ? 'heartbeat commits' : 'read after heartbeat', who);
+    return beatSteps(draft, i, context);
+  }
   emit(step === 'commit' ? 'heartbeat commits' : 'read after heartbeat', who, draft);
 }
 
@@ -308,7 +317,7 @@ export function pauseSteps(world: World, i: 0 | 1, context: Context): void {
   const free = cannot || hasNothingToLose(world[INSTANCES[i]]);
   if (!free && !mayFail(world, 'pause', context)) return;
   for (const frozen of context.scenario.suspends ? [null, i] : [null]) {
-    const draft = tick(world, context, frozen, cannot && context.scenario.swift ? null : i);
+    const draft = tick(world, context, frozen, i);
     if (draft === null) continue;
     if (!free) draft.env = { ...draft.env, faultsLeft: draft.env.faultsLeft - 1 };
     const step = free ? 'time passes' : frozen === null ? 'pause' : 'suspend';

@@ -86,9 +86,11 @@ function work(world: World, i: 0 | 1, task: Task, context: Context) {
   const mirror = authority === 'mongo' ? 'postgres' : 'mongo';
   const who = `mirror of instance ${i}`;
   const store = task.kind === 'apply' || task.kind === 'move-aside' ? mirror : authority;
-  if (ticket.incarnation === -1) emit('message vanishes', who, putTask(world, i, null));
+  // Whoever reads marks changes nothing by it: a worker that gives up was as well never begun.
+  const unread = context.reductions.operations ? 'covered' : 'counts';
+  if (ticket.incarnation === -1) emit('message vanishes', who, putTask(world, i, null), 'normal', unread);
   if (!isUp(world, store)) {
-    if (ticket.incarnation !== -1) emit('mirror fails', who, putTask(world, i, null));
+    if (ticket.incarnation !== -1) emit('mirror fails', who, putTask(world, i, null), 'normal', unread);
     return;
   }
   const data = world[DATA[store]];

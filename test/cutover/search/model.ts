@@ -1,17 +1,27 @@
 /** What the steps of the model share: the rules in force, the scenario, and where to hand a successor to. */
-import type { Rules } from '../../../cutover/protocol/rules.ts';
+import { RULES, type Rules } from '../../../cutover/protocol/rules.ts';
 import type { Instant, Timing } from '../../../cutover/protocol/types.ts';
 import type { Draft, World } from './world.ts';
 
 export const NOW: Instant = { monotonicMs: 0, wallMs: 0 };
 
-/** `normal` steps happen by themselves; a `fault` is paid for; `recovery` is a store coming back. */
-export type StepClass = 'normal' | 'fault' | 'recovery';
+/**
+ * `normal` steps are what instances do by themselves; a `choice` is a client's or a coordinator's, and nothing may depend
+ * on its being made; a `fault` is paid for; `recovery` is a store coming back.
+ */
+export type StepClass = 'normal' | 'choice' | 'fault' | 'recovery';
+export const EVERY_CLASS: readonly StepClass[] = ['normal', 'choice', 'recovery', 'fault'];
 
 /** `message` is one that never arrives, or whose reply does not; `store` one that goes away, whole, and comes back. */
 export type FaultKind = 'crash' | 'pause' | 'message' | 'store' | 'coordinator';
 
-export type Emit = (step: string, who: string, draft: Draft, stepClass?: StepClass) => void;
+/**
+ * `covered`: another state, reached with no more faults, can do all that this one can and is held to no less.
+ * `never-begun`: so it is, and that other one is what would be here had this operation never been begun.
+ */
+export type Cover = 'counts' | 'covered' | 'never-begun';
+
+export type Emit = (step: string, who: string, draft: Draft, stepClass?: StepClass, cover?: Cover) => void;
 
 /** What a write makes of what it read: the record's new bits; or `refused`; or `already`, and nothing is written. */
 export type Decide = (seen: readonly (number | null)[], written: number) => number | 'refused' | 'already';
@@ -19,7 +29,12 @@ export type Decide = (seen: readonly (number | null)[], written: number) => numb
 export interface OperationSpec {
   readonly name: string;
   readonly on: 0 | 1;
-  readonly writes: readonly { readonly record: number; readonly decide: Decide }[];
+  readonly writes: readonly {
+    readonly record: number;
+    readonly decide: Decide;
+    /** Whether `decide` looks at other records than the one written: then the moment of reading matters by itself. */
+    readonly readsOthers?: true;
+  }[];
   /** Ghost: those operations whose acknowledgement before this one began matters. */
   readonly heeds: number;
 }
@@ -52,13 +67,53 @@ export interface Scenario {
   readonly pauses: 'free' | 'paid';
   /** Whether a process that died is started again; otherwise the other one is left to serve. */
   readonly restarts: boolean;
-  /**
-   * Takes steps together where, with no fault left to come, nothing that matters can come between them. The proof is
-   * made without it; the short run is not.
-   */
-  readonly swift: boolean;
   /** Whether a machine may be suspended, so that its monotonic clock stands still. */
   readonly suspends: boolean;
+}
+
+/** What makes the search smaller without making it see less; each argued for in the ADR, and each can be left out. */
+export interface Reductions {
+  /** An operation that wrote nothing was as well never begun; a reply is as well told as lost. */
+  readonly operations: boolean;
+  /** An attempt that is taken back was as well never begun, and one that is not as well announced when it fences. */
+  readonly attempts: boolean;
+  /** A heartbeat is as well sent just before its read. */
+  readonly heartbeats: boolean;
+  /** Steps that only add to what may happen next are taken at once. */
+  readonly urgent: boolean;
+  /** What nobody can read any more is forgotten. */
+  readonly dead: boolean;
+  /** A state reached with fewer faults stands for the same one reached with more. */
+  readonly fewestFaults: boolean;
+}
+export const NO_REDUCTIONS: Reductions = {
+  operations: false,
+  attempts: false,
+  heartbeats: false,
+  urgent: false,
+  dead: false,
+  fewestFaults: false,
+};
+export const ALL_REDUCTIONS: Reductions = {
+  operations: true,
+  attempts: true,
+  heartbeats: true,
+  urgent: true,
+  dead: true,
+  fewestFaults: true,
+};
+
+/** On which rules the argument for each rests: without one of them it is not made. */
+const OF_HEARTBEATS = ['heartbeatSteps', 'leaseStartsAt', 'elapsedMs', 'heldWithoutGap', 'isLower'] as const;
+const OF_ATTEMPTS = ['sameTransition', 'abortable', 'loserFirst', 'fenceStops', 'stopRunsOut'] as const;
+
+/** Those of the wanted reductions that hold under these rules and clocks. */
+export function soundUnder(rules: Rules, { pauses }: Scenario, wanted: Reductions): Reductions {
+  const asEver = (names: readonly (keyof Rules)[]) => names.every((name) => rules[name] === RULES[name]);
+  const heartbeats = wanted.heartbeats && pauses === 'paid' && asEver(OF_HEARTBEATS);
+  // A coordinator that begins late must still see as silent whoever was: so it needs whole heartbeats.
+  const attempts = wanted.attempts && heartbeats && asEver(OF_ATTEMPTS);
+  return { ...wanted, heartbeats, attempts };
 }
 
 export interface Context {
@@ -66,10 +121,9 @@ export interface Context {
   readonly rules: Rules;
   readonly timing: Timing;
   readonly emit: Emit;
-}
-
-export function isSwift(world: World, context: Context): boolean {
-  return context.scenario.swift && world.env.faultsLeft === 0;
+  readonly reductions: Reductions;
+  /** A step that was taken together with the one emitted next. */
+  readonly note: (step: string, who: string) => void;
 }
 
 /** Whether a fault of this kind may happen now. */

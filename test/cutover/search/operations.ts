@@ -3,7 +3,7 @@ import { mirrorOf } from '../../../cutover/mode.ts';
 import { decideAdmission, mayAcknowledge, mayContinue } from '../../../cutover/protocol/admission.ts';
 import { decideWrite, nextStamp } from '../../../cutover/protocol/stamps.ts';
 import { settleAnswers } from './instances.ts';
-import { type Context, isSwift, mayFail, NOW } from './model.ts';
+import { type Context, mayFail, NOW } from './model.ts';
 import {
   DATA,
   type Data,
@@ -53,21 +53,23 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context) {
     return draft;
   };
   const over = (): OperationPart => ({ ...OVER, stray: operation.stray });
+  // One that wrote nothing is as one that was never begun.
+  const isUnwritten = context.reductions.operations && operation.step === 0 && !operation.stray;
+  const unwritten = isUnwritten ? 'never-begun' : 'counts';
   const { ticket } = operation;
 
   if (ticket === null) {
     if (!part.alive) return;
     const admission = decideAdmission(part.state, NOW, rules, Number.MAX_SAFE_INTEGER);
     if (admission.kind !== 'admit') return;
-    const after = ackedBits(world) & spec.heeds;
+    const after = (ackedBits(world) & spec.heeds) === 0 ? 0 : 1;
     const draft = to({
       ...operation,
       phase: 'admitted',
       ticket: { ...admission.ticket, revision: 0 },
       after,
     });
-    if (isSwift(world, context)) operationSteps(draft, j, context);
-    else emit('admit', who, draft);
+    emit('admit', who, draft, 'choice');
     return;
   }
   const { store } = ticket;
@@ -77,9 +79,9 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context) {
   const stored = data[target.record] ?? null;
 
   if (operation.phase === 'admitted') {
-    if (!isUp(world, store)) return emit('operation fails', who, to(over()));
+    if (!isUp(world, store)) return emit('operation fails', who, to(over()), 'normal', unwritten);
     const decided = target.decide(bitsOf(data), operation.bits);
-    if (decided === 'refused') return emit('refuse', who, to(over()));
+    if (decided === 'refused') return emit('refuse', who, to(over()), 'normal', unwritten);
     if (decided === 'already')
       return emit('find done', who, settled(to({ ...operation, phase: 'answered' })));
     emit(
@@ -106,18 +108,28 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context) {
     const broken = scenario.violated(ackedBits(acked), [], (o) => (o === j ? operation.after : 0));
     if (broken !== null) acked.env = { ...world.env, bad: broken };
     emit('acknowledge', who, acked);
-    if (mayFail(world, 'message', context)) emit('lose reply', who, paid(to(over())), 'fault');
+    if (mayFail(world, 'message', context))
+      emit(
+        'lose reply',
+        who,
+        paid(to(over())),
+        'fault',
+        context.reductions.operations ? 'covered' : 'counts',
+      );
     return;
   }
   // Sending: a message of its own by now, whatever has become of who sent it.
   if (mayFail(world, 'message', context) && ticket.incarnation === 1)
-    emit('lose message', who, paid(to(over())), 'fault');
-  if (ticket.incarnation === -1) emit('message vanishes', who, to(over()));
+    emit('lose message', who, paid(to(over())), 'fault', unwritten);
+  if (ticket.incarnation === -1) emit('message vanishes', who, to(over()), 'normal', unwritten);
   if (!isUp(world, store))
-    return ticket.incarnation === -1 ? undefined : emit('operation fails', who, to(over()));
+    return ticket.incarnation === -1
+      ? undefined
+      : emit('operation fails', who, to(over()), 'normal', unwritten);
   const guard = decideWrite(stored?.stamp ?? null, operation.expected, ticket.epoch, rules);
   const taken = guard === 'write' && holderOf(data, target.record, operation.bits, context) !== null;
-  if (guard === 'stale' || taken) return emit(taken ? 'key taken' : 'refuse stale', who, to(over()));
+  if (guard === 'stale' || taken)
+    return emit(taken ? 'key taken' : 'refuse stale', who, to(over()), 'normal', unwritten);
   if (guard === 'conflict') {
     const again: OperationPart = {
       ...operation,
@@ -125,7 +137,8 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context) {
       expected: null,
       bits: written(operation, spec.writes.length),
     };
-    return emit('conflict', who, to(ticket.incarnation === -1 ? over() : again));
+    const gone = ticket.incarnation === -1;
+    return emit('conflict', who, to(gone ? over() : again), 'normal', gone ? unwritten : 'counts');
   }
   const fenced = [world.cm, world.cp].some((record) => record.transition?.phase === 'fenced');
   const stray = operation.stray || (fenced && ticket.incarnation !== 1);
@@ -135,9 +148,7 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context) {
   const pending = mirrorOf(ticket.mode) !== null;
   draft[DATA[store]] = withRecord(data, target.record, { stamp, bits: operation.bits, pending });
   if (ticket.incarnation === -1) draft[key] = { ...OVER, stray };
-  const landed = settled(draft);
-  if (isSwift(world, context) && landed[key].phase === 'answered') operationSteps(landed, j, context);
-  else emit('commit', who, landed);
+  emit('commit', who, settled(draft));
 
   function settled(next: Draft): Draft {
     if (spec !== undefined) settleAnswers(next, spec.on, context);

@@ -15,7 +15,6 @@ const SHARED = {
   workersOverlap: false,
   pauses: 'paid',
   restarts: false,
-  swift: true,
   kinds: ['crash', 'pause', 'message', 'store', 'coordinator'],
 } as const;
 const USER = 0;
@@ -47,6 +46,7 @@ export const SESSION_SCENARIO: Scenario = {
       writes: [
         {
           record: SESSION,
+          readsOthers: true,
           decide: (seen) =>
             (seen[SESSION] ?? 0) & 2 || (seen[USER] ?? 0) & 1 ? 'refused' : (seen[SESSION] ?? 0) | 4,
         },

@@ -1,60 +1,102 @@
-/** The states seen so far, exactly: each is sixteen part numbers, kept in one flat array behind an open hash table. */
-const WIDTH = 16;
+/**
+ * The states seen so far, exactly and in few bytes. A state is sixteen part numbers; its two halves of eight are
+ * numbered in tables of their own, and the state is the pair of their numbers: far fewer halves exist than states.
+ */
+const HALF = 8;
+
+type Numbers = Uint16Array | Uint32Array;
+
+/** Numbers distinct rows of `width` numbers from 0 in the order in which they came. */
+function createTable(width: number, make: (length: number) => Numbers) {
+  let rows = make(width * 1024);
+  let slots = new Int32Array(4096).fill(-1);
+  let count = 0;
+
+  const hashAt = (source: Numbers, offset: number): number => {
+    let h = 0x811c9dc5;
+    for (let n = 0; n < width; n++) {
+      h = Math.imul(h ^ (source[offset + n] ?? 0), 0x01000193);
+      h ^= h >>> 15;
+    }
+    h = Math.imul(h, 0x85ebca6b);
+    h ^= h >>> 13;
+    h = Math.imul(h, 0xc2b2ae35);
+    return (h ^ (h >>> 16)) >>> 0;
+  };
+  const isAt = (source: Numbers, offset: number, row: number): boolean => {
+    for (let n = 0; n < width; n++) if (source[offset + n] !== rows[row * width + n]) return false;
+    return true;
+  };
+  const grow = () => {
+    slots = new Int32Array(slots.length * 2).fill(-1);
+    const mask = slots.length - 1;
+    for (let row = 0; row < count; row++) {
+      let slot = hashAt(rows, row * width) & mask;
+      while ((slots[slot] ?? -1) >= 0) slot = (slot + 1) & mask;
+      slots[slot] = row;
+    }
+  };
+
+  return {
+    count: () => count,
+    bytes: () => rows.byteLength + slots.byteLength,
+    at: (row: number, n: number): number => rows[row * width + n] ?? 0,
+    /** The row's number; negative minus one when it is new: `-1 - number`. */
+    add: (source: Numbers, offset: number): number => {
+      let mask = slots.length - 1;
+      let slot = hashAt(source, offset) & mask;
+      for (let found = slots[slot] ?? -1; found >= 0; found = slots[slot] ?? -1) {
+        if (isAt(source, offset, found)) return found;
+        slot = (slot + 1) & mask;
+      }
+      if ((count + 1) * 4 > slots.length * 3) {
+        grow();
+        mask = slots.length - 1;
+        slot = hashAt(source, offset) & mask;
+        while ((slots[slot] ?? -1) >= 0) slot = (slot + 1) & mask;
+      }
+      slots[slot] = count;
+      if ((count + 1) * width > rows.length) {
+        const larger = make(Math.ceil((rows.length * 3) / 2 / width) * width);
+        larger.set(rows);
+        rows = larger;
+      }
+      for (let n = 0; n < width; n++) rows[count * width + n] = source[offset + n] ?? 0;
+      count++;
+      return -count;
+    },
+  };
+}
 
 export interface Visited {
   readonly count: () => number;
+  readonly bytes: () => number;
   /** The state's number; negative minus one when it is new: `-1 - number`. */
   readonly add: (parts: Uint16Array) => number;
   readonly read: (state: number, into: Uint16Array) => void;
 }
 
 export function createVisited(): Visited {
-  let states = new Uint16Array(WIDTH * 1024);
-  let table = new Int32Array(4096).fill(-1);
-  let count = 0;
-
-  const hashAt = (source: Uint16Array, offset: number): number => {
-    let h = 0x811c9dc5;
-    for (let n = 0; n < WIDTH; n++) {
-      h = Math.imul(h ^ (source[offset + n] ?? 0), 0x01000193);
-      h ^= h >>> 15;
-    }
-    h = Math.imul(h, 0x85ebca6b);
-    return (h ^ (h >>> 13)) >>> 0;
+  const halves = [0, 1].map(() => createTable(HALF, (length) => new Uint16Array(length)));
+  const states = createTable(2, (length) => new Uint32Array(length));
+  const pair = new Uint32Array(2);
+  const numberOf = (half: number, parts: Uint16Array): number => {
+    const found = halves[half]?.add(parts, half * HALF) ?? 0;
+    return found < 0 ? -1 - found : found;
   };
-  const same = (parts: Uint16Array, state: number): boolean => {
-    const offset = state * WIDTH;
-    for (let n = 0; n < WIDTH; n++) if (parts[n] !== states[offset + n]) return false;
-    return true;
-  };
-  const grow = () => {
-    table = new Int32Array(table.length * 2).fill(-1);
-    for (let state = 0; state < count; state++) {
-      let slot = hashAt(states, state * WIDTH) & (table.length - 1);
-      while ((table[slot] ?? -1) >= 0) slot = (slot + 1) & (table.length - 1);
-      table[slot] = state;
-    }
-  };
-
   return {
-    count: () => count,
+    count: states.count,
+    bytes: () => halves.reduce((sum, half) => sum + half.bytes(), states.bytes()),
     add: (parts) => {
-      let slot = hashAt(parts, 0) & (table.length - 1);
-      for (let found = table[slot] ?? -1; found >= 0; found = table[slot] ?? -1) {
-        if (same(parts, found)) return found;
-        slot = (slot + 1) & (table.length - 1);
-      }
-      table[slot] = count;
-      if ((count + 1) * WIDTH > states.length) {
-        const larger = new Uint16Array(states.length * 2);
-        larger.set(states);
-        states = larger;
-      }
-      states.set(parts, count * WIDTH);
-      count++;
-      if (count * 2 > table.length) grow();
-      return -count;
+      pair[0] = numberOf(0, parts);
+      pair[1] = numberOf(1, parts);
+      return states.add(pair, 0);
     },
-    read: (state, into) => into.set(states.subarray(state * WIDTH, (state + 1) * WIDTH)),
+    read: (state, into) => {
+      for (let half = 0; half < 2; half++) {
+        const row = states.at(state, half);
+        for (let n = 0; n < HALF; n++) into[half * HALF + n] = halves[half]?.at(row, n) ?? 0;
+      }
+    },
   };
 }

@@ -1,0 +1,132 @@
+/**
+ * Steps that take nothing from anybody and only add to what may happen next are taken at once, so that the states in
+ * which they are still to come need not be looked at one by one. Each is the model's own step; why it loses nothing is
+ * said in the ADR.
+ */
+import { decideWrite } from '../../../../cutover/protocol/stamps.ts';
+import { advance, isBefore, watchStep } from '../coordinators.ts';
+import { acknowledgeStep, hasNothingToLose, restartStep, tick } from '../instances.ts';
+import type { Context, Emit } from '../model.ts';
+import { operationSteps } from '../operations.ts';
+import {
+  CONTROL,
+  COORDINATORS,
+  DATA,
+  type Draft,
+  INSTANCES,
+  isUp,
+  OPERATIONS,
+  type World,
+} from '../world.ts';
+
+export interface Taken {
+  readonly step: string;
+  readonly who: string;
+  readonly draft: Draft;
+  /** What it leads to is covered: nobody needs to look at that state. */
+  readonly covered: boolean;
+}
+
+/** Takes urgent steps until none is left; null when what that leads to is covered. */
+export function createUrgent(
+  context: Context,
+  onStep: (taken: Taken) => void,
+): (world: World) => World | null {
+  let caught: Taken[] = [];
+  const emit: Emit = (step, who, draft, stepClass = 'normal', cover = 'counts') => {
+    if (stepClass !== 'fault') caught.push({ step, who, draft, covered: cover !== 'counts' });
+  };
+  const quiet: Context = { ...context, emit };
+  const first = (run: () => void, names?: readonly string[]): Taken | null => {
+    caught = [];
+    run();
+    return caught.find(({ step }) => names === undefined || names.includes(step)) ?? null;
+  };
+
+  function next(world: World): Taken | null {
+    return ofInstance(world, 0) ?? ofInstance(world, 1) ?? ofCoordinators(world) ?? ofOperations(world);
+  }
+
+  function ofInstance(world: World, i: 0 | 1): Taken | null {
+    const part = world[INSTANCES[i]];
+    if (!part.alive && context.scenario.restarts) return first(() => restartStep(world, i, quiet));
+    const { record } = part.state.following;
+    if (record !== null && record.transition !== null && isAwaited(world, record.transition.id)) {
+      const taken = first(() => acknowledgeStep(world, i, quiet));
+      if (taken !== null) return taken;
+    }
+    if (context.scenario.pauses === 'paid' && isWatchedYoung(world, i) && hasNothingToLose(part)) {
+      const draft = tick(world, context, null, i);
+      if (draft !== null) return { step: 'time passes', who: `instance ${i}`, draft, covered: false };
+    }
+    return null;
+  }
+
+  function isWatchedYoung(world: World, i: 0 | 1): boolean {
+    return COORDINATORS.some((key) => {
+      const part = world[key];
+      return typeof part !== 'string' && (part.watch[i]?.sinceMs ?? -1) > -context.timing.leaseMs;
+    });
+  }
+
+  function isAwaited(world: World, id: string): boolean {
+    return COORDINATORS.some((key) => {
+      const part = world[key];
+      return typeof part !== 'string' && part.transition.id === id && isBefore(part, 'drain-loser');
+    });
+  }
+
+  function ofCoordinators(world: World): Taken | null {
+    for (const k of [0, 1] as const) {
+      const part = world[COORDINATORS[k]];
+      if (typeof part === 'string') continue;
+      const watched = first(() => watchStep(world, k, part, quiet));
+      if (watched !== null) return watched;
+      if (
+        part.stage === 'announce' ||
+        (part.stage === 'note' && !isLate(world, part.loser, part.record.epoch))
+      )
+        continue;
+      const taken = first(() => advance(world, k, part, quiet));
+      if (taken !== null && changesItselfOnly(world, taken.draft, k)) return taken;
+    }
+    return null;
+  }
+
+  /** The winner is at a higher epoch than this attempt began from: it can never be noted there. */
+  function isLate(world: World, loser: 'mongo' | 'postgres', epoch: number): boolean {
+    return world[CONTROL[loser === 'mongo' ? 'postgres' : 'mongo']].epoch > epoch;
+  }
+
+  function ofOperations(world: World): Taken | null {
+    for (const j of [0, 1, 2] as const) {
+      const { phase, ticket, step, expected } = world[OPERATIONS[j]];
+      const target = context.scenario.operations[j]?.writes[step];
+      if (ticket === null || target === undefined || !isUp(world, ticket.store)) continue;
+      if (phase === 'admitted' && target.readsOthers === undefined) {
+        return first(() => operationSteps(world, j, quiet));
+      }
+      if (phase !== 'sending') continue;
+      const stored = world[DATA[ticket.store]][target.record]?.stamp ?? null;
+      if (decideWrite(stored, expected, ticket.epoch, context.rules) === 'write') continue;
+      return first(() => operationSteps(world, j, quiet), ['conflict', 'refuse stale']);
+    }
+    return null;
+  }
+
+  return (world) => {
+    let now = world;
+    for (let taken = next(now); taken !== null; taken = next(now)) {
+      onStep(taken);
+      if (taken.covered) return null;
+      now = taken.draft;
+    }
+    return now;
+  };
+}
+
+function changesItselfOnly(world: World, draft: Draft, k: 0 | 1): boolean {
+  return (Object.keys(draft) as (keyof World)[]).every(
+    (name) => name === COORDINATORS[k] || draft[name] === world[name],
+  );
+}
