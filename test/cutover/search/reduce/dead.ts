@@ -195,7 +195,7 @@ function isMarked(
   stored: { readonly stamp: Incoming['stamp']; readonly pending: boolean } | null,
   stamp: Incoming['stamp'],
 ): boolean {
-  return stored !== null && stored.pending && compareStamps(stored.stamp, stamp) === 0;
+  return stored?.pending === true && compareStamps(stored.stamp, stamp) === 0;
 }
 
 function withBatch<T extends Extract<Task, { readonly batch: readonly Incoming[] }>>(
