@@ -60,7 +60,7 @@ describe('what makes the search smaller', () => {
         expect(notCovered(whole, reduced), which).toEqual([]);
       }
     },
-    120_000,
+    300_000,
   );
 
   // With each of them alone left out: one that hid a violation would let it be found here, and not in the rules' own test.
