@@ -37,7 +37,8 @@ export interface Options {
 
 export const HELP = `npm run bench -- [options]
 
-Measures the service and prints a table of results against their goals. Takes about half an hour, a good part of it for the million users of \`bulk\`.
+Measures the service and prints a table of results against their goals. Takes about half an hour, a good part
+of it for the million users of bulk.
 
   --only NAME,...     parts to run: ${PARTS.join(', ')} (all)
                         logins  logins per second as a share of bare bcryptjs, and event-loop delay meanwhile
@@ -56,6 +57,7 @@ Measures the service and prints a table of results against their goals. Takes ab
   --rate-me N         arrivals per second of the open loop on GET /auth/me (200)
   --rate-refresh N    the same on GET /auth/refresh (100)
   --log-level LEVEL   of the service, whose log goes to the null device (info)
+  --users N,...       users of bulk, the first crowd in each round, the others once (100000,1000000)
   --quick             a smoke test of a few minutes: short windows, one round, four flips
   --json FILE         where results go (bench-results/TIME.json)
   --cpu-prof FOLDER   write CPU profiles of the service
@@ -77,6 +79,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
       'rate-me': { type: 'string' },
       'rate-refresh': { type: 'string' },
       'log-level': { type: 'string' },
+      users: { type: 'string' },
       quick: { type: 'boolean' },
       json: { type: 'string' },
       'cpu-prof': { type: 'string' },
@@ -95,7 +98,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
     rounds: whole('--rounds', values.rounds, quick ? 1 : 2, 1, 10),
     cost: whole('--cost', values.cost, quick ? 10 : 12, 10, 14),
     people: quick ? 32 : 400,
-    crowds: quick ? [5_000, 20_000] : [100_000, 1_000_000],
+    crowds: crowdsOf(values.users ?? (quick ? '5000,20000' : '100000,1000000')),
     connections: 32,
     poolMax: 20,
     rates: {
@@ -107,6 +110,9 @@ export function readOptions(args: readonly string[]): Options | 'help' {
     logLevel: values['log-level'] ?? 'info',
   };
 }
+
+const crowdsOf = (text: string): readonly number[] =>
+  text.split(',').map((each) => whole('--users', each, 0, 1_000, 10_000_000));
 
 function pick<T extends string>(name: string, text: string | undefined, known: readonly T[]): readonly T[] {
   if (text === undefined) return known;
