@@ -3,6 +3,7 @@
  * compare-and-set, and again when the race was lost.
  */
 import { z } from 'zod';
+import { DEFAULT_CODEC } from '../db/canonical.ts';
 import { type StoreName, StoreUnavailable } from '../db/errors.ts';
 import type { Store } from '../db/port.ts';
 import type { ControlEntry, Json, LeaseEntry } from '../db/replica.ts';
@@ -49,6 +50,8 @@ const leaseBody = z.object({
     .object({
       reaches: z.array(z.enum(STORE_NAMES_KNOWN)),
       p99Ms: z.number().nullable().default(null),
+      // Versions before there were others knew this one only.
+      mapping: z.string().default(DEFAULT_CODEC.digest),
     })
     .optional(),
 });
@@ -59,6 +62,8 @@ export interface InstanceFacts {
   readonly reaches: readonly StoreName[];
   /** Of its operations on the authority within the last seconds, ms; null: too few of them. */
   readonly p99Ms: number | null;
+  /** Digest of the mapping it reads and writes documents by. */
+  readonly mapping: string;
 }
 
 /** A row of leases as it stands in the store; without facts it was written by an older version. */

@@ -39,6 +39,8 @@ export interface EngineOptions {
   readonly prepare?: (store: Store) => Promise<void>;
   readonly rules?: Rules;
   readonly queueMax?: number;
+  /** Digest of the mapping that MongoDB's store reads and writes by. Default: of the default mapping. */
+  readonly mapping?: string;
 }
 
 /** What this process knows of itself. */
@@ -90,7 +92,7 @@ const TELL_AGAIN_MS = 5_000;
 
 export function createEngine(options: EngineOptions): Engine {
   const { stores, environment, telemetry, firstMode, retentionMs, storeTimeoutMs } = options;
-  const { prepare = async () => {}, rules, queueMax, digestKey } = options;
+  const { prepare = async () => {}, rules, queueMax, digestKey, mapping } = options;
   const latency = createLatency(environment);
   const member = createInstance({
     stores,
@@ -101,6 +103,7 @@ export function createEngine(options: EngineOptions): Engine {
     p99Ms: latency.p99Ms,
     ...(rules && { rules }),
     ...(queueMax === undefined ? {} : { queueMax }),
+    ...(mapping === undefined ? {} : { mapping }),
   });
   const traffic = createTraffic(environment);
   const parts = { stores, environment, telemetry, member, traffic };

@@ -46,6 +46,7 @@ export default fp<{ readonly seams?: Seams }>(
       firstMode: config.backendMode,
       retentionMs: config.retentionMs,
       storeTimeoutMs: config.storeTimeoutMs,
+      mapping: config.mongoCodec.digest,
       digestKey: Buffer.from(keyring.digest('diff-digest', 'differences')),
       ...(rules && { rules }),
       async prepare(store) {

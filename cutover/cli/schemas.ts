@@ -114,6 +114,7 @@ const status = {
         .nullable()
         .describe('The stores that answered it when it last asked'),
       p99Ms: ms.nullable().describe('Of its operations on the authority in the last seconds; null: too few'),
+      mapping: z.string().describe('Digest of the mapping it reads and writes documents by'),
     }),
   ),
   pending: backlog,
@@ -437,6 +438,9 @@ export const OUTPUTS = {
         duplicates: count
           .nullable()
           .describe('Users that share an e-mail with another; null: not all were read'),
+        undecided: count
+          .nullable()
+          .describe('Of users that share one, those that no policy decides about; null: not all were read'),
       }),
     ),
     estimate: z

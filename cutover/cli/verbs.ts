@@ -97,6 +97,18 @@ const COPY_RUNS = [
     'which another takes up. `cutover set backfill-paused true` pauses all of them.',
 ] as const;
 
+const DUPLICATE_OPTIONS = {
+  duplicates: {
+    value: 'RULE',
+    description:
+      'Who of several users keeps an e-mail: newest, verified, most-recent-login; without it all of them are bad',
+  },
+  policy: {
+    value: 'FILE',
+    description: 'The same from a file: rules in their order, and choices by id; docs/mapping.md',
+  },
+} as const satisfies Record<string, OptionSpec>;
+
 const NAMED = [
   'ID is COLLECTION/ID as `quarantine list` shows it, or the id alone where it is there once.',
 ] as const;
@@ -265,7 +277,7 @@ export const VERBS = {
   backfill: {
     summary: 'Copy what the authority holds into its mirror, while the service runs',
     usage:
-      '[--from mongo|postgres] [--dry-run] [--on-bad rollback|quarantine] [--duplicates POLICY] [--jobs N] [--rate R]',
+      '[--from mongo|postgres] [--dry-run] [--on-bad rollback|quarantine] [--duplicates RULE | --policy FILE] [--jobs N] [--rate R]',
     words: [0],
     details: [
       'In any mode that mirrors. Never over the authority, never over a newer state. All of it is read and checked before ' +
@@ -281,11 +293,7 @@ export const VERBS = {
         description: 'All but the merge, then throw it away; exit code 1 for bad data',
       },
       'on-bad': { value: 'WHAT', description: 'rollback (default) or quarantine' },
-      duplicates: {
-        value: 'POLICY',
-        description:
-          'Who of several users keeps an e-mail: newest, verified, most-recent-login; without it all of them are bad',
-      },
+      ...DUPLICATE_OPTIONS,
       ...PACE_OPTIONS,
       ...SNAPSHOT_OPTIONS,
     },
@@ -318,7 +326,10 @@ export const VERBS = {
     summary: 'Go on with a run that was stopped or killed',
     usage: 'RUN [--jobs N] [--rate R]',
     words: [1],
-    details: ['As it was begun: with the same --from, --on-bad and --duplicates.', ...COPY_RUNS],
+    details: [
+      'As it was begun: with the same --from, --on-bad and policy; and with the same mapping.',
+      ...COPY_RUNS,
+    ],
     options: { ...PACE_OPTIONS, ...SNAPSHOT_OPTIONS },
     ends: MOVE_ENDS,
     examples: [['cutover backfill resume 65f0c0ffee0123456789abcd', 'from where it was']],
@@ -436,7 +447,7 @@ export const VERBS = {
   },
   preflight: {
     summary: 'Look at both stores and the documents before anything is moved',
-    usage: '[--full | --sample N] [--instances N]',
+    usage: '[--full | --sample N] [--instances N] [--duplicates RULE | --policy FILE]',
     words: [0],
     details: [
       'Only reads: privileges, versions, connections, disk, indexes that would delete or refuse behind the mirror, and a ' +
@@ -449,6 +460,7 @@ export const VERBS = {
       full: { value: null, description: 'Look at every document; tells shared e-mails too' },
       sample: { value: 'N', description: 'Look at so many documents of each collection; default 2000' },
       instances: { value: 'N', description: 'How many instances are to run; default 2' },
+      ...DUPLICATE_OPTIONS,
     },
     ends: ['done', 'difference', 'usage', 'aborted', 'unreachable'],
     examples: [

@@ -24,7 +24,9 @@ import { cleanedName, countsOf, sumCounts } from './classify.ts';
 import { putSessionsAside, settleDuplicates } from './duplicates.ts';
 import { coordinating } from './lock.ts';
 import { mergeStaged } from './merge.ts';
+import { assertOneMapping, assertSameMapping } from './one-mapping.ts';
 import { createPace, type Pace } from './pace.ts';
+import { policyOf } from './policy.ts';
 import { assertCopyable, awaitInstances, logCopy, markCopy, putEvidence } from './ready.ts';
 import { applyRanges, cutRowRanges } from './reverse.ts';
 import { undoRun } from './rollback.ts';
@@ -52,6 +54,7 @@ export async function runBackfill(scope: CopyScope, options: BackfillOptions): P
     if (active !== null) await overtake(scope, active);
     const authority = stores[options.from];
     await awaitInstances(authority, record, environment, options.signal);
+    await assertOneMapping(scope, authority, record);
     const now = environment.date();
     const id = options.runId ?? environment.newId();
     if ((await runs.find(id)) !== null) throw new CopyRefused('other-run', `there is a run ${id} already`);
@@ -65,7 +68,8 @@ export async function runBackfill(scope: CopyScope, options: BackfillOptions): P
       from: options.from,
       onBad: options.onBad,
       dryRun,
-      duplicates: options.duplicates ?? null,
+      duplicates: policyIn(options),
+      mapping: scope.mongo.codec.digest,
       epoch: record.epoch,
       copy,
       expiredBeforeMs: now.getTime() - scope.retentionMs,
@@ -111,12 +115,17 @@ export async function resumeBackfill(
     if (run.state !== 'copying' && run.state !== 'merging') {
       throw new CopyRefused('unknown-state', `run ${id} is ${run.state}: there is nothing to resume`);
     }
-    const { from } = parseRun(run);
+    const { from, mapping } = parseRun(run);
+    assertSameMapping(scope, { id, mapping });
     const record = await assertCopyable(scope, from);
     await awaitInstances(scope.stores[from], record, scope.environment, options.signal);
+    await assertOneMapping(scope, scope.stores[from], record);
     return goOn(scope, id, options);
   });
 }
+
+const policyIn = ({ duplicates = null }: BackfillOptions) =>
+  typeof duplicates === 'string' ? policyOf(duplicates) : duplicates;
 
 type GoOn = Pick<BackfillOptions, 'jobs' | 'rate' | 'report' | 'beforeMerge' | 'signal'>;
 

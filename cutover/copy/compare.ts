@@ -32,6 +32,7 @@ const SWEEP_ROWS = 1_000;
 export const verifyBody = z.object({
   what: z.union([z.literal('full'), z.object({ sinceMs: z.number() }), z.object({ share: z.number() })]),
   authority: z.enum(['mongo', 'postgres']),
+  mapping: z.string(),
 });
 export type VerifyBody = z.infer<typeof verifyBody>;
 

@@ -11,9 +11,11 @@ import { toLine } from '../../db/postgres/copy/rows.ts';
 import { stageLines } from '../../db/postgres/copy/staging.ts';
 import type { UserRecord } from '../../db/records.ts';
 import { classify, createCounts, type Flaw } from './classify.ts';
+import type { Choice, DuplicatePolicy } from './policy.ts';
+import { chooseAmong } from './rivals.ts';
 import type { RunBody } from './run.ts';
 import { toFindings } from './stage.ts';
-import type { CopyScope, DuplicatePolicy } from './types.ts';
+import type { CopyScope } from './types.ts';
 
 const PAGE = 200;
 /** Of the range that restaged rows belong to: none. */
@@ -37,19 +39,27 @@ export async function settleDuplicates(
   for (;;) {
     const page = await sharedEmails(scope.postgres, { after, limit: PAGE });
     for (const shared of page) {
-      const losers = await settle(scope, run, body, shared);
-      if (body.duplicates === null) bad += losers;
-      else passedOver += losers;
+      const { losers, isDecided } = await settle(scope, run, body, shared);
+      if (isDecided) passedOver += losers;
+      else bad += losers;
     }
     after = page.at(-1)?.emailKey ?? after;
     if (page.length < PAGE) return { bad, passedOver };
   }
 }
 
-async function settle(scope: CopyScope, run: string, body: RunBody, shared: SharedEmail): Promise<number> {
+interface Settled {
+  readonly losers: number;
+  /** The policy said who keeps the address. */
+  readonly isDecided: boolean;
+}
+
+async function settle(scope: CopyScope, run: string, body: RunBody, shared: SharedEmail): Promise<Settled> {
   const candidates = await readAgain(scope, shared);
   const rivals = candidates.filter(({ user }) => user.emailKey === shared.emailKey);
-  const [winner] = body.duplicates === null ? [] : await ranked(scope, rivals, body.duplicates);
+  const choice = rivals.length < 2 ? NOBODY : await choiceOf(scope, rivals, body.duplicates);
+  const winner = rivals.find(({ user }) => user.id === choice.winner);
+  const isDecided = winner !== undefined;
   const losers = rivals.length < 2 ? [] : rivals.filter((rival) => rival !== winner);
   const staying = candidates.filter((candidate) => !losers.includes(candidate));
   await scope.postgres.transaction(async (connection) => {
@@ -65,21 +75,21 @@ async function settle(scope: CopyScope, run: string, body: RunBody, shared: Shar
     const findings = losers.flatMap(({ user }) =>
       toFindings('user', user.id, flaws, { ids: [...ids].sort() }),
     );
-    if (body.duplicates === null) await putFindings(connection, run, null, findings);
-    if (body.onBad === 'rollback' && body.duplicates === null) return;
+    if (!isDecided) await putFindings(connection, run, null, findings);
+    if (body.onBad === 'rollback' && !isDecided) return;
     const originals = losers.map(({ raw, user }): Original => {
       return { entity: 'user', id: user.id, reasons: flaws, document: toExtendedJson(raw.bytes) };
     });
     await putAside(connection, run, originals, scope.environment.date());
-    if (winner !== undefined) {
+    if (isDecided) {
       await connection.query(
         `update copy_quarantine set state = 'accepted', resolved_at = $3, resolution = $4
          where entity = 'user' and run = $1 and record_id = any($2::text[]) and state = 'held'`,
-        [run, losers.map(({ user }) => user.id), scope.environment.date(), `policy ${body.duplicates}`],
+        [run, losers.map(({ user }) => user.id), scope.environment.date(), `policy ${choice.by}`],
       );
     }
   });
-  return losers.length;
+  return { losers: losers.length, isDecided };
 }
 
 /** The users as they stand now; who is gone or cannot be read any more is left to the mirror. */
@@ -92,32 +102,19 @@ async function readAgain({ mongo }: CopyScope, { ids }: SharedEmail): Promise<re
   return candidates.sort((a, b) => (a.user.id < b.user.id ? -1 : 1));
 }
 
-/** Best first. Equal ones in the order of their age, the older first: it was there before the other. */
-async function ranked(
+const NOBODY: Choice = { winner: null, by: 'no policy' };
+
+async function choiceOf(
   { mongo }: CopyScope,
   rivals: readonly Candidate[],
-  policy: DuplicatePolicy,
-): Promise<readonly Candidate[]> {
-  const scores = new Map<Candidate, number>();
-  for (const rival of rivals) {
-    if (policy === 'newest') scores.set(rival, rival.user.createdAt.getTime());
-    if (policy === 'verified') scores.set(rival, Number(rival.user.isVerified));
-    if (policy === 'most-recent-login') scores.set(rival, await lastLogin(mongo, rival.user.id));
-  }
-  const score = (rival: Candidate) => scores.get(rival) ?? 0;
-  return [...rivals].sort(
-    (a, b) => score(b) - score(a) || a.user.createdAt.getTime() - b.user.createdAt.getTime(),
+  policy: DuplicatePolicy | null,
+): Promise<Choice> {
+  if (policy === null) return NOBODY;
+  const contenders = rivals.map(({ raw, user }) => ({ doc: raw.doc ?? {}, user }));
+  const sessions = mongo.collection('session');
+  return chooseAmong(policy, contenders, mongo.codec, (filter, options) =>
+    sessions.findOne(filter as never, { ...options, maxTimeMS: mongo.timeoutMs } as never),
   );
-}
-
-async function lastLogin(mongo: CopyScope['mongo'], userId: string): Promise<number> {
-  const session = await mongo.collection('session').findOne({ userId: decodeId(userId) } as never, {
-    sort: { createdAt: -1 },
-    projection: { createdAt: 1 },
-    maxTimeMS: mongo.timeoutMs,
-  });
-  const at: unknown = session?.['createdAt'];
-  return at instanceof Date ? at.getTime() : 0;
 }
 
 /** Sessions of users that were put aside go with them. How many. */

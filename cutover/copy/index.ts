@@ -3,6 +3,7 @@ export { resumeBackfill, runBackfill } from './backfill.ts';
 export { fingerprintFields } from './fingerprint.ts';
 export { listBackfills, type RunDetails, type RunSummary, showBackfill } from './list.ts';
 export { type Bulk, type BulkOptions, openBulk } from './open.ts';
+export { type DuplicatePolicy, PolicyInvalid, parsePolicy } from './policy.ts';
 export { listQuarantine, type Retried, resolveQuarantine, retryQuarantine } from './quarantine.ts';
 export { type RepairOptions, type RepairResult, repair } from './repair.ts';
 export { type RollbackOptions, type RollbackResult, rollbackBackfill } from './rollback.ts';
@@ -15,7 +16,6 @@ export {
   type CopyPhase,
   CopyRefused,
   type CopyScope,
-  type DuplicatePolicy,
   type Progress,
   type Quarantined,
   type RecordName,

@@ -6,6 +6,7 @@ import { ENTITIES, type Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
 import { NOTES } from '../operator/types.ts';
 import { classify, createCounts } from './classify.ts';
+import { assertOneMapping } from './one-mapping.ts';
 import { assertUnmoved, authorityNow, logCopy } from './ready.ts';
 import { CopyRefused, type CopyScope, type RecordName } from './types.ts';
 
@@ -35,6 +36,7 @@ export interface Retried {
 export async function retryQuarantine(scope: CopyScope, only?: RecordName): Promise<Retried> {
   const { authority, record } = await authorityNow(scope);
   if (authority !== 'mongo') throw new CopyRefused('not-authority', 'MongoDB is not the authority any more');
+  await assertOneMapping(scope, scope.stores.mongo, record);
   const findings = createFindings(scope.postgres);
   const result = {
     moved: [] as Retried['moved'][number][],

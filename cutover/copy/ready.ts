@@ -128,13 +128,18 @@ export function isSameCopy(a: CopyState, b: CopyState): boolean {
 
 /** Evidence for the gates, in the authority's books. */
 export async function putEvidence(
-  { environment }: CopyScope,
+  { environment, mongo }: CopyScope,
   store: Store,
   key: 'backfill' | 'verify' | 'snapshot',
   body: { readonly clean: boolean; readonly run: string },
 ): Promise<void> {
   const now = environment.date();
-  await store.books.putNote(NOTES.evidence, key, { ...body, atMs: now.getTime() }, now);
+  await store.books.putNote(
+    NOTES.evidence,
+    key,
+    { ...body, mapping: mongo.codec.digest, atMs: now.getTime() },
+    now,
+  );
 }
 
 /** One entry of the event log. */

@@ -9,6 +9,7 @@ import type { Stamp } from '../../db/records.ts';
 import { compareStamps } from '../../db/records.ts';
 import { otherStore } from '../mode.ts';
 import { foreignNotes, pickUp } from './foreign.ts';
+import { assertOneMapping } from './one-mapping.ts';
 import { assertUnmoved, authorityNow, logCopy } from './ready.ts';
 import { type Difference, foundBy, settle } from './settle.ts';
 import { CopyRefused, type CopyScope } from './types.ts';
@@ -39,6 +40,7 @@ export async function repair(
 ): Promise<RepairResult> {
   const { authority, record } = await authorityNow(scope);
   if (record.transition !== null) throw new CopyRefused('in-transition', 'authority is about to change');
+  await assertOneMapping(scope, scope.stores[authority], record);
   const foreign = run === undefined ? await foreignNotes(scope) : [];
   const id = run ?? (await latestVerify(scope)) ?? null;
   if (id === null && foreign.length === 0) throw new CopyRefused('no-run', 'nothing was verified yet');

@@ -3,13 +3,16 @@ import { z } from 'zod';
 import type { RunRow } from '../../db/postgres/copy/runs.ts';
 import type { Json } from '../../db/replica.ts';
 import { copySchema } from '../control.ts';
+import { policySchema } from './policy.ts';
 import { CopyRefused } from './types.ts';
 
 const body = z.object({
   from: z.enum(['mongo', 'postgres']),
   onBad: z.enum(['rollback', 'quarantine']),
   dryRun: z.boolean(),
-  duplicates: z.enum(['newest', 'verified', 'most-recent-login']).nullable(),
+  duplicates: policySchema.nullable(),
+  /** Digest of the mapping that documents are read by. */
+  mapping: z.string(),
   epoch: z.number(),
   /** As the copy's state was when the run began; if it has changed in the end, the mirror was off meanwhile. */
   copy: copySchema,

@@ -9,6 +9,7 @@ import type { Entity } from '../../db/records.ts';
 import type { Environment } from '../environment.ts';
 import type { PerStore } from '../protocol/types.ts';
 import type { Telemetry } from '../telemetry.ts';
+import type { DuplicatePolicy, Rule } from './policy.ts';
 
 export type { BadDocument, Quarantined } from '../../db/postgres/copy/findings.ts';
 
@@ -56,17 +57,14 @@ export interface Progress {
 
 export type Report = (progress: Progress) => void;
 
-/** Which of several users with one e-mail keeps it. */
-export type DuplicatePolicy = 'newest' | 'verified' | 'most-recent-login';
-
 export interface BackfillOptions {
   /** The authority the records come from; refused when it is another store. */
   readonly from: StoreName;
   readonly onBad: 'rollback' | 'quarantine';
   /** Goes all the way up to the merge, and then throws its work away. */
   readonly dryRun?: boolean;
-  /** Null: users that share an e-mail are bad. */
-  readonly duplicates?: DuplicatePolicy | null;
+  /** Who of several users keeps an e-mail; null: all of them are bad. */
+  readonly duplicates?: DuplicatePolicy | Rule | null;
   /** Ranges worked at once in this process. */
   readonly jobs?: number;
   /** Documents each second at most, over the setting `backfill-rate`; 0: no bound. */
@@ -118,6 +116,7 @@ export class CopyRefused extends Error {
     | 'no-mirror'
     | 'in-transition'
     | 'instances-behind'
+    | 'other-mapping'
     | 'mirror-gap'
     | 'other-run'
     | 'busy'

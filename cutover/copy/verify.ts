@@ -21,6 +21,7 @@ import {
 } from './compare.ts';
 import { noteFindings } from './foreign.ts';
 import { coordinating } from './lock.ts';
+import { assertOneMapping, assertSameMapping } from './one-mapping.ts';
 import { createPace } from './pace.ts';
 import { authorityNow, logCopy, markCopy, putEvidence } from './ready.ts';
 import { type Difference, foundBy, RETENTION_MARGIN_MS } from './settle.ts';
@@ -59,11 +60,13 @@ const SHOWN = 1_000;
 /** Never writes to a record. Throws `CopyRefused` when it was to stop: it can be resumed. */
 export async function verify(scope: CopyScope, options: VerifyOptions = {}): Promise<VerifyResult> {
   const { what = 'full' } = options;
-  const { authority } = await authorityNow(scope);
+  const { authority, record } = await authorityNow(scope);
+  await assertOneMapping(scope, scope.stores[authority], record);
   const now = scope.environment.date();
   const id = options.runId ?? scope.environment.newId();
   const given: VerifyBody = {
     authority,
+    mapping: scope.mongo.codec.digest,
     what: what === 'full' ? what : 'since' in what ? { sinceMs: what.since.getTime() } : what,
   };
   await createRuns(scope.postgres).create(

@@ -2,6 +2,7 @@
 import { StoreUnavailable } from '../../db/errors.ts';
 import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
 import { verifyBody } from './compare.ts';
+import { assertSameMapping } from './one-mapping.ts';
 import { createPace, type Pace } from './pace.ts';
 import { authorityNow } from './ready.ts';
 import { applyRange } from './reverse.ts';

@@ -4,6 +4,7 @@
  * `../protocol`; this file only does what they say, and keeps the time.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { changeControl, fromLease, readControl, readLeases } from '../control.ts';
@@ -45,6 +46,8 @@ export interface InstanceOptions {
   readonly telemetry: Telemetry;
   /** The stores' own limit on a statement, ms: after that and a margin, what had no answer will not act any more. */
   readonly storeTimeoutMs: number;
+  /** Digest of the mapping documents are read and written by. Default: of the default mapping. */
+  readonly mapping?: string;
   /** How many operations may wait at a fence. */
   readonly queueMax?: number;
   /** Only proofs take rules out. */
@@ -83,7 +86,7 @@ const COMPLAIN_EVERY_MS = 30_000;
 
 export function createInstance(options: InstanceOptions): Instance {
   const { stores, environment, telemetry, storeTimeoutMs, queueMax = QUEUE_MAX, rules = RULES } = options;
-  const { onLapse = () => {}, p99Ms = () => null } = options;
+  const { onLapse = () => {}, p99Ms = () => null, mapping = DEFAULT_CODEC.digest } = options;
   const queue = createFenceQueue(environment, queueMax);
   const polling = createPulse(environment);
   const beating = createPulse(environment);
@@ -308,7 +311,7 @@ export function createInstance(options: InstanceOptions): Instance {
     for (const step of rules.heartbeatSteps) {
       if (step === 'read') {
         read = await readControl(store);
-      } else if (await store.books.writeLease(fromLease(row, { reaches: reached(), p99Ms: p99Ms() }))) {
+      } else if (await store.books.writeLease(fromLease(row, { reaches: reached(), p99Ms: p99Ms(), mapping }))) {
         told = row;
       } else {
         return null;

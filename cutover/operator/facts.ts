@@ -1,4 +1,5 @@
 /** Measures what the gates judge. Only reads; what a store does not tell counts as not known. */
+import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import type { Store } from '../../db/port.ts';
 import type { Json, Note } from '../../db/replica.ts';
 import { parseWatch, unwatchedSince } from '../foreign/watch-state.ts';
@@ -55,6 +56,7 @@ export async function readFacts(
     instances,
     soak,
     noForeignWriters,
+    mapping: (context.codec ?? DEFAULT_CODEC).digest,
     verbs: BULK_VERBS,
   };
 }
@@ -131,9 +133,14 @@ async function readEvidence(stores: readonly (Store | null)[]): Promise<GateFact
 
 function evidenceOf(body: Json | undefined): Evidence | null {
   if (typeof body !== 'object' || body === null || !('atMs' in body)) return null;
-  const { atMs, clean, run } = body;
+  const { atMs, clean, run, mapping } = body;
   if (typeof atMs !== 'number') return null;
-  return { atMs, clean: clean === true, run: typeof run === 'string' ? run : null };
+  return {
+    atMs,
+    clean: clean === true,
+    run: typeof run === 'string' ? run : null,
+    mapping: typeof mapping === 'string' ? mapping : null,
+  };
 }
 
 /** Since when the mode has stood, and what last disturbed it: by the log and the notes, where they can be read. */

@@ -23,6 +23,8 @@ export interface Evidence {
   readonly atMs: number;
   readonly clean: boolean;
   readonly run: string | null;
+  /** Digest of the mapping it read documents by; null: not known, or of no matter. */
+  readonly mapping: string | null;
 }
 
 export interface GateFacts {
@@ -45,6 +47,8 @@ export interface GateFacts {
     readonly trouble: { readonly what: string; readonly atMs: number } | null;
   };
   readonly noForeignWriters: boolean;
+  /** Digest of the mapping that whoever asks has. */
+  readonly mapping: string;
   /** Bulk verbs that this version has. */
   readonly verbs: Readonly<Record<'backfill' | 'verify' | 'snapshot', boolean>>;
 }
@@ -55,7 +59,7 @@ const CLI = 'npx --no cutover';
 export function gatesFor(move: Move, facts: GateFacts, settings: Settings): readonly Gate[] {
   const other = otherStore(authorityOf(move.from));
   const always = [transitionGate(facts), instancesGate(facts)];
-  const mirror = [reachableGate(other, facts), schemaGate(other, facts)];
+  const mirror = [reachableGate(other, facts), schemaGate(other, facts), mappingGate(facts)];
   if (move.changesAuthority) {
     return [
       ...always,
@@ -127,6 +131,34 @@ function reachableGate(name: StoreName, { stores }: GateFacts): Gate {
     found: !configured ? 'not configured' : reachable ? 'answers' : 'does not answer',
     required: `${STORE_NAMES[name]} answers and can be written`,
     remedy: `set ${name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL'}, and see that the server runs`,
+    kind: 'safety',
+  };
+}
+
+/**
+ * Documents mean what the mapping says: two of them at work, or a copy made by another, would be different records under
+ * one stamp.
+ */
+function mappingGate({ mapping, instances, evidence }: GateFacts): Gate {
+  const alive = instances.filter(({ state }) => state !== 'silent');
+  const others = alive
+    .filter((each) => each.mapping !== mapping)
+    .map((each) => `${each.instance} has ${each.mapping}`);
+  const older = (['backfill', 'verify'] as const).filter(
+    (name) => (evidence[name]?.mapping ?? mapping) !== mapping,
+  );
+  const found = [...others, ...older.map((name) => `the last ${name} had ${evidence[name]?.mapping}`)];
+  return {
+    name: 'mapping',
+    ok: found.length === 0,
+    found: found.length === 0 ? `${mapping} everywhere` : found.join(', '),
+    required: `every live instance, the last copy and the last verify by the mapping of this command, ${mapping}`,
+    remedy:
+      others.length > 0
+        ? 'give all the same file: MONGO_MAPPING_FILE, and --mapping here'
+        : older.length > 0
+          ? `with this mapping: ${CLI} ${older.join(`, then ${CLI} `)}`
+          : 'none',
     kind: 'safety',
   };
 }

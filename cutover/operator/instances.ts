@@ -1,4 +1,5 @@
 /** Who is alive, and at which revision: seen only by watching the rows move. */
+import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { type LeaseReport, readLeases } from '../control.ts';
@@ -69,8 +70,8 @@ export function instancesOf({ rows, watch }: Watching, record: ControlRecord): r
     const alive = watch[instance]?.moved === true;
     const state: InstanceStatus['state'] = !alive ? 'silent' : follows(row, record) ? 'current' : 'behind';
     const acknowledged = ack === null ? null : `${ack.phase} ${ack.id}`;
-    const { reaches = null, p99Ms = null } = row.facts ?? {};
-    const said = { acknowledged, reaches, p99Ms };
+    const { reaches = null, p99Ms = null, mapping = DEFAULT_CODEC.digest } = row.facts ?? {};
+    const said = { acknowledged, reaches, p99Ms, mapping };
     return { instance, epoch, revision, incarnation, counter, state, leaseMs, ...said };
   });
 }

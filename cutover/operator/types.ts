@@ -75,6 +75,8 @@ export interface InstanceStatus {
   readonly reaches: readonly StoreName[] | null;
   /** Of its latest operations on the authority, ms; null: too few of them, or it does not say. */
   readonly p99Ms: number | null;
+  /** Digest of the mapping it reads and writes documents by. */
+  readonly mapping: string;
 }
 
 export interface Backlog {

@@ -169,37 +169,47 @@ const judgeSchema = ({ migrated }: Wanted, what: string): Judged =>
     : block('schema', migrated === null ? 'not known' : `${what} are not current`, 'npm run migrate');
 
 export function judgeDocuments(documents: readonly Documents[], isSample: boolean): readonly Check[] {
-  const checks = documents.flatMap(({ collection, read, bad, total, duplicates, cleaned, unknownFields }) => {
-    const of = isSample ? `of ${read} looked at, ${total} in all` : `of ${read}`;
-    const cleanings = Object.values(cleaned).reduce((sum, count) => sum + count, 0);
-    const unknown = Object.keys(unknownFields);
-    return [
-      bad === 0
-        ? ok('documents', `${collection}: none bad ${of}${cleanings === 0 ? '' : `, ${cleanings} cleanings`}`)
-        : block(
-            'documents',
-            `${collection}: ${bad} bad ${of}`,
-            'mend them, or backfill --on-bad quarantine; cutover backfill --dry-run names them all',
-          ),
-      ...(unknown.length === 0
-        ? []
-        : [
-            warn(
-              'unknown-fields',
-              `${collection}: ${unknown.slice(0, 10).join(', ')}${unknown.length > 10 ? ' and more' : ''} stay in MongoDB only`,
+  const checks = documents.flatMap(
+    ({ collection, read, bad, total, duplicates, undecided, cleaned, unknownFields }) => {
+      const of = isSample ? `of ${read} looked at, ${total} in all` : `of ${read}`;
+      const cleanings = Object.values(cleaned).reduce((sum, count) => sum + count, 0);
+      const unknown = Object.keys(unknownFields);
+      return [
+        bad === 0
+          ? ok(
+              'documents',
+              `${collection}: none bad ${of}${cleanings === 0 ? '' : `, ${cleanings} cleanings`}`,
+            )
+          : block(
+              'documents',
+              `${collection}: ${bad} bad ${of}`,
+              'mend them, or backfill --on-bad quarantine; cutover backfill --dry-run names them all',
             ),
-          ]),
-      ...((duplicates ?? 0) === 0
-        ? []
-        : [
-            block(
-              'duplicates',
-              `${collection}: ${duplicates} share an e-mail with another`,
-              'merge them, or backfill with a policy: newest, verified, most-recent-login',
-            ),
-          ]),
-    ];
-  });
+        ...(unknown.length === 0
+          ? []
+          : [
+              warn(
+                'unknown-fields',
+                `${collection}: ${unknown.slice(0, 10).join(', ')}${unknown.length > 10 ? ' and more' : ''} stay in MongoDB only`,
+              ),
+            ]),
+        ...((duplicates ?? 0) === 0
+          ? []
+          : [
+              undecided === 0
+                ? warn(
+                    'duplicates',
+                    `${collection}: ${duplicates} share an e-mail with another, and give way by the policy`,
+                  )
+                : block(
+                    'duplicates',
+                    `${collection}: ${duplicates} share an e-mail with another, ${undecided} are left bad`,
+                    'merge them, or backfill with a policy: docs/mapping.md',
+                  ),
+            ]),
+      ];
+    },
+  );
   return checks.map((check) => ({ ...check, store: 'mongo' }));
 }
 

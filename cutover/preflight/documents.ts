@@ -7,6 +7,8 @@ import type { MongoSession } from '../../db/mongo/snapshot/client.ts';
 import { countDocuments, readDocuments } from '../../db/mongo/snapshot/inspect.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
 import { classify, countsOf, createCounts } from '../copy/classify.ts';
+import type { DuplicatePolicy } from '../copy/policy.ts';
+import { type Contender, chooseAmong } from '../copy/rivals.ts';
 import type { BadLine, Documents } from './types.ts';
 
 const EXAMPLES_MAX = 20;
@@ -17,21 +19,15 @@ export interface Dry {
 }
 
 /** `sample` null: every document, read once, never more than a batch of them in memory. */
-export async function classifyDocuments(
-  session: MongoSession,
-  { codec, sample, expiredBefore, signal }: DryOptions,
-): Promise<Dry> {
+export async function classifyDocuments(session: MongoSession, options: DryOptions): Promise<Dry> {
   const documents: Documents[] = [];
-  for (const entity of ENTITIES) {
-    documents.push(
-      await classifyEntity(session, entity, { codec, sample, expiredBefore, ...(signal && { signal }) }),
-    );
-  }
+  for (const entity of ENTITIES) documents.push(await classifyEntity(session, entity, options));
   return { documents, read: documents.reduce((sum, each) => sum + each.read, 0) };
 }
 
 interface DryOptions {
   readonly codec: Codec;
+  readonly policy: DuplicatePolicy | null;
   readonly sample: number | null;
   readonly expiredBefore: Date;
   readonly signal?: AbortSignal;
@@ -40,7 +36,7 @@ interface DryOptions {
 async function classifyEntity(
   session: MongoSession,
   entity: Entity,
-  { codec, sample, expiredBefore, signal }: DryOptions,
+  { codec, policy, sample, expiredBefore, signal }: DryOptions,
 ): Promise<Documents> {
   const collection = codec.collections[entity];
   const counts = createCounts();
@@ -71,6 +67,7 @@ async function classifyEntity(
     }
   }
   const all = counts.toJson();
+  const shared = keys?.shared() ?? null;
   return {
     entity,
     collection,
@@ -79,7 +76,8 @@ async function classifyEntity(
     cleaned: countsOf(all, `clean:${entity}.`),
     unknownFields: countsOf(all, `unknown:${entity}.`),
     examples,
-    duplicates: keys?.shared() ?? null,
+    duplicates: shared?.length ?? null,
+    undecided: shared && (await undecidedOf(session, codec, policy, new Set(shared))),
   };
 }
 
@@ -96,13 +94,47 @@ function createKeys() {
         grown.set(keys);
         keys = grown;
       }
-      keys[length] = createHash('sha256').update(key).digest().readBigUInt64LE();
+      keys[length] = hashOf(key);
       length += 1;
     },
-    /** How many keys are like an earlier one. */
-    shared(): number {
+    /** Keys that are like an earlier one, each as often as that. */
+    shared(): readonly bigint[] {
       const sorted = keys.subarray(0, length).sort();
-      return sorted.reduce((sum, key, at) => sum + (at > 0 && key === sorted[at - 1] ? 1 : 0), 0);
+      return [...sorted.filter((key, at) => at > 0 && key === sorted[at - 1])];
     },
   };
+}
+
+const hashOf = (key: string): bigint => createHash('sha256').update(key).digest().readBigUInt64LE();
+
+/** How many users would still be bad: those who share an e-mail are read once more, and the policy asked. */
+async function undecidedOf(
+  session: MongoSession,
+  codec: Codec,
+  policy: DuplicatePolicy | null,
+  shared: ReadonlySet<bigint>,
+): Promise<number> {
+  if (shared.size === 0) return 0;
+  const groups = new Map<string, Contender[]>();
+  for await (const batch of readDocuments(session, codec.collections.user, null)) {
+    for (const bytes of batch) {
+      const doc = decodeDocument(bytes);
+      const result = classify(codec, 'user', doc, new Date(0), createCounts());
+      if (doc === null || result.kind !== 'good' || result.record.emailKey === null) continue;
+      const key = result.record.emailKey;
+      if (shared.has(hashOf(key)))
+        groups.set(key, [...(groups.get(key) ?? []), { doc, user: result.record }]);
+    }
+  }
+  const sessions = session.db.collection(codec.collections.session);
+  let undecided = 0;
+  for (const group of [...groups.values()].filter(({ length }) => length > 1)) {
+    const choice =
+      policy &&
+      (await chooseAmong(policy, group, codec, (filter, options) =>
+        sessions.findOne(filter as never, options as never),
+      ));
+    if ((choice?.winner ?? null) === null) undecided += group.length;
+  }
+  return undecided;
 }

@@ -40,7 +40,7 @@ const NOT_CONFIGURED = { level: 'warn', found: 'not configured' } as const;
 
 async function lookAtMongo(
   { stores, urls, environment, poolMax, retentionMs, signal, codec = DEFAULT_CODEC }: PreflightContext,
-  { instances, sample }: PreflightOptions,
+  { instances, sample, policy = null }: PreflightOptions,
   tell: (step: string, message: string) => void,
 ): Promise<Looked> {
   const store = stores.mongo;
@@ -56,7 +56,13 @@ async function lookAtMongo(
     tell('documents', sample === null ? 'reading every document' : 'reading a sample of the documents');
     const startedMs = environment.now().monotonicMs;
     const expiredBefore = new Date(environment.date().getTime() - retentionMs);
-    const dry = await classifyDocuments(session, { codec, sample, expiredBefore, ...(signal && { signal }) });
+    const dry = await classifyDocuments(session, {
+      codec,
+      policy,
+      sample,
+      expiredBefore,
+      ...(signal && { signal }),
+    });
     const tookMs = environment.now().monotonicMs - startedMs;
     return {
       checks: [

@@ -1,6 +1,7 @@
 /** What `cutover preflight` finds. */
 import type { StoreName } from '../../db/errors.ts';
 import type { Entity } from '../../db/records.ts';
+import type { DuplicatePolicy } from '../copy/policy.ts';
 import type { PerStore } from '../protocol/types.ts';
 import type { SnapshotContext } from '../snapshot/types.ts';
 
@@ -16,6 +17,8 @@ export interface PreflightOptions {
   readonly instances: number;
   /** Documents of each collection to look at; null: every one. */
   readonly sample: number | null;
+  /** Who of several users keeps an e-mail; null: all of them are bad. */
+  readonly policy?: DuplicatePolicy | null;
 }
 
 export interface Check {
@@ -51,6 +54,8 @@ export interface Documents {
   readonly examples: readonly BadLine[];
   /** Users that share an e-mail with another; null: only known of all documents. */
   readonly duplicates: number | null;
+  /** Of users that share one: those that the policy leaves bad; null: only known of all documents. */
+  readonly undecided: number | null;
 }
 
 export interface Preflight {

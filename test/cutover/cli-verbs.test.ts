@@ -6,6 +6,7 @@ import { changeControl, fromLease, readControl } from '../../cutover/control.ts'
 import type { Engine } from '../../cutover/engine.ts';
 import type { Mode } from '../../cutover/mode.ts';
 import { NOTES } from '../../cutover/operator/types.ts';
+import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import type { Store } from '../../db/port.ts';
 import { newAccount } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
@@ -176,7 +177,7 @@ describe('moves', () => {
           };
           const reaches = ['mongo', 'postgres'] as const;
           await mongo.books.writeLease(
-            fromLease({ instance: 'deaf', counter, ...row }, { reaches, p99Ms: null }),
+            fromLease({ instance: 'deaf', counter, ...row }, { reaches, p99Ms: null, mapping: DEFAULT_CODEC.digest }),
           );
           await new Promise((resolve) => setTimeout(resolve, 100));
         }

@@ -14,7 +14,8 @@ const COMPLETE = {
   verifiedAtMs: null,
 } as const;
 const EMPTY_RUN = { ...COMPLETE, run: 'started-empty' };
-const DONE = { atMs: NOW_MS - HOUR_MS, clean: true, run: 'run-1' };
+const MAPPING = 'a'.repeat(16);
+const DONE = { atMs: NOW_MS - HOUR_MS, clean: true, run: 'run-1', mapping: MAPPING };
 const FINE_STORE = { configured: true, reachable: true, migrated: true, deposed: false };
 
 function recordIn(mode: Mode, given: Partial<ControlRecord> = {}): ControlRecord {
@@ -46,6 +47,7 @@ function fine(mode: Mode, given: Partial<GateFacts> = {}): GateFacts {
     instances: [],
     soak: { sinceMs: NOW_MS - 24 * HOUR_MS, trouble: null },
     noForeignWriters: true,
+    mapping: MAPPING,
     verbs: { backfill: true, verify: true, snapshot: true },
     ...given,
   };
@@ -68,7 +70,7 @@ const AUTHORITY_CHANGES = [
 ] as const;
 const FOREIGN = ['foreign-writes', 'foreign-watch'];
 const DRAIN = ['pending', 'orphans', 'poison', 'conflicts', 'quarantine', ...FOREIGN];
-const CHANGE = ['transition', 'instances', 'reachable', 'schema', 'reach', 'copy', ...DRAIN];
+const CHANGE = ['transition', 'instances', 'reachable', 'schema', 'mapping', 'reach', 'copy', ...DRAIN];
 const EVIDENCE = ['comparisons', 'mismatches', 'verify', 'snapshot'];
 
 const INSTANCE = {
@@ -81,6 +83,7 @@ const INSTANCE = {
   acknowledged: null,
   reaches: ['mongo', 'postgres'] as readonly ('mongo' | 'postgres')[],
   p99Ms: null,
+  mapping: MAPPING,
 };
 
 describe('which gates a move has', () => {
@@ -88,16 +91,25 @@ describe('which gates a move has', () => {
     [
       'mongo-only',
       'dual-write',
-      ['transition', 'instances', 'reachable', 'schema', 'rebuilt', 'foreign-writers'],
+      ['transition', 'instances', 'reachable', 'schema', 'mapping', 'rebuilt', 'foreign-writers'],
     ],
     [
       'dual-write',
       'shadow-read',
-      ['transition', 'instances', 'reachable', 'schema', 'copy', 'pending', ...FOREIGN],
+      ['transition', 'instances', 'reachable', 'schema', 'mapping', 'copy', 'pending'],
+    ],
+    [
+      'dual-write',
+      'shadow-read',
+      ['transition', 'instances', 'reachable', 'schema', 'mapping', 'copy', 'pending', ...FOREIGN],
     ],
     ['shadow-read', 'postgres-primary', [...CHANGE, ...EVIDENCE]],
     ['postgres-primary', 'postgres-only', ['transition', 'instances', 'soak']],
-    ['postgres-only', 'postgres-primary', ['transition', 'instances', 'reachable', 'schema', 'rebuilt']],
+    [
+      'postgres-only',
+      'postgres-primary',
+      ['transition', 'instances', 'reachable', 'schema', 'mapping', 'rebuilt'],
+    ],
     ['postgres-primary', 'shadow-read', [...CHANGE, ...EVIDENCE]],
     ['shadow-read', 'dual-write', ['transition', 'instances']],
     ['dual-write', 'mongo-only', ['transition', 'instances']],
@@ -129,6 +141,28 @@ describe('every move', () => {
       expect(failing(from, to, { instances: [{ ...instance, state: 'silent' }] })).toEqual([]);
     },
   );
+});
+
+describe('a move that relies on the other store', () => {
+  it.each([
+    ['mongo-only', 'dual-write'],
+    ['dual-write', 'shadow-read'],
+    ['shadow-read', 'postgres-primary'],
+    ['postgres-primary', 'shadow-read'],
+  ] as const)('%s → %s needs one mapping, of instances, copy and verify', (from, to) => {
+    const other = 'b'.repeat(16);
+    const instance = { ...INSTANCE, state: 'current' as const, mapping: other };
+    expect(failing(from, to, { instances: [instance] })).toEqual(['mapping safety']);
+    expect(failing(from, to, { instances: [{ ...instance, state: 'silent' }] })).toEqual([]);
+    const { evidence } = fine(from);
+    for (const name of ['backfill', 'verify'] as const) {
+      const older = { ...DONE, ...evidence[name], mapping: other };
+      const given = { evidence: { ...evidence, [name]: older } };
+      expect(failing(from, to, given)).toEqual(['mapping safety']);
+      const gate = gatesOf(from, to, given).find((each) => each.name === 'mapping');
+      expect(gate?.remedy).toContain(`cutover ${name}`);
+    }
+  });
 });
 
 describe('a change of authority', () => {

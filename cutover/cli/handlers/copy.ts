@@ -3,7 +3,6 @@ import type {
   BackfillOptions,
   BackfillResult,
   Difference,
-  DuplicatePolicy,
   RunSummary,
   VerifyOptions,
 } from '../../copy/index.ts';
@@ -11,15 +10,14 @@ import { UsageError } from '../parse.ts';
 import { backfillLines, repairLines, runLines, runsLines, undoneLines, verifyLines } from '../print/copy.ts';
 import { type Bulk, jobsOf, withBulk } from './bulk.ts';
 import { type Answer, answer, type Call, type Handler } from './call.ts';
+import { oneOf, policyFor } from './policy.ts';
 import { contextOf, dirOf } from './snapshot.ts';
-
-const POLICIES = ['newest', 'verified', 'most-recent-login'] as const satisfies readonly DuplicatePolicy[];
 
 export const backfill: Handler = async (call) => {
   const request = {
     from: oneOf(call, 'from', ['mongo', 'postgres']) ?? 'mongo',
     onBad: oneOf(call, 'on-bad', ['rollback', 'quarantine']) ?? 'rollback',
-    duplicates: oneOf(call, 'duplicates', POLICIES),
+    duplicates: policyFor(call),
     dryRun: call.options.has('dry-run'),
     ...shared(call),
   };
@@ -163,11 +161,3 @@ export const worker: Handler = (call) => {
     return answer('worker', 'done', {}, () => ['ended; what it had begun is taken up by others']);
   });
 };
-
-function oneOf<T extends string>({ options, verb }: Call, name: string, values: readonly T[]): T | null {
-  const given = options.text(name);
-  if (given === null) return null;
-  const found = values.find((value) => value === given);
-  if (found === undefined) throw new UsageError(`--${name} must be one of ${values.join(', ')}`, verb);
-  return found;
-}

@@ -2,6 +2,7 @@
 import { UsageError } from '../parse.ts';
 import { preflightLines } from '../print/preflight.ts';
 import { answer, type Call, type Handler, unlessInterrupted } from './call.ts';
+import { policyFor } from './policy.ts';
 import { contextOf } from './snapshot.ts';
 
 /** Of each collection. */
@@ -20,7 +21,10 @@ export const preflight: Handler = async (call) => {
   const poolMax = { mongo: poolOf(call, 'MONGO_POOL_MAX'), postgres: poolOf(call, 'POSTGRES_POOL_MAX') };
   // The drivers take most of a second to load, and help should not wait for them.
   const { preflight: look } = await import('../../preflight/preflight.ts');
-  const looking = look({ ...contextOf(call), poolMax, retentionMs }, { instances, sample });
+  const looking = look(
+    { ...contextOf(call), poolMax, retentionMs },
+    { instances, sample, policy: policyFor(call) },
+  );
   const found = await unlessInterrupted(looking, interrupted);
   const outcome = found.blocking === 0 ? 'done' : 'difference';
   return answer('preflight', outcome, { sample, ...found }, (style) => preflightLines(found, sample, style));

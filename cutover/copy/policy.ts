@@ -1,0 +1,138 @@
+/**
+ * Who of several users keeps the e-mail they share: rules in their order, and choices by id; a file of it never names an
+ * address. Pure.
+ */
+import { z } from 'zod';
+
+export const RULES = ['newest', 'verified', 'most-recent-login'] as const;
+export type Rule = (typeof RULES)[number];
+
+export interface DuplicatePolicy {
+  /** In this order, each where those before it cannot tell; empty: what no choice decides is bad. */
+  readonly rules: readonly Rule[];
+  /** Who keeps the address, over whom. */
+  readonly keep: Readonly<Record<string, readonly string[]>>;
+}
+
+/** What a rule looks at. */
+export interface Rival {
+  readonly id: string;
+  readonly createdAt: Date;
+  readonly isVerified: boolean;
+  /** Null: not known. */
+  readonly lastLoginAt: Date | null;
+}
+
+export interface Choice {
+  /** Null: nobody, and all of them are bad. */
+  readonly winner: string | null;
+  /** What decided it, for the record. */
+  readonly by: string;
+}
+
+/** The policy's winner. Equal ones in the order of their age, the older first: it was there before the other. */
+export function choose({ rules, keep }: DuplicatePolicy, rivals: readonly Rival[]): Choice {
+  const ids = rivals.map(({ id }) => id);
+  const named = ids.filter((id) => Object.hasOwn(keep, id));
+  const [id] = named;
+  if (id !== undefined) {
+    // A choice that was made without knowing of one of them is no choice among all of them.
+    const isWhole = named.length === 1 && ids.every((each) => each === id || keep[id]?.includes(each));
+    return isWhole ? { winner: id, by: 'keep' } : { winner: null, by: 'keep names others than there are' };
+  }
+  if (rules.length === 0) return { winner: null, by: 'no rule' };
+  const [first] = [...rivals].sort((a, b) => {
+    for (const rule of rules) {
+      const order = score(rule, b) - score(rule, a);
+      if (order !== 0) return order;
+    }
+    return a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1);
+  });
+  return { winner: first?.id ?? null, by: rules.join(', then ') };
+}
+
+function score(rule: Rule, { createdAt, isVerified, lastLoginAt }: Rival): number {
+  if (rule === 'newest') return createdAt.getTime();
+  return rule === 'verified' ? Number(isVerified) : (lastLoginAt?.getTime() ?? Number.NEGATIVE_INFINITY);
+}
+
+/** One line per problem: where in the file, what is wrong, and what is allowed. */
+export class PolicyInvalid extends Error {
+  override readonly name = 'PolicyInvalid';
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(`the policy has ${problems.length} problem(s):\n${problems.join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+const WORDS = ['default', 'then', 'keep', 'description'] as const;
+const rule = z.enum(RULES, { error: `must be one of ${RULES.join(', ')}` });
+const id = z
+  .string({ error: 'must be the id of a user' })
+  .min(1, { error: 'must be the id of a user' })
+  // An id that is an address would be told in reports, too; a file of choices is none of those.
+  .refine((text) => !text.includes('@'), { error: 'must be the id of a user, never an e-mail' });
+
+const file = z
+  .strictObject(
+    {
+      description: z.string({ error: 'must be text' }).optional(),
+      default: z
+        .enum([...RULES, 'refuse'], { error: `must be one of ${RULES.join(', ')}, refuse` })
+        .default('refuse'),
+      // biome-ignore lint/suspicious/noThenProperty: the file's word for what comes next; nobody awaits it.
+      then: z.array(rule, { error: `must be a list of ${RULES.join(', ')}` }).default([]),
+      keep: z
+        .record(id, z.array(id, { error: 'must be the list of the ids that give way' }).min(1))
+        .default({}),
+    },
+    {
+      error: (issue) =>
+        issue.code === 'unrecognized_keys'
+          ? `${issue.keys.join(', ')}: not known here; allowed are ${WORDS.join(', ')}`
+          : `must be an object with ${WORDS.join(', ')}`,
+    },
+  )
+  .superRefine(({ default: first, then: others, keep }, context) => {
+    const complain = (path: PropertyKey[], message: string) =>
+      context.addIssue({ code: 'custom', path, message });
+    if (first === 'refuse' && others.length > 0)
+      complain(['then'], 'only goes with a default rule; refuse leaves nothing to break a tie of');
+    const rules: readonly string[] = [first, ...others];
+    rules.forEach((each, place) => {
+      if (rules.indexOf(each) !== place) complain(['then', place - 1], `${each} was asked before`);
+    });
+    const sets = Object.entries(keep);
+    for (const [winner, losers] of sets) {
+      const twice = sets.find(
+        ([other, ids]) =>
+          other !== winner && [other, ...ids].some((each) => [winner, ...losers].includes(each)),
+      );
+      if (losers.includes(winner)) complain(['keep', winner], 'cannot give way to itself');
+      if (twice !== undefined) complain(['keep', winner], `shares an id with the choice for ${twice[0]}`);
+    }
+  });
+
+/** Throws `PolicyInvalid` with every problem. */
+export function parsePolicy(given: unknown): DuplicatePolicy {
+  const parsed = file.safeParse(given);
+  if (parsed.success) {
+    const { default: first, then: others, keep } = parsed.data;
+    return { rules: first === 'refuse' ? [] : [first, ...others], keep };
+  }
+  throw new PolicyInvalid(
+    parsed.error.issues.map(({ path, message }) =>
+      path.length === 0 ? message : `${path.map(String).join('.')}: ${message}`,
+    ),
+  );
+}
+
+/** How a run remembers it. */
+export const policySchema: z.ZodType<DuplicatePolicy> = z.object({
+  rules: z.array(z.enum(RULES)),
+  keep: z.record(z.string(), z.array(z.string())),
+});
+
+/** The shorthand of one rule. */
+export const policyOf = (only: Rule): DuplicatePolicy => ({ rules: [only], keep: {} });
