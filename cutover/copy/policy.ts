@@ -66,7 +66,7 @@ export class PolicyInvalid extends Error {
   }
 }
 
-const WORDS = ['default', 'then', 'keep', 'description'] as const;
+const WORDS = ['default', 'tieBreakers', 'keep', 'description'] as const;
 const rule = z.enum(RULES, { error: `must be one of ${RULES.join(', ')}` });
 const id = z
   .string({ error: 'must be the id of a user' })
@@ -81,8 +81,8 @@ const file = z
       default: z
         .enum([...RULES, 'refuse'], { error: `must be one of ${RULES.join(', ')}, refuse` })
         .default('refuse'),
-      // biome-ignore lint/suspicious/noThenProperty: the file's word for what comes next; nobody awaits it.
-      then: z.array(rule, { error: `must be a list of ${RULES.join(', ')}` }).default([]),
+
+      tieBreakers: z.array(rule, { error: `must be a list of ${RULES.join(', ')}` }).default([]),
       keep: z
         .record(id, z.array(id, { error: 'must be the list of the ids that give way' }).min(1))
         .default({}),
@@ -94,14 +94,14 @@ const file = z
           : `must be an object with ${WORDS.join(', ')}`,
     },
   )
-  .superRefine(({ default: first, then: others, keep }, context) => {
+  .superRefine(({ default: first, tieBreakers: others, keep }, context) => {
     const complain = (path: PropertyKey[], message: string) =>
       context.addIssue({ code: 'custom', path, message });
     if (first === 'refuse' && others.length > 0)
-      complain(['then'], 'only goes with a default rule; refuse leaves nothing to break a tie of');
+      complain(['tieBreakers'], 'only goes with a default rule; refuse leaves nothing to break a tie of');
     const rules: readonly string[] = [first, ...others];
     rules.forEach((each, place) => {
-      if (rules.indexOf(each) !== place) complain(['then', place - 1], `${each} was asked before`);
+      if (rules.indexOf(each) !== place) complain(['tieBreakers', place - 1], `${each} was asked before`);
     });
     const sets = Object.entries(keep);
     for (const [winner, losers] of sets) {
@@ -118,7 +118,7 @@ const file = z
 export function parsePolicy(given: unknown): DuplicatePolicy {
   const parsed = file.safeParse(given);
   if (parsed.success) {
-    const { default: first, then: others, keep } = parsed.data;
+    const { default: first, tieBreakers: others, keep } = parsed.data;
     return { rules: first === 'refuse' ? [] : [first, ...others], keep };
   }
   throw new PolicyInvalid(

@@ -1,0 +1,135 @@
+/** Users that share an e-mail, and the policy that says who keeps it. */
+import { ObjectId } from 'bson';
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { type CopyScope, openBulk, parsePolicy, runBackfill } from '../../cutover/copy/index.ts';
+import { choose, PolicyInvalid, type Rival } from '../../cutover/copy/policy.ts';
+import { preflight } from '../../cutover/preflight/preflight.ts';
+import { createCodec, DEFAULT_MAPPING, parseMapping } from '../../db/canonical.ts';
+import { sessionAt } from '../contract/replica/records.ts';
+import { legacyUser } from '../mongo/legacy.ts';
+import { clear, openBench } from './support.ts';
+
+const day = (n: number): Date => new Date(Date.UTC(2024, 0, n));
+const rival = (id: string, given: Partial<Rival> = {}): Rival => ({
+  id,
+  createdAt: day(1),
+  isVerified: false,
+  lastLoginAt: null,
+  ...given,
+});
+
+describe('choosing', () => {
+  it('asks the rules in their order, each where those before it cannot tell, and then the older', () => {
+    const policy = parsePolicy({ default: 'verified', tieBreakers: ['most-recent-login', 'newest'] });
+    const rivals = [
+      rival('a', { isVerified: true, lastLoginAt: day(3) }),
+      rival('b', { isVerified: true, lastLoginAt: day(4), createdAt: day(2) }),
+      rival('c', { isVerified: true, lastLoginAt: day(4), createdAt: day(3) }),
+      rival('d', { lastLoginAt: day(9), createdAt: day(9) }),
+    ];
+    expect(choose(policy, rivals).winner).toBe('c');
+    expect(choose(policy, rivals.slice(0, 2)).winner).toBe('b');
+    expect(choose(parsePolicy({ default: 'verified' }), rivals).winner).toBe('a');
+    expect(choose(parsePolicy({ default: 'most-recent-login' }), [rival('x'), rival('a')]).winner).toBe('a');
+  });
+
+  it('a choice by id goes before the rules, and only where it names all there are', () => {
+    const policy = parsePolicy({ default: 'newest', keep: { a: ['b'] } });
+    const [a, b, c] = [rival('a'), rival('b', { createdAt: day(2) }), rival('c', { createdAt: day(3) })];
+    expect(choose(policy, [a, b]).winner).toBe('a');
+    expect(choose(policy, [a, b, c]).winner).toBeNull();
+    expect(choose(policy, [b, c]).winner).toBe('c');
+    expect(choose(parsePolicy({}), [b, c]).winner).toBeNull();
+  });
+
+  it.each<[string, unknown, RegExp]>([
+    ['no object', [], /must be an object with default, tieBreakers, keep/],
+    ['a word that is none', { rule: 'newest' }, /rule: not known here; allowed are default/],
+    ['a rule that is none', { default: 'oldest' }, /^default: must be one of newest, verified/],
+    ['rules after none', { tieBreakers: ['newest'] }, /^tieBreakers: only goes with a default rule/],
+    [
+      'a rule twice',
+      { default: 'newest', tieBreakers: ['newest'] },
+      /^tieBreakers\.0: newest was asked before/,
+    ],
+    ['an address', { keep: { 'a@example.org': ['b'] } }, /never an e-mail/],
+    ['nobody who gives way', { keep: { a: [] } }, /^keep\.a/],
+    ['one who gives way to itself', { keep: { a: ['a'] } }, /cannot give way to itself/],
+    ['two choices about one', { keep: { a: ['b'], c: ['b'] } }, /shares an id with the choice for/],
+  ])('refuses %s', (_, given, expected) => {
+    expect(() => parsePolicy(given)).toThrow(PolicyInvalid);
+    expect(() => parsePolicy(given)).toThrow(expected);
+  });
+});
+
+describe('on real servers', async () => {
+  const bench = await openBench();
+  const codec = createCodec(parseMapping({ user: { lastLoginAt: 'seen.at' } }, DEFAULT_MAPPING));
+  const bulk = openBulk({ mongoUrl: bench.urls.mongo, postgresUrl: bench.urls.postgres, codec });
+  afterAll(() => bulk.close());
+  const scope: CopyScope = { ...bench, mongo: bulk.mongo };
+  beforeEach(async () => {
+    await clear(bench);
+    await bench.setMode('dual-write');
+  });
+
+  const user = (email: string, given: object = {}) => ({
+    ...legacyUser({ email, ...given }),
+    _id: new ObjectId(),
+  });
+  const idOf = ({ _id }: { readonly _id: ObjectId }): string => _id.toHexString();
+  const backfill = (policy: unknown) =>
+    runBackfill(scope, { from: 'mongo', onBad: 'rollback', duplicates: parsePolicy(policy) });
+  const copied = async () =>
+    (await bench.postgres.query<{ id: string }>('select id from users')).map(({ id }) => id);
+
+  it('the last login is what the mapping names, or a session of this service if that is later', async () => {
+    const [a, b] = [user('ann@x.org', { seen: { at: day(5) } }), user('Ann@x.org', { seen: { at: day(4) } })];
+    const [c, d] = [user('bob@x.org', { seen: { at: '2024-01-05' } }), user('Bob@x.org')];
+    await bench.insert('user', [a, b, c, d]);
+    const later = new Date(Date.now() + 3_600_000);
+    const session = sessionAt([1, 1], idOf(d), { createdAt: day(6), expiresAt: later, idleExpiresAt: later });
+    await bench.stores.mongo.replica.apply('session', [session], { epoch: 1, expiredBefore: new Date(0) });
+    expect(await backfill({ default: 'most-recent-login' })).toMatchObject({ outcome: 'complete' });
+    expect((await copied()).sort()).toEqual([idOf(a), idOf(d)].sort());
+    const aside = await bench.postgres.query('select state, resolution from copy_quarantine');
+    expect(aside).toEqual(Array(2).fill({ state: 'accepted', resolution: 'policy most-recent-login' }));
+  });
+
+  it('what is left undecided is bad, all ids named, and preflight says so beforehand', async () => {
+    const [a, b] = [user('ann@x.org'), user('Ann@x.org')];
+    const [c, d] = [user('bob@x.org'), user('Bob@x.org')];
+    await bench.insert('user', [a, b, c, d, user('carl@x.org')]);
+    const policy = { keep: { [idOf(b)]: [idOf(a)] } };
+    const refused = await backfill(policy);
+    expect(refused).toMatchObject({ outcome: 'rolled-back', counts: { bad: 2, inserted: 0 } });
+    expect(refused.bad.map(({ id, detail }) => ({ id, detail }))).toEqual(
+      [idOf(c), idOf(d)].sort().map((id) => ({ id, detail: { ids: [idOf(c), idOf(d)].sort() } })),
+    );
+    const look = (given: unknown) =>
+      preflight(
+        {
+          ...bench,
+          codec,
+          report: () => {},
+          urls: bench.urls,
+          env: {},
+          poolMax: { mongo: 1, postgres: 1 },
+        },
+        { instances: 1, sample: null, policy: given === null ? null : parsePolicy(given) },
+      );
+    const duplicates = async (given: unknown) => {
+      const found = await look(given);
+      const check = found.checks.find(({ name }) => name === 'duplicates');
+      const { duplicates: count, undecided } = found.documents[0] ?? {};
+      return { count, undecided, level: check?.level };
+    };
+    expect(await duplicates(null)).toEqual({ count: 2, undecided: 4, level: 'block' });
+    expect(await duplicates(policy)).toEqual({ count: 2, undecided: 2, level: 'block' });
+    const whole = { ...policy, default: 'newest' };
+    expect(await duplicates(whole)).toEqual({ count: 2, undecided: 0, level: 'warn' });
+    expect(await backfill(whole)).toMatchObject({ outcome: 'complete', counts: { bad: 0, inserted: 3 } });
+    expect(await copied()).toContain(idOf(b));
+    expect(await copied()).not.toContain(idOf(a));
+  });
+});
