@@ -53,7 +53,7 @@ export function choose({ rules, keep }: DuplicatePolicy, rivals: readonly Rival[
 
 function score(rule: Rule, { createdAt, isVerified, lastLoginAt }: Rival): number {
   if (rule === 'newest') return createdAt.getTime();
-  return rule === 'verified' ? Number(isVerified) : (lastLoginAt?.getTime() ?? Number.NEGATIVE_INFINITY);
+  return rule === 'verified' ? Number(isVerified) : (lastLoginAt?.getTime() ?? Number.MIN_SAFE_INTEGER);
 }
 
 /** One line per problem: where in the file, what is wrong, and what is allowed. */

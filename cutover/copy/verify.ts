@@ -88,7 +88,9 @@ async function goOn(scope: CopyScope, id: string, options: GoOn): Promise<Verify
   const run = await runs.find(id);
   if (run?.kind !== 'verify') throw new CopyRefused('no-run', `there is no verify ${id}`);
   const { authority, record } = await authorityNow(scope);
-  if (authority !== verifyBody.parse(run.body).authority) {
+  const { mapping, authority: begun } = verifyBody.parse(run.body);
+  assertSameMapping(scope, { id, mapping });
+  if (authority !== begun) {
     throw new CopyRefused('unknown-state', 'authority has changed since this verify began: start another');
   }
   const { rate = 0, report, signal, jobs = JOBS } = options;

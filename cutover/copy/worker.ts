@@ -71,12 +71,14 @@ interface Part {
 
 function partIn(scope: CopyScope, run: RunRow, jobs: number): Part {
   if (run.kind === 'verify') {
-    const store = verifyBody.parse(run.body).authority;
+    const { authority: store, mapping } = verifyBody.parse(run.body);
+    assertSameMapping(scope, { id: run.id, mapping });
     const work: Part['work'] = (claim, pace) =>
       compareRange(scope, claim, contextOf(scope, run, { pace, jobs }));
     return { store, phase: 'verifying', work };
   }
   const body = parseRun(run);
+  assertSameMapping(scope, { id: run.id, mapping: body.mapping });
   const store = body.from;
   return store === 'mongo'
     ? {

@@ -311,7 +311,9 @@ export function createInstance(options: InstanceOptions): Instance {
     for (const step of rules.heartbeatSteps) {
       if (step === 'read') {
         read = await readControl(store);
-      } else if (await store.books.writeLease(fromLease(row, { reaches: reached(), p99Ms: p99Ms(), mapping }))) {
+      } else if (
+        await store.books.writeLease(fromLease(row, { reaches: reached(), p99Ms: p99Ms(), mapping }))
+      ) {
         told = row;
       } else {
         return null;

@@ -173,7 +173,9 @@ describe('documents of the shape', async () => {
         for (let counter = 1; !isOver; counter += 1) {
           const row = { incarnation: 1, epoch: 1, revision: 1_000, ack: null, leaseMs: 60_000 };
           const lease = { instance: 'other', counter, ...row };
-          await books.writeLease(fromLease(lease, { reaches: ['mongo'], mapping: 'f'.repeat(16) }));
+          await books.writeLease(
+            fromLease(lease, { reaches: ['mongo'], p99Ms: null, mapping: 'f'.repeat(16) }),
+          );
           await scope.environment.sleep(20);
         }
       })();

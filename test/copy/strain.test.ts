@@ -51,7 +51,7 @@ describe('what instances say', () => {
     revision: 1,
     ack: null,
     leaseMs: 5_000,
-    facts: { reaches: [], p99Ms },
+    facts: { reaches: [], p99Ms, mapping: '' },
   });
 
   it('counts once its row was seen to move, until it has stood still for a lease', () => {

@@ -177,7 +177,10 @@ describe('moves', () => {
           };
           const reaches = ['mongo', 'postgres'] as const;
           await mongo.books.writeLease(
-            fromLease({ instance: 'deaf', counter, ...row }, { reaches, p99Ms: null, mapping: DEFAULT_CODEC.digest }),
+            fromLease(
+              { instance: 'deaf', counter, ...row },
+              { reaches, p99Ms: null, mapping: DEFAULT_CODEC.digest },
+            ),
           );
           await new Promise((resolve) => setTimeout(resolve, 100));
         }
