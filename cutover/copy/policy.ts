@@ -122,8 +122,12 @@ export function parsePolicy(given: unknown): DuplicatePolicy {
     return { rules: first === 'refuse' ? [] : [first, ...others], keep };
   }
   throw new PolicyInvalid(
-    parsed.error.issues.map(({ path, message }) =>
-      path.length === 0 ? message : `${path.map(String).join('.')}: ${message}`,
+    parsed.error.issues.map(({ code, path, message }) =>
+      code === 'invalid_key'
+        ? 'keep: must be the id of a user, never an e-mail'
+        : path.length === 0
+          ? message
+          : `${path.map(String).join('.')}: ${message}`,
     ),
   );
 }

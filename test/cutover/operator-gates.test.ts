@@ -96,11 +96,6 @@ describe('which gates a move has', () => {
     [
       'dual-write',
       'shadow-read',
-      ['transition', 'instances', 'reachable', 'schema', 'mapping', 'copy', 'pending'],
-    ],
-    [
-      'dual-write',
-      'shadow-read',
       ['transition', 'instances', 'reachable', 'schema', 'mapping', 'copy', 'pending', ...FOREIGN],
     ],
     ['shadow-read', 'postgres-primary', [...CHANGE, ...EVIDENCE]],
