@@ -86,5 +86,11 @@ function toRaw(bytes: Uint8Array, place: string): RawDocument {
 
 function cutAfter(documents: readonly RawDocument[]): string | null {
   const doc = documents.at(-1)?.doc ?? null;
-  return doc === null || !mayCutAfter(doc['_id']) ? null : packValue(doc['_id']);
+  if (doc === null || !mayCutAfter(doc['_id'])) return null;
+  try {
+    return packValue(doc['_id']);
+  } catch {
+    // Read, but nothing this driver could write, such as a document with a field `_bsontype`.
+    return null;
+  }
 }
