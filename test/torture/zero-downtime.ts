@@ -59,6 +59,8 @@ export interface DowntimeOptions {
   readonly people: number;
   /** As many more, whose accounts the old service has left in MongoDB. */
   readonly legacy: number;
+  /** Accounts of the old service besides, whom nobody logs in to: only the backfill brings them over. */
+  readonly quiet: number;
   readonly onStep?: (what: string) => void;
 }
 
@@ -70,6 +72,9 @@ const MOVE_TRIES = 5;
 const STORE_TIMEOUT = '2s';
 /** Gates made for days. */
 const SETTINGS: Readonly<Partial<Record<SettingKey, string>>> = {
+  // How fast clients are answered while other tests share the cores is no reason to stop a copy here.
+  'backfill-slow-p99-ms': '0',
+  'backfill-stop-p99-ms': '0',
   'gate-primary-comparisons': '50',
   'gate-only-soak-ms': '0',
 };
@@ -86,7 +91,7 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
     firstMode: 'mongo-only',
     env: { SHUTDOWN_DELAY: `${SHUTDOWN_DELAY_MS}ms`, STORE_TIMEOUT },
     async before({ mongo }) {
-      legacy = await seedLegacy(mongo.url, options.legacy);
+      legacy = await seedLegacy(mongo.url, options.legacy + options.quiet);
     },
   });
   const operator = await openOperator(system);
@@ -108,7 +113,8 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
     };
     await recordLegacy(recorder, legacy);
     const addresses = Array.from({ length: options.people }, (_, index) => `person-${index}@example.test`);
-    const all = [...legacy, ...addresses.map((email) => ({ email, password: null }))];
+    const [active, quiet] = [legacy.slice(0, options.legacy), legacy.slice(options.legacy)];
+    const all = [...active, ...addresses.map((email) => ({ email, password: null }))];
     const people = all.map(({ email, password }, index) =>
       createPerson({ ...world, random: random.fork(index) }, email, password),
     );
@@ -154,7 +160,7 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
 
     for (const [key, value] of Object.entries(SETTINGS)) await operator.set(key as SettingKey, value);
     await Promise.all(
-      people.map(({ acts }, index) => (index < legacy.length ? acts.login() : acts.signup())),
+      people.map(({ acts }, index) => (index < active.length ? acts.login() : acts.signup())),
     );
     const traffic = startTraffic(people, random.fork('traffic'), options.perSecond);
     await more(ANSWERS);
@@ -177,7 +183,7 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
     await traffic.stop();
 
     const stored = storedAccounts(await readPostgres(system.stores.postgres.url));
-    for (const { email } of people) {
+    for (const { email } of [...people, ...quiet]) {
       const found = stored.get(email.toLowerCase());
       recorder.final(email, found?.answer ?? { exists: false }, found?.sessionIds);
     }
