@@ -27,6 +27,13 @@ export const SHORT: readonly Scenario[] = [
   { ...KEEP_SCENARIO, attempts: 1, faults: 1, kinds: ['crash'] },
 ];
 
+/** Step by step, without reductions: what these pass over as covered is taken here. */
+export const UNREDUCED: Scenario = {
+  ...SESSION_SCENARIO,
+  name: 'two coordinators in each other’s way, without reductions',
+  without: WRITE | LOGOUT | REFRESH,
+};
+
 const whole = { attempts: 2, faults: 2, restarts: true, workersOverlap: true } as const;
 
 /** Everything at once; the smaller ones first, so that what they would find is found early. */

@@ -3,8 +3,9 @@
  * violation, and on a step of the protocol that was never taken; a bound that ran out is named, and counts as neither.
  */
 import { parseArgs } from 'node:util';
-import { FULL, SHORT } from './bounds.ts';
+import { FULL, SHORT, UNREDUCED } from './bounds.ts';
 import { explore, type Result } from './explore.ts';
+import { NO_REDUCTIONS } from './model.ts';
 import { STEPS } from './steps.ts';
 
 export function describe(result: Result): string {
@@ -28,12 +29,15 @@ function main(): number {
     },
   });
   const statesMax = Number(values['states-max']);
-  const bounds = (values.full ? FULL : SHORT).filter(({ name }) => name.includes(values.only));
+  const bounds = [UNREDUCED, ...(values.full ? FULL : SHORT)].filter(({ name }) =>
+    name.includes(values.only),
+  );
   const results: Result[] = [];
   for (const scenario of bounds) {
     const startedMs = performance.now();
     const result = explore(scenario, {
       statesMax,
+      ...(scenario === UNREDUCED ? { reductions: NO_REDUCTIONS } : {}),
       onProgress: (line) => process.stderr.write(`${line}\n`),
     });
     results.push(result);
