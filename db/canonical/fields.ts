@@ -29,6 +29,9 @@ export const STORE_FIELDS = {
   pendingAt: 'pendingAt',
 } as const;
 
+/** What the pass over e-mail keys adds to every user's document, even to one that means nothing. */
+export const KEY_FIELDS: readonly string[] = [STORE_FIELDS.emailKey, STORE_FIELDS.emailKeyDuplicate];
+
 /** Fields of a record that no old service has. */
 export const ADDED_FIELDS = [
   'verifiedWith',

@@ -3,6 +3,7 @@
 import type { Doc } from '../bson.ts';
 import { bsonType, isDoc } from '../bson.ts';
 import { decodeId, encodeId } from '../ids.ts';
+import { KEY_FIELDS } from './fields.ts';
 import { clean, type Notes, reject } from './findings.ts';
 import { at, type Path, pathOf } from './paths.ts';
 import { type Read, readCount, readDate, readNumber, readText } from './scalars.ts';
@@ -78,10 +79,12 @@ export const date = (doc: Doc, field: Field, notes: Notes): Date | null => read(
 export const count = (doc: Doc, field: Field, notes: Notes): number =>
   read(doc, field, notes, readCount) ?? 0;
 
+const BARE: ReadonlySet<string> = new Set(['_id', '__v', ...KEY_FIELDS]);
+
 /** The id from `_id`; the document is bad without one. */
 export function idOf(doc: Doc, notes: Notes): string {
   if (!Object.hasOwn(doc, '_id') || doc['_id'] === undefined) return reject(notes, '_id', 'missing', '');
-  if (Object.keys(doc).every((field) => field === '_id' || field === '__v')) reject(notes, '_id', 'stub', '');
+  if (Object.keys(doc).every((field) => BARE.has(field))) reject(notes, '_id', 'stub', '');
   // What cannot be read exactly can name another document as well.
   if (typeof doc['_id'] === 'string' && doc['_id'].includes('\ufffd'))
     return reject(notes, '_id', 'invalid-utf8', '');

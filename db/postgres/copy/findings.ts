@@ -1,4 +1,5 @@
 /** What was found wrong, and the originals that were put aside. */
+import { KEY_FIELDS } from '../../canonical/fields.ts';
 import type { Entity } from '../../records.ts';
 import type { Json } from '../../replica.ts';
 import type { Connection, PostgresBulk } from './client.ts';
@@ -58,13 +59,36 @@ export async function putFindings(
   );
 }
 
+/** The original as it was before this service gave it a key, by which alone it is another document. */
+function unkeyed(document: string): string {
+  const { ...fields }: Record<string, unknown> = JSON.parse(document);
+  for (const field of KEY_FIELDS) delete fields[field];
+  return JSON.stringify(fields);
+}
+
+/** Without those that were accepted as they are. */
+async function unaccepted(connection: Asking, originals: readonly Original[]): Promise<readonly Original[]> {
+  const { rows } = await connection.query<{ entity: Entity; id: string; document: string }>(
+    `select entity, record_id as id, document from copy_quarantine
+     join unnest($1::text[], $2::text[]) as q (entity, record_id) using (entity, record_id)
+     where state = 'accepted'`,
+    [originals.map(({ entity }) => entity), originals.map(({ id }) => id)],
+  );
+  const accepted = new Map(rows.map(({ entity, id, document }) => [`${entity}/${id}`, unkeyed(document)]));
+  return originals.filter(
+    ({ entity, id, document }) => accepted.get(`${entity}/${id}`) !== unkeyed(document),
+  );
+}
+
 /** What was dropped, or accepted as it is, stays so; anything else is held anew. */
 export async function putAside(
   connection: Asking,
   run: string,
-  originals: readonly Original[],
+  given: readonly Original[],
   now: Date,
 ): Promise<void> {
+  if (given.length === 0) return;
+  const originals = await unaccepted(connection, given);
   if (originals.length === 0) return;
   await connection.query(
     `insert into copy_quarantine as held (entity, record_id, run, state, reasons, document, put_at)
@@ -73,7 +97,7 @@ export async function putAside(
      on conflict (entity, record_id) do update
      set run = excluded.run, reasons = excluded.reasons, document = excluded.document, put_at = excluded.put_at,
        state = 'held', resolved_at = null, resolution = null
-     where held.state <> 'dropped' and not (held.state = 'accepted' and held.document = excluded.document)`,
+     where held.state <> 'dropped'`,
     [
       run,
       now,
