@@ -1,11 +1,12 @@
 /** The stores behind the service's back, in any mode. */
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { Repository, Store } from '../../db/port.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import { type Mode, STORES, type TestApp } from './app.ts';
 import { asSuperuser } from './databases.ts';
 import { openMongoAt, removeFromMongo } from './mongo.ts';
 import { TIMEOUT_MS } from './stores.ts';
+import { eventually } from './wait.ts';
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -22,10 +23,16 @@ export async function openRepository(mode: Mode, env: Environment): Promise<Repo
   return store.at({ epoch: 1, pending: false });
 }
 
-/** Removes the user's record from every store the app has, as retention or a shell would. */
+/**
+ * Removes the user's record from every store the app has, as retention would: long after everything of it was mirrored. A
+ * session that arrived in the mirror afterwards would have no user there, and stay marked for ever.
+ */
 export async function removeUser(app: TestApp, id: string): Promise<void> {
   const { config } = app;
   app.removed.add(id);
+  await eventually(async () => {
+    for (const store of app.app.stores) expect(await store.replica.countMarks()).toMatchObject({ count: 0 });
+  });
   if (config.mongoUrl !== null) await removeFromMongo(config.mongoUrl, id);
   if (config.databaseUrl !== null) {
     await asSuperuser(config.databaseUrl, 'delete from sessions where user_id = $1', [id]);
