@@ -8,7 +8,7 @@ import { NO_TRAFFIC, type Traffic } from '../traffic.ts';
 import { askOther, LULL_MAX_MS } from './ask.ts';
 import { createEnding, type EndingOptions } from './ending.ts';
 import type { Earlier, Item } from './item.ts';
-import { type Finding, look } from './look.ts';
+import { type Finding, look, stateOf } from './look.ts';
 import { createPairs, KeptAway, OtherFailed, type Pair, type PairOptions } from './pair.ts';
 import type { Parts } from './reads.ts';
 import { nameOf, namesOf, type RecordName, union } from './records.ts';
@@ -116,9 +116,9 @@ export function createComparison(options: ComparisonOptions): Comparison {
     const plain = found.filter(isPlain);
     if (plain.length > 0) return ending.differing(item, plain, pair, expiredBefore());
     if (found.length > 0) {
-      const marks = item.earlier?.marks ?? new Map(found.map((each) => [nameOf(each), markOf(each)]));
-      if (item.stage < stages) return putOff(item, names, { marks, answers: null });
-      const settled = found.filter((each) => isSettled(each, marks));
+      const waits = item.earlier?.waits ?? new Map(found.map((each) => [nameOf(each), waitOf(each)]));
+      if (item.stage < stages) return putOff(item, names, { waits, answers: null });
+      const settled = found.filter((each) => isSettled(each, waits));
       return ending.differing(item, settled, pair, expiredBefore());
     }
     // The same records in other states, which are the same by now: a write came between the two answers.
@@ -140,7 +140,7 @@ export function createComparison(options: ComparisonOptions): Comparison {
     const answers = `${fingerprint(ours)} / ${fingerprint(theirs)}`;
     if (item.stage < stages) {
       const all = union(names, namesOf(ours), namesOf(theirs));
-      return putOff(item, all, { marks: item.earlier?.marks ?? new Map(), answers });
+      return putOff(item, all, { waits: item.earlier?.waits ?? new Map(), answers });
     }
     // Any write in between would have moved a stamp: these are the answers of the look before.
     return item.earlier?.answers === answers ? ending.answering(item, ours, theirs) : [];
@@ -148,13 +148,13 @@ export function createComparison(options: ComparisonOptions): Comparison {
 
   /**
    * At the last look: whether the mirror had its time. An unmarked record has been mirrored, as far as its writer knows.
-   * A marked one has waited since before the first look, unless somebody keeps writing it, or has paused the mirror.
+   * A marked one has waited since the first look, unless the mirror has brought other states of it meanwhile (somebody
+   * keeps writing it), or is paused.
    */
-  function isSettled(finding: Finding, marks: ReadonlyMap<string, number | null>): boolean {
+  function isSettled(finding: Finding, waits: ReadonlyMap<string, string>): boolean {
     if (!finding.stable) return false;
-    const mark = markOf(finding);
-    if (mark === null) return true;
-    return !member.settings()['mirror-paused'] && marks.get(nameOf(finding)) === mark;
+    if (markOf(finding) === null) return true;
+    return !member.settings()['mirror-paused'] && waits.get(nameOf(finding)) === waitOf(finding);
   }
 
   function putOff(item: Item, names: readonly RecordName[], earlier: Earlier): readonly Item[] {
@@ -211,6 +211,11 @@ function holds(member: Member, { ticket }: Item): boolean {
 /** One stamp with two contents, seen while no write passed: no race explains it. */
 function isPlain({ verdict, stable }: Finding): boolean {
   return verdict.sameStamp && stable;
+}
+
+/** Since when a record waits, and for what state to be replaced. */
+function waitOf(finding: Finding): string {
+  return `${markOf(finding)} ${stateOf(finding.other)}`;
 }
 
 function markOf({ authority }: Finding): number | null {

@@ -25,8 +25,8 @@ export interface Item {
 }
 
 export interface Earlier {
-  /** When each record that differed had been marked, ms, by `entity/id`. */
-  readonly marks: ReadonlyMap<string, number | null>;
+  /** Since when each record that differed was marked, and which state the other store had, by `entity/id`. */
+  readonly waits: ReadonlyMap<string, string>;
   /** Which answers the last look saw when no record differed. */
   readonly answers: string | null;
 }

@@ -117,12 +117,15 @@ describe('a target that is the authority', { timeout: 60_000 }, async () => {
   /** The same stores, where authority moves to `mode` right before the first call that `when` picks out. */
   function movingBefore(mode: Mode, when: (text: string) => boolean, seen: { before: unknown }): CopyScope {
     const target: StoreName = mode.startsWith('postgres') ? 'postgres' : 'mongo';
-    let moved = false;
-    async function move(text: string): Promise<void> {
-      if (moved || !when(text)) return;
-      moved = true;
+    let moving: Promise<void> | null = null;
+    async function moveAuthority(): Promise<void> {
       await bench.setMode(mode, COMPLETE);
       seen.before = await contents[target]();
+    }
+    /** Other jobs of the verb wait for it too: what they had begun before would be seen as written after. */
+    async function move(text: string): Promise<void> {
+      if (when(text)) moving ??= moveAuthority();
+      await moving;
     }
     const spied = (name: StoreName): CopyScope['stores']['mongo'] => {
       const { replica } = stores[name];

@@ -13,6 +13,7 @@ import { openPostgresStore } from '../../db/postgres/store.ts';
 import { newSession, newUser, signUp } from '../contract/fixtures.ts';
 import { createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
 import { newMongoDatabase, openMongo, openPostgres } from '../support/stores.ts';
+import { eventually } from '../support/wait.ts';
 
 const { store: mongo } = await openMongo();
 const { store: postgres } = await openPostgres();
@@ -195,8 +196,10 @@ it('walks the ladder up and down on real servers, with two instances', async () 
     const up = await move(context, { ...request, to: 'postgres-primary' });
     expect(up).toMatchObject({ kind: 'done', failing: [], after: { mode: 'postgres-primary', epoch: 2 } });
     expect(await setSetting(context, 'shadow-rate', '50')).toMatchObject({ kind: 'done', is: 50 });
-    const status = await readStatus(context, { watchMs: 500 });
-    expect(status.instances.map(({ state }) => state)).toEqual(['current', 'current']);
+    await eventually(async () => {
+      const status = await readStatus(context, { watchMs: 500 });
+      expect(status.instances.map(({ state }) => state)).toEqual(['current', 'current']);
+    });
     const down = await move(context, { ...request, to: 'mongo-only', direction: 'rollback' });
     expect(down).toMatchObject({ kind: 'done', failing: [], after: { mode: 'mongo-only', epoch: 3 } });
     expect((await log(context, { limit: 100 })).map(({ event }) => event.kind)).toContain('moved');

@@ -22,24 +22,49 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const MARK = 'pending_at';
 
-export async function readPostgres(url: string): Promise<Contents> {
+/** Another name for a user, seen only by whoever reads in the same transaction; it is rolled back. */
+export interface Planted {
+  readonly id: string;
+  readonly name: string;
+}
+
+export async function readPostgres(url: string, planted: Planted | null = null): Promise<Contents> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
+    await client.query('begin');
+    if (planted !== null)
+      await client.query('update users set name = $1 where id = $2', [planted.name, planted.id]);
     return await collect(async (table) => (await client.query<Fields>(`select * from ${table}`)).rows);
   } finally {
+    // Not committed: this rolls back.
     await client.end();
   }
 }
 
-export async function readMongo(url: string): Promise<Contents> {
+export async function readMongo(url: string, planted: Planted | null = null): Promise<Contents> {
   const client = new mongoose.mongo.MongoClient(url, { directConnection: true });
-  try {
-    const db = client.db();
-    return await collect(async (table) => {
-      const documents: Fields[] = await db.collection(table).find().toArray();
+  const db = client.db();
+  const readAll = (session?: mongoose.mongo.ClientSession): Promise<Contents> =>
+    collect(async (table) => {
+      const documents: Fields[] = await db
+        .collection(table)
+        .find({}, session && { session })
+        .toArray();
       return documents.map((document) => toFields(table, document));
     });
+  try {
+    if (planted === null) return await readAll();
+    const session = client.startSession();
+    session.startTransaction();
+    try {
+      const _id = new mongoose.mongo.ObjectId(planted.id);
+      await db.collection('users').updateOne({ _id }, { $set: { name: planted.name } }, { session });
+      return await readAll(session);
+    } finally {
+      await session.abortTransaction();
+      await session.endSession();
+    }
   } finally {
     await client.close();
   }

@@ -1,8 +1,6 @@
 /** Invariant 7, once nobody writes any more: nothing pending, both stores alike, and a planted difference is found. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import mongoose from 'mongoose';
-import pg from 'pg';
 import type { StoreName } from '../../../db/errors.ts';
 import type { System } from '../system/system.ts';
 import { compare, type Difference, sharedAddresses } from './compare.ts';
@@ -57,35 +55,22 @@ function inWords(differences: readonly Difference[]): readonly string[] {
   return differences.length > 20 ? [...shown, `and ${differences.length - 20} more differences`] : shown;
 }
 
-/** One byte, under the same stamp, in each store in turn; and put back. */
-async function plantedIsFound(system: System, { rows }: Contents): Promise<readonly string[]> {
+/** One byte, under the same stamp, in each store in turn. Nobody else sees it: to the service it would be a foreign write. */
+async function plantedIsFound({ stores }: System, { rows }: Contents): Promise<readonly string[]> {
   const [user] = [...rows.users.values()].filter((each) => each['deleted_at'] === null);
   if (user === undefined) return ['there is no user to plant a difference in'];
   const [id, name] = [String(user['id']), String(user['name'])];
-  const wrong = `${name.slice(0, -1)}${name.endsWith('!') ? '?' : '!'}`;
+  const planted = { id, name: `${name.slice(0, -1)}${name.endsWith('!') ? '?' : '!'}` };
   const findings: string[] = [];
   for (const store of ['mongo', 'postgres'] as const) {
-    await setName(system, store, id, wrong);
-    const { mongo, postgres } = await readBoth(system);
-    await setName(system, store, id, name);
+    const [mongo, postgres] = await Promise.all([
+      readMongo(stores.mongo.url, store === 'mongo' ? planted : null),
+      readPostgres(stores.postgres.url, store === 'postgres' ? planted : null),
+    ]);
     const found = compare(mongo, postgres);
     const hit = found.length === 1 && found[0]?.id === id && found[0].field === 'name';
     if (!hit)
       findings.push(`a byte changed in ${store} was not found, or more was: ${found.length} differences`);
   }
   return findings;
-}
-
-async function setName({ stores }: System, store: StoreName, id: string, name: string): Promise<void> {
-  if (store === 'mongo') {
-    const client = new mongoose.mongo.MongoClient(stores.mongo.url, { directConnection: true });
-    const _id = new mongoose.mongo.ObjectId(id);
-    await client.db().collection('users').updateOne({ _id }, { $set: { name } });
-    await client.close();
-    return;
-  }
-  const client = new pg.Client({ connectionString: stores.postgres.url });
-  await client.connect();
-  await client.query('update users set name = $1 where id = $2', [name, id]);
-  await client.end();
 }
