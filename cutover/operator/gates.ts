@@ -92,6 +92,14 @@ export function failingGates(gates: readonly Gate[], force: boolean): readonly G
   return gates.filter(({ ok, kind }) => !ok && !(force && kind === 'evidence'));
 }
 
+/** What running instances set right by themselves: the mirror catches up, whoever has just started asks both stores. */
+const PASSING: ReadonlySet<string> = new Set(['pending', 'orphans', 'reach']);
+
+/** Whether nothing but a moment stands in the way. */
+export function mayPass(failing: readonly Gate[]): boolean {
+  return failing.length > 0 && failing.every(({ name }) => PASSING.has(name));
+}
+
 function transitionGate({ record: { transition }, unfinished }: GateFacts): Gate {
   const found = unfinished
     ? 'a change of authority is half done'

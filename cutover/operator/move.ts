@@ -8,7 +8,7 @@ import { logEvent, noteEntered } from './events.ts';
 import { readFacts } from './facts.ts';
 import { finishOrAbort } from './finish.ts';
 import { flip } from './flip.ts';
-import { failingGates, gatesFor } from './gates.ts';
+import { failingGates, gatesFor, mayPass } from './gates.ts';
 import { awaitAcknowledged, instancesOf, watchInstances } from './instances.ts';
 import { beginRun, isOver, type Run } from './run.ts';
 import { attempt, readStanding, type Standing, summarize } from './situation.ts';
@@ -27,6 +27,9 @@ interface Step {
 
 /** Between two attempts at a change of authority; doubled each time. */
 const SPACING_MS = 1_000;
+/** How long gates that pass by themselves are waited for, and between two looks at them. */
+const PASSING_MS = 5_000;
+const LOOK_AGAIN_MS = 250;
 
 /**
  * Moves to the next mode, or one rung after the other to a farther one, each with its own gates when it comes. What a dead
@@ -95,8 +98,21 @@ async function climb(run: Run, move: Move, request: MoveRequest): Promise<Step> 
   return { ...(await changeAuthority(run, move, request, standing)), overridden };
 }
 
-/** The gates, once every live instance has acknowledged what stands now. */
+/** The gates; for a moment what passes by itself is waited for. */
 async function judge(run: Run, move: Move, request: MoveRequest) {
+  const giveUpMs = run.environment.now().monotonicMs + PASSING_MS;
+  let judged = await judgeNow(run, move, request);
+  if (mayPass(judged.failing))
+    run.say('gates', `waiting a moment for ${judged.failing.map(({ name }) => name).join(', ')}`);
+  while (mayPass(judged.failing) && !isOver(run) && run.environment.now().monotonicMs < giveUpMs) {
+    await run.environment.sleep(LOOK_AGAIN_MS);
+    judged = await judgeNow({ ...run, say: () => {} }, move, request);
+  }
+  return judged;
+}
+
+/** The gates as they stand, once every live instance has acknowledged what stands now. */
+async function judgeNow(run: Run, move: Move, request: MoveRequest) {
   const { environment } = run;
   const standing = await readStanding(run);
   const { record, authority } = standing;

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readControl } from '../../cutover/control.ts';
 import { MODES } from '../../cutover/mode.ts';
 import { log, type MoveRequest, move, planMove, setSetting } from '../../cutover/operator/index.ts';
+import { NOTES } from '../../cutover/operator/types.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { newAccount, signUp, userOf } from '../contract/fixtures.ts';
 import { createWorld, type World } from './operator-world.ts';
@@ -237,6 +238,34 @@ describe('a change of authority', () => {
     for (const store of [world.stores.mongo, world.stores.postgres]) {
       expect([...store.tables.verificationToken.keys()]).toEqual([]);
     }
+  });
+
+  it('waits a moment for what passes by itself, and for nothing else', async () => {
+    const [engine] = await toShadowRead();
+    if (engine === undefined) throw new Error('two were started');
+    await set('gate-primary-pending', '1');
+    await set('mirror-paused', 'true');
+    await world.clock.pass(2_000);
+    await world.clock.run(signUp(engine.repository));
+    const moving = go();
+    await world.clock.pass(4_000);
+    expect(world.progress.at(-1)).toMatchObject({ step: 'gates', message: 'waiting a moment for pending' });
+    await set('mirror-paused', 'false');
+    expect(await moving).toMatchObject({ kind: 'done', failing: [] });
+
+    const back = () => go({ direction: 'rollback' });
+    await set('mirror-paused', 'true');
+    await world.clock.pass(2_000);
+    await world.clock.run(signUp(engine.repository));
+    const before = world.clock.elapsedMs();
+    expect(names((await back()).failing)).toEqual(['pending']);
+    expect(world.clock.elapsedMs() - before).toBeGreaterThan(5_000);
+    await world.clock.run(
+      world.stores.postgres.books.putNote(NOTES.poison, 'user/1', { reason: 'x' }, world.clock.date()),
+    );
+    const again = world.clock.elapsedMs();
+    expect(names((await back()).failing)).toEqual(['pending', 'poison']);
+    expect(world.clock.elapsedMs() - again).toBeLessThan(5_000);
   });
 
   it('waits out an instance that is silent, before anybody is stopped', async () => {
