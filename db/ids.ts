@@ -6,6 +6,9 @@ import { randomBytes } from 'node:crypto';
 import { deserialize, ObjectId, serialize } from 'bson';
 import { bsonType } from './bson.ts';
 
+/** No index takes longer keys than some 2,700 bytes, and other columns stand beside an id. */
+export const ID_BYTES_MAX = 2_000;
+
 const HEX24 = /^[0-9a-f]{24}$/;
 
 /** A new id: 4 bytes of seconds, 8 random bytes, as 24 hex digits; sorts by second like an ObjectId. */

@@ -1,6 +1,7 @@
 /** One document on its way: the record it means, or why it is bad; and what to count about it. Pure. */
 import { isExpired } from '../../db/apply.ts';
-import { type Codec, type Doc, type Reason, STORE_FIELDS } from '../../db/canonical.ts';
+import { type Codec, type Reason, STORE_FIELDS } from '../../db/canonical.ts';
+import { brokenField, isNameless, type RawDocument } from '../../db/mongo/copy/raw-document.ts';
 import { misfitOf } from '../../db/postgres/copy/rows.ts';
 import type { Entity, RecordOf } from '../../db/records.ts';
 
@@ -31,17 +32,18 @@ export type Classified<E extends Entity> =
 export function classify<E extends Entity>(
   codec: Codec,
   entity: E,
-  doc: Doc | null,
+  { bytes, doc, id }: RawDocument,
   expiredBefore: Date,
   counts: Counts,
 ): Classified<E> {
   counts.add('read');
-  if (doc === null) return { kind: 'bad', flaws: [{ field: '_id', reason: 'undecodable' }] };
+  if (doc === null) return { kind: 'bad', flaws: [{ field: placeOf(bytes), reason: 'undecodable' }] };
   const read = codec.read(entity, doc);
   for (const steps of codec.unknownFields(entity, doc)) counts.addName(`unknown:${entity}.${nameOf(steps)}`);
   if ('bad' in read) return { kind: 'bad', flaws: read.bad };
   const misfit = misfitOf(read.record);
   if (misfit !== null) return { kind: 'bad', flaws: [misfit] };
+  if (isNameless(id)) return { kind: 'bad', flaws: [{ field: '_id', reason: 'unreadable' }] };
   if (isExpired(read.record, expiredBefore)) return { kind: 'expired' };
   for (const finding of read.cleaned) counts.addName(cleanedName(entity, finding));
   return { kind: 'good', record: read.record, isMarked: doc[STORE_FIELDS.pendingAt] instanceof Date };
@@ -49,6 +51,10 @@ export function classify<E extends Entity>(
 
 /** A field's name may be data, such as an address that something is filed under: only what looks like a name is told. */
 const nameOf = (steps: readonly string[]): string => steps.map(plain).join('.');
+function placeOf(bytes: Uint8Array): string {
+  const place = brokenField(bytes);
+  return typeof place === 'string' ? plain(place) : `(byte ${place})`;
+}
 const plain = (name: string): string =>
   /^(?:\*|[\p{L}\p{N}_$ -]{1,64})$/u.test(name) ? name : '(no plain name)';
 

@@ -8,7 +8,8 @@ import type { Codec, Doc } from '../../db/canonical.ts';
 import { decodeId, encodeId } from '../../db/ids.ts';
 import { unpackValue } from '../../db/mongo/copy/client.ts';
 import type { IdRange } from '../../db/mongo/copy/ranges.ts';
-import { type RawDocument, readRaw, scanRange } from '../../db/mongo/copy/scan.ts';
+import { isNameless, type RawDocument } from '../../db/mongo/copy/raw-document.ts';
+import { readRaw, scanRange } from '../../db/mongo/copy/scan.ts';
 import {
   digestRange,
   type HexRange,
@@ -101,8 +102,8 @@ function ofDocuments(scope: CopyScope, entity: Entity, range: IdRange, context: 
         const { value, done: isLast } = await batches.next();
         if (isLast === true) break;
         const { documents, cut } = value;
-        // One that cannot be decoded has no place in the order.
-        const upTo = documents.findLast(({ doc }) => doc !== null)?.id ?? after;
+        // One without a name has no place in the order.
+        const upTo = documents.findLast(({ id }) => !isNameless(id))?.id ?? after;
         const current = compare(documents, upTo, tally);
         current.catch(() => {});
         await before;
@@ -155,7 +156,7 @@ function textsOf(
   const share = typeof body.what === 'object' && 'share' in body.what ? body.what.share : 1;
   return documents.flatMap(({ id, doc }): Text[] => {
     if (!isSampled(id, share)) return [];
-    const read = doc === null ? null : codec.read(entity, doc);
+    const read = doc === null || isNameless(id) ? null : codec.read(entity, doc);
     if (read === null || 'bad' in read) return [{ id, text: null }];
     return isExpired(read.record, expiredBefore) ? [] : [{ id, text: textOf(entity, read.record) }];
   });

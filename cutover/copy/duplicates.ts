@@ -4,7 +4,8 @@
  */
 import { decodeId } from '../../db/ids.ts';
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
-import { type RawDocument, readRaw } from '../../db/mongo/copy/scan.ts';
+import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
+import { readRaw } from '../../db/mongo/copy/scan.ts';
 import { type SharedEmail, sessionsOfAside, sharedEmails, unstage } from '../../db/postgres/copy/checks.ts';
 import { type Original, putAside, putFindings } from '../../db/postgres/copy/findings.ts';
 import { toLine } from '../../db/postgres/copy/rows.ts';
@@ -96,7 +97,7 @@ async function settle(scope: CopyScope, run: string, body: RunBody, shared: Shar
 async function readAgain({ mongo }: CopyScope, { ids }: SharedEmail): Promise<readonly Candidate[]> {
   const raws = await readRaw(mongo, 'user', ids.map(decodeId));
   const candidates = raws.flatMap((raw): Candidate[] => {
-    const result = classify(mongo.codec, 'user', raw.doc, new Date(0), createCounts());
+    const result = classify(mongo.codec, 'user', raw, new Date(0), createCounts());
     return result.kind === 'good' ? [{ raw, user: result.record, isMarked: result.isMarked }] : [];
   });
   return candidates.sort((a, b) => (a.user.id < b.user.id ? -1 : 1));

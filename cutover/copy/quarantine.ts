@@ -60,7 +60,7 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
     const read = classify(
       scope.mongo.codec,
       entity,
-      raw.doc,
+      raw,
       new Date(now.getTime() - scope.retentionMs),
       createCounts(),
     );

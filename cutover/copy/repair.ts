@@ -4,6 +4,7 @@
  */
 import { decodeId } from '../../db/ids.ts';
 import { stampOf } from '../../db/mongo/copy/client.ts';
+import { isNameless } from '../../db/mongo/copy/raw-document.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
 import type { Stamp } from '../../db/records.ts';
 import { compareStamps } from '../../db/records.ts';
@@ -27,7 +28,7 @@ export interface RepairResult {
   readonly found: number;
   readonly touched: number;
   readonly movedAside: number;
-  /** Nobody can repair these: the authority's own document means no record. */
+  /** Nobody can repair these: the document means no record, or has an `_id` that nobody can ask for. */
   readonly unrepairable: readonly Difference[];
 }
 
@@ -88,8 +89,9 @@ async function repairOne(
   scope: CopyScope,
   authority: 'mongo' | 'postgres',
   epoch: number,
-  { entity, id }: Difference,
+  { entity, id, kind }: Difference,
 ): Promise<'touched' | 'moved-aside' | 'unrepairable' | 'moved-on'> {
+  if (isNameless(id) || (kind === 'unreadable' && authority === 'mongo')) return 'unrepairable';
   const { stores, environment } = scope;
   const [own, other] = [stores[authority], stores[otherStore(authority)]];
   const mirrored = await stampHeld(scope, otherStore(authority), { entity, id });

@@ -7,6 +7,7 @@
 import { STORE_FIELDS } from '../../db/canonical.ts';
 import type { StoreName } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
+import { isNameless } from '../../db/mongo/copy/raw-document.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
 import { rowsById } from '../../db/postgres/copy/fingerprint.ts';
 import type { Entity } from '../../db/records.ts';
@@ -41,14 +42,25 @@ export async function settle(
   entity: Entity,
   ids: readonly string[],
 ): Promise<Settled> {
-  const sum = { differences: [] as Difference[], lagging: 0, excused: 0 };
-  for (let from = 0; from < ids.length; from += BATCH) {
-    const part = await settleBatch(scope, authority, entity, ids.slice(from, from + BATCH));
+  const nameless = ids.filter(isNameless);
+  const sum = await settleNameless(scope, entity, nameless);
+  const named = nameless.length === 0 ? ids : ids.filter((id) => !isNameless(id));
+  for (let from = 0; from < named.length; from += BATCH) {
+    const part = await settleBatch(scope, authority, entity, named.slice(from, from + BATCH));
     sum.differences.push(...part.differences);
     sum.lagging += part.lagging;
     sum.excused += part.excused;
   }
   return sum;
+}
+
+/** Nobody can ask for these again, nor has the other store any: so they are what they were when they were read. */
+async function settleNameless(scope: CopyScope, entity: Entity, ids: readonly string[]) {
+  const aside = await putAside(scope, entity, ids);
+  const differences = ids
+    .filter((id) => !aside.has(id))
+    .map((id): Difference => ({ entity, id, kind: 'unreadable', fields: ['_id'] }));
+  return { differences, lagging: 0, excused: aside.size };
 }
 
 async function settleBatch(
@@ -150,13 +162,24 @@ async function excusesFor(
     const users = await statesOf(scope, authority, 'user', [...new Set(owners.values())]);
     for (const [id, owner] of owners) if (!users.has(owner)) excused.add(id);
   }
-  const aside = await scope.postgres.query<{ id: string }>(
+  const aside = await putAside(scope, entity, ids);
+  for (const id of aside) if ((mirror.get(id) ?? 'absent') === 'absent') excused.add(id);
+  return excused;
+}
+
+/** Which of these a copy has put aside. */
+async function putAside(
+  { postgres }: CopyScope,
+  entity: Entity,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await postgres.query<{ id: string }>(
     `select record_id as id from copy_quarantine
      where entity = $1 and record_id = any($2::text[]) and state <> 'moved'`,
     [entity, [...ids]],
   );
-  for (const { id } of aside) if ((mirror.get(id) ?? 'absent') === 'absent') excused.add(id);
-  return excused;
+  return new Set(rows.map(({ id }) => id));
 }
 
 /** Retention works at its own times: what is about to expire may be gone on one side only. */

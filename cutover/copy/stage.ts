@@ -109,8 +109,9 @@ function sortBatch(codec: Codec, range: RangeRow, batch: Batch, body: RunBody, c
   const lines: string[] = [];
   const sources: Sorted['sources'][number][] = [];
   const bad: Sorted['bad'][number][] = [];
-  for (const { bytes, doc, id } of batch.documents) {
-    const result = classify(codec, range.entity, doc, expiredBefore, counts);
+  for (const raw of batch.documents) {
+    const { bytes, id } = raw;
+    const result = classify(codec, range.entity, raw, expiredBefore, counts);
     if (result.kind === 'good') {
       lines.push(toLine(range.entity, result.record, { range: range.seq, isMarked: result.isMarked }));
       sources.push({ id, bytes });

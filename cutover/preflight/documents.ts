@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Codec } from '../../db/canonical.ts';
 import { emailKey } from '../../db/email.ts';
-import { decodeDocument, recordIdOf } from '../../db/mongo/copy/client.ts';
+import { toRaw } from '../../db/mongo/copy/raw-document.ts';
 import type { MongoSession } from '../../db/mongo/snapshot/client.ts';
 import { countDocuments, readDocuments } from '../../db/mongo/snapshot/inspect.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
@@ -47,8 +47,8 @@ async function classifyEntity(
     signal?.throwIfAborted();
     for (const bytes of batch) {
       tally.read += 1;
-      const doc = decodeDocument(bytes);
-      const result = classify(codec, entity, doc, expiredBefore, counts);
+      const raw = toRaw(bytes);
+      const result = classify(codec, entity, raw, expiredBefore, counts);
       if (result.kind === 'expired') tally.expired += 1;
       if (
         result.kind === 'good' &&
@@ -60,9 +60,8 @@ async function classifyEntity(
       }
       if (result.kind !== 'bad') continue;
       tally.bad += 1;
-      const id = recordIdOf(doc, `${entity}-${tally.read}`);
       for (const { field, reason } of result.flaws) {
-        if (examples.length < EXAMPLES_MAX) examples.push({ id, field, reason });
+        if (examples.length < EXAMPLES_MAX) examples.push({ id: raw.id, field, reason });
       }
     }
   }
@@ -118,8 +117,9 @@ async function undecidedOf(
   const groups = new Map<string, Contender[]>();
   for await (const batch of readDocuments(session, codec.collections.user, null)) {
     for (const bytes of batch) {
-      const doc = decodeDocument(bytes);
-      const result = classify(codec, 'user', doc, new Date(0), createCounts());
+      const raw = toRaw(bytes);
+      const { doc } = raw;
+      const result = classify(codec, 'user', raw, new Date(0), createCounts());
       if (doc === null || result.kind !== 'good' || result.record.emailKey === null) continue;
       const key = result.record.emailKey;
       if (shared.has(hashOf(key)))

@@ -5,7 +5,6 @@
 import { type Document, deserialize, EJSON, serialize } from 'bson';
 import mongoose from 'mongoose';
 import { type Codec, type Doc, STORE_FIELDS } from '../../canonical.ts';
-import { encodeId } from '../../ids.ts';
 import type { Entity, Stamp } from '../../records.ts';
 
 export interface MongoBulkOptions {
@@ -48,25 +47,6 @@ export function openMongoBulk(options: MongoBulkOptions): MongoBulk {
     collection: (entity) => db.collection(codec.collections[entity]),
     close: () => client.close(),
   };
-}
-
-/** A document as its bytes say; null when they cannot be decoded. */
-export function decodeDocument(bytes: Uint8Array): Doc | null {
-  try {
-    return deserialize(bytes, { validation: { utf8: false } });
-  } catch {
-    return null;
-  }
-}
-
-/** The id of a document; a made-up one, that names no document, when it has none that can be encoded. */
-export function recordIdOf(doc: Doc | null, place: string): string {
-  try {
-    if (doc !== null) return encodeId(doc['_id']);
-  } catch {
-    // Falls through: an id of a kind nobody can refer to.
-  }
-  return `~?${place}`;
 }
 
 /**

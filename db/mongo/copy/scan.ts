@@ -1,15 +1,9 @@
 import type { Doc } from '../../canonical.ts';
 import type { Entity } from '../../records.ts';
-import { decodeDocument, type MongoBulk, packValue, recordIdOf } from './client.ts';
+import { takeAll, takeBuffered } from '../buffered.ts';
+import { type MongoBulk, packValue } from './client.ts';
 import { type IdRange, mayCutAfter, rangeFilter } from './ranges.ts';
-
-/** One document: its bytes, and what they say. */
-export interface RawDocument {
-  readonly bytes: Uint8Array;
-  /** Null: the bytes cannot be decoded. */
-  readonly doc: Doc | null;
-  readonly id: string;
-}
+import { isNameless, type RawDocument, toRaw } from './raw-document.ts';
 
 export interface Batch {
   readonly documents: readonly RawDocument[];
@@ -26,7 +20,7 @@ export interface ScanOptions {
 
 /**
  * Documents of a range in the order of `_id`, in batches: never more than two of them in memory. The next one is on its
- * way while this one is worked on.
+ * way while this one is worked on. Each is bounded in time by the socket: a server counts `maxTimeMS` over all of them.
  */
 export async function* scanRange(
   bulk: MongoBulk,
@@ -40,17 +34,12 @@ export async function* scanRange(
     batchSize: batchMax,
     raw: true,
     noCursorTimeout: false,
-    maxTimeMS: bulk.timeoutMs,
   });
   let ahead = cursor.hasNext();
   try {
     let documents: RawDocument[] = [];
     while (await ahead) {
-      for (const bytes of cursor.readBufferedDocuments(batchMax - documents.length)) {
-        documents.push(
-          toRaw(bytes as unknown as Uint8Array, `${entity}-${range.after ?? ''}-${documents.length}`),
-        );
-      }
+      documents.push(...takeBuffered(cursor, batchMax - documents.length).map(toRaw));
       ahead = cursor.hasNext();
       // Whoever asks for the next batch learns of the failure; nobody may.
       ahead.catch(() => {});
@@ -72,25 +61,14 @@ export async function readRaw(
   _ids: readonly unknown[],
 ): Promise<readonly RawDocument[]> {
   if (_ids.length === 0) return [];
-  const found = await bulk
-    .collection(entity)
-    .find({ _id: { $in: [..._ids] } } as never, { raw: true, maxTimeMS: bulk.timeoutMs })
-    .toArray();
-  return found.map((bytes, place) => toRaw(bytes as unknown as Uint8Array, `${entity}-read-${place}`));
-}
-
-function toRaw(bytes: Uint8Array, place: string): RawDocument {
-  const doc = decodeDocument(bytes);
-  return { bytes, doc, id: recordIdOf(doc, place) };
+  const options = { raw: true, maxTimeMS: bulk.timeoutMs } as const;
+  const cursor = bulk.collection(entity).find({ _id: { $in: [..._ids] } } as never, options);
+  return (await takeAll(cursor)).map(toRaw);
 }
 
 function cutAfter(documents: readonly RawDocument[]): string | null {
-  const doc = documents.at(-1)?.doc ?? null;
-  if (doc === null || !mayCutAfter(doc['_id'])) return null;
-  try {
-    return packValue(doc['_id']);
-  } catch {
-    // Read, but nothing this driver could write, such as a document with a field `_bsontype`.
-    return null;
-  }
+  const last = documents.at(-1);
+  // An `_id` that the driver would write otherwise stands in another place.
+  if (last === undefined || last.doc === null || isNameless(last.id)) return null;
+  return mayCutAfter(last.doc['_id']) ? packValue(last.doc['_id']) : null;
 }

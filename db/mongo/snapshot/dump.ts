@@ -5,6 +5,7 @@
 import { type Document, EJSON, serialize } from 'bson';
 import type mongoose from 'mongoose';
 import { type Codec, STORE_FIELDS } from '../../canonical.ts';
+import { takeBuffered } from '../buffered.ts';
 import { WATCH_COLLECTION } from '../changes/watch-book.ts';
 import { toStoreError } from '../errors.ts';
 import { PENDING_FROM } from '../indexes.ts';
@@ -178,7 +179,7 @@ async function* documentsOf(
   );
   try {
     while (await cursor.hasNext()) {
-      for (const bytes of cursor.readBufferedDocuments() as unknown as readonly Uint8Array[]) {
+      for (const bytes of takeBuffered(cursor)) {
         counter.documents += 1;
         yield bytes;
       }

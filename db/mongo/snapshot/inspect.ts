@@ -1,6 +1,7 @@
 /** What can be known of a MongoDB before a move, without changing anything. What it does not tell is null. */
 
 import type { Codec } from '../../canonical.ts';
+import { takeBuffered } from '../buffered.ts';
 import { toStoreError } from '../errors.ts';
 import { clashesFor, legacyFix } from '../legacy-indexes.ts';
 import { describeServer } from '../server.ts';
@@ -154,7 +155,7 @@ export async function* readDocuments(
     sample === null ? source.find({}, options) : source.aggregate([{ $sample: { size: sample } }], options);
   try {
     while (await cursor.hasNext()) {
-      yield cursor.readBufferedDocuments() as unknown as readonly Uint8Array[];
+      yield takeBuffered(cursor);
     }
   } catch (error) {
     throw toStoreError(error, 'read');

@@ -1,9 +1,9 @@
 /** Records as lines of COPY's text format. */
+import { ID_BYTES_MAX } from '../../ids.ts';
 import type { Entity, RecordOf } from '../../records.ts';
 import { toRow } from '../rows.ts';
 
-/** No B-tree takes longer keys than some 2,700 bytes. */
-const KEY_BYTES_MAX = 2_600;
+const KEY_BYTES_MAX = ID_BYTES_MAX;
 const INTEGER_MAX = 2_147_483_647;
 
 export interface Misfit {

@@ -177,5 +177,6 @@ export const USERS: readonly LegacyCase[] = [
   { what: 'deleted, or perhaps not', document: legacy('58', { deletedAt: 'whenever' }), bad: ['deletedAt: unreadable'] },
   { what: 'an _id that is not UTF-8', document: legacy('59', { _id: `id${BROKEN}` }), bad: ['_id: invalid-utf8'] },
   { what: 'a counter that no column takes', document: legacy('60', { resetGeneration: { $numberLong: '3000000000' } }), bad: ['resetGeneration: out-of-range'] },
-  { what: 'bytes that are no BSON', document: legacy('61', { extra: { [TYPELESS]: 'x' } }), bad: ['_id: undecodable'] },
+  { what: 'bytes that are no BSON', document: legacy('61', { extra: { [TYPELESS]: 'x' } }), bad: ['extra: undecodable'] },
+  { what: 'a field of no type that BSON has', document: legacy('62', { [TYPELESS]: 'x' }), bad: ['typeless: undecodable'] },
 ];
