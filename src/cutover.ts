@@ -32,12 +32,15 @@ function environmentOf(file: string | null): NodeJS.ProcessEnv {
 }
 
 async function configOf({ envFile, mappingFile }: Given) {
+  // By the name it was given under.
+  const asTyped = (problem: string): string =>
+    mappingFile === null ? problem : problem.replace(/^MONGO_MAPPING_FILE:/, '--mapping:');
   const { ConfigError, loadStoresConfig } = await import('../plugins/config/stores.ts');
   try {
     const env = environmentOf(envFile);
     return loadStoresConfig(mappingFile === null ? env : { ...env, MONGO_MAPPING_FILE: mappingFile });
   } catch (error) {
-    if (error instanceof ConfigError) throw new ConfigurationProblem(error.problems);
+    if (error instanceof ConfigError) throw new ConfigurationProblem(error.problems.map(asTyped));
     throw error;
   }
 }

@@ -116,7 +116,7 @@ export async function resumeBackfill(
       throw new CopyRefused('unknown-state', `run ${id} is ${run.state}: there is nothing to resume`);
     }
     const { from, mapping } = parseRun(run);
-    assertSameMapping(scope, { id, mapping });
+    assertSameMapping(scope, { id, mapping, kind: 'backfill' });
     const record = await assertCopyable(scope, from);
     await awaitInstances(scope.stores[from], record, scope.environment, options.signal);
     await assertOneMapping(scope, scope.stores[from], record);

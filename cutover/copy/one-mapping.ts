@@ -34,15 +34,18 @@ export async function assertOneMapping(
   }
 }
 
+const INSTEAD = { backfill: 'roll it back and begin another', verify: 'begin another' } as const;
+
 /** Throws `CopyRefused` unless a run that is gone on with was begun by this mapping. */
 export function assertSameMapping(
   { mongo }: Pick<CopyScope, 'mongo'>,
-  run: { readonly id: string; readonly mapping: string },
+  run: { readonly id: string; readonly mapping: string; readonly kind: 'backfill' | 'verify' },
 ): void {
   const { digest } = mongo.codec;
   if (run.mapping === digest) return;
   throw new CopyRefused(
     'other-mapping',
-    `run ${run.id} was begun with the mapping ${run.mapping}, and this one is ${digest}`,
+    `${run.kind} ${run.id} was begun with the mapping ${run.mapping}, and this one is ${digest}: ` +
+      `go on with the one it was begun with, or ${INSTEAD[run.kind]}`,
   );
 }

@@ -89,7 +89,7 @@ async function goOn(scope: CopyScope, id: string, options: GoOn): Promise<Verify
   if (run?.kind !== 'verify') throw new CopyRefused('no-run', `there is no verify ${id}`);
   const { authority, record } = await authorityNow(scope);
   const { mapping, authority: begun } = verifyBody.parse(run.body);
-  assertSameMapping(scope, { id, mapping });
+  assertSameMapping(scope, { id, mapping, kind: 'verify' });
   if (authority !== begun) {
     throw new CopyRefused('unknown-state', 'authority has changed since this verify began: start another');
   }

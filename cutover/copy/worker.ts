@@ -72,13 +72,13 @@ interface Part {
 function partIn(scope: CopyScope, run: RunRow, jobs: number): Part {
   if (run.kind === 'verify') {
     const { authority: store, mapping } = verifyBody.parse(run.body);
-    assertSameMapping(scope, { id: run.id, mapping });
+    assertSameMapping(scope, { id: run.id, mapping, kind: 'verify' });
     const work: Part['work'] = (claim, pace) =>
       compareRange(scope, claim, contextOf(scope, run, { pace, jobs }));
     return { store, phase: 'verifying', work };
   }
   const body = parseRun(run);
-  assertSameMapping(scope, { id: run.id, mapping: body.mapping });
+  assertSameMapping(scope, { id: run.id, mapping: body.mapping, kind: 'backfill' });
   const store = body.from;
   return store === 'mongo'
     ? {
