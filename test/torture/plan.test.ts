@@ -6,6 +6,7 @@ import type { Contents, Row } from './final/records.ts';
 import { outcomeOf } from './history/recorder.ts';
 import { CLIENT_KINDS, type Operation } from './history/types.ts';
 import { createRandom } from './random.ts';
+import { optionsFor } from './run.ts';
 import { type Evidence, judgeRun } from './verdict.ts';
 
 describe('a plan', () => {
@@ -121,6 +122,69 @@ describe('a verdict', () => {
     const verdict = judgeRun({ ...evidence, ...against });
     expect(verdict.holds).toBe(false);
     expect(verdict.problems).toHaveLength(problems);
+  });
+
+  const many = (count: number, outcome: Operation['outcome'], from = 0) =>
+    Array.from({ length: count }, (_, n) => signup(from + n, outcome));
+  const OK = { kind: 'ok', answer: {} } as const;
+  const UNKNOWN = { kind: 'unknown', reason: 'x' } as const;
+
+  test('wants each kind as often as it says, and not once more', () => {
+    const tooFew = (count: number) =>
+      judgeRun({ ...evidence, operations: many(count, OK), okMin: 100 }).problems.filter((problem) =>
+        problem.includes('signup'),
+      );
+    expect(tooFew(99)).toEqual(['only 99 of signup went well, 100 are wanted']);
+    expect(tooFew(100)).toEqual([]);
+    for (const kind of CLIENT_KINDS.filter((each) => each !== 'signup')) {
+      expect(judgeRun({ ...evidence, operations: many(100, OK), okMin: 100 }).problems).toContain(
+        `only 0 of ${kind} went well, 100 are wanted`,
+      );
+    }
+  });
+
+  test('counts what went well, and nothing else, towards that', () => {
+    const failed = many(50, { kind: 'failed', reason: 'x' }, 99);
+    const operations = [...many(99, OK), ...failed, ...many(1, UNKNOWN, 500)];
+    expect(judgeRun({ ...evidence, operations, okMin: 100 }).problems).toContain(
+      'only 99 of signup went well, 100 are wanted',
+    );
+  });
+
+  test.each([
+    [95, 5, true],
+    [94, 5, false],
+    [190, 10, true],
+    [189, 10, false],
+    [0, 1, false],
+  ])('of %i known and %i unknown outcomes without a fault: %s', (known, unknown, holds) => {
+    const operations = [...many(known, OK), ...many(unknown, UNKNOWN, known)];
+    const verdict = judgeRun({ ...evidence, operations });
+    expect(verdict).toMatchObject({ holds, unknownOutsideFaults: unknown });
+    expect(verdict.problems).toEqual(
+      holds ? [] : [`${unknown} of ${known + unknown} outcomes outside faults are unknown`],
+    );
+  });
+
+  test('what happened during a fault makes no share of the calm smaller', () => {
+    const [calm, faulty] = [[...many(94, OK), ...many(5, UNKNOWN, 94)], many(900, OK, 99)];
+    const windows = { covers: ({ id }: Operation) => id >= 99 };
+    expect(judgeRun({ ...evidence, operations: [...calm, ...faulty], windows }).problems).toEqual([
+      '5 of 99 outcomes outside faults are unknown',
+    ]);
+  });
+
+  test('wants each fault that was planned to have been seen', () => {
+    const bites = [
+      { what: 'kill-store mongo', seen: 'gone' },
+      { what: 'freeze a', seen: null },
+    ];
+    expect(judgeRun({ ...evidence, bites }).problems).toEqual(['was not seen to bite: freeze a']);
+  });
+
+  test('a long run wants a hundred of each kind', () => {
+    expect([5, 10, 60].map((minutes) => optionsFor(minutes, 1).okMin)).toEqual([100, 100, 100]);
+    expect(optionsFor(4.9, 1).okMin).toBeLessThan(100);
   });
 
   test('excuses unknown outcomes during a fault', () => {
