@@ -226,7 +226,9 @@ async function checkStaging(scope: CopyScope, { run, body, pace }: Context): Pro
   pace.phase('checking', null);
   await indexStaging(scope.postgres);
   const { bad, passedOver } = await settleDuplicates(scope, run.id, body);
-  const sessions = body.onBad === 'quarantine' && !body.dryRun ? await putSessionsAside(scope, run.id) : 0;
+  // A run that may yet be rolled back lays hands on nothing that an earlier one still holds.
+  const who = body.onBad === 'rollback' ? 'decided' : 'all';
+  const sessions = body.dryRun ? 0 : await putSessionsAside(scope, run.id, who);
   return { bad, passedOver, sessionsAside: sessions, ...(await countDuplicateTokens(scope)) };
 }
 

@@ -7,7 +7,14 @@ import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
 import { type SharedEmail, sessionsOfAside, sharedEmails, unstage } from '../../db/postgres/copy/checks.ts';
-import { type Original, putAside, putFindings } from '../../db/postgres/copy/findings.ts';
+import {
+  BY_POLICY,
+  leftBehind,
+  type Original,
+  putAside,
+  putFindings,
+  WITH_ITS_USER,
+} from '../../db/postgres/copy/findings.ts';
 import { toLine } from '../../db/postgres/copy/rows.ts';
 import { stageLines } from '../../db/postgres/copy/staging.ts';
 import type { UserRecord } from '../../db/records.ts';
@@ -57,12 +64,17 @@ interface Settled {
 
 async function settle(scope: CopyScope, run: string, body: RunBody, shared: SharedEmail): Promise<Settled> {
   const candidates = await readAgain(scope, shared);
-  const rivals = candidates.filter(({ user }) => user.emailKey === shared.emailKey);
+  const behind = await scope.postgres.transaction((connection) =>
+    leftBehind(connection, candidates.map(originalOf)),
+  );
+  const rivals = candidates.filter(({ user }) => user.emailKey === shared.emailKey && !behind.has(user.id));
   const choice = rivals.length < 2 ? NOBODY : await choiceOf(scope, rivals, body.duplicates);
   const winner = rivals.find(({ user }) => user.id === choice.winner);
   const isDecided = winner !== undefined;
   const losers = rivals.length < 2 ? [] : rivals.filter((rival) => rival !== winner);
-  const staying = candidates.filter((candidate) => !losers.includes(candidate));
+  const staying = candidates.filter(
+    (candidate) => !losers.includes(candidate) && !behind.has(candidate.user.id),
+  );
   await scope.postgres.transaction(async (connection) => {
     await connection.query('delete from staging.users where id = any($1::text[])', [[...shared.ids]]);
     await stageLines(
@@ -71,27 +83,28 @@ async function settle(scope: CopyScope, run: string, body: RunBody, shared: Shar
       staying.map(({ user, isMarked }) => toLine('user', user, { range: NO_RANGE, isMarked })),
     );
     if (losers.length === 0) return;
-    const flaws: readonly Flaw[] = [{ field: 'email', reason: 'duplicate-email' }];
     const ids = losers.concat(winner === undefined ? [] : [winner]).map(({ user }) => user.id);
     const findings = losers.flatMap(({ user }) =>
-      toFindings('user', user.id, flaws, { ids: [...ids].sort() }),
+      toFindings('user', user.id, FLAWS, { ids: [...ids].sort() }),
     );
     if (!isDecided) await putFindings(connection, run, null, findings);
-    if (body.onBad === 'rollback' && !isDecided) return;
-    const originals = losers.map(({ raw, user }): Original => {
-      return { entity: 'user', id: user.id, reasons: flaws, document: toExtendedJson(raw.bytes) };
-    });
-    await putAside(connection, run, originals, scope.environment.date());
+    if (body.dryRun || (body.onBad === 'rollback' && !isDecided)) return;
+    await putAside(connection, run, losers.map(originalOf), scope.environment.date());
     if (isDecided) {
       await connection.query(
         `update copy_quarantine set state = 'accepted', resolved_at = $3, resolution = $4
          where entity = 'user' and run = $1 and record_id = any($2::text[]) and state = 'held'`,
-        [run, losers.map(({ user }) => user.id), scope.environment.date(), `policy ${choice.by}`],
+        [run, losers.map(({ user }) => user.id), scope.environment.date(), `${BY_POLICY}${choice.by}`],
       );
     }
   });
   return { losers: losers.length, isDecided };
 }
+
+const FLAWS: readonly Flaw[] = [{ field: 'email', reason: 'duplicate-email' }];
+const originalOf = ({ raw, user }: Candidate): Original => {
+  return { entity: 'user', id: user.id, reasons: FLAWS, document: toExtendedJson(raw.bytes) };
+};
 
 /** The users as they stand now; who is gone or cannot be read any more is left to the mirror. */
 async function readAgain({ mongo }: CopyScope, { ids }: SharedEmail): Promise<readonly Candidate[]> {
@@ -118,20 +131,32 @@ async function choiceOf(
   );
 }
 
-/** Sessions of users that were put aside go with them. How many. */
-export async function putSessionsAside(scope: CopyScope, run: string): Promise<number> {
+/** Sessions of users that were put aside go with them, or only of those that are to stay so. How many. */
+export async function putSessionsAside(
+  scope: CopyScope,
+  run: string,
+  who: 'all' | 'decided',
+): Promise<number> {
   let count = 0;
   for (let after = ''; ; ) {
-    const ids = await sessionsOfAside(scope.postgres, { after, limit: PAGE });
-    if (ids.length === 0) return count;
+    const page = await sessionsOfAside(scope.postgres, who, { after, limit: PAGE });
+    if (page.length === 0) return count;
+    const ids = page.map(({ id }) => id);
     const raws = await readRaw(scope.mongo, 'session', ids.map(decodeId));
     const reasons: readonly Flaw[] = [{ field: 'userId', reason: 'user-put-aside' }];
     const originals = raws.map(({ id, bytes }): Original => {
       return { entity: 'session', id, reasons, document: toExtendedJson(bytes) };
     });
-    await scope.postgres.transaction((connection) =>
-      putAside(connection, run, originals, scope.environment.date()),
-    );
+    const decided = page.filter(({ isHeld }) => !isHeld).map(({ id }) => id);
+    const now = scope.environment.date();
+    await scope.postgres.transaction(async (connection) => {
+      await putAside(connection, run, originals, now);
+      await connection.query(
+        `update copy_quarantine set state = 'accepted', resolved_at = $3, resolution = $4
+         where entity = 'session' and run = $1 and record_id = any($2::text[]) and state = 'held'`,
+        [run, decided, now, WITH_ITS_USER],
+      );
+    });
     await unstage(scope.postgres, 'session', ids);
     count += ids.length;
     after = ids.at(-1) ?? after;

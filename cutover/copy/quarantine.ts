@@ -6,6 +6,7 @@ import { ENTITIES, type Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
 import { NOTES } from '../operator/types.ts';
 import { classify, createCounts } from './classify.ts';
+import { inTheWay } from './in-the-way.ts';
 import { assertOneMapping } from './one-mapping.ts';
 import { assertUnmoved, authorityNow, logCopy } from './ready.ts';
 import { CopyRefused, type CopyScope, type RecordName } from './types.ts';
@@ -46,7 +47,7 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
   const held = [...(await listQuarantine(scope, { limit: ALL }))]
     .filter(({ entity, id }) => only === undefined || (only.entity === entity && only.id === id))
     .sort((a, b) => ENTITIES.indexOf(a.entity) - ENTITIES.indexOf(b.entity));
-  for (const { entity, id, reasons } of held) {
+  for (const { entity, id, reasons, run } of held) {
     const now = scope.environment.date();
     const _id = decodeId(id);
     const [raw] = _id === undefined ? [] : await readRaw(scope.mongo, entity, [_id]);
@@ -69,6 +70,11 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
       continue;
     }
     if (read.kind === 'good') {
+      const field = await inTheWay(scope, { run }, read.record);
+      if (field !== null) {
+        result.stillBad.push({ entity, id, fields: [field] });
+        continue;
+      }
       const { stamp } = read.record;
       const to = { epoch: record.epoch, version: stamp.version + 1 };
       await assertUnmoved(scope, authority, record);

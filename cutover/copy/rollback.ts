@@ -1,6 +1,7 @@
 /** Taking a run back: exactly, but for what live traffic has written since and what that refers to. */
 import { StaleEpoch } from '../../db/errors.ts';
 import { undoDocument } from '../../db/mongo/copy/undo.ts';
+import type { Store } from '../../db/port.ts';
 import { createFindings } from '../../db/postgres/copy/findings.ts';
 import { UNDO_ORDER, undoStep } from '../../db/postgres/copy/merge.ts';
 import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
@@ -9,6 +10,7 @@ import { forgetUndo, undoEntries } from '../../db/postgres/copy/undo.ts';
 import type { Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
 import { authorityOf } from '../mode.ts';
+import { NOTES } from '../operator/types.ts';
 import { coordinating } from './lock.ts';
 import { again } from './merge.ts';
 import { createPace, type Pace } from './pace.ts';
@@ -20,6 +22,7 @@ const STEP_ROWS = 1_000;
 /** Few, because each step looks once whether it may still be taken. */
 const STEP_DOCUMENTS = 100;
 const RACES_MAX = 20;
+const ALL = 1_000_000;
 
 export interface RollbackResult {
   readonly run: string;
@@ -68,6 +71,7 @@ export function rollbackBackfill(
     });
     const undone = await undoRun(scope, { run: id, body: { ...body, epoch }, pace });
     await createFindings(scope.postgres).forget(id);
+    await unnoteQuarantine(authority, id);
     await runs.advance(id, 'undoing', 'undone', toBody(body), scope.environment.date());
     await logCopy(scope, authority, `${id}/undone`, { run: id, ...undone });
     return { run: id, ...undone };
@@ -91,6 +95,13 @@ async function markStale({ stores, environment }: CopyScope, run: RunRow, body: 
     if (await markCopy(authority, record.epoch, record.copy, stale)) return record.epoch;
   }
   throw new CopyRefused('busy', 'the control record is being changed all the time');
+}
+
+/** The gates count by these notes. */
+async function unnoteQuarantine({ books }: Store, run: string): Promise<void> {
+  for (const { key, body } of await books.notes(NOTES.quarantine, { limit: ALL })) {
+    if ((body as { readonly run?: unknown }).run === run) await books.deleteNote(NOTES.quarantine, key);
+  }
 }
 
 /** Every write of the run, back. */

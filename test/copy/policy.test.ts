@@ -1,7 +1,14 @@
 /** Users that share an e-mail, and the policy that says who keeps it. */
 import { ObjectId } from 'bson';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { type CopyScope, openBulk, parsePolicy, runBackfill } from '../../cutover/copy/index.ts';
+import {
+  type CopyScope,
+  openBulk,
+  parsePolicy,
+  rollbackBackfill,
+  runBackfill,
+  verify,
+} from '../../cutover/copy/index.ts';
 import { choose, PolicyInvalid, type Rival } from '../../cutover/copy/policy.ts';
 import { preflight } from '../../cutover/preflight/preflight.ts';
 import { createCodec, DEFAULT_MAPPING, parseMapping } from '../../db/canonical.ts';
@@ -102,6 +109,44 @@ describe('on real servers', async () => {
     expect((await copied()).sort()).toEqual([idOf(a), idOf(d)].sort());
     const aside = await bench.postgres.query('select state, resolution from copy_quarantine');
     expect(aside).toEqual(Array(2).fill({ state: 'accepted', resolution: 'policy most-recent-login' }));
+  });
+
+  it.each(['rollback', 'quarantine'] as const)(
+    'with %s, sessions of who gave way stay behind too, and verify asks for none',
+    async (onBad) => {
+      const [a, b] = [user('ann@x.org'), user('Ann@x.org')];
+      await bench.insert('user', [a, b]);
+      const later = new Date(Date.now() + 3_600_000);
+      const sessions = [a, b].map((each) =>
+        sessionAt([1, 1], idOf(each), { createdAt: day(6), expiresAt: later, idleExpiresAt: later }),
+      );
+      await bench.stores.mongo.replica.apply('session', sessions, { epoch: 1, expiredBefore: new Date(0) });
+      const duplicates = parsePolicy({ keep: { [idOf(b)]: [idOf(a)] } });
+      const result = await runBackfill(scope, { from: 'mongo', onBad, duplicates });
+      expect(result).toMatchObject({ outcome: 'complete', counts: { bad: 0, inserted: 2 } });
+      expect(await bench.postgres.query('select user_id as id from sessions')).toEqual([{ id: idOf(b) }]);
+      expect(await verify(scope)).toMatchObject({ differences: [], excused: 2 });
+    },
+  );
+
+  it('a dry run, a run that was rolled back and one that was undone leave no decision behind', async () => {
+    const [a, b] = [user('ann@x.org'), user('Ann@x.org')];
+    await bench.insert('user', [a, b]);
+    const duplicates = parsePolicy({ default: 'newest' });
+    const left = () => bench.postgres.query('select record_id from copy_quarantine');
+    const dry = await runBackfill(scope, { from: 'mongo', onBad: 'quarantine', dryRun: true, duplicates });
+    expect(dry.outcome).toBe('dry-run');
+    expect(await left()).toEqual([]);
+    const bad = user('bad', { email: [] });
+    await bench.insert('user', [bad]);
+    expect(await backfill({ default: 'newest' })).toMatchObject({ outcome: 'rolled-back' });
+    expect(await left()).toEqual([]);
+    const { run } = await runBackfill(scope, { from: 'mongo', onBad: 'quarantine', duplicates });
+    expect(await left()).toHaveLength(2);
+    expect(await bench.stores.mongo.books.countNotes()).toMatchObject({ quarantine: 1 });
+    await rollbackBackfill(scope, run);
+    expect(await left()).toEqual([]);
+    expect((await bench.stores.mongo.books.countNotes())['quarantine']).toBeUndefined();
   });
 
   it('what is left undecided is bad, all ids named, and preflight says so beforehand', async () => {

@@ -9,8 +9,11 @@ import {
   showBackfill,
   verify,
 } from '../../cutover/copy/index.ts';
+import { sessionAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { openBench } from './support.ts';
+
+const LATER = new Date(Date.now() + 3_600_000);
 
 describe('quarantine', async () => {
   const bench = await openBench();
@@ -61,6 +64,48 @@ describe('quarantine', async () => {
     expect(kept).toEqual([{ kept: true }, { kept: false }]);
     const log = await bench.stores.mongo.books.readLog({ limit: 20 });
     expect(JSON.stringify(log)).toContain('never signed in');
+  });
+
+  it('keeps users that still share an e-mail, and sessions of who is put aside, until that is settled', async () => {
+    const [a, b] = [legacyUser({ email: 'twin@x.org' }), legacyUser({ email: 'Twin@x.org' })];
+    const [c, d] = [legacyUser({ email: 'other@x.org' }), legacyUser({ email: ['x'] })];
+    await bench.insert('user', [a, b, c, d]);
+    const of = ({ _id }: { readonly _id: unknown }) => String(_id);
+    const later = { expiresAt: LATER, idleExpiresAt: LATER };
+    const [ofB, ofD] = [b, d].map((user) => sessionAt([0, 0], of(user), later));
+    if (ofB === undefined || ofD === undefined) throw new Error('no sessions');
+    await bench.stores.mongo.replica.apply('session', [ofB, ofD], { epoch: 1, expiredBefore: new Date(0) });
+    await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
+    const held = [a, b, d].map(of).concat(ofB.id, ofD.id).sort();
+    expect((await listQuarantine(bench)).map(({ id }) => id).sort()).toEqual(held);
+    const retry = async () => {
+      const { moved, stillBad } = await retryQuarantine(bench);
+      return {
+        moved: moved.map(({ id }) => id),
+        stillBad: stillBad.map(({ id, fields }) => [id, ...fields]),
+      };
+    };
+    const before = await retry();
+    expect(before.moved).toEqual([]);
+    expect(before.stillBad).toEqual(
+      expect.arrayContaining([
+        [of(a), 'email'],
+        [of(b), 'email'],
+        [of(d), 'email'],
+        [ofB.id, 'userId'],
+        [ofD.id, 'userId'],
+      ]),
+    );
+    // Put right, but for an address that somebody has who was copied.
+    const users = bench.mongo.collection('user');
+    await users.updateOne({ _id: d._id as never }, { $set: { email: 'OTHER@x.org' } });
+    expect((await retry()).moved).toEqual([]);
+    await users.updateOne({ _id: d._id as never }, { $set: { email: 'd@x.org' } });
+    const decided = { entity: 'user', id: of(a), verb: 'accept', reason: 'never signed in' } as const;
+    expect(await resolveQuarantine(bench, decided)).toBe(true);
+    const after = await retry();
+    expect(after.stillBad).toEqual([]);
+    expect([...after.moved].sort()).toEqual(held.filter((id) => id !== of(a)));
   });
 
   it('does not come back for what was decided', async () => {

@@ -25,20 +25,20 @@ export async function unstage(bulk: PostgresBulk, entity: Entity, ids: readonly 
   await bulk.query(`delete from ${stagingTable(entity)} where id = any($1::text[])`, [[...ids]]);
 }
 
-/** Staged sessions of users that were put aside, in pages. */
-export async function sessionsOfAside(
+/** Staged sessions of users that were put aside, in pages; `isHeld`: nothing was decided about the user yet. */
+export function sessionsOfAside(
   bulk: PostgresBulk,
+  who: 'all' | 'decided',
   page: { readonly after: string; readonly limit: number },
-): Promise<readonly string[]> {
-  const rows = await bulk.query<{ id: string }>(
-    `select s.id from staging.sessions as s
-     join copy_quarantine as q on q.entity = 'user' and q.record_id = s.user_id and q.state = 'held'
+): Promise<readonly { readonly id: string; readonly isHeld: boolean }[]> {
+  return bulk.query<{ id: string; isHeld: boolean }>(
+    `select s.id, q.state = 'held' as "isHeld" from staging.sessions as s
+     join copy_quarantine as q on q.entity = 'user' and q.record_id = s.user_id and q.state = any($3::text[])
      where s.id > $1 and not exists (select from staging.users as u where u.id = s.user_id)
        and not exists (select from users as u where u.id = s.user_id)
      order by s.id limit $2`,
-    [page.after, page.limit],
+    [page.after, page.limit, [...(who === 'all' ? ['held'] : []), 'accepted', 'dropped']],
   );
-  return rows.map(({ id }) => id);
 }
 
 /** How many staged tokens of a kind are the same as another's. */

@@ -33,6 +33,11 @@ export interface Original {
   readonly document: string;
 }
 
+/** What the resolution of a document begins with that a policy passed over. */
+export const BY_POLICY = 'policy ';
+/** Of a session whose user stays behind. */
+export const WITH_ITS_USER = 'with its user';
+
 type Asking = Pick<Connection, 'query'>;
 
 export async function putFindings(
@@ -64,6 +69,24 @@ function unkeyed(document: string): string {
   const { ...fields }: Record<string, unknown> = JSON.parse(document);
   for (const field of KEY_FIELDS) delete fields[field];
   return JSON.stringify(fields);
+}
+
+/** Which of these stay behind by an operator's word: they are in nobody's way. */
+export async function leftBehind(
+  connection: Asking,
+  originals: readonly Original[],
+): Promise<ReadonlySet<string>> {
+  if (originals.length === 0) return new Set();
+  const unchanged = new Set(originals.map(({ id }) => id));
+  for (const { id } of await unaccepted(connection, originals)) unchanged.delete(id);
+  const { rows } = await connection.query<{ id: string; state: QuarantineState }>(
+    `select record_id as id, state from copy_quarantine
+     join unnest($1::text[], $2::text[]) as q (entity, record_id) using (entity, record_id)
+     where state in ('accepted', 'dropped') and resolution not like '${BY_POLICY}%'`,
+    [originals.map(({ entity }) => entity), originals.map(({ id }) => id)],
+  );
+  const behind = rows.filter(({ id, state }) => state === 'dropped' || unchanged.has(id));
+  return new Set(behind.map(({ id }) => id));
 }
 
 /** Without those that were accepted as they are. */
@@ -119,7 +142,7 @@ export interface Findings {
   original(entity: Entity, id: string): Promise<string | null>;
   /** False when it is not held. */
   resolve(entity: Entity, id: string, to: QuarantineState, resolution: string, now: Date): Promise<boolean>;
-  /** Forgets what a run put aside and nobody has dealt with. */
+  /** Forgets what a run put aside and nobody has dealt with, and what its policy decided. */
   forget(run: string): Promise<void>;
 }
 
@@ -162,7 +185,10 @@ export function createFindings(bulk: PostgresBulk): Findings {
       return rows.length === 1;
     },
     async forget(run) {
-      await bulk.query(`delete from copy_quarantine where run = $1 and state = 'held'`, [run]);
+      await bulk.query(
+        `delete from copy_quarantine where run = $1 and (state = 'held' or resolution like '${BY_POLICY}%' or resolution = $2)`,
+        [run, WITH_ITS_USER],
+      );
     },
   };
 }
