@@ -56,6 +56,8 @@ export interface TestApp {
   readonly document: OpenApiDocument;
   /** Users that were removed from the stores behind its back. */
   readonly removed: Set<string>;
+  /** Runs while both stores answer: what reaches into them behind its back, also in a suite with a store in trouble. */
+  readonly undisturbed: <T>(work: () => Promise<T>) => Promise<T>;
   /** A browser or an API client: a jar of its own. */
   client(): Client;
 }
@@ -84,6 +86,7 @@ export async function startApp(mode: Mode, settings: AppSettings = {}): Promise<
   const clock = beside?.clock ?? createClock();
   const app = await buildApp({ config, now: settings.now ?? clock.now });
   const removed = beside?.removed ?? new Set<string>();
+  const undisturbed = beside?.undisturbed ?? ((work) => work());
   const mirrored = STORES[mode].mongo && STORES[mode].postgres;
   let started: TestApp | null = null;
   onEnd(async () => {
@@ -109,6 +112,7 @@ export async function startApp(mode: Mode, settings: AppSettings = {}): Promise<
     check,
     document,
     removed,
+    undisturbed,
     client: () => createClient(url, check),
   };
   return started;

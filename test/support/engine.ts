@@ -7,6 +7,9 @@ import type { Store } from '../../db/port.ts';
 import { STORES } from './app.ts';
 import { openMongo, openPostgres } from './stores.ts';
 
+/** How long what has expired is kept, ms. */
+export const RETENTION_MS = 30 * 86_400_000;
+
 export interface OpenedEngine {
   readonly engine: Engine;
   readonly stores: EngineOptions['stores'];
@@ -33,7 +36,7 @@ export async function openEngine(mode: Mode, settings: EngineSettings = {}): Pro
     environment,
     telemetry: SILENT,
     firstMode: mode,
-    retentionMs: 30 * 86_400_000,
+    retentionMs: RETENTION_MS,
     storeTimeoutMs: 10_000,
     digestKey: Buffer.from('a key of this test'),
     prepare: (store) => store.migrate(() => {}),

@@ -3,8 +3,10 @@
  * connections. What comes back from here has been seen to stand.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import pg from 'pg';
 import { descendantsOf, signal } from '../../db/embedded/processes.ts';
+import type { Store } from '../../db/port.ts';
 import { eventually } from './wait.ts';
 
 export interface Frozen {
@@ -14,6 +16,8 @@ export interface Frozen {
 
 /** How long a query on an open connection must hang before the server passes for frozen. */
 const HANGS_MS = 150;
+/** More than the pool of any store of the tests may open. */
+const POOL_MOST = 20;
 
 /**
  * Stops the process and everything below it, in whatever process groups and sessions, and returns once every thread of
@@ -49,24 +53,57 @@ export async function freezePostgres(server: {
   readonly pid: number;
   readonly url: string;
 }): Promise<Frozen> {
-  const pool = new pg.Pool({ connectionString: server.url, max: 1, query_timeout: HANGS_MS });
+  const pool = new pg.Pool({ connectionString: server.url, max: 1 });
   pool.on('error', () => {});
   const client = await pool.connect();
   client.on('error', () => {});
+  let frozen: Frozen | null = null;
   try {
     await client.query('select 1');
-    const frozen = await freezeProcess(server);
-    const answered = await client.query('select 1').then(
-      () => true,
-      () => false,
-    );
-    if (!answered) return frozen;
-    frozen.thaw();
-    throw new Error('a frozen PostgreSQL has answered');
+    frozen = await freezeProcess(server);
+    await expectHanging('PostgreSQL', () => client.query('select 1'));
+    return frozen;
+  } catch (error) {
+    frozen?.thaw();
+    throw error;
   } finally {
     client.release(true);
     await pool.end();
   }
+}
+
+/**
+ * Freezes the server of this store as `freeze` does, once its pool has opened its connections, and asserts that a query on them
+ * hangs as well.
+ */
+export async function freezeUnder(store: Store, freeze: () => Promise<Frozen>): Promise<Frozen> {
+  await fillPool(store);
+  const frozen = await freeze();
+  try {
+    await expectHanging(store.name, () => store.replica.countMarks());
+    return frozen;
+  } catch (error) {
+    frozen.thaw();
+    throw error;
+  }
+}
+
+/** Opens all the connections that the store's pool may have. */
+export async function fillPool(store: Store): Promise<void> {
+  await Promise.all(Array.from({ length: POOL_MOST }, () => store.replica.countMarks()));
+}
+
+/** Throws unless this is still without an answer, and without an error, after a time in which servers answer. */
+export async function expectHanging(what: string, ask: () => Promise<unknown>): Promise<void> {
+  const end = new AbortController();
+  const asked = ask().then(
+    () => 'has answered',
+    (error: unknown) => `has failed: ${String(error)}`,
+  );
+  const hangs = setTimeout(HANGS_MS, null, { signal: end.signal }).catch(() => null);
+  const outcome = await Promise.race([asked, hangs]);
+  end.abort();
+  if (outcome !== null) throw new Error(`a frozen ${what} ${outcome}`);
 }
 
 /** Freezes a MongoDB-wire server. */

@@ -32,7 +32,7 @@ declare module 'vitest' {
 const TEMPLATE = 'template_app';
 const OLDEST_MAJOR = 15;
 /** Programs that are installed once and shared with `npm run dev`. */
-const toolsDir = fileURLToPath(new URL('../../.data/tools', import.meta.url));
+export const toolsDir = fileURLToPath(new URL('../../.data/tools', import.meta.url));
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const supervisor = openSupervisor();
@@ -62,7 +62,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 /** Migrated once, cloned by each test file. */
-async function migrateTemplate({ url, server, major, pid }: PostgresServer): Promise<PostgresTarget> {
+export async function migrateTemplate({ url, server, major, pid }: PostgresServer): Promise<PostgresTarget> {
   await createDatabase(url, TEMPLATE);
   const store = await openPostgresStore({ url: databaseUrl(url, TEMPLATE) });
   try {

@@ -30,12 +30,16 @@ export async function openRepository(mode: Mode, env: Environment): Promise<Repo
 export async function removeUser(app: TestApp, id: string): Promise<void> {
   const { config } = app;
   app.removed.add(id);
-  await eventually(async () => {
-    for (const store of app.app.stores) expect(await store.replica.countMarks()).toMatchObject({ count: 0 });
+  await app.undisturbed(async () => {
+    const mirrored = async () => {
+      for (const store of app.app.stores)
+        expect(await store.replica.countMarks()).toMatchObject({ count: 0 });
+    };
+    await eventually(mirrored, { timeoutMs: 60_000 });
+    if (config.mongoUrl !== null) await removeFromMongo(config.mongoUrl, id);
+    if (config.databaseUrl !== null) {
+      await asSuperuser(config.databaseUrl, 'delete from sessions where user_id = $1', [id]);
+      await asSuperuser(config.databaseUrl, 'delete from users where id = $1', [id]);
+    }
   });
-  if (config.mongoUrl !== null) await removeFromMongo(config.mongoUrl, id);
-  if (config.databaseUrl !== null) {
-    await asSuperuser(config.databaseUrl, 'delete from sessions where user_id = $1', [id]);
-    await asSuperuser(config.databaseUrl, 'delete from users where id = $1', [id]);
-  }
 }

@@ -1,32 +1,36 @@
 /** Stands in for `support/app.ts`: the same service, whose other store is in trouble as soon as the service runs. */
 import { afterAll } from 'vitest';
+import { otherStore } from '../../../cutover/mode.ts';
 import * as usual from '../../support/app.ts';
-import { createLagProxy } from '../../support/lag-proxy.ts';
 import { newMongoDatabase, newPostgresDatabase } from '../../support/stores.ts';
-import { cause, troubleOf } from './trouble.ts';
+import { openTroubled } from './troubled.ts';
 
 export * from '../../support/app.ts';
 
+const VARIABLES = { mongo: 'MONGO_URL', postgres: 'DATABASE_URL' } as const;
+
 export async function startApp(mode: usual.Mode, settings: usual.AppSettings = {}): Promise<usual.TestApp> {
-  const given = settings.env ?? {};
+  const { env = {}, onEnd = afterAll } = settings;
   // Another instance shares its neighbour's trouble; a test that brings stores of its own has trouble of its own.
-  if (settings.beside !== undefined || 'MONGO_URL' in given || 'DATABASE_URL' in given) {
+  if (settings.beside !== undefined || 'MONGO_URL' in env || 'DATABASE_URL' in env) {
     return usual.startApp(mode, settings);
   }
-  const stores = { MONGO_URL: newMongoDatabase(), DATABASE_URL: await newPostgresDatabase() };
-  const other = usual.STORES[mode].authority === 'mongo' ? 'DATABASE_URL' : 'MONGO_URL';
-  const proxy = await createLagProxy({ targetPort: Number(new URL(stores[other]).port) });
-  const { onEnd = afterAll } = settings;
-  const started = await usual.startApp(mode, {
-    ...settings,
-    env: { ...stores, [other]: proxy.through(stores[other]), ...given },
-    onEnd: (close) =>
-      onEnd(async () => {
-        proxy.heal();
-        await close();
-        await proxy.close();
+  const { authority } = usual.STORES[mode];
+  const name = otherStore(authority);
+  const own = authority === 'mongo' ? newMongoDatabase() : await newPostgresDatabase();
+  const troubled = await openTroubled(name);
+  const started = await troubled.begin(
+    () =>
+      usual.startApp(mode, {
+        ...settings,
+        env: { [VARIABLES[authority]]: own, [VARIABLES[name]]: troubled.url, ...env },
+        onEnd: (close) => onEnd(() => troubled.end(close)),
       }),
-  });
-  cause(troubleOf(process.env), proxy);
-  return started;
+    ({ app }) => {
+      const other = app.stores.find((store) => store.name === name);
+      if (other === undefined) throw new Error('the service was not given its other store');
+      return other;
+    },
+  );
+  return { ...started, undisturbed: troubled.undisturbed };
 }

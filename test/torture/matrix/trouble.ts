@@ -1,19 +1,9 @@
 /** What is wrong with the store that is not the authority, for a whole run of a suite: `OTHER_STORE` says it. */
-import type { LagProxy } from '../../support/lag-proxy.ts';
-
 export const TROUBLES = ['down', 'frozen', 'slow'] as const;
 export type Trouble = (typeof TROUBLES)[number];
-
-const SLOW_MS = 300;
 
 export function troubleOf(env: NodeJS.ProcessEnv): Trouble {
   const trouble = TROUBLES.find((known) => known === env['OTHER_STORE']);
   if (trouble === undefined) throw new Error(`OTHER_STORE must be one of ${TROUBLES.join(', ')}`);
   return trouble;
-}
-
-export function cause(trouble: Trouble, proxy: LagProxy): void {
-  if (trouble === 'down') proxy.cut();
-  if (trouble === 'frozen') proxy.freeze();
-  if (trouble === 'slow') proxy.delay(SLOW_MS);
 }

@@ -21,7 +21,11 @@ const merged = mergeConfig(
           source.endsWith('/support/app.ts') && importer !== app ? app : null,
       },
     ],
-    test: { testTimeout: 120_000, hookTimeout: 180_000 },
+    test: {
+      globalSetup: ['test/torture/matrix/servers.ts'],
+      testTimeout: 120_000,
+      hookTimeout: 180_000,
+    },
   }),
 );
 
