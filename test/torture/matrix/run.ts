@@ -1,19 +1,48 @@
-/** What takes longer than any test may: whole suites with a store in trouble, and the whole search of the flip's states. */
+/** What takes longer than any test may: whole suites, with a store in trouble. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { runNode } from '../node.ts';
-import { runSearch, type SearchOptions } from '../search.ts';
-import { TROUBLES } from './trouble.ts';
+import type { Trouble } from './trouble.ts';
 
-/** What does not hold; empty when all of it does. Everything else is printed as it comes. */
-export async function runMatrix(options: SearchOptions): Promise<readonly string[]> {
+export interface MatrixOptions {
+  readonly troubles: readonly Trouble[];
+  /** Only files whose path contains one of these; empty: all. */
+  readonly files: readonly string[];
+}
+
+const COMMAND = ['node_modules/vitest/vitest.mjs', 'run', '--config', 'test/torture/matrix/vitest.config.ts'];
+
+/** What does not hold; empty when all of it does. Every test is printed as it comes, and each trouble's numbers at the end. */
+export async function runMatrix({ troubles, files }: MatrixOptions): Promise<readonly string[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'matrix-'));
   const problems: string[] = [];
-  for (const trouble of TROUBLES) {
-    process.stderr.write(`the contract and HTTP suites, the other store ${trouble}\n`);
-    const config = 'test/torture/matrix/vitest.config.ts';
-    const { code } = await runNode(['node_modules/vitest/vitest.mjs', 'run', '--config', config], {
-      OTHER_STORE: trouble,
-    });
-    if (code !== 0) problems.push(`with the other store ${trouble}: the suites end with exit code ${code}`);
+  const summary: string[] = [];
+  try {
+    for (const [index, trouble] of troubles.entries()) {
+      const what = `the contract and HTTP suites, the other store ${trouble} (${index + 1} of ${troubles.length})`;
+      process.stderr.write(`${what}\n`);
+      const startedMs = performance.now();
+      const report = join(folder, `${trouble}.json`);
+      const { code } = await runNode([...COMMAND, ...files], {
+        OTHER_STORE: trouble,
+        TEST_REPORT_FILE: report,
+      });
+      const minutes = ((performance.now() - startedMs) / 60_000).toFixed(1);
+      summary.push(`${trouble}: ${await countsIn(report)}, ${minutes} minutes`);
+      if (code !== 0) problems.push(`with the other store ${trouble}: the suites end with exit code ${code}`);
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
-  problems.push(...(await runSearch(options)));
+  process.stderr.write(`${summary.join('\n')}\n`);
   return problems;
+}
+
+/** Vitest's own report; it writes none when it could not begin. */
+async function countsIn(report: string): Promise<string> {
+  const text = await readFile(report, 'utf8').catch(() => null);
+  if (text === null) return 'no report';
+  const { testResults, numPassedTests, numFailedTests } = JSON.parse(text);
+  return `${testResults.length} files, ${numPassedTests} tests passed, ${numFailedTests} failed`;
 }
