@@ -31,10 +31,16 @@ export interface Health {
   check(): Promise<Readiness>;
 }
 
+/**
+ * How long a store that decides nothing may take to answer before it counts as down: less than those who ask have
+ * patience for, or an instance would be taken for not ready because of its mirror.
+ */
+const OTHER_TIMEOUT_MS = 500;
+
 /** However often it is asked, a store has one ping under way; it counts as down when that takes too long. */
-function createProbe(store: Store, timeoutMs: number): () => Promise<boolean> {
+function createProbe(store: Store): (timeoutMs: number) => Promise<boolean> {
   let asked: Promise<boolean> | null = null;
-  return async () => {
+  return async (timeoutMs) => {
     asked ??= store
       .ping()
       .then(
@@ -54,12 +60,14 @@ function createProbe(store: Store, timeoutMs: number): () => Promise<boolean> {
 
 export function createHealth(app: FastifyInstance): Health {
   const { storeTimeoutMs } = app.config;
-  const probes = app.stores.map((store) => ({ store, isUp: createProbe(store, storeTimeoutMs) }));
+  const otherTimeoutMs = Math.min(storeTimeoutMs, OTHER_TIMEOUT_MS);
+  const probes = app.stores.map((store) => ({ name: store.name, isUp: createProbe(store) }));
   return {
     async check() {
+      const decides = app.standing().authority;
       const states = await Promise.all(
-        probes.map(async ({ store, isUp }) => {
-          return { name: store.name, up: await isUp() };
+        probes.map(async ({ name, isUp }) => {
+          return { name, up: await isUp(name === decides ? storeTimeoutMs : otherTimeoutMs) };
         }),
       );
       const { mode, epoch, instance, authority, serves, problem } = app.standing();
