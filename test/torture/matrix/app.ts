@@ -3,11 +3,9 @@ import { afterAll } from 'vitest';
 import { otherStore } from '../../../cutover/mode.ts';
 import * as usual from '../../support/app.ts';
 import { newMongoDatabase, newPostgresDatabase } from '../../support/stores.ts';
-import { openTroubled } from './troubled.ts';
+import { openTroubled, VARIABLES } from './troubled.ts';
 
 export * from '../../support/app.ts';
-
-const VARIABLES = { mongo: 'MONGO_URL', postgres: 'DATABASE_URL' } as const;
 
 export async function startApp(mode: usual.Mode, settings: usual.AppSettings = {}): Promise<usual.TestApp> {
   const { env = {}, onEnd = afterAll } = settings;

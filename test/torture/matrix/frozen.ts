@@ -34,20 +34,20 @@ export async function openFrozen(name: StoreName): Promise<Troubled> {
       ? createDatabase(own.postgres.url, database, own.postgres.template)
       : databaseUrl(own.mongo.url, database),
   );
-  let victim: Store | null = null;
+  const victims = new Set<Store>();
   return {
     url,
     undisturbed: freezer.undisturbed,
     begin: (open, storeOf) =>
       freezer.undisturbed(async () => {
         const opened = await open();
-        victim = storeOf(opened);
-        freezer.victims.add(victim);
+        victims.add(storeOf(opened));
+        for (const victim of victims) freezer.victims.add(victim);
         return opened;
       }),
     end: (close) =>
       freezer.undisturbed(async () => {
-        if (victim !== null) freezer.victims.delete(victim);
+        for (const victim of victims) freezer.victims.delete(victim);
         await close();
         if (name === 'postgres') await dropDatabase(own.postgres.url, database);
         else await withDatabase(url, (db) => db.dropDatabase());

@@ -20,7 +20,8 @@ declare module 'vitest' {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const supervisor = openSupervisor();
-  const shared = { supervisor, durable: false, log: () => {} };
+  // Durable, since what runs as in production refuses others.
+  const shared = { supervisor, log: () => {} };
   const start = async (): Promise<OwnServers> => {
     const postgres = await startPostgres(shared).then(migrateTemplate);
     const { url, pid } = await startMongo({ ...shared, toolsDir });

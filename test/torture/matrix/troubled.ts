@@ -2,7 +2,7 @@
 import type { StoreName } from '../../../db/errors.ts';
 import type { Store } from '../../../db/port.ts';
 import { createLagProxy } from '../../support/lag-proxy.ts';
-import { newMongoDatabase, newPostgresDatabase } from '../../support/stores.ts';
+import { newMongoDatabase, newPostgresDatabase, ownPostgres } from '../../support/stores.ts';
 import { openFrozen } from './frozen.ts';
 import { troubleOf } from './trouble.ts';
 
@@ -16,15 +16,20 @@ export interface Troubled {
   end(close: () => Promise<void>): Promise<void>;
 }
 
+/** Where the service is told the URL of each. */
+export const VARIABLES = { mongo: 'MONGO_URL', postgres: 'DATABASE_URL' } as const;
+
 const SLOW_MS = 300;
 
-export function openTroubled(name: StoreName): Promise<Troubled> {
+/** `durable`: as production wants it. */
+export async function openTroubled(name: StoreName, { durable = false } = {}): Promise<Troubled> {
   const trouble = troubleOf(process.env);
-  return trouble === 'frozen' ? openFrozen(name) : openBehindProxy(name, trouble);
+  if (trouble === 'frozen') return openFrozen(name);
+  if (name === 'mongo') return openBehindProxy(newMongoDatabase(), trouble);
+  return openBehindProxy(durable ? (await ownPostgres()).url : await newPostgresDatabase(), trouble);
 }
 
-async function openBehindProxy(name: StoreName, trouble: 'down' | 'slow'): Promise<Troubled> {
-  const direct = name === 'mongo' ? newMongoDatabase() : await newPostgresDatabase();
+async function openBehindProxy(direct: string, trouble: 'down' | 'slow'): Promise<Troubled> {
   const proxy = await createLagProxy({ targetPort: Number(new URL(direct).port) });
   const cause = (): void => (trouble === 'down' ? proxy.cut() : proxy.delay(SLOW_MS));
   return {

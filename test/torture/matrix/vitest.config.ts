@@ -4,11 +4,16 @@ import { defineConfig, mergeConfig } from 'vitest/config';
 import usual from '../../../vitest.config.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const app = fileURLToPath(new URL('./app.ts', import.meta.url));
 const httpSuite = fileURLToPath(new URL('../../http/', import.meta.url));
 
-/** What these are about is a store that is down, or a process of its own: they bring the trouble themselves. */
-const OWN_TROUBLE = ['test/http/outage.test.ts', 'test/http/shutdown.test.ts', 'test/http/timing.test.ts'];
+/** What stands in for what, exactly as the HTTP suite writes it: whatever else imports the original is to have that. */
+const STAND_INS: Readonly<Record<string, string>> = {
+  '../support/app.ts': fileURLToPath(new URL('./app.ts', import.meta.url)),
+  '../support/service.ts': fileURLToPath(new URL('./service.ts', import.meta.url)),
+};
+
+/** What this is about is an authority that is down, with no other store. */
+const OWN_TROUBLE = 'test/http/outage.test.ts';
 
 const merged = mergeConfig(
   usual,
@@ -18,9 +23,8 @@ const merged = mergeConfig(
       {
         name: 'the other store is in trouble',
         enforce: 'pre',
-        // Exactly as the HTTP suite writes it: what else imports the original, `app.ts` among it, is to have that.
         resolveId: (source, importer) =>
-          source === '../support/app.ts' && importer?.startsWith(httpSuite) === true ? app : null,
+          importer?.startsWith(httpSuite) === true ? (STAND_INS[source] ?? null) : null,
       },
     ],
     test: {
@@ -36,6 +40,6 @@ export default {
   test: {
     ...merged.test,
     include: ['test/torture/matrix/*.matrix.ts', 'test/http/*.test.ts'],
-    exclude: [...OWN_TROUBLE, 'node_modules/**'],
+    exclude: [OWN_TROUBLE, 'node_modules/**'],
   },
 };
