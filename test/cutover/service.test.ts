@@ -6,10 +6,11 @@ import { SILENT } from '../../cutover/telemetry.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Repository } from '../../db/port.ts';
 import { startApp, type TestApp } from '../support/app.ts';
+import { databaseUrl } from '../support/databases.ts';
 import { openEngine } from '../support/engine.ts';
-import { freezePostgres } from '../support/faults.ts';
+import { freezeMongo, freezePostgres } from '../support/faults.ts';
 import { createLagProxy } from '../support/lag-proxy.ts';
-import { newMongoDatabase, newPostgresDatabase, ownPostgres } from '../support/stores.ts';
+import { newMongoDatabase, newPostgresDatabase, ownMongo, ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 
 const onEnd = (close: () => Promise<void>) => onTestFinished(close);
@@ -104,6 +105,29 @@ describe('an instance that cannot know its mode', () => {
     proxy.heal();
     await eventually(async () => expect(await readiness(app)).toMatchObject({ code: 200 }));
     expect(await read(app.app.repository)).toBeNull();
+  });
+});
+
+describe.each([
+  { mode: 'dual-write', start: ownPostgres, variable: 'DATABASE_URL', freeze: freezePostgres },
+  { mode: 'postgres-primary', start: ownMongo, variable: 'MONGO_URL', freeze: freezeMongo },
+] as const)('in $mode', async ({ mode, start, variable, freeze }) => {
+  const server = await start();
+  const stores = { MONGO_URL: newMongoDatabase(), DATABASE_URL: await newPostgresDatabase() };
+  const url = databaseUrl(server.url, 'postgres');
+  // Longer than the test may take: whoever waits for the frozen store is not seen again.
+  const app = await startApp(mode, { env: { ...stores, [variable]: url, STORE_TIMEOUT: '60s' } });
+
+  test('a store that is not the authority and frozen is told as down, and not waited for', async () => {
+    const name = variable === 'MONGO_URL' ? 'mongo' : 'postgres';
+    const frozen = await freeze(server);
+    try {
+      const told = await readiness(app);
+      expect(told).toMatchObject({ code: 200, status: 'ready' });
+      expect(told.stores).toContainEqual({ name, role: 'other', up: false });
+    } finally {
+      frozen.thaw();
+    }
   });
 });
 

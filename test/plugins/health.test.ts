@@ -1,9 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { inEveryMode, STORES, startApp } from '../support/app.ts';
-import { databaseUrl } from '../support/databases.ts';
-import { freezeMongo, freezePostgres } from '../support/faults.ts';
 import { unusedPort } from '../support/inbox.ts';
-import { newMongoDatabase, newPostgresDatabase, ownMongo, ownPostgres } from '../support/stores.ts';
 
 inEveryMode(async (mode) => {
   const app = await startApp(mode);
@@ -46,33 +43,6 @@ describe('a store that is down', async () => {
       });
     }
     expect((await app.client().get('/livez')).status).toBe(200);
-  });
-});
-
-describe.each([
-  { mode: 'dual-write', start: ownPostgres, variable: 'DATABASE_URL', freeze: freezePostgres },
-  { mode: 'postgres-primary', start: ownMongo, variable: 'MONGO_URL', freeze: freezeMongo },
-] as const)('in $mode', async ({ mode, start, variable, freeze }) => {
-  const server = await start();
-  const stores = { MONGO_URL: newMongoDatabase(), DATABASE_URL: await newPostgresDatabase() };
-  const url = databaseUrl(server.url, 'postgres');
-  // Longer than the test may take: whoever waits for the frozen store is not seen again.
-  const app = await startApp(mode, { env: { ...stores, [variable]: url, STORE_TIMEOUT: '60s' } });
-
-  test('a store that is not the authority and frozen is told as down, and not waited for', async () => {
-    const frozen = await freeze(server);
-    try {
-      const answer = await app.client().get('/readyz');
-      const { status, stores: told } = JSON.parse(answer.text);
-      expect([answer.status, status]).toEqual([200, 'ready']);
-      expect(told).toContainEqual({
-        name: variable === 'MONGO_URL' ? 'mongo' : 'postgres',
-        role: 'other',
-        up: false,
-      });
-    } finally {
-      frozen.thaw();
-    }
   });
 });
 

@@ -72,7 +72,7 @@ export const CHANGES: readonly Change[] = [
   ),
   change(
     'test/support/repository.ts',
-    '  if (config.mongoUrl !== null) await removeFromMongo(config.mongoUrl, id);\n',
+    '    if (config.mongoUrl !== null) await removeFromMongo(config.mongoUrl, id);\n',
   ),
   change(
     'test/support/stores.ts',
