@@ -1,11 +1,17 @@
 /** Stands in for `support/app.ts`: the same service, whose other store is in trouble as soon as the service runs. */
-import { afterAll } from 'vitest';
+import { afterAll, describe } from 'vitest';
 import { otherStore } from '../../../cutover/mode.ts';
 import * as usual from '../../support/app.ts';
 import { newMongoDatabase, newPostgresDatabase } from '../../support/stores.ts';
+import { troubleOf } from './trouble.ts';
 import { openTroubled, VARIABLES } from './troubled.ts';
 
 export * from '../../support/app.ts';
+
+/** Names the trouble, so that a report shows that it was there. */
+export function inEveryMode(define: (mode: usual.Mode) => Promise<void>): void {
+  describe.each(usual.HTTP_MODES)(`%s, the other store ${troubleOf(process.env)}`, define);
+}
 
 export async function startApp(mode: usual.Mode, settings: usual.AppSettings = {}): Promise<usual.TestApp> {
   const { env = {}, onEnd = afterAll } = settings;
