@@ -211,7 +211,7 @@ const badDocuments = z
       detail: z.json().describe('Names and ids that belong to it; never a value'),
     }),
   )
-  .describe('The first thousand; docs/cleaning.md explains the reasons');
+  .describe('The first hundred thousand; docs/cleaning.md explains the reasons');
 
 const difference = z.strictObject({
   collection: z.string(),

@@ -320,7 +320,7 @@ export const VERBS = {
     details: ['Bad documents by collection, id, field and reason; never with a value.'],
     options: {},
     ends: LIST_ENDS,
-    examples: [['cutover backfill show 65f0c0ffee0123456789abcd', 'with up to a thousand findings']],
+    examples: [['cutover backfill show 65f0c0ffee0123456789abcd', 'with its findings']],
   },
   'backfill resume': {
     summary: 'Go on with a run that was stopped or killed',

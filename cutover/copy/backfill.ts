@@ -32,10 +32,15 @@ import { applyRanges, cutRowRanges } from './reverse.ts';
 import { undoRun } from './rollback.ts';
 import { parseRun, type RunBody, toBody } from './run.ts';
 import { clearRange, stageRange } from './stage.ts';
-import { type BackfillOptions, type BackfillResult, CopyRefused, type CopyScope } from './types.ts';
+import {
+  type BackfillOptions,
+  type BackfillResult,
+  CopyRefused,
+  type CopyScope,
+  FINDINGS_MAX,
+} from './types.ts';
 import { workRanges } from './work.ts';
 
-const FINDINGS_SHOWN = 1_000;
 const JOBS = 2;
 
 /**
@@ -332,7 +337,7 @@ async function conclude(
     },
     cleaned: countsOf(sumCounts([sums, body.counts]), 'clean:'),
     unknownFields: countsOf(sums, 'unknown:'),
-    bad: await findings.bad(run.id, { limit: FINDINGS_SHOWN }),
+    bad: await findings.bad(run.id, { limit: FINDINGS_MAX }),
     tookMs: environment.date().getTime() - run.startedAt.getTime(),
   };
   const details: Record<string, Json> = { run: run.id, outcome, ...result.counts };

@@ -84,9 +84,8 @@ async function settle(scope: CopyScope, run: string, body: RunBody, shared: Shar
     );
     if (losers.length === 0) return;
     const ids = losers.concat(winner === undefined ? [] : [winner]).map(({ user }) => user.id);
-    const findings = losers.flatMap(({ user }) =>
-      toFindings('user', user.id, FLAWS, { ids: [...ids].sort() }),
-    );
+    const detail = namesOf([...ids].sort());
+    const findings = losers.flatMap(({ user }) => toFindings('user', user.id, FLAWS, detail));
     if (!isDecided) await putFindings(connection, run, null, findings);
     if (body.dryRun || (body.onBad === 'rollback' && !isDecided)) return;
     await putAside(connection, run, losers.map(originalOf), scope.environment.date());
@@ -99,6 +98,12 @@ async function settle(scope: CopyScope, run: string, body: RunBody, shared: Shar
     }
   });
   return { losers: losers.length, isDecided };
+}
+
+/** Of an address that thousands share not each is named with each other. */
+const IDS_MAX = 100;
+function namesOf(ids: readonly string[]): { readonly ids: readonly string[]; readonly more?: number } {
+  return ids.length <= IDS_MAX ? { ids } : { ids: ids.slice(0, IDS_MAX), more: ids.length - IDS_MAX };
 }
 
 const FLAWS: readonly Flaw[] = [{ field: 'email', reason: 'duplicate-email' }];

@@ -4,7 +4,7 @@ import { createFindings } from '../../db/postgres/copy/findings.ts';
 import { createRuns, type RunRow, type RunState } from '../../db/postgres/copy/runs.ts';
 import { sumCounts } from './classify.ts';
 import { parseRun } from './run.ts';
-import { type BadDocument, CopyRefused, type CopyScope } from './types.ts';
+import { type BadDocument, CopyRefused, type CopyScope, FINDINGS_MAX } from './types.ts';
 
 export interface RunSummary {
   readonly run: string;
@@ -45,7 +45,7 @@ export async function showBackfill(scope: CopyScope, id: string): Promise<RunDet
     ...summaryOf(run),
     ranges: { done: ranges.length - open, open },
     counts: sumCounts([...ranges.map(({ counts }) => counts), parseRun(run).counts]),
-    bad: await createFindings(scope.postgres).bad(id, { limit: 1_000 }),
+    bad: await createFindings(scope.postgres).bad(id, { limit: FINDINGS_MAX }),
     undoable: undo?.count ?? 0,
   };
 }

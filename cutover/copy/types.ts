@@ -11,6 +11,9 @@ import type { PerStore } from '../protocol/types.ts';
 import type { Telemetry } from '../telemetry.ts';
 import type { DuplicatePolicy, Rule } from './policy.ts';
 
+/** So many findings are named at most; more are only counted. */
+export const FINDINGS_MAX = 100_000;
+
 export type { BadDocument, Quarantined } from '../../db/postgres/copy/findings.ts';
 
 /** Both stores, as the service sees them and as a copy does. */
@@ -103,7 +106,7 @@ export interface BackfillResult {
   readonly cleaned: Readonly<Record<string, number>>;
   /** Fields that no record has, by `user.plan`, with how many documents have them. They stay in MongoDB. */
   readonly unknownFields: Readonly<Record<string, number>>;
-  /** The first thousand findings. */
+  /** The first hundred thousand findings. */
   readonly bad: readonly BadDocument[];
   readonly tookMs: number;
 }

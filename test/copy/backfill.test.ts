@@ -1,7 +1,7 @@
 /** The copy from MongoDB to PostgreSQL. */
 import { Binary, ObjectId } from 'bson';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';
+import { rollbackBackfill, runBackfill, showBackfill, verify } from '../../cutover/copy/index.ts';
 import { NOTES } from '../../cutover/operator/types.ts';
 import { sessionAt, userAt } from '../contract/replica/records.ts';
 import { HASH, legacyUser } from '../mongo/legacy.ts';
@@ -98,6 +98,22 @@ describe('backfill from MongoDB', async () => {
     expect(await bench.postgres.query(`select to_regclass('staging.users') as left`)).toEqual([
       { left: null },
     ]);
+  });
+
+  it('names every bad document of many, and every one of many that share an e-mail', async () => {
+    const arrays = Array.from({ length: 1_100 }, () => legacyUser({ email: [] }));
+    const shared = Array.from({ length: 250 }, () => legacyUser({ email: 'test@test.com' }));
+    await bench.insert('user', [...arrays, ...shared]);
+    const { bad, run } = await backfill();
+    expect(new Set(bad.map(({ id }) => id))).toEqual(
+      new Set([...arrays, ...shared].map(({ _id }) => String(_id))),
+    );
+    const details = bad.filter(({ reason }) => reason === 'duplicate-email').map(({ detail }) => detail);
+    expect(details).toHaveLength(250);
+    // Not each of them with each other, which would be as many as their square.
+    const ids = shared.map(({ _id }) => String(_id)).sort();
+    expect(details[0]).toEqual({ ids: ids.slice(0, 100), more: 150 });
+    expect((await showBackfill(bench, run)).bad).toHaveLength(1_350);
   });
 
   it('puts bad documents aside when told to, whole, and moves the rest', async () => {

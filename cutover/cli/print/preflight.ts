@@ -5,7 +5,7 @@ import { columns, indented } from '../table.ts';
 import { count, counted, duration, printable } from '../words.ts';
 
 const TITLES = { mongo: 'MongoDB', postgres: 'PostgreSQL' } as const;
-const SHOWN_MAX = 10;
+const SHOWN_MAX = 50;
 
 export function preflightLines(found: Preflight, sample: number | null, style: Style): string[] {
   const { checks, documents, estimate, blocking } = found;
@@ -43,12 +43,15 @@ function checksOf(checks: readonly Check[], style: Style): string[] {
   ]);
 }
 
+const rest = (counts: Readonly<Record<string, number>>): number => Object.keys(counts).length - SHOWN_MAX;
+
 /** What would be cleaned, and the first bad ones: names and reasons, never a value. */
 function documentLines({ collection, cleaned, unknownFields, examples }: Documents, style: Style): string[] {
   const most = (counts: Readonly<Record<string, number>>, what: string): string[][] =>
     Object.entries(counts)
       .slice(0, SHOWN_MAX)
-      .map(([name, times]) => [what, printable(name), count(times)]);
+      .map(([name, times]) => [what, printable(name), count(times)])
+      .concat(rest(counts) > 0 ? [[what, `and ${count(rest(counts))} more: see --json`]] : []);
   const rows = [
     ...most(cleaned, 'cleaned'),
     ...most(unknownFields, 'unknown field'),
