@@ -2,7 +2,7 @@
  * The backfill: ranges into staging, checks over all of them, then one guarded merge, and only then the word that the
  * copy is complete. Every step can be made again, so a run that was killed anywhere is resumed by the same code.
  */
-import { cutRanges } from '../../db/mongo/copy/ranges.ts';
+import { countDocuments, cutRanges, worthOf } from '../../db/mongo/copy/ranges.ts';
 import { countSharedTokens } from '../../db/postgres/copy/checks.ts';
 import { createFindings } from '../../db/postgres/copy/findings.ts';
 import { analyzeLive } from '../../db/postgres/copy/merge.ts';
@@ -185,7 +185,8 @@ async function fillStaging(scope: CopyScope, { run, body, pace, jobs }: Context)
     await createStaging(scope.postgres);
     if (before.length === 0) {
       for (const entity of ENTITIES) {
-        const cut = await cutRanges(scope.mongo, entity, jobs * 2);
+        const parts = await worthOf(scope.mongo, entity, jobs * 2);
+        const cut = await cutRanges(scope.mongo, entity, parts);
         await runs.addRanges(
           run.id,
           cut.map((bounds) => ({ entity, bounds: { ...bounds } })),
@@ -194,10 +195,8 @@ async function fillStaging(scope: CopyScope, { run, body, pace, jobs }: Context)
     }
   }
   await reopenLost(scope, run.id);
-  let total = 0;
-  for (const entity of ENTITIES) total += await scope.mongo.collection(entity).estimatedDocumentCount();
   const done = sumCounts((await runs.ranges(run.id)).map(({ counts }) => counts))['read'] ?? 0;
-  pace.phase('copying', Math.max(total, done), done);
+  pace.phase('copying', () => countDocuments(scope.mongo), done);
   const finished = await workRanges(scope, {
     run: run.id,
     jobs,
@@ -248,12 +247,12 @@ async function countDuplicateTokens({ postgres }: CopyScope): Promise<RunBody['c
 
 /** The merge and everything after it. */
 async function finish(scope: CopyScope, context: Context): Promise<BackfillResult> {
-  const { run, pace } = context;
+  const { run, pace, jobs } = context;
   const authority = scope.stores[context.body.from];
   await assertCopyable(scope, context.body.from);
   const counts = sumCounts((await createRuns(scope.postgres).ranges(run.id)).map((range) => range.counts));
   pace.phase('merging', counts['staged'] ?? 0);
-  const merged = await mergeStaged(scope, authority, { run: run.id, epoch: context.body.epoch, pace });
+  const merged = await mergeStaged(scope, authority, { run: run.id, epoch: context.body.epoch, pace, jobs });
   if (!(await analyzeLive(scope.postgres))) {
     scope.telemetry.warn({ run: run.id }, 'copy: this role may not analyse the tables it filled');
     await logCopy(scope, authority, `${run.id}/not-analyzed`, { run: run.id, analyzed: false });

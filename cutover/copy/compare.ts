@@ -20,7 +20,7 @@ import {
 } from '../../db/postgres/copy/fingerprint.ts';
 import type { Entity } from '../../db/records.ts';
 import type { Counts } from './classify.ts';
-import { createDigester, isSameDigest, isSampled, textOf } from './fingerprint.ts';
+import { digestOf, isSampled, textOf } from './fingerprint.ts';
 import type { Pace } from './pace.ts';
 import { type Difference, settle } from './settle.ts';
 import type { CopyScope } from './types.ts';
@@ -39,7 +39,12 @@ export type VerifyBody = z.infer<typeof verifyBody>;
 
 /** Documents of a range of `_id`, or rows that no such range finds. */
 export type Bounds =
-  | { readonly kind: 'documents'; readonly range: IdRange }
+  | {
+      readonly kind: 'documents';
+      readonly range: IdRange;
+      /** ObjectIds up to this one are compared already, where types mix. */
+      readonly hashed?: string | null;
+    }
   | { readonly kind: 'rows'; readonly after: string };
 
 export interface Context {
@@ -71,27 +76,37 @@ export function createComparison(
 ): Comparison {
   return bounds.kind === 'rows'
     ? ofRows(scope, entity, bounds.after, context)
-    : ofDocuments(scope, entity, bounds.range, context);
+    : ofDocuments(scope, entity, bounds, context);
 }
 
-function ofDocuments(scope: CopyScope, entity: Entity, range: IdRange, context: Context): Comparison {
+function ofDocuments(
+  scope: CopyScope,
+  entity: Entity,
+  { range, hashed = null }: Extract<Bounds, { readonly kind: 'documents' }>,
+  context: Context,
+): Comparison {
   const { pace, body } = context;
-  const isHashed = body.what === 'full' && range.type === 'objectId';
+  const isHashed = body.what === 'full' && (range.type === 'objectId' || range.type === 'any');
   const where =
     typeof body.what === 'object' && 'sinceMs' in body.what
       ? sinceFilter(scope.mongo.codec, entity, body.what.sinceMs)
       : undefined;
   const options = { batchMax: pace.batchMax(), ...(where === undefined ? {} : { where }) };
   const batches = scanRange(scope.mongo, entity, range, options);
-  let after = hexOf(range.after);
+  let after = range.type === 'any' ? hashed : hexOf(range.after);
 
   /** Asks PostgreSQL before it works on the documents itself; several may be under way. */
-  function compare(documents: readonly RawDocument[], upTo: string | null, tally: Tally): Promise<void> {
-    const between = { after, upTo };
-    after = upTo;
-    return isHashed
-      ? compareHashed(scope, entity, between, documents, context, tally)
-      : compareById(scope, entity, documents, context, tally);
+  async function compare(documents: readonly RawDocument[], tally: Tally): Promise<void> {
+    if (!isHashed) return compareById(scope, entity, documents, context, tally);
+    const own = documents.filter(({ id }) => isHex(id));
+    // No ObjectIds, or nothing that can be decoded.
+    const others = own.length === documents.length ? [] : documents.filter(({ id }) => !isHex(id));
+    const between = { after, upTo: own.at(-1)?.id ?? after };
+    after = between.upTo;
+    await Promise.all([
+      own.length > 0 && compareHashed(scope, entity, between, own, context, tally),
+      others.length > 0 && compareById(scope, entity, others, context, tally),
+    ]);
   }
 
   return {
@@ -102,9 +117,7 @@ function ofDocuments(scope: CopyScope, entity: Entity, range: IdRange, context: 
         const { value, done: isLast } = await batches.next();
         if (isLast === true) break;
         const { documents, cut } = value;
-        // One without a name has no place in the order.
-        const upTo = documents.findLast(({ id }) => !isNameless(id))?.id ?? after;
-        const current = compare(documents, upTo, tally);
+        const current = compare(documents, tally);
         current.catch(() => {});
         await before;
         before = current;
@@ -112,12 +125,13 @@ function ofDocuments(scope: CopyScope, entity: Entity, range: IdRange, context: 
         await pace.take(documents.length);
         if (cut !== null && (done >= STRETCH_DOCUMENTS_MAX || (await pace.paused()))) {
           await before;
-          return { kind: 'documents', range: { ...range, after: cut } };
+          return { kind: 'documents', range: { ...range, after: cut }, hashed: after };
         }
       }
       await before;
       // Behind the last document there may still be rows.
-      if (isHashed) await compare([], hexOf(range.upTo), tally);
+      if (isHashed)
+        await compareHashed(scope, entity, { after, upTo: hexOf(range.upTo) }, [], context, tally);
       return null;
     },
     async close() {
@@ -125,6 +139,8 @@ function ofDocuments(scope: CopyScope, entity: Entity, range: IdRange, context: 
     },
   };
 }
+
+const isHex = (id: string): boolean => /^[0-9a-f]{24}$/.test(id);
 
 function hexOf(packed: string | null): string | null {
   return packed === null ? null : encodeId(unpackValue(packed));
@@ -170,20 +186,21 @@ async function compareHashed(
   context: Context,
   tally: Tally,
 ): Promise<void> {
-  const asked = digestRange(scope.postgres, entity, range, context.expiredBefore);
+  // One more than there may be: a range that holds more than its documents differs, however many they are.
+  const limit = documents.length + 1;
+  const asked = digestRange(scope.postgres, entity, range, { expiredBefore: context.expiredBefore, limit });
   const texts = textsOf(scope.mongo.codec, entity, documents, context);
-  const digester = createDigester();
-  for (const { text } of texts) if (text !== null) digester.add(text);
-  const ours = digester.digest();
+  tally.counts.add('compared', texts.length);
+  const ours = digestOf(texts.flatMap(({ text }) => (text === null ? [] : [text])));
   const theirs = await asked;
-  tally.counts.add('compared', Math.max(texts.length, theirs.count));
-  const isWhole = texts.every(({ text }) => text !== null);
-  if (isWhole && isSameDigest(ours, theirs)) return;
+  const isWhole = ours.count === texts.length;
+  if (isWhole && ours.count === theirs.count && ours.md5 === theirs.md5) return;
   tally.counts.add('descended');
   const left = new Map(texts.map(({ id, text }) => [id, text]));
   for (let { after } = range; ; ) {
     const rows = await rowsInRange(scope.postgres, entity, { after, upTo: range.upTo }, SWEEP_ROWS);
     const suspects = rows.filter(({ id, text }) => left.get(id) !== text).map(({ id }) => id);
+    tally.counts.add('compared', rows.filter(({ id }) => !left.has(id)).length);
     for (const { id } of rows) left.delete(id);
     await settleInto(scope, entity, suspects, context, tally);
     after = rows.at(-1)?.id ?? after;

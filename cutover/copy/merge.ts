@@ -1,12 +1,15 @@
 /** From staging into the live tables, step by step; each may be made again, so that a run can go on anywhere. */
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { type MergeStep, mergeStep } from '../../db/postgres/copy/merge.ts';
-import { ENTITIES, type Entity } from '../../db/records.ts';
+import { mergeStep, stretchesOf } from '../../db/postgres/copy/merge.ts';
+import type { Entity } from '../../db/records.ts';
 import type { Pace } from './pace.ts';
 import type { CopyScope } from './types.ts';
 
-const STEP_ROWS = 5_000;
+/** A transaction each: what is in its way waits for so much at most. */
+const STEP_ROWS = 10_000;
+/** Sessions after the users they belong to. */
+const ORDER: readonly (readonly Entity[])[] = [['user'], ['session', 'verificationToken', 'resetToken']];
 const ATTEMPTS_MAX = 20;
 const RETRY_MS = 100;
 /** Records of the authority that are looked at together. */
@@ -17,24 +20,36 @@ export interface Merged {
   readonly dangling: number;
 }
 
+export interface MergeStaged {
+  readonly run: string;
+  readonly epoch: number;
+  readonly pace: Pace;
+  /** Steps at once. */
+  readonly jobs: number;
+}
+
 /** Throws `StaleEpoch` when authority has moved, `CopyRefused` when it is to stop. */
 export async function mergeStaged(
   scope: CopyScope,
   authority: Store,
-  { run, epoch, pace }: { readonly run: string; readonly epoch: number; readonly pace: Pace },
+  { run, epoch, pace, jobs }: MergeStaged,
 ): Promise<Merged> {
   let [deferred, dangling] = [0, 0];
-  for (const entity of ENTITIES) {
-    for (let after: string | null = ''; after !== null; ) {
-      if (await pace.wait()) throw pace.stopped(`resume run ${run}`);
-      const options = { run, epoch, after, limit: STEP_ROWS };
-      const step: MergeStep = await again(scope, () => mergeStep(scope.postgres, entity, options));
-      const left = await defer(authority, entity, step.deferred, epoch);
-      deferred += left.deferred;
-      dangling += left.dangling;
-      await pace.take(step.inserted + step.updated);
-      after = step.next;
-    }
+  for (const entities of ORDER) {
+    const each = entities.map((entity) => stretchesOf(scope.postgres, entity, STEP_ROWS));
+    const stretches = (await Promise.all(each)).flat().values();
+    const work = async (): Promise<void> => {
+      for (const stretch of stretches) {
+        if (await pace.wait()) throw pace.stopped(`resume run ${run}`);
+        const step = await again(scope, () => mergeStep(scope.postgres, stretch, { run, epoch }));
+        const left = await defer(authority, stretch.entity, step.deferred, epoch);
+        deferred += left.deferred;
+        dangling += left.dangling;
+        await pace.take(step.inserted + step.updated);
+      }
+    };
+    const crew = await Promise.allSettled(Array.from({ length: jobs }, work));
+    for (const each of crew) if (each.status === 'rejected') throw each.reason;
   }
   return { deferred, dangling };
 }

@@ -11,6 +11,8 @@ const LOOK_MS = 1_000;
 /** What an instance says is of the last seconds: asked more often, one moment would be answered many times over. */
 const HEED_MS = 2_000;
 const TELL_MS = 500;
+/** Not every server knows at once how much there is; who is done before need not know. */
+const COUNT_MS = 3_000;
 /** A batch is as small as a slow rate asks for. */
 const BATCH_MAX = 1_000;
 const BATCH_MIN = 10;
@@ -22,8 +24,8 @@ export interface Pace {
   paused(): Promise<boolean>;
   /** Resolves when so many more documents may be taken. */
   take(documents: number): Promise<void>;
-  /** Begins another phase, or goes on with one. */
-  phase(phase: CopyPhase, total: number | null, documents?: number): void;
+  /** Begins another phase, or goes on with one. What must be counted is counted only once the phase has taken a while. */
+  phase(phase: CopyPhase, total: number | null | (() => Promise<number>), documents?: number): void;
   /** Waits out a pause; true when the work is to end. */
   wait(): Promise<boolean>;
   /** Why it is to end, and how to go on. */
@@ -48,6 +50,7 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
   let toldMs = Number.NEGATIVE_INFINITY;
   let now: CopyPhase = 'waiting';
   let total: number | null = null;
+  let toCount: (() => Promise<number>) | null = null;
   let documents = 0;
   let startedMs = monotonicMs();
   let startedAt = 0;
@@ -61,6 +64,7 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
     const nowMs = monotonicMs();
     if (nowMs - lookedMs < LOOK_MS) return;
     lookedMs = nowMs;
+    if (nowMs - startedMs >= COUNT_MS) count();
     try {
       settings = settingsOf(await readControl(authority));
       if (heedsService && nowMs - heeded.atMs >= HEED_MS) await heed();
@@ -68,6 +72,18 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
       // The copy itself will meet the trouble, if there still is any.
       if (!(error instanceof StoreUnavailable)) throw error;
     }
+  }
+
+  /** Beside the work. A failure leaves the total unknown. */
+  function count(): void {
+    const of = now;
+    toCount?.().then(
+      (all) => {
+        if (now === of) total = Math.max(all, documents);
+      },
+      () => {},
+    );
+    toCount = null;
   }
 
   async function heed(): Promise<void> {
@@ -135,7 +151,7 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
     },
     phase(phase, expected, from = 0) {
       now = phase;
-      total = expected;
+      [total, toCount] = typeof expected === 'function' ? [null, expected] : [expected, null];
       documents = from;
       startedAt = from;
       startedMs = monotonicMs();

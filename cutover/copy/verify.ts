@@ -3,8 +3,9 @@
  * processes share them and a verify that was killed is resumed.
  */
 import type { StoreName } from '../../db/errors.ts';
-import { cutRanges, type IdRange } from '../../db/mongo/copy/ranges.ts';
+import { cutRanges, type IdRange, worthOf } from '../../db/mongo/copy/ranges.ts';
 import { putFindings } from '../../db/postgres/copy/findings.ts';
+import { estimateRows } from '../../db/postgres/copy/fingerprint.ts';
 import { createRuns, type RangeRow, type RunRow } from '../../db/postgres/copy/runs.ts';
 import { ENTITIES } from '../../db/records.ts';
 import type { Json } from '../../db/replica.ts';
@@ -53,8 +54,6 @@ export interface VerifyResult {
 }
 
 const JOBS = 2;
-/** Below this one cursor is faster than several: the next batch is read while this one is compared anyhow. */
-const RANGE_DOCUMENTS = 500_000;
 const SHOWN = 1_000;
 
 /** Never writes to a record. Throws `CopyRefused` when it was to stop: it can be resumed. */
@@ -115,14 +114,9 @@ export function contextOf(
 async function cut(scope: CopyScope, { run, jobs }: Context): Promise<void> {
   const runs = createRuns(scope.postgres);
   for (const entity of ENTITIES) {
-    const count = await scope.mongo.collection(entity).estimatedDocumentCount();
-    const found = await cutRanges(
-      scope.mongo,
-      entity,
-      Math.min(jobs * 2, Math.ceil(count / RANGE_DOCUMENTS)),
-    );
+    const found = await cutRanges(scope.mongo, entity, await worthOf(scope.mongo, entity, jobs * 2));
     // Rows of ids that no document has are found as well.
-    const whole: readonly IdRange[] = found.some(({ type }) => type === 'objectId')
+    const whole: readonly IdRange[] = found.some(({ type }) => type === 'objectId' || type === 'any')
       ? []
       : [{ type: 'objectId', after: null, upTo: null }];
     const bounds: readonly Bounds[] = [
@@ -138,11 +132,10 @@ async function cut(scope: CopyScope, { run, jobs }: Context): Promise<void> {
 
 async function compareAll(scope: CopyScope, context: Context): Promise<void> {
   const { run, pace, jobs } = context;
-  let total = 0;
-  for (const entity of ENTITIES) total += await scope.mongo.collection(entity).estimatedDocumentCount();
   const done =
     sumCounts((await createRuns(scope.postgres).ranges(run)).map(({ counts }) => counts))['compared'] ?? 0;
-  pace.phase('verifying', Math.max(total, done), done);
+  const rows = await estimateRows(scope.postgres);
+  pace.phase('verifying', rows && Math.max(rows, done), done);
   const finished = await workRanges(scope, {
     run,
     jobs,

@@ -11,7 +11,7 @@ export interface MongoBulkOptions {
   readonly url: string;
   /** Connections. */
   readonly poolMax: number;
-  /** Bound on each batch of a cursor and each write, ms. */
+  /** Bound on each look-up and each write, ms. */
   readonly timeoutMs: number;
   readonly codec: Codec;
 }
@@ -24,6 +24,9 @@ export interface MongoBulk {
   close(): Promise<void>;
 }
 
+/** A server that does not answer from an index reads a whole collection before the first batch. */
+const BATCH_TIMEOUT_MS = 300_000;
+
 /** Opens without a word to the server. */
 export function openMongoBulk(options: MongoBulkOptions): MongoBulk {
   const client = new mongoose.mongo.MongoClient(options.url, {
@@ -31,7 +34,7 @@ export function openMongoBulk(options: MongoBulkOptions): MongoBulk {
     maxPoolSize: options.poolMax,
     serverSelectionTimeoutMS: 5_000,
     connectTimeoutMS: 5_000,
-    socketTimeoutMS: options.timeoutMs + 1_000,
+    socketTimeoutMS: Math.max(BATCH_TIMEOUT_MS, options.timeoutMs + 1_000),
     readPreference: 'primary',
     readConcern: { level: 'majority' },
     writeConcern: { w: 'majority', journal: true },

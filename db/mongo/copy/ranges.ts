@@ -1,12 +1,13 @@
 /**
- * Ranges over `_id`, each within one BSON type: a comparison never finds values of another, so that with a range or more
- * for every type there is, no document is skipped. The ranges are cut by arithmetic, not by reading; whoever works one
- * gives back what is left of it when it turns out long.
+ * Ranges over `_id`. Where it pays there are several, each within one BSON type: a comparison never finds values of
+ * another, so that with a range or more for every type there is, no document is skipped. These are cut by arithmetic, not
+ * by reading. Elsewhere one range holds a whole collection, in the order of its index. Whoever works a range gives back
+ * what is left of it when it turns out long.
  */
 import { ObjectId } from 'bson';
 import { bsonType } from '../../bson.ts';
 import type { Doc } from '../../canonical.ts';
-import type { Entity } from '../../records.ts';
+import { ENTITIES, type Entity } from '../../records.ts';
 import { type MongoBulk, packValue, unpackValue } from './client.ts';
 
 /** Every type an `_id` can have; by number where servers differ about the name. */
@@ -29,41 +30,78 @@ export const ID_TYPES = [
 ] as const;
 export type IdType = (typeof ID_TYPES)[number];
 
-/** `after` excluded, `upTo` included; null: from the type's first, to its last. Values are packed. */
+/** `after` excluded, `upTo` included; null: from the first, to the last. Values are packed. */
 export interface IdRange {
-  readonly type: IdType;
+  /** `any`: all of them, in the order that MongoDB has for them. */
+  readonly type: IdType | 'any';
   readonly after: string | null;
   readonly upTo: string | null;
 }
 
-export function rangeFilter({ type, after, upTo }: IdRange): Doc {
-  return {
-    _id: {
-      $type: type,
-      ...(after === null ? {} : { $gt: unpackValue(after) }),
-      ...(upTo === null ? {} : { $lte: unpackValue(upTo) }),
-    },
-  };
+/** What to ask for. */
+export interface Query {
+  readonly filter: Doc;
+  /** Bounds in the index, which are the only ones that hold across types: `min` is included, `max` is not. */
+  readonly bounds: { readonly min?: Doc; readonly max?: Doc };
+}
+
+/** The queries that give a range's documents, one after the other; with the range's own `after` where types mix. */
+export function queriesOf({ type, after, upTo }: IdRange): readonly Query[] {
+  const [low, high] = [after, upTo].map((packed) =>
+    packed === null ? null : { value: unpackValue(packed) },
+  );
+  if (type === 'any') {
+    const min = low && { min: { _id: low.value } };
+    const max = high && { max: { _id: high.value } };
+    const within: Query = { filter: {}, bounds: { ...min, ...max } };
+    return high ? [within, { filter: { _id: { $eq: high.value } }, bounds: {} }] : [within];
+  }
+  const _id = { $type: type, ...(low && { $gt: low.value }), ...(high && { $lte: high.value }) };
+  return [{ filter: { _id }, bounds: {} }];
 }
 
 /** Whether a range may be cut after this value: nothing compares as greater than NaN. */
-export function mayCutAfter(value: unknown): boolean {
-  return !(typeof value === 'number' && Number.isNaN(value));
+export function mayCutAfter({ type }: IdRange, value: unknown): boolean {
+  return type === 'any' || !(typeof value === 'number' && Number.isNaN(value));
 }
 
-/** No range is worth cutting below this. */
-const RANGE_DOCUMENTS_MIN = 2_000;
+/** Below this one cursor is faster than several: the next batch is read while this one is worked on anyhow. */
+const RANGE_DOCUMENTS = 100_000;
 
-/** At least one range for each type that occurs; ObjectIds and numbers in `parts` at most. */
-export async function cutRanges(bulk: MongoBulk, entity: Entity, parts: number): Promise<readonly IdRange[]> {
+/** How many ranges a collection is worth, `parts` at most: one where the server would read all of it for each. */
+export async function worthOf(bulk: MongoBulk, entity: Entity, parts: number): Promise<number> {
+  if (parts === 1 || !(await isSeeking(bulk, entity))) return 1;
   const count = await bulk.collection(entity).estimatedDocumentCount();
-  const wanted = Math.max(1, Math.min(parts, Math.ceil(count / RANGE_DOCUMENTS_MIN)));
+  return Math.max(1, Math.min(parts, Math.ceil(count / RANGE_DOCUMENTS)));
+}
+
+/** How many documents there are, about. MongoDB knows; another server may have to look at each. */
+export async function countDocuments(bulk: MongoBulk): Promise<number> {
+  let count = 0;
+  for (const entity of ENTITIES) count += await bulk.collection(entity).estimatedDocumentCount();
+  return count;
+}
+
+/** Whether the server finds a range of `_id` in its index. MongoDB does; what speaks its protocol need not. */
+async function isSeeking(bulk: MongoBulk, entity: Entity): Promise<boolean> {
+  const plan = await bulk
+    .collection(entity)
+    .find({ _id: { $gt: MIDDLE } } as never, { sort: { _id: 1 }, maxTimeMS: bulk.timeoutMs })
+    .explain('queryPlanner');
+  return !JSON.stringify(plan['queryPlanner'] ?? {}).includes('"COLLSCAN"');
+}
+
+const MIDDLE = ObjectId.createFromHexString('7'.padEnd(24, 'f'));
+
+/** One range for all, or at least one for each type that occurs; ObjectIds and numbers in `parts` at most. */
+export async function cutRanges(bulk: MongoBulk, entity: Entity, parts: number): Promise<readonly IdRange[]> {
+  if (parts === 1) return [{ type: 'any', after: null, upTo: null }];
   // The order is by type first: between two ObjectIds there is nothing else, and the index says so at once.
   const [first, last] = await Promise.all([findId(bulk, entity, {}, 1), findId(bulk, entity, {}, -1)]);
   if (first === undefined) return [];
   if ([first, last].every((id) => bsonType(id) === 'ObjectId'))
-    return between('objectId', first, last, wanted);
-  const each = await Promise.all(ID_TYPES.map((type) => cutType(bulk, entity, type, wanted)));
+    return between('objectId', first, last, parts);
+  const each = await Promise.all(ID_TYPES.map((type) => cutType(bulk, entity, type, parts)));
   return each.flat();
 }
 

@@ -2,7 +2,7 @@ import type { Doc } from '../../canonical.ts';
 import type { Entity } from '../../records.ts';
 import { takeAll, takeBuffered } from '../buffered.ts';
 import { type MongoBulk, packValue } from './client.ts';
-import { type IdRange, mayCutAfter, rangeFilter } from './ranges.ts';
+import { type IdRange, mayCutAfter, type Query, queriesOf } from './ranges.ts';
 import { isNameless, type RawDocument, toRaw } from './raw-document.ts';
 
 export interface Batch {
@@ -26,28 +26,47 @@ export async function* scanRange(
   bulk: MongoBulk,
   entity: Entity,
   range: IdRange,
+  options: ScanOptions,
+): AsyncGenerator<Batch> {
+  for (const query of queriesOf(range)) yield* scanQuery(bulk, entity, range, query, options);
+}
+
+async function* scanQuery(
+  bulk: MongoBulk,
+  entity: Entity,
+  range: IdRange,
+  { filter, bounds }: Query,
   { batchMax, where }: ScanOptions,
 ): AsyncGenerator<Batch> {
-  const filter = where === undefined ? rangeFilter(range) : { $and: [rangeFilter(range), where] };
-  const cursor = bulk.collection(entity).find(filter as never, {
+  const isBounded = Object.keys(bounds).length > 0;
+  const cursor = bulk.collection(entity).find((where ? { $and: [filter, where] } : filter) as never, {
     sort: { _id: 1 },
+    // What else must hold may have an index of its own.
+    ...((where === undefined || isBounded) && { hint: { _id: 1 } }),
+    ...bounds,
     batchSize: batchMax,
     raw: true,
     noCursorTimeout: false,
   });
   let ahead = cursor.hasNext();
+  // The lower bound is the last document of what was before.
+  let isFirst = 'min' in bounds;
   try {
     let documents: RawDocument[] = [];
     while (await ahead) {
-      documents.push(...takeBuffered(cursor, batchMax - documents.length).map(toRaw));
+      const taken = takeBuffered(cursor, batchMax - documents.length).map(toRaw);
+      const [first] = taken;
+      if (isFirst && first !== undefined && packedId(first) === range.after) taken.shift();
+      isFirst = false;
+      documents.push(...taken);
       ahead = cursor.hasNext();
       // Whoever asks for the next batch learns of the failure; nobody may.
       ahead.catch(() => {});
       if (documents.length < batchMax) continue;
-      yield { documents, cut: cutAfter(documents) };
+      yield { documents, cut: cutAfter(range, documents) };
       documents = [];
     }
-    if (documents.length > 0) yield { documents, cut: cutAfter(documents) };
+    if (documents.length > 0) yield { documents, cut: cutAfter(range, documents) };
   } finally {
     await ahead.catch(() => {});
     await cursor.close().catch(() => {});
@@ -66,9 +85,11 @@ export async function readRaw(
   return (await takeAll(cursor)).map(toRaw);
 }
 
-function cutAfter(documents: readonly RawDocument[]): string | null {
+function cutAfter(range: IdRange, documents: readonly RawDocument[]): string | null {
   const last = documents.at(-1);
-  // An `_id` that the driver would write otherwise stands in another place.
-  if (last === undefined || last.doc === null || isNameless(last.id)) return null;
-  return mayCutAfter(last.doc['_id']) ? packValue(last.doc['_id']) : null;
+  return last === undefined || !mayCutAfter(range, last.doc?.['_id']) ? null : packedId(last);
 }
+
+/** Null: an `_id` that the driver would write otherwise stands in another place. */
+const packedId = ({ doc, id }: RawDocument): string | null =>
+  doc === null || isNameless(id) ? null : packValue(doc['_id']);

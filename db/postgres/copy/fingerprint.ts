@@ -80,10 +80,10 @@ const unexpired = (entity: Entity, parameter: string): string =>
 /** Ids that MongoDB holds as ObjectIds, whose order is the same in both stores. */
 const HEX = `length(id) = 24 and id ~ '^[0-9a-f]{24}$'`;
 
-/** How many, and the exclusive or of their MD5s, in four parts. */
+/** How many, and the MD5 of their texts, one after the other in the order of ids. */
 export interface Digest {
   readonly count: number;
-  readonly parts: readonly [number, number, number, number];
+  readonly md5: string;
 }
 
 export interface HexRange {
@@ -95,21 +95,20 @@ export interface HexRange {
 
 const within = `(id > $1 or $1::text is null) and (id <= $2 or $2::text is null)`;
 
-/** Of the rows in a range of ObjectIds that are not past retention. */
+/** Of the first `limit` rows in a range of ObjectIds that are not past retention. */
 export async function digestRange(
   bulk: PostgresBulk,
   entity: Entity,
   { after, upTo }: HexRange,
-  expiredBefore: Date,
+  { expiredBefore, limit }: { readonly expiredBefore: Date; readonly limit: number },
 ): Promise<Digest> {
-  const part = (at: number): string => `coalesce(bit_xor(('x' || substr(md5, ${at}, 8))::bit(32)::int), 0)`;
-  const [row] = await bulk.query<{ count: number; parts: [number, number, number, number] }>(
-    `select count(*)::int as count, array[${[1, 9, 17, 25].map(part).join(', ')}] as parts
-     from (select md5(${text(entity)}) as md5 from ${TABLE[entity]}
-           where ${within} and ${HEX} and ${unexpired(entity, '$3')}) as hashed`,
-    [after, upTo, expiredBefore],
+  const [row] = await bulk.query<{ count: number; md5: string }>(
+    `select count(*)::int as count, md5(coalesce(string_agg(text, '' order by id), '')) as md5
+     from (select id, ${text(entity)} as text from ${TABLE[entity]}
+           where ${within} and ${HEX} and ${unexpired(entity, '$3')} order by id limit $4) as hashed`,
+    [after, upTo, expiredBefore, limit],
   );
-  return row ?? { count: 0, parts: [0, 0, 0, 0] };
+  return row ?? { count: 0, md5: '' };
 }
 
 export interface RowText {
@@ -175,4 +174,14 @@ export function sweepRows(
      order by id limit $5`,
     [page.after, filter.onlyOtherIds, filter.since, filter.share, page.limit, page.upTo],
   );
+}
+
+/** How many rows there are, as the server last gathered; null: it never has. */
+export async function estimateRows(bulk: PostgresBulk): Promise<number | null> {
+  const [row] = await bulk.query<{ rows: number | null }>(
+    `select sum(reltuples)::int as rows from pg_class
+     where oid = any(array(select name::regclass from unnest($1::text[]) as name)) and reltuples >= 0`,
+    [Object.values(TABLE)],
+  );
+  return row?.rows ?? null;
 }

@@ -15,40 +15,55 @@ export interface MergeStep {
   readonly updated: number;
   /** Ids that were not merged and are not held in this state: marked, a clash of e-mails, or a user who is not there. */
   readonly deferred: readonly string[];
-  /** Where the next step goes on; null: done. */
-  readonly next: string | null;
+}
+
+/** A stretch of ids. */
+export interface Stretch {
+  readonly entity: Entity;
+  /** Excluded. */
+  readonly after: string;
+  /** Included. */
+  readonly upTo: string;
 }
 
 export interface MergeOptions {
   readonly run: string;
   readonly epoch: number;
-  readonly after: string;
-  readonly limit: number;
 }
 
-/** Merges the next `limit` staged rows past `after`. Throws `StaleEpoch`; may be made again. */
-export function mergeStep(bulk: PostgresBulk, entity: Entity, options: MergeOptions): Promise<MergeStep> {
-  const { run, epoch, after, limit } = options;
+/** What is staged of an entity, in stretches of so many rows. */
+export async function stretchesOf(
+  bulk: PostgresBulk,
+  entity: Entity,
+  rows: number,
+): Promise<readonly Stretch[]> {
+  const ends = await bulk.query<{ id: string }>(
+    `select id from (select id, row_number() over (order by id) as place, count(*) over () as count
+       from ${stagingTable(entity)}) as staged
+     where place % $1 = 0 or place = count order by id`,
+    [rows],
+  );
+  return ends.map(({ id }, place) => ({ entity, after: ends[place - 1]?.id ?? '', upTo: id }));
+}
+
+/** Merges a stretch. Throws `StaleEpoch`; may be made again. */
+export function mergeStep(
+  bulk: PostgresBulk,
+  { entity, after, upTo }: Stretch,
+  { run, epoch }: MergeOptions,
+): Promise<MergeStep> {
   return bulk.transaction(async (connection) => {
     await assertEpoch(connection, epoch);
-    const staging = stagingTable(entity);
-    const ids = await connection.query<{ last: string | null; count: number }>(
-      `select max(id) as last, count(*)::int as count
-       from (select id from ${staging} where id > $1 order by id limit $2) as step`,
-      [after, limit],
-    );
-    const { last = null, count = 0 } = ids.rows[0] ?? {};
-    if (last === null) return { inserted: 0, updated: 0, deferred: [], next: null };
-    const within = [run, entity, after, last];
+    const within = [run, entity, after, upTo];
     const updated = await updateOlder(connection, entity, within);
     const inserted = await insertNew(connection, entity, within);
     const { rows } = await connection.query<{ id: string }>(
-      `select s.id from ${staging} as s where s.id > $1 and s.id <= $2 and not exists (
-         select from ${TABLES[entity]} as held
-         where held.id = s.id and (held.epoch, held.version) >= (s.epoch, s.version))`,
-      [after, last],
+      `select s.id from ${stagingTable(entity)} as s where s.id > $1 and s.id <= $2 and (
+         select (held.epoch, held.version) >= (s.epoch, s.version) from ${TABLES[entity]} as held
+         where held.id = s.id) is not true`,
+      [after, upTo],
     );
-    return { inserted, updated, deferred: rows.map(({ id }) => id), next: count < limit ? null : last };
+    return { inserted, updated, deferred: rows.map(({ id }) => id) };
   });
 }
 
@@ -64,6 +79,9 @@ async function assertEpoch(connection: Connection, epoch: number): Promise<void>
 /**
  * Rows whose e-mail another holds, or whose user is not there, wait for the mirror, which knows what to do; and what was
  * marked is its own work: if the run wrote it, undoing the run would take back a live write.
+ *
+ * What is in a row's way is asked for row by row, by subqueries that stay such: of a table that fills while they run a
+ * planner knows nothing, and the joins it makes of them read all of it for each step.
  */
 function fits(entity: Entity): string {
   return `not s.is_marked and ${hasItsPlace(entity)}`;
@@ -71,9 +89,9 @@ function fits(entity: Entity): string {
 
 function hasItsPlace(entity: Entity): string {
   if (entity === 'user') {
-    return 'not exists (select from users as other where other.email_key = s.email_key and other.id <> s.id)';
+    return '(select true from users as other where other.email_key = s.email_key and other.id <> s.id) is null';
   }
-  return entity === 'session' ? 'exists (select from users as owner where owner.id = s.user_id)' : 'true';
+  return entity === 'session' ? '(select true from users as owner where owner.id = s.user_id)' : 'true';
 }
 
 async function updateOlder(
@@ -83,15 +101,20 @@ async function updateOlder(
 ): Promise<number> {
   const [live, staging] = [TABLES[entity], stagingTable(entity)];
   // Locked here, so that what is kept is what the update writes over.
-  await connection.query(
+  const kept = await connection.query(
     `insert into copy_undo (run, entity, record_id, epoch, version, before)
-     select $1, $2, s.id, s.epoch, s.version, to_jsonb(held)::text
-     from ${staging} as s join ${live} as held on held.id = s.id
-     where s.id > $3 and s.id <= $4 and (held.epoch, held.version) < (s.epoch, s.version) and ${fits(entity)}
-     order by s.id for no key update of held
+     select $1, $2, s.id, s.epoch, s.version, held.before
+     from ${staging} as s cross join lateral (
+       select to_jsonb(older)::text as before from ${live} as older
+       where older.id = s.id and (older.epoch, older.version) < (s.epoch, s.version)
+       for no key update) as held
+     where s.id > $3 and s.id <= $4 and ${fits(entity)}
+     order by s.id
      on conflict do nothing`,
     [...within],
   );
+  // What an earlier attempt kept it has written over as well.
+  if (kept.rowCount === 0) return 0;
   const assignments = columnsOf(entity)
     .filter((column) => column !== 'id')
     .map((column) => `${column} = s.${column}`);
@@ -114,7 +137,7 @@ async function insertNew(connection: Connection, entity: Entity, within: readonl
     `with added as (
        insert into ${live} (${columns.join(', ')})
        select ${columns.map((column) => `s.${column}`).join(', ')} from ${staging} as s
-       where s.id > $3 and s.id <= $4 and not exists (select from ${live} as held where held.id = s.id)
+       where s.id > $3 and s.id <= $4 and (select true from ${live} as held where held.id = s.id) is null
          and ${fits(entity)}
        order by s.id
        on conflict (id) do nothing returning id, epoch, version)
@@ -140,7 +163,7 @@ export const UNDO_ORDER: readonly Entity[] = ['session', 'resetToken', 'verifica
 export function undoStep(
   bulk: PostgresBulk,
   entity: Entity,
-  { run, epoch, limit }: Omit<MergeOptions, 'after'>,
+  { run, epoch, limit }: MergeOptions & { readonly limit: number },
 ): Promise<UndoStep> {
   const live = TABLES[entity];
   return bulk.transaction(async (connection) => {

@@ -1,0 +1,46 @@
+/** However many documents there are, a copy holds only a few batches of them. */
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { ObjectId } from 'bson';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { openBench } from './support.ts';
+
+const CHILD = fileURLToPath(new URL('./memory-child.ts', import.meta.url));
+/** Of which the program itself takes half. Of 200,000 documents there is no room for more than some hundred bytes each. */
+const HEAP_MIB = 72;
+const BATCH = 20_000;
+
+describe('the memory of a copy', { timeout: 300_000 }, async () => {
+  const bench = await openBench();
+  const users = bench.mongo.collection('user');
+  let there = 0;
+  beforeAll(async () => {
+    await bench.setMode('dual-write');
+    // Of no use to a copy, and most of the time that inserting takes.
+    await users.dropIndexes();
+  });
+
+  it.each([20_000, 200_000])('is enough for %i documents', async (count) => {
+    const before = there;
+    for (; there < count; there += BATCH) {
+      const documents = Array.from({ length: BATCH }, (_, place) => userOf(there + place));
+      await users.insertMany(documents, { ordered: false, writeConcern: { w: 1 } });
+    }
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      `--max-old-space-size=${HEAP_MIB}`,
+      CHILD,
+      bench.urls.mongo,
+      bench.urls.postgres,
+    ]);
+    const result: unknown = JSON.parse(stdout);
+    expect(result).toEqual({ read: count, inserted: count - before, clean: true, compared: count });
+  });
+});
+
+const userOf = (place: number): object => ({
+  _id: new ObjectId(),
+  email: `person.${place}@example.com`,
+  password: '$2b$12$abcdefghijklmnopqrstuuJ0lq4N6o1WmSlmCZ9Jqk3uV0y8pZ7Zu',
+  isVerified: true,
+});
