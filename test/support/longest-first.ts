@@ -11,6 +11,7 @@ export const LONGEST = [
   'test/cutover/removal.test.ts',
   'test/http/shutdown.test.ts',
   'test/copy/killed.test.ts',
+  'test/copy/memory.test.ts',
   'test/cutover/cli-copy.test.ts',
   'test/torture/short.test.ts',
   'test/contract/router.test.ts',
