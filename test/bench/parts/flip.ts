@@ -37,6 +37,8 @@ interface Flip {
   /** As the coordinator counts it: until authority was taken over. */
   readonly pauseMs: number;
   readonly attempts: number;
+  /** How long each step behind the fence took, ms. */
+  readonly steps: Readonly<Record<string, number>>;
 }
 
 export async function measureFlips(run: Run, options: Options): Promise<PartResult> {
@@ -109,9 +111,11 @@ async function flipOften(
 
 async function flip(context: OperatorContext, to: Mode): Promise<Flip> {
   let fromMs = 0;
+  const begun: { readonly step: string; readonly atMs: number }[] = [];
   const report: OperatorContext['report'] = ({ step }) => {
     // An attempt that is taken back held requests up, too.
     if (step === 'fence' && fromMs === 0) fromMs = Date.now();
+    if (fromMs > 0) begun.push({ step, atMs: performance.now() });
   };
   const direction = to === 'postgres-primary' ? 'promote' : 'rollback';
   const request = { to, direction, force: null, timeoutMs: MOVE_TIMEOUT_MS, noForeignWriters: true } as const;
@@ -122,11 +126,30 @@ async function flip(context: OperatorContext, to: Mode): Promise<Flip> {
     attempts += result.attempts;
     await delay(REST_MS * tries);
     if (kind === 'done' && longestPauseMs !== null) {
-      return { to, fromMs, untilMs, pauseMs: longestPauseMs, attempts };
+      return { to, fromMs, untilMs, pauseMs: longestPauseMs, attempts, steps: durations(begun) };
     }
     if (tries < TRIES_MAX) continue;
     throw new Error(`no flip to ${to}: ${[kind, ...reasons, ...failing.map(({ name }) => name)].join('; ')}`);
   }
+}
+
+/** Each step lasts until the next one begins; the last one tells nothing. */
+function durations(begun: readonly { readonly step: string; readonly atMs: number }[]): Flip['steps'] {
+  const lasted = new Map<string, number>();
+  for (const [index, { step, atMs }] of begun.entries()) {
+    const next = begun[index + 1];
+    if (next !== undefined) lasted.set(step, (lasted.get(step) ?? 0) + next.atMs - atMs);
+  }
+  return Object.fromEntries(lasted);
+}
+
+function inSteps(flips: readonly Flip[]): string {
+  const names = [...new Set(flips.flatMap(({ steps }) => Object.keys(steps)))];
+  const each = names.map((name) => {
+    const all = ascending(flips.map(({ steps }) => steps[name] ?? 0));
+    return `${name} ${quantileOf(all, 0.5).toFixed(0)}/${quantileOf(all, 1).toFixed(0)}`;
+  });
+  return `median/longest of each step, ms: ${each.join(', ')}`;
 }
 
 function judge(flips: readonly Flip[], answers: readonly LoadAnswer[], each: number): PartResult {
@@ -157,7 +180,7 @@ function judge(flips: readonly Flip[], answers: readonly LoadAnswer[], each: num
         'flip · longest pause',
         pauses.at(-1) ?? Number.NaN,
         'ms',
-        `as the coordinator counts it; ${ofAll(pauses)}; ${retried} flips took more than one attempt`,
+        `as the coordinator counts it; ${ofAll(pauses)}; ${retried} flips took more than one attempt; ${inSteps(flips)}`,
       ),
     ],
     details: { flips, waits },
