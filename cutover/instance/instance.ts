@@ -338,12 +338,6 @@ export function createInstance(options: InstanceOptions): Instance {
     return state.lease === null && monotonicMs() - changedAtMs < HURRY_MS;
   }
 
-  /** Clients wait until the end of a fence is seen, and while they do, the stores have little else to answer. */
-  function hurryMs(): number {
-    const { fastPollMs } = timing();
-    return transitionOf(state.following)?.phase === 'announced' ? fastPollMs : fastPollMs / 2;
-  }
-
   async function repeat(
     everyMs: () => number,
     pulse: { wait(ms: number): Promise<void> },
@@ -400,8 +394,8 @@ export function createInstance(options: InstanceOptions): Instance {
     learn,
     async start() {
       await beat().catch((error: unknown) => complain(error, 'a heartbeat failed'));
-      const pollMs = () => (inHurry() ? hurryMs() : timing().pollMs);
-      const beatMs = () => (inHurry() && state.lease === null ? hurryMs() : timing().heartbeatMs);
+      const pollMs = () => (inHurry() ? timing().fastPollMs : timing().pollMs);
+      const beatMs = () => (inHurry() && state.lease === null ? timing().fastPollMs : timing().heartbeatMs);
       loops.push(
         repeat(pollMs, polling, poll, 'following the control record failed'),
         repeat(beatMs, beating, beat, 'a heartbeat failed'),

@@ -67,8 +67,11 @@ const BATCH_MAX = 100;
 /** Tries at once for what has changed under the worker's hands; then it waits as after a failure. */
 const AT_ONCE_MAX = 3;
 const SWEEP_MS = 1_000;
-/** Between sweeps behind a fence, where requests wait for the drain. */
-const DRAIN_MS = 25;
+/**
+ * Between sweeps behind a fence, where requests wait for the drain. What an instance has written itself is queued already:
+ * a sweep is for what others have left, and costs the stores as much as many requests.
+ */
+const DRAIN_MS = 100;
 /** How long a batch waits for a moment without clients. */
 const LULL_MAX_MS = 20;
 /** Between looks for a lease, or for leave to go on. */
@@ -287,10 +290,13 @@ export function createMirror(options: MirrorOptions): Mirror {
 
   async function sweepAll(): Promise<void> {
     while (phase === 'running') {
-      const paceMs = isFenced() ? DRAIN_MS : SWEEP_MS;
+      const wasFenced = isFenced();
+      const paceMs = wasFenced ? DRAIN_MS : SWEEP_MS;
       // Before the sweep, so that instances that were started together do not sweep together.
       await sweepNap.sleep(paceMs * (0.5 + environment.random()));
       if (phase !== 'running') return;
+      // The fence has just closed: what is queued goes first.
+      if (isFenced() && !wasFenced) continue;
       await sweepOnce();
     }
   }
@@ -301,6 +307,8 @@ export function createMirror(options: MirrorOptions): Mirror {
       if (typeof pass === 'number') tellIdlers();
       else await sweeper.sweep(pass, { behindFence: isFenced() });
     });
+    // Nobody reads it there, and requests wait.
+    if (isFenced()) return;
     // Whatever came of the sweep: a mirror that is down is when the count matters most.
     const mode = member.mode();
     await attempt(() =>

@@ -48,8 +48,8 @@ const MESSAGES: Readonly<Record<Exclude<Stage, 'done' | 'aborted'>, string>> = {
 };
 /** Once the outcome can no longer be told otherwise, the stores are asked for this much longer than the verb may last. */
 const FORWARD_MS = 10_000;
-/** Between two looks at what is marked while the fence closes. */
-const LOOK_EVERY_MS = 20;
+/** Between two looks at what is marked, from the announcement on. */
+const LOOK_EVERY_MS = 50;
 
 /** One attempt from `record`, just read from the loser, whose gates have been passed. */
 export async function attemptChange(
@@ -91,12 +91,14 @@ export async function attemptChange(
   return { kind: 'aborted', reasons, pauseMs, alive };
 }
 
-/** Between two questions of the same kind, ms: behind the fence, where everybody waits for the answer, the least. */
+/**
+ * Between two questions of the same kind, ms: behind the fence, where everybody waits for the answer, the least. Not while
+ * instances come to a stop: each question takes its turn among the requests that they wait for.
+ */
 function pauseAt(stage: Stage, { heartbeatMs, fastPollMs }: Timing): number {
   if (stage === 'wait-silent') return heartbeatMs / 5;
-  return stage === 'announce' || stage === 'note' || stage === 'await-announced'
-    ? fastPollMs
-    : fastPollMs / 4;
+  if (stage === 'announce' || stage === 'note' || stage === 'await-announced') return fastPollMs;
+  return stage === 'await-stopped' ? fastPollMs / 2 : fastPollMs / 4;
 }
 
 /** Past asking for the loss nobody knows on which side it is, so nobody may turn back on a doubt. */
@@ -141,7 +143,7 @@ function createPerformer(
 
   let looking: Promise<void> | null = null;
   let lookedMs = Number.NEGATIVE_INFINITY;
-  /** While the fence closes, the marks tell what the last check should look at. Beside the protocol, never in its way. */
+  /** From the announcement on the marks tell what the last check should look at. Beside the protocol, never in its way. */
   function look(): void {
     const nowMs = run.environment.now().monotonicMs;
     if (looking !== null || nowMs - lookedMs < LOOK_EVERY_MS) return;
@@ -163,7 +165,7 @@ function createPerformer(
   async function perform(request: Request, stage: Stage): Promise<Reply> {
     switch (request.kind) {
       case 'rows': {
-        if (stage === 'await-stopped') look();
+        if (stage === 'await-announced' || stage === 'await-stopped') look();
         const rows = await readLeases(storeOf(request.store));
         return { kind: 'rows', rows };
       }

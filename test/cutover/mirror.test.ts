@@ -491,7 +491,7 @@ describe('leave to work', () => {
     world.member.follow({ transition });
     for (let round = 0; round < 6; round += 1) {
       await signUp(world.unnoticed);
-      await world.clock.pass(40);
+      await world.clock.pass(200);
       expect(disagreements(world)).toEqual([]);
     }
   });

@@ -31,10 +31,9 @@ export function createMarks(client: Client): Pick<Replica, 'marks' | 'countMarks
   return {
     async marks({ limit, olderThan, after }) {
       const each = await Promise.all(
-        ENTITIES.map((entity) => {
+        ENTITIES.flatMap((entity) => {
           const bounds = { ...MARKED[PENDING_AT], ...(olderThan === undefined ? {} : { $lte: olderThan }) };
-          const filter = { $and: [{ [PENDING_AT]: bounds }, ...pastMark(entity, after)] };
-          return marksOf(entity, filter, limit);
+          return pastMark(entity, bounds, after).map((filter) => marksOf(entity, filter, limit));
         }),
       );
       return each.flat().sort(inOrder).slice(0, limit);
@@ -82,15 +81,18 @@ function stampFilter(stamp: Mark['stamp']): Doc {
   return { [EPOCH]: { $eq: stamp.epoch }, [VERSION]: { $eq: stamp.version } };
 }
 
-/** Where the mark comes after another in the order of `marks`. */
-function pastMark(entity: Entity, after: Mark | undefined): readonly Doc[] {
-  if (after === undefined) return [];
+/**
+ * Filters for the marks within these bounds that come after another in the order of `marks`. Each is a stretch of the index,
+ * with its bounds at the top, where every server looks for them: else it would cost a pass over the collection.
+ */
+function pastMark(entity: Entity, bounds: Doc, after: Mark | undefined): readonly Doc[] {
+  if (after === undefined) return [{ [PENDING_AT]: bounds }];
   const at = after.markedAt;
+  const later = { [PENDING_AT]: { ...bounds, $gt: at } };
   const order = ENTITIES.indexOf(entity) - ENTITIES.indexOf(after.entity);
-  if (order < 0) return [{ [PENDING_AT]: { $gt: at } }];
-  if (order > 0) return [{ [PENDING_AT]: { $gte: at } }];
-  const _id = decodeId(after.id);
-  return [{ $or: [{ [PENDING_AT]: { $gt: at } }, { [PENDING_AT]: { $eq: at }, _id: { $gt: _id } }] }];
+  if (order < 0) return [later];
+  const same = { [PENDING_AT]: { ...bounds, $eq: at } };
+  return [order > 0 ? same : { ...same, _id: { $gt: decodeId(after.id) } }, later];
 }
 
 /** Within one collection the server has put them in order, which a stable sort keeps. */
