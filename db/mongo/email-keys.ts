@@ -21,7 +21,8 @@ export interface EmailKeyPass {
   stop(): Promise<void>;
 }
 
-const BATCH_MAX = 200;
+/** Large: there are servers that gather everything that matches for the sake of a few. */
+const BATCH_MAX = 2_000;
 /** Between two attempts while the server is away or not yet migrated. */
 const RETRY_MS = 1000;
 /** Swaps between accounts of one key; each makes the holder an older one. */
