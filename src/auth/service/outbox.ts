@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
 import type { MailPurpose, Repository } from '../../../db/port.ts';
 import type { MailedToken, New, UserRecord } from '../../../db/records.ts';
@@ -15,6 +16,8 @@ export interface Outbox {
 }
 
 const SWEEP_BATCH = 50;
+/** The reply is out by then: a mail at work beside it would make it later, and so tell that there is one. */
+const AFTER_REPLY_MS = 25;
 
 export function createOutbox(deps: {
   readonly repository: Repository;
@@ -50,7 +53,10 @@ export function createOutbox(deps: {
 
   return {
     dispatch(purpose, token, user) {
-      background.run(`mail ${purpose}`, () => send(purpose, token, user));
+      background.run(`mail ${purpose}`, async () => {
+        await delay(AFTER_REPLY_MS);
+        await send(purpose, token, user);
+      });
     },
     async sweep() {
       let sent = 0;
