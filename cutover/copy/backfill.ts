@@ -2,7 +2,7 @@
  * The backfill: ranges into staging, checks over all of them, then one guarded merge, and only then the word that the
  * copy is complete. Every step can be made again, so a run that was killed anywhere is resumed by the same code.
  */
-import { countDocuments, cutRanges, worthOf } from '../../db/mongo/copy/ranges.ts';
+import { countDocuments, cutRanges, usefulParts } from '../../db/mongo/copy/ranges.ts';
 import { countSharedTokens } from '../../db/postgres/copy/checks.ts';
 import { createFindings } from '../../db/postgres/copy/findings.ts';
 import { analyzeLive } from '../../db/postgres/copy/merge.ts';
@@ -185,7 +185,7 @@ async function fillStaging(scope: CopyScope, { run, body, pace, jobs }: Context)
     await createStaging(scope.postgres);
     if (before.length === 0) {
       for (const entity of ENTITIES) {
-        const parts = await worthOf(scope.mongo, entity, jobs * 2);
+        const parts = await usefulParts(scope.mongo, entity, jobs * 2);
         const cut = await cutRanges(scope.mongo, entity, parts);
         await runs.addRanges(
           run.id,

@@ -3,7 +3,7 @@
  * processes share them and a verify that was killed is resumed.
  */
 import type { StoreName } from '../../db/errors.ts';
-import { cutRanges, type IdRange, worthOf } from '../../db/mongo/copy/ranges.ts';
+import { cutRanges, type IdRange, usefulParts } from '../../db/mongo/copy/ranges.ts';
 import { putFindings } from '../../db/postgres/copy/findings.ts';
 import { estimateRows } from '../../db/postgres/copy/fingerprint.ts';
 import { createRuns, type RangeRow, type RunRow } from '../../db/postgres/copy/runs.ts';
@@ -114,7 +114,7 @@ export function contextOf(
 async function cut(scope: CopyScope, { run, jobs }: Context): Promise<void> {
   const runs = createRuns(scope.postgres);
   for (const entity of ENTITIES) {
-    const found = await cutRanges(scope.mongo, entity, await worthOf(scope.mongo, entity, jobs * 2));
+    const found = await cutRanges(scope.mongo, entity, await usefulParts(scope.mongo, entity, jobs * 2));
     // Rows of ids that no document has are found as well.
     const whole: readonly IdRange[] = found.some(({ type }) => type === 'objectId' || type === 'any')
       ? []

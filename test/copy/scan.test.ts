@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { bsonType } from '../../db/bson.ts';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { openMongoBulk, packValue, unpackValue } from '../../db/mongo/copy/client.ts';
-import { cutRanges, type IdRange, worthOf } from '../../db/mongo/copy/ranges.ts';
+import { cutRanges, type IdRange, usefulParts } from '../../db/mongo/copy/ranges.ts';
 import { scanRange } from '../../db/mongo/copy/scan.ts';
 import { newMongoDatabase } from '../support/stores.ts';
 
@@ -84,6 +84,6 @@ describe('ranges over _id', () => {
   });
 
   it('are one where the server would read everything for each, and one for few documents', async () => {
-    expect(await worthOf(bulk, 'session', 4)).toBe(1);
+    expect(await usefulParts(bulk, 'session', 4)).toBe(1);
   });
 });

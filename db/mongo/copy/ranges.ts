@@ -69,7 +69,7 @@ export function mayCutAfter({ type }: IdRange, value: unknown): boolean {
 const RANGE_DOCUMENTS = 100_000;
 
 /** How many ranges a collection is worth, `parts` at most: one where the server would read all of it for each. */
-export async function worthOf(bulk: MongoBulk, entity: Entity, parts: number): Promise<number> {
+export async function usefulParts(bulk: MongoBulk, entity: Entity, parts: number): Promise<number> {
   if (parts === 1 || !(await isSeeking(bulk, entity))) return 1;
   const count = await bulk.collection(entity).estimatedDocumentCount();
   return Math.max(1, Math.min(parts, Math.ceil(count / RANGE_DOCUMENTS)));
