@@ -1,9 +1,12 @@
 /** The real service in a process of its own, from its environment, which also reports on itself. */
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig } from '../../../plugins/config.ts';
 import { startServer, stopOnSignals } from '../../../src/server.ts';
 import { answerRequests, endWithParent } from '../lib/child.ts';
 import { startGauges } from '../lib/gauges.ts';
+
+const LOOK_MS = 10;
 
 endWithParent();
 const read = startGauges({ loopDelay: process.env['BENCH_LOOP_DELAY'] === '1' });
@@ -11,6 +14,20 @@ const config = loadConfig(process.env, { production: process.env['NODE_ENV'] ===
 const server = await startServer(config);
 stopOnSignals(server, config);
 
-answerRequests<{ readonly type: 'start' | 'read' }>(async ({ type }) =>
-  type === 'start' ? (server.app.server.address() as AddressInfo).port : read(),
-);
+/** Resolves when everything written so far is in the mirror: how long that took, ms. */
+async function settle(): Promise<number> {
+  const startMs = performance.now();
+  while (server.app.cutover.status().mirror.queued > 0) await sleep(LOOK_MS);
+  return performance.now() - startMs;
+}
+
+answerRequests<{ readonly type: 'start' | 'read' | 'settle' }>(async ({ type }) => {
+  switch (type) {
+    case 'start':
+      return (server.app.server.address() as AddressInfo).port;
+    case 'read':
+      return read();
+    case 'settle':
+      return settle();
+  }
+});

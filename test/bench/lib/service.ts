@@ -13,6 +13,8 @@ export interface Measured {
   readonly port: number;
   /** What it measured of itself since the last reading. */
   read(): Promise<Reading>;
+  /** Waits until the mirror has everything; how long that took, ms. */
+  settle(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -134,7 +136,12 @@ export async function installPeer(
 
 async function ready(child: Child): Promise<Measured> {
   const port = await child.ask<number>({ type: 'start' });
-  return { port, read: () => child.ask<Reading>({ type: 'read' }), stop: () => child.stop() };
+  return {
+    port,
+    read: () => child.ask<Reading>({ type: 'read' }),
+    settle: () => child.ask<number>({ type: 'settle' }),
+    stop: () => child.stop(),
+  };
 }
 
 export interface Load {
