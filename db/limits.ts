@@ -49,6 +49,31 @@ export function decide(
   };
 }
 
+export interface Decision {
+  /** One for each hit, in order. */
+  readonly verdicts: readonly LimitVerdict[];
+  /** What is to be stored, by key: nothing when any hit was refused. */
+  readonly changed: ReadonlyMap<string, Bucket>;
+}
+
+/**
+ * Decides the hits of one attempt together: when one of them is refused none counts, or a refused attempt would fill
+ * the other buckets, put their delays out of step, and leave buckets for whatever names a stranger makes up.
+ */
+export function decideAll(
+  buckets: ReadonlyMap<string, Bucket | null>,
+  hits: readonly LimitHit[],
+  now: Date,
+): Decision {
+  const changed = new Map<string, Bucket>();
+  const verdicts = hits.map((hit) => {
+    const { bucket, verdict } = decide(changed.get(hit.key) ?? buckets.get(hit.key) ?? null, hit, now);
+    if (verdict.allowed) changed.set(hit.key, bucket);
+    return verdict;
+  });
+  return { verdicts, changed: verdicts.every(({ allowed }) => allowed) ? changed : new Map() };
+}
+
 /** How much longer nothing is let through, ms, when the bucket stands at `level` and was last hit `idleMs` ago. */
 function waitFor(level: number, idleMs: number, hit: LimitHit): number {
   const over = level - (hit.capacity - 1);

@@ -203,7 +203,7 @@ export interface WriteContext {
 
 /** Failure counters, shared by all instances. They may be lost in a crash: no journal, no mirror. */
 export interface LimitStore {
-  /** Counts every hit in one step (see `limits.decide`), one verdict each, in order. */
+  /** Counts all hits in one step, or none when any is refused (see `limits.decideAll`); one verdict each, in order. */
   hit(hits: readonly LimitHit[], now: Date): Promise<readonly LimitVerdict[]>;
   /** Takes the buckets back to empty. */
   clear(keys: readonly string[]): Promise<void>;

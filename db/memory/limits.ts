@@ -1,4 +1,4 @@
-import { type Bucket, decide } from '../limits.ts';
+import { type Bucket, decideAll } from '../limits.ts';
 import type { LimitStore } from '../port.ts';
 import type { Operate } from './engine.ts';
 
@@ -6,13 +6,11 @@ export function createLimits(operate: Operate): LimitStore {
   const buckets = new Map<string, Bucket>();
   return {
     hit: (hits, now) =>
-      operate('limits.hit', 'write', () =>
-        hits.map((hit) => {
-          const { bucket, verdict } = decide(buckets.get(hit.key) ?? null, hit, now);
-          if (verdict.allowed) buckets.set(hit.key, bucket);
-          return verdict;
-        }),
-      ),
+      operate('limits.hit', 'write', () => {
+        const { verdicts, changed } = decideAll(buckets, hits, now);
+        for (const [key, bucket] of changed) buckets.set(key, bucket);
+        return verdicts;
+      }),
 
     clear: (keys) =>
       operate('limits.clear', 'write', () => {

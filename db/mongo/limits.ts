@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type mongoose from 'mongoose';
 import { StoreUnavailable } from '../errors.ts';
-import { type Bucket, decide } from '../limits.ts';
+import { type Bucket, decideAll, type LimitHit, type LimitVerdict } from '../limits.ts';
 import type { LimitStore } from '../port.ts';
 import type { Client, Opened } from './client.ts';
 import { duplicateKey } from './errors.ts';
@@ -22,23 +22,70 @@ const FAST = { writeConcern: { w: 1, journal: false } } as const;
 const ATTEMPTS_MAX = 30;
 const JITTER_MAX_MS = 10;
 
-/** What becomes of a bucket: null deletes nothing and writes nothing. */
-type Step<T> = (bucket: Bucket | null) => { readonly bucket: Bucket | null; readonly answer: T };
+/** Buckets that one round of a purge deletes. */
+const PURGE_BATCH = 1_000;
 
 export function createLimits(client: Client, serial: Serial): LimitStore {
-  async function change<T>(key: string, step: Step<T>): Promise<T> {
-    // Instances contend with each other; within one, hits of a key take turns.
-    return serial(`limit ${key}`, async () => {
-      for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-        if (attempt > 0) await delay(Math.random() * JITTER_MAX_MS);
-        const doc = await client.read((opened) =>
-          buckets(opened).findOne({ _id: { $eq: key } }, { maxTimeMS: opened.maxTimeMS }),
-        );
-        const { bucket, answer } = step(doc);
-        if (bucket === null || (await save(key, doc, bucket))) return answer;
+  /** Instances contend with each other; within one, whoever wants a bucket waits for their turn. */
+  function inTurn<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
+    const [key, ...rest] = keys;
+    return key === undefined ? work() : serial(`limit ${key}`, () => inTurn(rest, work));
+  }
+
+  const read = (key: string): Promise<BucketDoc | null> =>
+    client.read((opened) => buckets(opened).findOne({ _id: { $eq: key } }, { maxTimeMS: opened.maxTimeMS }));
+
+  async function count(keys: readonly string[], hits: readonly LimitHit[], now: Date) {
+    const before = new Map<string, BucketDoc | null>();
+    const saved = new Set<string>();
+    let stale = keys;
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+      if (attempt > 0) await delay(Math.random() * JITTER_MAX_MS);
+      await Promise.all(stale.map(async (key) => before.set(key, await read(key))));
+      const { verdicts, changed } = decideAll(before, hits, now);
+      if (refused(verdicts)) {
+        for (const key of saved) await undo(key, before.get(key) ?? null);
+        return verdicts;
       }
-      throw new StoreUnavailable('mongo', 'none', 'contention');
+      await Promise.all(
+        [...changed].map(async ([key, bucket]) => {
+          if (!saved.has(key) && (await save(key, before.get(key) ?? null, bucket))) saved.add(key);
+        }),
+      );
+      stale = keys.filter((key) => !saved.has(key));
+      if (stale.length === 0) return verdicts;
+    }
+    for (const key of saved) await undo(key, before.get(key) ?? null);
+    throw new StoreUnavailable('mongo', 'none', 'contention');
+  }
+
+  /** As if it had not been hit; when another instance has hit it since, only the hit is taken back. */
+  async function undo(key: string, before: BucketDoc | null): Promise<void> {
+    const undone = await client.write(async (opened) => {
+      const options = { ...FAST, maxTimeMS: opened.maxTimeMS };
+      if (before === null) {
+        return (await buckets(opened).deleteOne({ _id: key, revision: 1 }, options)).deletedCount === 1;
+      }
+      const { level, touchedAt, revision } = before;
+      const { matchedCount } = await buckets(opened).updateOne(
+        { _id: key, revision: revision + 1 },
+        { $set: { level, touchedAt, revision: revision + 2 } },
+        options,
+      );
+      return matchedCount === 1;
     });
+    if (!undone) await refund(key);
+  }
+
+  async function refund(key: string): Promise<void> {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+      if (attempt > 0) await delay(Math.random() * JITTER_MAX_MS);
+      const doc = await read(key);
+      if (doc === null) return;
+      const { level, touchedAt } = doc;
+      if (await save(key, doc, { level: Math.max(0, level - 1), touchedAt })) return;
+    }
+    throw new StoreUnavailable('mongo', 'none', 'contention');
   }
 
   async function save(key: string, before: BucketDoc | null, { level, touchedAt }: Bucket): Promise<boolean> {
@@ -56,15 +103,11 @@ export function createLimits(client: Client, serial: Serial): LimitStore {
   }
 
   return {
-    hit: (hits, now) =>
-      Promise.all(
-        hits.map((hit) =>
-          change(hit.key, (before) => {
-            const { bucket, verdict } = decide(before, hit, now);
-            return { bucket: verdict.allowed ? bucket : null, answer: verdict };
-          }),
-        ),
-      ),
+    hit(hits, now) {
+      // Always in the order of their keys, so that two hits never wait for each other.
+      const keys = [...new Set(hits.map((each) => each.key))].sort();
+      return inTurn(keys, () => count(keys, hits, now));
+    },
 
     async clear(keys) {
       await client.write((opened) =>
@@ -73,25 +116,31 @@ export function createLimits(client: Client, serial: Serial): LimitStore {
     },
 
     async refund(keys) {
-      for (const key of keys) {
-        await change(key, (before) => ({
-          bucket: before && { level: Math.max(0, before.level - 1), touchedAt: before.touchedAt },
-          answer: null,
-        }));
-      }
+      for (const key of keys) await inTurn([key], () => refund(key));
     },
 
     async purge(untouchedSince) {
-      const { deletedCount } = await client.write((opened) =>
-        buckets(opened).deleteMany(
-          { touchedAt: { $lt: untouchedSince } },
-          { ...FAST, maxTimeMS: opened.maxTimeMS },
-        ),
-      );
-      return deletedCount;
+      const old = { touchedAt: { $lt: untouchedSince } };
+      for (let purged = 0; ; ) {
+        const docs = await client.read((opened) =>
+          buckets(opened)
+            .find(old, { projection: { _id: 1 }, limit: PURGE_BATCH, maxTimeMS: opened.maxTimeMS })
+            .toArray(),
+        );
+        const { deletedCount } = await client.write((opened) =>
+          buckets(opened).deleteMany(
+            { _id: { $in: docs.map((doc) => doc._id) }, ...old },
+            { ...FAST, maxTimeMS: opened.maxTimeMS },
+          ),
+        );
+        purged += deletedCount;
+        if (docs.length < PURGE_BATCH) return purged;
+      }
     },
   };
 }
+
+const refused = (verdicts: readonly LimitVerdict[]): boolean => verdicts.some(({ allowed }) => !allowed);
 
 function buckets({ db }: Opened): mongoose.mongo.Collection<BucketDoc> {
   return db.collection<BucketDoc>(LIMITS_COLLECTION);

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { type Bucket, decide, type LimitVerdict } from '../limits.ts';
+import { type Bucket, decideAll, type LimitVerdict } from '../limits.ts';
 import type { LimitStore } from '../port.ts';
 import type { Database } from './database.ts';
 
@@ -9,25 +9,35 @@ interface BucketRow {
   readonly touched_at: Date;
 }
 
+/** Buckets that one statement of a purge looks at: few enough for any time limit, however many there are. */
+const PURGE_PAGE = 5_000;
+
+/** Takes the transaction back, with the buckets that it made to lock them. */
+class Refused extends Error {
+  readonly verdicts: readonly LimitVerdict[];
+  constructor(verdicts: readonly LimitVerdict[]) {
+    super('refused');
+    this.verdicts = verdicts;
+  }
+}
+
 /** Buckets are always locked in the order of their keys, so that two hits never wait for each other. */
 export function createLimits(db: Kysely<Database>): LimitStore {
   return {
     hit: (hits, now) =>
-      db.transaction().execute(async (trx) => {
-        const buckets = await lock(trx, [...new Set(hits.map((each) => each.key))].sort(), now);
-        const changed = new Map<string, Bucket>();
-        const verdicts = hits.map((each): LimitVerdict => {
-          const before = buckets.get(each.key) ?? null;
-          const { bucket, verdict } = decide(before, each, now);
-          if (verdict.allowed) {
-            buckets.set(each.key, bucket);
-            changed.set(each.key, bucket);
-          }
-          return verdict;
-        });
-        if (changed.size > 0) await save(trx, changed);
-        return verdicts;
-      }),
+      db
+        .transaction()
+        .execute(async (trx) => {
+          const buckets = await lock(trx, [...new Set(hits.map((each) => each.key))].sort(), now);
+          const { verdicts, changed } = decideAll(buckets, hits, now);
+          if (verdicts.some(({ allowed }) => !allowed)) throw new Refused(verdicts);
+          if (changed.size > 0) await save(trx, changed);
+          return verdicts;
+        })
+        .catch((error: unknown) => {
+          if (error instanceof Refused) return error.verdicts;
+          throw error;
+        }),
 
     async clear(keys) {
       await sql`
@@ -44,13 +54,38 @@ export function createLimits(db: Kysely<Database>): LimitStore {
     },
 
     async purge(untouchedSince) {
-      const { numDeletedRows } = await db
-        .deleteFrom('rate_limits')
-        .where('touched_at', '<', untouchedSince)
-        .executeTakeFirstOrThrow();
-      return Number(numDeletedRows);
+      let purged = 0;
+      for (let after: string | null = ''; after !== null; ) {
+        const page: PurgedPage = await purgePage(db, after, untouchedSince);
+        purged += page.purged;
+        after = page.last;
+      }
+      return purged;
     },
   };
+}
+
+interface PurgedPage {
+  readonly purged: number;
+  /** Where the next page begins; null when there is none. */
+  readonly last: string | null;
+}
+
+/** Goes by the primary key, since no index has the times. What is locked is being hit, and so not old. */
+async function purgePage(db: Kysely<Database>, after: string, untouchedSince: Date): Promise<PurgedPage> {
+  const { rows } = await sql<PurgedPage>`
+    with page as (
+      select key from rate_limits where key > ${after} order by key limit ${PURGE_PAGE}
+    ), old as (
+      select key from rate_limits
+      where key in (select key from page) and touched_at < ${untouchedSince}::timestamptz
+      for update skip locked
+    ), gone as (
+      delete from rate_limits where key in (select key from old) returning key
+    )
+    select (select count(*)::int from gone) as purged, (select max(key) from page) as last
+  `.execute(db);
+  return rows[0] ?? { purged: 0, last: null };
 }
 
 /** One statement makes, locks and reads the buckets: a conflicting insert waits for the row and then returns it. */

@@ -64,7 +64,6 @@ export function createLimits(deps: LimitsDeps): Limits {
       const refund = async (some: typeof judged) => {
         if (some.length > 0) await attempt(() => store.refund(keysOf(some)));
       };
-      if (!allowed) await refund(judged.filter(({ verdict }) => verdict.allowed));
       const counts = allowed ? judged : [];
       return {
         verdict: {

@@ -72,6 +72,28 @@ describe('login', () => {
       expect((await take('login', { address: FROM, account })).verdict.allowed).toBe(true);
   });
 
+  test('who was delayed and tries again too early, over and over, is let in when the delay is over', async () => {
+    const { take, advance } = limitsWith({
+      LIMIT_LOGIN_PAIR: '3/1h',
+      LIMIT_LOGIN_ACCOUNT: '3/1h',
+      LIMIT_DELAY_MIN: '60s',
+      LIMIT_DELAY_MAX: '60s',
+    });
+    const stranger = { ...login, address: '198.51.100.1' };
+    for (let times = 0; times < 3; times += 1) await take('login', login);
+    advance(60_000);
+    expect((await take('login', login)).verdict.allowed).toBe(true);
+    advance(60_000);
+    // The account is hit without the pair: their delays no longer end together.
+    expect((await take('login', stranger)).verdict.allowed).toBe(true);
+    const answers: boolean[] = [];
+    for (let waited = 0; waited < 60; waited += 10) {
+      advance(10_000);
+      answers.push((await take('login', login)).verdict.allowed);
+    }
+    expect(answers).toEqual([false, false, false, false, false, true]);
+  });
+
   test('success forgets the failures of the account, but not those of the address', async () => {
     const { take } = limitsWith({ LIMIT_LOGIN_ACCOUNT: '3/1h', LIMIT_LOGIN_ADDRESS: '3/1h' });
     await take('login', login);

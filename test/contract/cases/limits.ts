@@ -62,6 +62,34 @@ export function limitCases({ store }: StoreSubject): void {
       expect(verdicts.map((verdict) => verdict.remaining)).toEqual([2, 0, 1]);
     });
 
+    it('when one hit is refused none counts, and no bucket is made for it', async () => {
+      const era = new Date('1984-01-01T00:00:00Z');
+      const [full, part, fresh] = [bucket(), bucket({ backoff: { baseMs: 500, maxMs: 500 } }), bucket()];
+      for (let index = 0; index < 3; index++) await hit(full, era);
+      await hit(part, era);
+      for (const hits of [
+        [full, part, fresh],
+        [fresh, part, full],
+        [part, fresh, full],
+      ]) {
+        const verdicts = await limits.hit(hits, later(500, era));
+        expect(verdicts.map(({ allowed }) => allowed)).toEqual(hits.map((one) => one !== full));
+      }
+      // Their times neither: a bucket that was touched then would be younger.
+      expect(await limits.purge(later(1, era))).toBe(2);
+      expect(await limits.purge(later(60_000, era))).toBe(0);
+    });
+
+    it('counts exactly when attempts that share one bucket are refused by others meanwhile', async () => {
+      const shared = bucket({ capacity: 100, windowMs: 1e9 });
+      const own = bucket({ capacity: 4, windowMs: 1e9 });
+      const verdicts = await parallel(20, (index) =>
+        limits.hit(index % 2 ? [shared, own] : [own, shared], NOW),
+      );
+      expect(verdicts.filter((each) => each.every(({ allowed }) => allowed))).toHaveLength(4);
+      expect((await hit(shared)).remaining).toBe(95);
+    });
+
     it('answers no hits with no verdicts', async () => {
       expect(await limits.hit([], NOW)).toEqual([]);
     });
