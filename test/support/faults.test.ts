@@ -10,7 +10,7 @@ import { freezeMongo, freezePostgres, freezeProcess } from './faults.ts';
 import { createLagProxy, type LagProxy } from './lag-proxy.ts';
 import { newMongoDatabase, newPostgresDatabase, ownMongo, ownPostgres } from './stores.ts';
 import { eventually } from './wait.ts';
-import { carries, isPostgresCommit } from './wire.ts';
+import { carries, isPostgresCommit, isRecordWrite } from './wire.ts';
 
 const CONTEXT = { epoch: 1, pending: false };
 
@@ -162,6 +162,16 @@ describe.each(Object.entries(STORES))('%s behind a proxy', async (name, open) =>
     expect(proxy.stats().repliesLost).toBe(before + 1);
     await repo.createAccount(account);
     expect((await direct.books.notes('k', { limit: 10 })).map(({ key }) => key)).toEqual([account.user.id]);
+  });
+
+  it('tells what clients own from what instances write of themselves', async () => {
+    const before = proxy.stats().repliesLost;
+    proxy.loseReplies(1, isRecordWrite);
+    await store.books.putNote('own', newAccount().user.id, 1, NOW);
+    await repo.findUser('a');
+    expect(proxy.stats().repliesLost).toBe(before);
+    expect(await failure(repo.createAccount(newAccount()))).toMatchObject({ outcome: 'unknown' });
+    expect(proxy.stats().repliesLost).toBe(before + 1);
   });
 
   it('holds one write on its way, while others pass, and it lands when it is healed', async () => {

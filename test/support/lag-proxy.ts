@@ -2,9 +2,10 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isStatement } from './wire.ts';
+import { createSqlReader, isStatement } from './wire.ts';
 
-export type Matcher = (sent: Buffer) => boolean;
+/** `sql`: the text of the prepared statement that it runs, in PostgreSQL's protocol. */
+export type Matcher = (sent: Buffer, sql: string | null) => boolean;
 
 export interface LagProxyOptions {
   readonly targetPort: number;
@@ -38,8 +39,11 @@ export interface LagProxy {
   freeze(): void;
   /** Ends every fault; what was held goes on its way. */
   heal(): void;
-  /** The next `count` statements reach the server; once it answers, the answer is dropped and the connection reset. */
-  loseReplies(count: number): void;
+  /**
+   * The next `count` statements, or those that match, reach the server; once it answers, the answer is dropped and the
+   * connection reset.
+   */
+  loseReplies(count: number, matcher?: Matcher): void;
   /** The same for the next chunk that matches; true once it was lost, false when `heal` or `close` came first. */
   loseNextReplyAfterCommit(matcher: Matcher): Promise<boolean>;
   /**
@@ -82,7 +86,7 @@ export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions):
     from: Socket,
     to: Socket,
     counter: 'bytesToServer' | 'bytesToClient',
-    intercept: Matcher,
+    intercept: (chunk: Buffer) => boolean | Promise<boolean>,
   ): void {
     let tail = Promise.resolve();
     let waiting = 0;
@@ -104,8 +108,9 @@ export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions):
 
     from.on('data', (chunk: Buffer) =>
       enqueue(chunk.length, async () => {
-        if (counter === 'bytesToServer') await heldUp(chunk);
-        if (to.destroyed || intercept(chunk)) return;
+        if (to.destroyed || (await intercept(chunk))) return;
+        // It may have been held for long.
+        if (to.destroyed) return;
         counts[counter] += chunk.length;
         if (!to.write(chunk)) await Promise.race([once(to, 'drain'), once(to, 'close')]).catch(() => {});
       }),
@@ -114,8 +119,8 @@ export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions):
     from.on('close', (failed) => enqueue(0, () => void (failed ? to.resetAndDestroy() : to.destroySoon())));
   }
 
-  async function heldUp(chunk: Buffer): Promise<void> {
-    const found = holds.find(({ matcher }) => matcher(chunk));
+  async function heldUp(chunk: Buffer, sql: string | null): Promise<void> {
+    const found = holds.find(({ matcher }) => matcher(chunk, sql));
     if (found === undefined) return;
     holds = holds.filter((hold) => hold !== found);
     const until = Promise.withResolvers<void>();
@@ -139,8 +144,11 @@ export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions):
         if (client.destroyed && server.destroyed) links.delete(reset);
       });
     }
-    flow(client, server, 'bytesToServer', (chunk) => {
-      const found = doom === null ? losses.find(({ matcher }) => matcher(chunk)) : undefined;
+    const sqlOf = createSqlReader();
+    flow(client, server, 'bytesToServer', async (chunk) => {
+      const sql = sqlOf(chunk);
+      await heldUp(chunk, sql);
+      const found = doom === null ? losses.find(({ matcher }) => matcher(chunk, sql)) : undefined;
       if (found === undefined) return false;
       doom = found;
       losses = losses.filter((loss) => loss !== found);
@@ -212,8 +220,8 @@ export async function createLagProxy({ targetPort, port = 0 }: LagProxyOptions):
       gate ??= Promise.withResolvers<void>();
     },
     heal,
-    loseReplies(count) {
-      for (let i = 0; i < count; i += 1) void lose(isStatement);
+    loseReplies(count, matcher = isStatement) {
+      for (let i = 0; i < count; i += 1) void lose(matcher);
     },
     loseNextReplyAfterCommit: lose,
     holdNext: (matcher) => awaiting(holds, matcher),

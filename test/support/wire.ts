@@ -1,5 +1,7 @@
 /** What a chunk from a client says, as far as faults have to know. One message starts at the start of a chunk. */
 
+import { DEFAULT_MAPPING } from '../../db/canonical/default-mapping.ts';
+
 /** In PostgreSQL's protocol: Query, Parse, Bind, Execute. A password or the start of a connection is none of them. */
 const POSTGRES_STATEMENT = new Set(['Q', 'P', 'B', 'E']);
 
@@ -35,6 +37,32 @@ export function isMongoWrite(sent: Buffer): boolean {
   return ['insert', 'update', 'delete', 'findAndModify'].includes(mongoCommand(sent) ?? '');
 }
 
+const MONGO_RECORDS: ReadonlySet<string> = new Set(Object.values(DEFAULT_MAPPING.collections));
+const POSTGRES_RECORD_WRITE =
+  /(insert into|update) "(users|verification_tokens|password_reset_tokens|sessions)"/i;
+
+/** Writes what clients own, or commits it, in either protocol; what an instance writes of itself alone is none. */
+export function isRecordWrite(sent: Buffer, sql: string | null): boolean {
+  if (mongoCommand(sent) !== null) return isMongoWrite(sent) && MONGO_RECORDS.has(collectionOf(sent) ?? '');
+  return isPostgresCommit(sent) || (sql !== null && POSTGRES_RECORD_WRITE.test(sql));
+}
+
+/**
+ * Follows one client's prepared statements: given each of its chunks in order, the text of the statement that it runs; null
+ * when it runs none in PostgreSQL's extended protocol.
+ */
+export function createSqlReader(): (sent: Buffer) => string | null {
+  const texts = new Map<string, string>();
+  return (sent) => {
+    const kind = String.fromCharCode(sent[0] ?? 0);
+    if (kind !== 'P' && kind !== 'B') return null;
+    const [first = '', second = ''] = sent.toString('latin1', 5).split('\0', 2);
+    if (kind === 'B') return texts.get(second) ?? null;
+    texts.set(first, second);
+    return second;
+  };
+}
+
 /** A statement that carries this text, such as a token's hash, an e-mail or an id, in either protocol. */
 export function carries(text: string): (sent: Buffer) => boolean {
   const binary = /^[0-9a-f]{24}$/.test(text) ? Buffer.from(text, 'hex') : null;
@@ -46,4 +74,12 @@ export function mongoCommand(sent: Buffer): string | null {
   if (sent.length < 27 || sent.readInt32LE(12) !== OP_MSG || sent[20] !== 0) return null;
   const end = sent.indexOf(0, 26);
   return end < 0 ? null : sent.toString('latin1', 26, end);
+}
+
+/** The collection it is about: the value of the command's own field, a string. */
+function collectionOf(sent: Buffer): string | null {
+  const end = sent.indexOf(0, 26);
+  if (end < 0 || sent[25] !== 0x02 || sent.length < end + 5) return null;
+  const length = sent.readInt32LE(end + 1);
+  return sent.toString('utf8', end + 5, end + 4 + length);
 }

@@ -55,6 +55,17 @@ describe('a history that can be explained', () => {
     }
   });
 
+  test('two may end one session at once, one after another had no answer', () => {
+    const h = script();
+    const s = signedUp(h);
+    const t = h.ok({ kind: 'login', password: 'p1' }, 2, 3);
+    h.unknown({ kind: 'end', session: t, target: s }, 4);
+    h.refused({ kind: 'end', session: t, target: s }, 5, 6, 'session_not_found');
+    h.unknown({ kind: 'change', session: t, password: 'p1', next: 'p2' }, 7);
+    h.ok({ kind: 'final' }, 9, 9, { exists: true, userId: 'u1', isVerified: false, generation: 1 });
+    expect(findings(h)).toEqual([]);
+  });
+
   test('an open password change may end its own session, or let it live on', () => {
     for (const survives of [true, false]) {
       const h = script();
@@ -188,6 +199,24 @@ describe('each invariant, broken', () => {
     expect(invariants(h)).toEqual([3]);
   });
 
+  test('3: a session is ended that a logout had ended', () => {
+    const h = script();
+    const s = signedUp(h);
+    const t = h.ok({ kind: 'login', password: 'p1' }, 2, 3);
+    h.ok({ kind: 'logout', session: s }, 4, 5);
+    h.ok({ kind: 'end', session: t, target: s }, 6, 7);
+    expect(invariants(h)).toEqual([3]);
+  });
+
+  test('3: one session is ended twice', () => {
+    const h = script();
+    const s = signedUp(h);
+    const t = h.ok({ kind: 'login', password: 'p1' }, 2, 3);
+    h.ok({ kind: 'end', session: t, target: s }, 4, 5);
+    h.ok({ kind: 'end', session: t, target: s }, 6, 7);
+    expect(invariants(h)).toEqual([3]);
+  });
+
   test('3: a login that began before a reset was answered outlives it', () => {
     const h = script();
     signedUp(h);
@@ -246,6 +275,14 @@ describe('each invariant, broken', () => {
     const s = signedUp(h);
     h.ok({ kind: 'change', session: s, password: 'p1', next: 'p2' }, 2, 3);
     h.ok({ kind: 'login', password: 'p1' }, 4, 5);
+    expect(invariants(h)).toEqual([5]);
+  });
+
+  test('5: a password change is lost in the final stores only', () => {
+    const h = script();
+    const s = signedUp(h);
+    h.ok({ kind: 'change', session: s, password: 'p1', next: 'p2' }, 2, 3);
+    h.ok({ kind: 'final' }, 9, 9, { exists: true, userId: 'u1', isVerified: false, generation: 0 });
     expect(invariants(h)).toEqual([5]);
   });
 

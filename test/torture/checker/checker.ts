@@ -87,9 +87,14 @@ function invariantOf({ call, outcome }: Operation, before: readonly State[]): nu
     if ('session' in call && before.every((state) => !isAlive(state, call.session))) return 3;
     const listed = outcome.answer.sessions ?? [];
     if (before.every((state) => listed.some((name) => !isAlive(state, name)))) return 3;
+    if (call.kind === 'end' && before.every(({ sessions }) => sessions[call.target]?.revoked === true))
+      return 3;
     if (kind === 'refresh') return 4;
     if (kind === 'login' && before.every((state) => state.account !== null)) return 5;
     if (outcome.answer.isVerified === false && before.every(({ account }) => account?.verified === true))
+      return 5;
+    const { generation } = outcome.answer;
+    if (generation !== undefined && before.every(({ account }) => account && generation < account.generation))
       return 5;
   }
   return 1;

@@ -104,8 +104,11 @@ function later(state: State, { call, outcome }: Operation, stage: number): reado
   switch (call.kind) {
     case 'list':
       return saysAlive(state, answer) ? done(state) : CANNOT;
+    // Whoever is told that it ended a session found it not yet ended.
     case 'end':
-      return done(withSession(state, call.target, { revoked: true }));
+      return outcome.kind === 'ok' && state.sessions[call.target]?.revoked === true
+        ? CANNOT
+        : done(withSession(state, call.target, { revoked: true }));
     // Guarded by the generation: no other change to the account came first. A logout is none.
     case 'erase':
       return account !== null && lookedUp(account.generation) === stage
@@ -248,6 +251,7 @@ function asStored(state: State, answer: Answer): readonly Step[] {
   const { account } = state;
   if (answer.exists !== undefined && answer.exists !== (account !== null)) return CANNOT;
   if (account === null) return done(state);
+  if (answer.generation !== undefined && answer.generation !== account.generation) return CANNOT;
   const known = identified(state, answer);
   return known !== null && saysAlive(known, answer) ? done(known) : CANNOT;
 }

@@ -160,13 +160,16 @@ export function createPerson(world: World, email: string, known: string | null =
     if (session === undefined) return;
     const newest = session.tokens.at(-1);
     const bearer = random.chance(0.5) ? session.access : newest;
-    await call({ kind: 'logout', session: session.name }, { method: 'POST', path: '/auth/logout', bearer });
-    session.believedAlive = false;
+    const request = { method: 'POST', path: '/auth/logout', bearer };
+    const { outcome } = await call({ kind: 'logout', session: session.name }, request);
+    // Whoever was not told asks again, mostly somewhere else: what that finds done it answers for.
+    session.believedAlive = outcome.kind === 'unknown' || outcome.kind === 'failed';
   }
 
   async function end(): Promise<void> {
     const living = alive();
-    const [target] = living;
+    const dead = sessions.filter(({ believedAlive }) => !believedAlive).slice(-4);
+    const target = dead.length > 0 && random.chance(0.15) ? random.pick(dead) : living[0];
     const session = living.at(-1);
     if (session === undefined || target === undefined) return;
     const request = { method: 'DELETE', path: `/auth/sessions/${target.id}`, bearer: session.access };

@@ -1,10 +1,14 @@
 /** Each fault done for real, and what must be seen for it to have bitten. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../../support/wait.ts';
+import { isRecordWrite } from '../../support/wire.ts';
 import { probe } from '../system/instances.ts';
 import type { System } from '../system/system.ts';
 import type { Fault } from './plan.ts';
 
+/** What an instance logs when it notices that its lease is over. */
+const LAPSED = 'the lease lapsed';
+const NOTICED_MS = 10_000;
 /** How long something must stay silent to count as gone. */
 const SILENCE_MS = 400;
 /** How long everything may take to be well again. */
@@ -31,13 +35,19 @@ async function strike(system: System, fault: Fault): Promise<string | null> {
     case 'stop-instance': {
       const { url, current } = placeOf(system, fault.place);
       const instance = current();
-      instance?.kill('SIGSTOP');
+      if (instance === null) return null;
+      const lapses = (): number => instance.log().split(LAPSED).length - 1;
+      const before = lapses();
+      instance.kill('SIGSTOP');
+      let silent = false;
       try {
-        const [silent] = await Promise.all([isSilent(url), sleep(fault.lastsMs)]);
-        return silent ? `no answer from process ${instance?.pid}` : null;
+        [silent] = await Promise.all([isSilent(url), sleep(fault.lastsMs)]);
       } finally {
-        instance?.kill('SIGCONT');
+        instance.kill('SIGCONT');
       }
+      // It has to find out for itself that it slept for too long.
+      const lapsed = await eventually(() => lapses() > before, { timeoutMs: NOTICED_MS }).catch(() => false);
+      return silent && lapsed ? `no answer from process ${instance.pid}, and its lease lapsed` : null;
     }
     case 'kill-store': {
       const store = system.stores[fault.store];
@@ -73,7 +83,7 @@ async function onTheWay(system: System, fault: LinkFault): Promise<string | null
   if (fault.kind === 'cut') proxy.cut();
   if (fault.kind === 'hold') proxy.freeze();
   if (fault.kind === 'delay') proxy.delay(fault.delayMs);
-  if (fault.kind === 'lose-replies') proxy.loseReplies(fault.count);
+  if (fault.kind === 'lose-replies') proxy.loseReplies(fault.count, isRecordWrite);
   let heldMax = 0;
   const endMs = performance.now() + fault.lastsMs;
   while (performance.now() < endMs) {
@@ -90,7 +100,7 @@ async function onTheWay(system: System, fault: LinkFault): Promise<string | null
   }
   if (fault.kind === 'lose-replies') {
     const lost = repliesLost - before.repliesLost;
-    return lost > 0 ? `${lost} replies lost after their statement` : null;
+    return lost > 0 ? `${lost} replies lost after their write` : null;
   }
   return heldMax > 0 ? `up to ${heldMax} bytes held back` : null;
 }

@@ -66,7 +66,7 @@ function draw(kind: FaultKind, store: StoreName, random: Random, places: readonl
     case 'kill-instance':
       return { kind, place, lastsMs: random.int(500, 3_000) };
     case 'stop-instance':
-      return { kind, place, lastsMs: random.int(2_000, 9_000) };
+      return { kind, place, lastsMs: random.int(6_000, 10_000) };
     case 'kill-store':
     case 'stop-store':
       return { kind, store, lastsMs: random.int(500, 4_000) };

@@ -17,11 +17,11 @@ export function storedAccounts({ rows }: Contents): ReadonlyMap<string, Stored> 
   return new Map(
     living.map((user) => {
       const userId = String(user['id']);
+      const generation = Number(user['session_generation'] ?? 0);
       const alive = (sessions.get(userId) ?? []).filter(
-        (session) =>
-          isNull(session, 'revoked_at') && session['generation'] === (user['session_generation'] ?? 0),
+        (session) => isNull(session, 'revoked_at') && session['generation'] === generation,
       );
-      const answer = { exists: true, userId, isVerified: user['is_verified'] === true };
+      const answer = { exists: true, userId, isVerified: user['is_verified'] === true, generation };
       return [
         String(user['email']).toLowerCase(),
         { answer, sessionIds: alive.map((session) => String(session['id'])) },

@@ -174,11 +174,14 @@ async function struck(
     const killed = strike.signal === 'SIGKILL' && (await first.ended) === null;
     onMove(`${from} → ${to}, by a successor`);
     const successor = await startMove(system, to, directionOf(from, to));
-    note(result, from, to, await successor.ended);
+    const overtaken = await successor.ended;
+    note(result, from, to, overtaken);
     if (strike.signal === 'SIGSTOP') {
       first.kill('SIGCONT');
       // It wakes up to a world that has gone on: whatever it still does must name its own attempt.
       const end = await first.ended;
+      // Nobody has overtaken it: to be struck again.
+      if (overtaken?.result !== 'done') return false;
       result.struck.push({
         strike,
         seen: `stopped, overtaken, and then it said: ${end?.result ?? 'nothing'}`,

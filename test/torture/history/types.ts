@@ -58,6 +58,8 @@ export interface Answer {
   readonly sessions?: readonly SessionName[];
   /** `final` only: whether a living user answers to this address. */
   readonly exists?: boolean;
+  /** `final` only: how often its password was reset or changed. */
+  readonly generation?: number;
 }
 
 /**
