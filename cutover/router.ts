@@ -110,9 +110,11 @@ export function createRouter(options: RouterOptions): Router {
 
   function acknowledge({ mayAcknowledge, ticket }: Admitted): void {
     if (mayAcknowledge()) return;
-    telemetry.count('cutover_refused_total', { reason: 'lease-lost' });
+    refused('lease-lost');
     throw new StoreUnavailable(ticket.store, 'unknown', 'lease-lost');
   }
+
+  const refused = (reason: string): void => telemetry.count('cutover_refused_total', { reason });
 
   /** Carries one admitted operation out, counts it, and lets nothing out that the ticket does not cover. */
   async function carryOut<T>(operation: Operation, admitted: Admitted, act: () => Promise<T>): Promise<T> {
@@ -124,7 +126,8 @@ export function createRouter(options: RouterOptions): Router {
       return await act();
     } catch (error) {
       outcome = outcomeOf(error);
-      if (error instanceof StaleWrite) telemetry.count('cutover_refused_total', { reason: 'stale' });
+      if (error instanceof StaleWrite) refused('stale');
+      if (error instanceof StoreUnavailable && error.reason === 'lease-lost') refused(error.reason);
       throw error;
     } finally {
       traffic.end();

@@ -194,9 +194,9 @@ export interface WriteContext {
   /** Told of each record after its write has committed. */
   readonly onWrite?: (entity: Entity, id: string) => void;
   /**
-   * Asked before each further write of the same operation, and by a store that commits them together before it does;
-   * when false nothing more is written, and the operation throws `StoreUnavailable` with the reason `lease-lost`: its
-   * outcome is `none` where nothing was committed. Not asked before an operation's first or only write.
+   * Asked right before each write, and by a store that commits several together before it does; when false nothing more
+   * is written, and the operation throws `StoreUnavailable` with the reason `lease-lost`: its outcome is `none` where
+   * nothing was committed. Not asked by an operation that finds nothing to write.
    */
   readonly mayContinue?: () => boolean;
 }

@@ -144,7 +144,7 @@ export function createInstance(options: InstanceOptions): Instance {
   /** What the row in the store should say now. */
   function toSay() {
     const flight = [...inFlight];
-    revision = settledRevision(state, flight, revision, rules);
+    revision = settledRevision(state, flight, revision);
     return { ack: acknowledgement(state, flight, rules), revision };
   }
 

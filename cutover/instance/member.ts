@@ -8,7 +8,7 @@ import type { Settings } from '../settings.ts';
 /** One operation, from its admission until its store's answer. */
 export interface Admitted {
   readonly ticket: Ticket;
-  /** Asked before each further write of the same operation. */
+  /** Asked before each of its writes. */
   mayContinue(): boolean;
   /** Asked after the store has answered: may the client be told? */
   mayAcknowledge(): boolean;

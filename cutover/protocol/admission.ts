@@ -66,8 +66,9 @@ export function mayAcknowledge(
 }
 
 /**
- * Between two statements of one operation, and between what the mirror's worker has read and what it does about it:
- * the statement behind it commits, if at all, on the ground of something that did count.
+ * Before each write of an operation, and between what the mirror's worker has read and what it does about it: the
+ * statement behind it commits, if at all, on the ground of something that did count. Of an instance that slept after its
+ * read, no write leaves any more.
  */
 export function mayContinue(
   ticket: Ticket,
@@ -124,18 +125,15 @@ export function acknowledgement(
 
 /**
  * The revision an instance may call its own: the followed one, once nothing admitted under another is in flight. The
- * next flip, and a backfill, wait for it, since an operation admitted before the mirror was on sets no mark.
+ * next flip, and a backfill, wait for it, since an operation admitted before the mirror was on sets no mark. Other than
+ * at a fence, those of an earlier incarnation count: what they still write has no mark by which it would be found.
  */
 export function settledRevision(
   state: InstanceState,
   inFlight: readonly InFlight[],
   previous: number,
-  rules: Rules = RULES,
 ): number {
   const followed = state.following.record?.revision ?? previous;
-  const older = inFlight.some(
-    ({ ticket, settled }) =>
-      !settled && ticket.revision !== followed && rules.heldWithoutGap(ticket.incarnation, state.incarnation),
-  );
+  const older = inFlight.some(({ ticket, settled }) => !settled && ticket.revision !== followed);
   return older ? previous : followed;
 }

@@ -17,7 +17,7 @@ export interface Rules {
   readonly heldWithoutGap: (admittedUnder: number, current: number) => boolean;
   /** Nothing is acknowledged on the word of a store alone: its answer may have crossed the fence. */
   readonly checksAfterAnswer: boolean;
-  /** Between two writes of one operation too: the second must not build on a first that nobody counts. */
+  /** Before each write of an operation too: the second must not build on a first that nobody counts. */
   readonly checksBetweenWrites: boolean;
   /** Behind a fence nothing is admitted. */
   readonly fenceStops: (transition: Transition) => boolean;

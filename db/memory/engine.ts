@@ -96,7 +96,7 @@ export interface Writer {
     id: string,
     decide: (record: RecordOf[E]) => Decision<RecordOf[E], R>,
   ): { readonly done: RecordOf[E] } | { readonly refused: R } | null;
-  /** To be called last in the step. Throws when there is more than one write and they may not go on. */
+  /** To be called last in the step. Throws when there is something to write and it may not be. */
   commit(): void;
   tell(): void;
 }
@@ -133,8 +133,7 @@ export function createWriter(engine: Engine, context: WriteContext): Writer {
       return { done: store(entity, decision.next, before.stamp.version + 1) };
     },
     commit() {
-      // Each write but the first is one that a store without transactions would have asked about.
-      if (written.length > 1 && context.mayContinue?.() === false) {
+      if (written.length > 0 && context.mayContinue?.() === false) {
         throw new StoreUnavailable(engine.store, 'none', 'lease-lost');
       }
     },

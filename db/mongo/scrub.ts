@@ -8,6 +8,7 @@ import * as transitions from '../transitions.ts';
 import type { Opened } from './client.ts';
 import { duplicateKey } from './errors.ts';
 import { ERASURES_COLLECTION } from './models.ts';
+import { assertMayWrite } from './steps.ts';
 import { change, find, findAll, type Scope } from './writes.ts';
 
 interface Erasure {
@@ -18,24 +19,29 @@ interface Erasure {
 
 const BATCH_MAX = 200;
 
-export async function beginErasure({ client, steps }: Scope, userId: string, now: Date): Promise<void> {
+export async function beginErasure(
+  { client, context, steps }: Scope,
+  userId: string,
+  now: Date,
+): Promise<void> {
   try {
-    await client.write((opened) =>
-      erasures(opened).insertOne({ _id: userId, startedAt: now }, { maxTimeMS: opened.maxTimeMS }),
-    );
-    steps?.after();
+    await client.write((opened) => {
+      assertMayWrite(context);
+      return erasures(opened).insertOne({ _id: userId, startedAt: now }, { maxTimeMS: opened.maxTimeMS });
+    });
+    steps?.wrote();
   } catch (error) {
     // Another attempt at the same erasure.
     if (duplicateKey(error) === null) throw error;
   }
 }
 
-export async function endErasure({ client, steps }: Scope, userId: string): Promise<void> {
+export async function endErasure({ client, context, steps }: Scope, userId: string): Promise<void> {
   await client.write((opened) => {
-    steps?.before();
+    assertMayWrite(context);
     return erasures(opened).deleteOne({ _id: userId }, { maxTimeMS: opened.maxTimeMS });
   });
-  steps?.after();
+  steps?.wrote();
 }
 
 /**

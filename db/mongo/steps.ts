@@ -1,12 +1,10 @@
-/** Operations of several writes: without transactions, each further one is asked for, and a failure then leaves traces. */
+/** Without transactions each write of an operation is asked for by itself, and a failure may leave traces of it. */
 import { StoreUnavailable } from '../errors.ts';
 import type { WriteContext } from '../port.ts';
 
 export interface Steps {
-  /** To be called just before each write. Throws when something was written and nothing more may be. */
-  before(): void;
   /** To be called once a write has been answered, and did change something. */
-  after(): void;
+  wrote(): void;
 }
 
 interface Scoped {
@@ -14,16 +12,16 @@ interface Scoped {
   readonly steps?: Steps;
 }
 
+/** To be called just before each write: after its last wait, since a process may have slept there. */
+export function assertMayWrite({ mayContinue }: WriteContext): void {
+  if (mayContinue?.() === false) throw new StoreUnavailable('mongo', 'none', 'lease-lost');
+}
+
 /** Runs an operation of several writes; once one of them is there, no failure says that nothing was done. */
 export async function inSteps<S extends Scoped, T>(scope: S, run: (scope: S) => Promise<T>): Promise<T> {
-  const { mayContinue } = scope.context;
   let hasWritten = false;
   const steps: Steps = {
-    before() {
-      if (hasWritten && mayContinue?.() === false)
-        throw new StoreUnavailable('mongo', 'unknown', 'lease-lost');
-    },
-    after() {
+    wrote() {
       hasWritten = true;
     },
   };

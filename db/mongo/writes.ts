@@ -12,7 +12,7 @@ import { fieldsToSet } from './fields-to-set.ts';
 import { guard, guarded, STAMP } from './guard.ts';
 import type { StoredDoc } from './models.ts';
 import type { Serial } from './serial.ts';
-import type { Steps } from './steps.ts';
+import { assertMayWrite, type Steps } from './steps.ts';
 
 /** The connection, and the authority it writes under. */
 export interface Scope {
@@ -76,14 +76,14 @@ export async function insert<E extends Entity>(
   };
   try {
     await client.write(({ models, maxTimeMS }) => {
-      steps?.before();
+      assertMayWrite(context);
       return models[entity].collection.insertOne(doc as never, { maxTimeMS });
     });
   } catch (error) {
     const key = duplicateKey(error);
     throw key === null ? error : takenError(entity, key);
   }
-  steps?.after();
+  steps?.wrote();
   context.onWrite?.(entity, record.id);
 }
 
@@ -155,11 +155,11 @@ export async function replace<E extends Entity>(
     ...guard(doc, [...STAMP, ...guarded(codec, entity, paths)]),
   };
   const { matchedCount } = await client.write(({ models, maxTimeMS }) => {
-    steps?.before();
+    assertMayWrite(context);
     return models[entity].collection.updateOne(filter as never, update as never, { maxTimeMS });
   });
   if (matchedCount === 0) return null;
-  steps?.after();
+  steps?.wrote();
   context.onWrite?.(entity, record.id);
   return written;
 }

@@ -6,7 +6,7 @@ import { castValues, columnList, prefixed, qualified, unprefixed } from './colum
 import { TABLES } from './database.ts';
 import { fromRow, type RowOf } from './rows.ts';
 import { prepare } from './statements.ts';
-import { change, guardedUpdate, newRow, read, retried, type Scope } from './writes.ts';
+import { assertMayWrite, change, guardedUpdate, newRow, read, retried, type Scope } from './writes.ts';
 
 type Tokens = Pick<
   Repository,
@@ -64,6 +64,7 @@ export function createTokens(scope: Scope): Tokens {
 
   return {
     async addVerificationToken(token) {
+      assertMayWrite(context);
       await db
         .insertInto('verification_tokens')
         .values(newRow('verificationToken', token, context))
@@ -89,6 +90,7 @@ export function createTokens(scope: Scope): Tokens {
         const generation = decision.next.resetGeneration;
         const raised = guardedUpdate(scope, 'user', user, decision.next);
         const row = newRow('resetToken', { ...token, generation }, context);
+        assertMayWrite(context);
         const { numAffectedRows } = await sql`
           with raised as (${raised} returning id)
           insert into password_reset_tokens (${sql.join(Object.keys(row).map((column) => sql.ref(column)))})
@@ -129,6 +131,7 @@ export function createTokens(scope: Scope): Tokens {
   };
 
   async function insertReset(token: Omit<ResetTokenRecord, 'stamp'>): Promise<void> {
+    assertMayWrite(context);
     await db
       .insertInto('password_reset_tokens')
       .values(newRow('resetToken', token, context))

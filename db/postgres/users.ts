@@ -5,7 +5,7 @@ import { COLUMNS } from './columns.ts';
 import { fromRow } from './rows.ts';
 import { scrubAll } from './scrub.ts';
 import { prepare } from './statements.ts';
-import { change, newRow, read, replaceLocked, type Scope, transact } from './writes.ts';
+import { assertMayWrite, change, newRow, read, replaceLocked, type Scope, transact } from './writes.ts';
 
 type Users = Pick<
   Repository,
@@ -28,6 +28,7 @@ export function createUsers(scope: Scope): Users {
   const { db, context } = scope;
   return {
     async createAccount({ user, token, session }) {
+      assertMayWrite(context);
       // One statement, one commit: foreign keys are checked at its end.
       await db
         .with('account', (qb) => qb.insertInto('users').values(newRow('user', user, context)))

@@ -183,6 +183,7 @@ export async function change<E extends Entity, R extends string>(
   known: RecordOf[E] | null = null,
 ): Promise<Change<E, R> | null> {
   const commit = async (before: RecordOf[E], next: New<RecordOf[E]>): Promise<Change<E, R> | 'lost'> => {
+    assertMayWrite(scope.context);
     if (!(await replace(scope, entity, before, next))) return 'lost';
     scope.context.onWrite?.(entity, id);
     return { done: written(before, next, scope.context) };
@@ -233,14 +234,15 @@ async function transactOnce<T>(scope: Scope, run: (inner: Scope) => Promise<T>):
   const result = await scope.db.transaction().execute(async (db) => {
     const answer = await run({ db, context });
     // Thrown in here, it rolls back.
-    if (done.length > 0) assertMayCommit(scope.context);
+    if (done.length > 0) assertMayWrite(scope.context);
     return answer;
   });
   for (const [entity, id] of done) scope.context.onWrite?.(entity, id);
   return result;
 }
 
-function assertMayCommit({ mayContinue }: WriteContext): void {
+/** To be called just before a statement that commits by itself, and before the commit of several. */
+export function assertMayWrite({ mayContinue }: WriteContext): void {
   if (mayContinue?.() === false) throw new StoreUnavailable('postgres', 'none', 'lease-lost');
 }
 

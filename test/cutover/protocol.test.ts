@@ -121,6 +121,16 @@ describe('lease and admission', () => {
     expect(settledRevision(flipped, [{ ticket, settled: false }], 4)).toBe(4);
     expect(settledRevision(flipped, [{ ticket, settled: true }], 4)).toBe(5);
   });
+
+  it('does not call a revision its own while an operation of an earlier incarnation may still write', () => {
+    const state = leased(0);
+    const ticket = ticketOf(state, 4_990);
+    const flipped = onControlRead(state, 'mongo', { ...record, mode: 'dual-write', revision: 5 });
+    const begun = beginHeartbeat(flipped, null, 4, at(5_001), timing);
+    expect(begun?.state.incarnation).toBe(2);
+    expect(settledRevision(begun?.state ?? flipped, [{ ticket, settled: false }], 4)).toBe(4);
+    expect(settledRevision(begun?.state ?? flipped, [{ ticket, settled: true }], 4)).toBe(5);
+  });
 });
 
 describe('which record is followed', () => {

@@ -27,15 +27,12 @@ interface Prepared {
 
 interface Operation {
   readonly name: string;
-  /** Whether a store may do all of it in one statement, between whose writes nobody can be asked. */
-  readonly isOneStatement: boolean;
   prepare(repo: Repository): Promise<Prepared>;
 }
 
 const OPERATIONS: readonly Operation[] = [
   {
     name: 'createAccount',
-    isOneStatement: true,
     async prepare() {
       const account = newAccount();
       return { run: (repo) => repo.createAccount(account), writes: recordsOf(account) };
@@ -43,7 +40,6 @@ const OPERATIONS: readonly Operation[] = [
   },
   {
     name: 'changePassword',
-    isOneStatement: false,
     async prepare(repo) {
       const { user, session } = await signUp(repo);
       return {
@@ -64,7 +60,6 @@ const OPERATIONS: readonly Operation[] = [
   },
   {
     name: 'eraseUser',
-    isOneStatement: false,
     async prepare(repo) {
       const { user, session } = await signUp(repo);
       const second = await logIn(repo, user.id);
@@ -76,7 +71,6 @@ const OPERATIONS: readonly Operation[] = [
   },
   {
     name: 'requestReset',
-    isOneStatement: true,
     async prepare(repo) {
       const { user } = await signUp(repo);
       const token = newResetToken(user.id);
@@ -91,7 +85,6 @@ const OPERATIONS: readonly Operation[] = [
   },
   {
     name: 'openSession',
-    isOneStatement: false,
     async prepare(repo) {
       const { user, session } = await signUp(repo);
       const older = await logIn(repo, user.id, { rotatedAt: later(-2), createdAt: later(-2) });
@@ -172,61 +165,66 @@ export function stepCases({ store, repo, readRaw, commits }: StoreSubject): void
   }
 
   describe('mayContinue', () => {
-    it.each(OPERATIONS)(
-      'ends $name where it is refused, and nowhere else',
-      async ({ prepare, isOneStatement }) => {
-        for (let granted = 0; ; granted += 1) {
-          const prepared = await prepare(repo);
-          const before = await all(prepared.writes);
-          const { heard, questions, refusal } = await attempt(prepared, granted);
-          const after = await all(prepared.writes);
-          if (refusal === null) {
-            expect(questions).toHaveLength(granted);
-            expect(heard.toSorted()).toEqual(prepared.writes.map((each) => each.join(' ')).toSorted());
-            if (commits === 'one by one') expect(granted).toBeGreaterThanOrEqual(prepared.writes.length - 1);
-            else expect(granted).toBe(isOneStatement && granted === 0 ? 0 : 1);
-            return;
-          }
-          expect(refusal).toBeInstanceOf(StoreUnavailable);
-          expect(refusal).toMatchObject({ store: store.name, reason: 'lease-lost' });
-          if (commits === 'together') {
-            expect(refusal).toMatchObject({ outcome: 'none' });
-            expect(heard).toEqual([]);
-            expect(after).toEqual(before);
-            continue;
-          }
-          expect(refusal).toMatchObject({ outcome: 'unknown' });
-          // It asks again for each, so at most as many as were granted follow the first.
-          expect(heard.length).toBeLessThanOrEqual(granted + 1);
-          const changed = prepared.writes.filter(
-            (_, index) => JSON.stringify(after[index]) !== JSON.stringify(before[index]),
-          );
-          expect(changed.map((each) => each.join(' ')).toSorted()).toEqual(heard.toSorted());
+    it.each(OPERATIONS)('ends $name where it is refused, and nowhere else', async ({ prepare }) => {
+      for (let granted = 0; ; granted += 1) {
+        const prepared = await prepare(repo);
+        const before = await all(prepared.writes);
+        const { heard, questions, refusal } = await attempt(prepared, granted);
+        const after = await all(prepared.writes);
+        if (refusal === null) {
+          expect(questions).toHaveLength(granted);
+          expect(heard.toSorted()).toEqual(prepared.writes.map((each) => each.join(' ')).toSorted());
+          if (commits === 'one by one') expect(granted).toBeGreaterThanOrEqual(prepared.writes.length);
+          else expect(granted).toBe(1);
+          return;
         }
+        expect(refusal).toBeInstanceOf(StoreUnavailable);
+        expect(refusal).toMatchObject({ store: store.name, reason: 'lease-lost' });
+        if (commits === 'together' || granted === 0) {
+          expect(refusal).toMatchObject({ outcome: 'none' });
+          expect(heard).toEqual([]);
+          expect(after).toEqual(before);
+          continue;
+        }
+        expect(refusal).toMatchObject({ outcome: 'unknown' });
+        expect(heard.length).toBeLessThanOrEqual(granted);
+        const changed = prepared.writes.filter(
+          (_, index) => JSON.stringify(after[index]) !== JSON.stringify(before[index]),
+        );
+        expect(changed.map((each) => each.join(' ')).toSorted()).toEqual(heard.toSorted());
+      }
+    });
+
+    it.each(Object.entries(SINGLE))(
+      'is asked by %s between what it read and its only write',
+      async (_, run) => {
+        const account = newAccount();
+        const due = { ...account, token: { ...account.token, mailDueAt: later(60_000) } };
+        await repo.createAccount(due);
+        const before = await all(recordsOf(account));
+        let asked = 0;
+        const mayContinue = (): boolean => {
+          asked += 1;
+          return false;
+        };
+        const refusal = { store: store.name, reason: 'lease-lost', outcome: 'none' };
+        const asking = store.at({ epoch: 1, pending: false, mayContinue });
+        await expect(run(asking, due)).rejects.toMatchObject(refusal);
+        expect(asked).toBe(1);
+        expect(await all(recordsOf(account))).toEqual(before);
       },
     );
 
-    it.each(Object.entries(SINGLE))('is not asked by %s', async (_, run) => {
-      const account = newAccount();
-      const due = { ...account, token: { ...account.token, mailDueAt: later(60_000) } };
-      await repo.createAccount(due);
-      let asked = 0;
-      const mayContinue = (): boolean => {
-        asked += 1;
-        return false;
-      };
-      const asking = store.at({ epoch: 1, pending: false, mayContinue });
-      await run(asking, due);
-      expect(asked).toBe(0);
-    });
-
-    it('is not asked when an operation of several writes makes none', async () => {
+    it('is not asked when there is nothing to write', async () => {
       const { user, session } = await signUp(repo);
       const refusing = store.at({ epoch: 1, pending: false, mayContinue: () => false });
       const change = { userId: user.id, newHash: fakeHash('new'), keepSessionId: session.id, now: NOW };
       expect(await refusing.changePassword({ ...change, sessionGeneration: 7 })).toBe('changed');
       const token = newResetToken(session.id);
       expect(await refusing.requestReset({ token, decoy: false, now: NOW })).toBe('gone');
+      const revocation = { sessionId: session.id, userId: null, reason: 'logout', now: NOW } as const;
+      expect(await repo.revokeSession(revocation)).toBe(true);
+      expect(await refusing.revokeSession(revocation)).toBe(false);
       expect(await refusing.findUser(user.id)).toMatchObject(user);
     });
   });
