@@ -2,8 +2,8 @@
  * Repair is a touch: the authority's record under a stamp above both, marked, and the mirror follows. What only the
  * mirror has is moved aside there.
  */
+import { stampOf } from '../../db/canonical.ts';
 import { decodeId } from '../../db/ids.ts';
-import { stampOf } from '../../db/mongo/copy/client.ts';
 import { isNameless } from '../../db/mongo/copy/raw-document.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
 import type { Stamp } from '../../db/records.ts';

@@ -1,7 +1,8 @@
 /** From PostgreSQL to MongoDB: rows are canonical, so each batch is applied where it belongs, guarded like any other. */
 
+import { stampOf } from '../../db/canonical.ts';
 import { decodeId } from '../../db/ids.ts';
-import { stampOf, toExtendedJson } from '../../db/mongo/copy/client.ts';
+import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
 import { type BadDocument, putFindings } from '../../db/postgres/copy/findings.ts';
 import { createRuns } from '../../db/postgres/copy/runs.ts';

@@ -26,6 +26,8 @@ export const REASONS = [
   /** A time that was made up: from the ObjectId, or from a neighbouring time. */
   'derived',
   'created-after-updated',
+  /** `epoch` or `version` of another program: not what this service writes there. */
+  'foreign-stamp',
   /** An id reference as text instead of an ObjectId. */
   'reference-as-text',
   /** Not a bcrypt hash: another scheme, or clear text. Never copied. */

@@ -3,6 +3,7 @@
 import type { Doc } from '../bson.ts';
 import { bsonType, isDoc } from '../bson.ts';
 import { decodeId, encodeId } from '../ids.ts';
+import type { Stamp } from '../records.ts';
 import { KEY_FIELDS } from './fields.ts';
 import { clean, type Notes, reject } from './findings.ts';
 import { at, type Path, pathOf } from './paths.ts';
@@ -22,9 +23,6 @@ export const fieldAt = (paths: readonly string[]): Field => ({
 /** A field with one name under every mapping. */
 export const ownField = (name: string): Field => fieldAt([name]);
 
-export const EPOCH = ownField('epoch');
-export const VERSION = ownField('version');
-
 /** The first of these paths that holds something other than null. */
 export function firstOf(
   doc: Doc,
@@ -37,9 +35,37 @@ export function firstOf(
   return null;
 }
 
-/** The document was written by this service, so nothing in it needs guessing. */
+/** An epoch rises by one with each change of authority; seconds since 1970 under that name are far above. */
+const EPOCH_MAX = 1_000_000;
+
+/**
+ * The document was written by this service, so nothing in it needs guessing: each of its writes sets both numbers. A
+ * `version` alone, or text, is another program's.
+ */
 export function isStamped(doc: Doc): boolean {
-  return Object.hasOwn(doc, 'version');
+  return isNumberUpTo(doc, 'epoch', EPOCH_MAX) && isNumberUpTo(doc, 'version', Number.MAX_SAFE_INTEGER);
+}
+
+function isNumberUpTo(doc: Doc, field: string, max: number): boolean {
+  if (!Object.hasOwn(doc, field) || typeof doc[field] === 'string') return false;
+  const read = readCount(doc[field]);
+  return 'value' in read && read.value <= max;
+}
+
+/** The stamp of a document, (0, 0) without one of this service's. */
+export function stampOf(doc: Doc): Stamp {
+  if (!isStamped(doc)) return { epoch: 0, version: 0 };
+  return { epoch: Number(doc['epoch']), version: Number(doc['version']) };
+}
+
+/** As `stampOf`; fields of those names that are no stamp are noted, since the first write here goes over them. */
+export function stamp(doc: Doc, notes: Notes): Stamp {
+  if (!isStamped(doc)) {
+    for (const field of ['epoch', 'version']) {
+      if (Object.hasOwn(doc, field) && doc[field] !== null) clean(notes, field, 'foreign-stamp');
+    }
+  }
+  return stampOf(doc);
 }
 
 /** What the field holds, by `reader`; null when it is absent or unreadable (then noted). */

@@ -6,15 +6,14 @@ import {
   count,
   createdAt,
   date,
-  EPOCH,
   type Field,
   idOf,
   need,
   ownField,
   read,
   reference,
+  stamp,
   text,
-  VERSION,
 } from './read.ts';
 import { type Read, readDate, readText } from './scalars.ts';
 
@@ -45,7 +44,7 @@ export function canonicalSession(doc: Doc): Canonical<SessionRecord> {
     revokedAt,
     revokedReason: revokedAt === null ? null : revokedReason(doc, notes),
     userAgent: userAgent(doc, notes),
-    stamp: { epoch: count(doc, EPOCH, notes), version: count(doc, VERSION, notes) },
+    stamp: stamp(doc, notes),
   });
 }
 

@@ -3,7 +3,7 @@ import type { Doc } from '../bson.ts';
 import type { MailedToken, ResetTokenRecord, VerificationTokenRecord } from '../records.ts';
 import type { TokenFields } from './compile.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes } from './findings.ts';
-import { count, createdAt, date, EPOCH, idOf, need, reference, text, VERSION } from './read.ts';
+import { count, createdAt, date, idOf, need, reference, stamp, text } from './read.ts';
 import { type Read, readText } from './scalars.ts';
 
 /** Marks a stored token as hashed; without it the document is a legacy one and holds the clear text. */
@@ -34,7 +34,7 @@ function mailedToken(doc: Doc, F: TokenFields, notes: Notes): MailedToken {
     createdAt: created,
     expiresAt: expires ?? created,
     mailDueAt: date(doc, F.mailDueAt, notes),
-    stamp: { epoch: count(doc, EPOCH, notes), version: count(doc, VERSION, notes) },
+    stamp: stamp(doc, notes),
   };
 }
 

@@ -5,7 +5,7 @@ import type { UserFields } from './compile.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes, type Reason, reject } from './findings.ts';
 import { isAnyMet, readFlag, standsApart } from './flags.ts';
 import { at } from './paths.ts';
-import { count, createdAt, date, EPOCH, firstOf, idOf, isStamped, read, text, VERSION } from './read.ts';
+import { count, createdAt, date, firstOf, idOf, isStamped, read, stamp, text } from './read.ts';
 import { isYesOrNo, type Read, readBoolean, readDate, readText } from './scalars.ts';
 
 const BCRYPT = /^(\{sha384:v\d+\})?\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
@@ -30,7 +30,7 @@ export function canonicalUser(doc: Doc, F: UserFields): Canonical<UserRecord> {
     createdAt: created,
     updatedAt,
     deletedAt,
-    stamp: { epoch: count(doc, EPOCH, notes), version: count(doc, VERSION, notes) },
+    stamp: stamp(doc, notes),
   };
   if (deletedAt !== null) {
     return conclude(notes, { ...common, email: null, emailKey: null, name: '', passwordHash: null });

@@ -1,6 +1,14 @@
 /** The guarded writes every operation is made of. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { assignments, type Codec, type Doc, type Path, STORE_FIELDS, type Written } from '../canonical.ts';
+import {
+  assignments,
+  type Codec,
+  type Doc,
+  isStamped,
+  type Path,
+  STORE_FIELDS,
+  type Written,
+} from '../canonical.ts';
 import { StaleWrite, StoreUnavailable } from '../errors.ts';
 import { decodeId } from '../ids.ts';
 import type { WriteContext } from '../port.ts';
@@ -178,7 +186,7 @@ function changedFields<E extends Entity>(
 ): Assigned {
   const before = codec.write(entity, record);
   // The stamp makes a legacy document one of ours, in which some shapes would mean something else.
-  const isLegacy = !Object.hasOwn(doc, STORE_FIELDS.version);
+  const isLegacy = !isStamped(doc);
   const changed = isLegacy
     ? fieldsToSet(codec, entity, doc, written)
     : codec

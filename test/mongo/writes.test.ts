@@ -41,6 +41,15 @@ describe('writing a legacy user', () => {
     expect(await repo.findUser(id)).toMatchObject({ isVerified: true, stamp: { epoch: 0, version: 1 } });
   });
 
+  it('takes epoch and version of another program for no stamp, and goes over them', async () => {
+    const doc = legacyUser({ epoch: 1_700_000_000, version: 7 });
+    await stored(doc);
+    const id = String(doc._id);
+    expect(await repo.findUser(id)).toMatchObject({ stamp: { epoch: 0, version: 0 } });
+    expect(await repo.verifyEmail({ userId: id, tokenId: 't', now: NOW })).toBe('done');
+    expect(await raw(doc._id)).toMatchObject({ isVerified: true, epoch: 0, version: 1 });
+  });
+
   it('an erased one keeps no personal data, wherever it stood, and the types the old service knows', async () => {
     const doc = legacyUser({ password: 'clear text', emails: [{ address: 'a@example.org' }], phone: '555' });
     await stored(doc);

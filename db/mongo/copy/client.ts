@@ -4,8 +4,8 @@
  */
 import { type Document, deserialize, EJSON, serialize } from 'bson';
 import mongoose from 'mongoose';
-import { type Codec, type Doc, STORE_FIELDS } from '../../canonical.ts';
-import type { Entity, Stamp } from '../../records.ts';
+import type { Codec } from '../../canonical.ts';
+import type { Entity } from '../../records.ts';
 
 export interface MongoBulkOptions {
   readonly url: string;
@@ -88,9 +88,3 @@ export function fromExtendedJson(text: string): Document | null {
 /** Any single value of BSON as text, and back: exact, unlike JSON. */
 export const packValue = (value: unknown): string => Buffer.from(serialize({ v: value })).toString('base64');
 export const unpackValue = (packed: string): unknown => deserialize(Buffer.from(packed, 'base64'))['v'];
-
-/** The stamp of a document, (0, 0) without one. */
-export function stampOf(doc: Doc): Stamp {
-  const number = (value: unknown) => (typeof value === 'number' && value > 0 ? value : 0);
-  return { epoch: number(doc[STORE_FIELDS.epoch]), version: number(doc[STORE_FIELDS.version]) };
-}

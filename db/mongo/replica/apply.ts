@@ -1,5 +1,5 @@
 import { judge, screen } from '../../apply.ts';
-import { type Codec, pathOf, STORE_FIELDS } from '../../canonical.ts';
+import { type Codec, pathOf, STORE_FIELDS, stampOf } from '../../canonical.ts';
 import { StaleEpoch, StoreUnavailable } from '../../errors.ts';
 import { compareStamps, type Entity, type RecordOf } from '../../records.ts';
 import type { ApplyOutcome, Books, Replica } from '../../replica.ts';
@@ -7,7 +7,7 @@ import type { Client } from '../client.ts';
 import { INDEX_NAMES } from '../indexes.ts';
 import type { StoredDoc } from '../models.ts';
 import { type BulkOperation, bulkWrite, type Failure } from './bulk.ts';
-import { applyUpdate, filterFor, idOf, stampOf } from './documents.ts';
+import { applyUpdate, filterFor, idOf } from './documents.ts';
 import { readDocuments } from './read.ts';
 
 /** Each round some other writer won a race. */

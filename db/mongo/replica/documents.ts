@@ -95,12 +95,6 @@ export function releaseUpdate(codec: Codec, doc: StoredDoc, user: UserRecord): U
   };
 }
 
-/** The stamp of a document that cannot be read otherwise. */
-export function stampOf(doc: Doc): Stamp {
-  const number = (value: unknown) => (typeof value === 'number' && value > 0 ? value : 0);
-  return { epoch: number(doc[STORE_FIELDS.epoch]), version: number(doc[STORE_FIELDS.version]) };
-}
-
 /** Holds only while stamp, and what these fields were read from, are as they were. */
 export function filterFor(codec: Codec, entity: Entity, doc: StoredDoc, paths: readonly Path[]): Doc {
   return { _id: { $eq: doc._id }, ...guard(doc, [...STAMP, ...guarded(codec, entity, paths)]) };

@@ -1,4 +1,4 @@
-import { type Doc, STORE_FIELDS } from '../../canonical.ts';
+import { type Doc, STORE_FIELDS, stampOf } from '../../canonical.ts';
 import { decodeId } from '../../ids.ts';
 import { ENTITIES, type Entity } from '../../records.ts';
 import type { Mark, Replica } from '../../replica.ts';
@@ -6,7 +6,7 @@ import type { Client, Opened } from '../client.ts';
 import { PENDING_FROM } from '../indexes.ts';
 import type { StoredDoc } from '../models.ts';
 import { bulkWrite } from './bulk.ts';
-import { idOf, stampOf } from './documents.ts';
+import { idOf } from './documents.ts';
 import { pendingAt } from './read.ts';
 
 const { pendingAt: PENDING_AT, epoch: EPOCH, version: VERSION } = STORE_FIELDS;
