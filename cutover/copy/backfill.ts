@@ -2,36 +2,26 @@
  * The backfill: ranges into staging, checks over all of them, then one guarded merge, and only then the word that the
  * copy is complete. Every step can be made again, so a run that was killed anywhere is resumed by the same code.
  */
-import { countDocuments, cutRanges, usefulParts } from '../../db/mongo/copy/ranges.ts';
-import { countSharedTokens } from '../../db/postgres/copy/checks.ts';
 import { createFindings } from '../../db/postgres/copy/findings.ts';
 import { analyzeLive } from '../../db/postgres/copy/merge.ts';
 import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
-import {
-  createStaging,
-  dropStaging,
-  indexStaging,
-  stagedCounts,
-  stagingExists,
-  stagingTable,
-} from '../../db/postgres/copy/staging.ts';
-import { ENTITIES } from '../../db/records.ts';
+import { dropStaging, sealState } from '../../db/postgres/copy/staging.ts';
+import { hasWritten } from '../../db/postgres/copy/undo.ts';
 import type { Json } from '../../db/replica.ts';
 import type { CopyState } from '../mode.ts';
 import { otherStore } from '../mode.ts';
 import { NOTES } from '../operator/types.ts';
-import { cleanedName, countsOf, sumCounts } from './classify.ts';
-import { putSessionsAside, settleDuplicates } from './duplicates.ts';
+import { countsOf, sumCounts } from './classify.ts';
+import { type Context, checkStaging, fillStaging } from './filling.ts';
 import { coordinating } from './lock.ts';
-import { mergeStaged } from './merge.ts';
+import { again, mergeStaged } from './merge.ts';
 import { assertOneMapping, assertSameMapping } from './one-mapping.ts';
-import { createPace, type Pace } from './pace.ts';
+import { createPace } from './pace.ts';
 import { policyOf } from './policy.ts';
 import { assertCopyable, awaitInstances, logCopy, markCopy, putEvidence } from './ready.ts';
 import { applyRanges, cutRowRanges } from './reverse.ts';
 import { undoRun } from './rollback.ts';
 import { parseRun, type RunBody, toBody } from './run.ts';
-import { clearRange, stageRange } from './stage.ts';
 import {
   type BackfillOptions,
   type BackfillResult,
@@ -39,7 +29,6 @@ import {
   type CopyScope,
   FINDINGS_MAX,
 } from './types.ts';
-import { workRanges } from './work.ts';
 
 const JOBS = 2;
 
@@ -78,6 +67,7 @@ export async function runBackfill(scope: CopyScope, options: BackfillOptions): P
       epoch: record.epoch,
       copy,
       expiredBeforeMs: now.getTime() - scope.retentionMs,
+      seal: null,
       counts: {},
     };
     await logCopy(scope, authority, `${id}/begun`, {
@@ -134,7 +124,22 @@ const policyIn = ({ duplicates = null }: BackfillOptions) =>
 
 type GoOn = Pick<BackfillOptions, 'jobs' | 'rate' | 'report' | 'beforeMerge' | 'signal'>;
 
+/** A server that crashes each time has a trouble of its own. */
+const LOSSES_MAX = 3;
+
+/** Goes on from wherever the run is. A crash of the server that empties staging takes it back to the copying. */
 async function goOn(scope: CopyScope, id: string, options: GoOn): Promise<BackfillResult> {
+  for (let losses = 0; losses < LOSSES_MAX; losses += 1) {
+    // What the snapshot is for has begun already.
+    const { beforeMerge, ...others } = options;
+    const given: GoOn = losses === 0 && beforeMerge !== undefined ? { ...others, beforeMerge } : others;
+    const result = await pass(scope, id, given);
+    if (result !== 'lost') return result;
+  }
+  throw new CopyRefused('stopped', `PostgreSQL has lost what was staged again and again; resume run ${id}`);
+}
+
+async function pass(scope: CopyScope, id: string, options: GoOn): Promise<BackfillResult | 'lost'> {
   const runs = createRuns(scope.postgres);
   const found = await runs.find(id);
   if (found === null) throw new CopyRefused('no-run', `there is no run ${id}`);
@@ -147,120 +152,74 @@ async function goOn(scope: CopyScope, id: string, options: GoOn): Promise<Backfi
   if (body.from === 'postgres') return reverse(scope, context, options);
 
   if (found.state === 'copying') {
-    await fillStaging(scope, context);
+    const seal = scope.environment.newId();
+    await fillStaging(scope, context, seal);
     const counts = await checkStaging(scope, context);
+    const checked: RunBody = { ...body, seal, counts };
     const bad = await createFindings(scope.postgres).countBad(id);
     if (body.dryRun || (bad > 0 && body.onBad === 'rollback')) {
       await dropStaging(scope.postgres);
+      // An attempt whose staging a crash of the server has emptied may have begun to merge.
+      if (await hasWritten(scope.postgres, id)) await undoRun(scope, { run: id, body, pace });
       await createFindings(scope.postgres).forget(id);
-      await runs.advance(id, 'copying', 'rolled-back', toBody({ ...body, counts }), scope.environment.date());
-      return conclude(
-        scope,
-        { ...context, body: { ...body, counts } },
-        body.dryRun ? 'dry-run' : 'rolled-back',
-      );
+      await runs.advance(id, 'copying', 'rolled-back', toBody(checked), scope.environment.date());
+      return conclude(scope, { ...context, body: checked }, body.dryRun ? 'dry-run' : 'rolled-back');
     }
     await options.beforeMerge?.();
-    if (
-      !(await runs.advance(id, 'copying', 'merging', toBody({ ...body, counts }), scope.environment.date()))
-    ) {
-      throw new CopyRefused('unknown-state', `run ${id} was changed by another process`);
+    if (!(await runs.advance(id, 'copying', 'merging', toBody(checked), scope.environment.date()))) {
+      throw changedByAnother(id);
     }
-    return finish(scope, { ...context, body: { ...body, counts } });
+    return finish(scope, { ...context, body: checked });
   }
   return finish(scope, context);
 }
 
-interface Context {
-  readonly run: RunRow;
-  readonly body: RunBody;
-  readonly pace: Pace;
-  readonly jobs: number;
-}
+const changedByAnother = (id: string): CopyRefused =>
+  new CopyRefused('unknown-state', `run ${id} was changed by another process`);
 
-async function fillStaging(scope: CopyScope, { run, body, pace, jobs }: Context): Promise<void> {
-  const runs = createRuns(scope.postgres);
-  const before = await runs.ranges(run.id);
-  if (before.length === 0 || !(await stagingExists(scope.postgres))) {
-    await createStaging(scope.postgres);
-    if (before.length === 0) {
-      for (const entity of ENTITIES) {
-        const parts = await usefulParts(scope.mongo, entity, jobs * 2);
-        const cut = await cutRanges(scope.mongo, entity, parts);
-        await runs.addRanges(
-          run.id,
-          cut.map((bounds) => ({ entity, bounds: { ...bounds } })),
-        );
-      }
-    }
-  }
-  await reopenLost(scope, run.id);
-  const done = sumCounts((await runs.ranges(run.id)).map(({ counts }) => counts))['read'] ?? 0;
-  pace.phase('copying', () => countDocuments(scope.mongo), done);
-  const finished = await workRanges(scope, {
-    run: run.id,
-    jobs,
-    role: 'coordinator',
-    work: (claim) => stageRange(scope, claim, { run: run.id, body, pace }),
-    wait: () => pace.wait(),
-  });
-  if (!finished) throw pace.stopped(`resume run ${run.id}`);
-}
-
-/** Ranges that are said to be done and whose rows are not all there: a server's crash has emptied staging, or a check had begun. */
-async function reopenLost(scope: CopyScope, run: string): Promise<void> {
-  const runs = createRuns(scope.postgres);
-  const staged = await stagedCounts(scope.postgres);
-  const lost = (await runs.ranges(run)).filter(
-    ({ seq, state, counts }) => state === 'done' && (counts['staged'] ?? 0) !== (staged.get(seq) ?? 0),
-  );
-  for (const entity of ENTITIES) {
-    // What the checks staged anew belongs to one of these.
-    await scope.postgres.query(`delete from ${stagingTable(entity)} where range = 0`);
-  }
-  await scope.postgres.query('delete from copy_findings where run = $1 and range is null', [run]);
-  for (const range of lost) await clearRange(scope, range);
-  await runs.reopen(
-    run,
-    lost.map(({ seq }) => seq),
-  );
-}
-
-async function checkStaging(scope: CopyScope, { run, body, pace }: Context): Promise<RunBody['counts']> {
-  pace.phase('checking', null);
-  await indexStaging(scope.postgres);
-  const { bad, passedOver } = await settleDuplicates(scope, run.id, body);
-  // A run that may yet be rolled back lays hands on nothing that an earlier one still holds.
-  const who = body.onBad === 'rollback' ? 'decided' : 'all';
-  const sessions = body.dryRun ? 0 : await putSessionsAside(scope, run.id, who);
-  return { bad, passedOver, sessionsAside: sessions, ...(await countDuplicateTokens(scope)) };
-}
-
-async function countDuplicateTokens({ postgres }: CopyScope): Promise<RunBody['counts']> {
-  const counts: Record<string, number> = {};
-  for (const entity of ['verificationToken', 'resetToken'] as const) {
-    const count = await countSharedTokens(postgres, entity);
-    if (count > 0) counts[cleanedName(entity, { field: 'token', reason: 'duplicate-token' })] = count;
-  }
-  return counts;
-}
-
-/** The merge and everything after it. */
-async function finish(scope: CopyScope, context: Context): Promise<BackfillResult> {
+/** The merge and everything after it. `lost`: a crash of the server has emptied staging, and the run is copying again. */
+async function finish(scope: CopyScope, context: Context): Promise<BackfillResult | 'lost'> {
   const { run, pace, jobs } = context;
   const authority = scope.stores[context.body.from];
-  await assertCopyable(scope, context.body.from);
-  const counts = sumCounts((await createRuns(scope.postgres).ranges(run.id)).map((range) => range.counts));
-  pace.phase('merging', counts['staged'] ?? 0);
-  const merged = await mergeStaged(scope, authority, { run: run.id, epoch: context.body.epoch, pace, jobs });
+  const { copy } = await assertCopyable(scope, context.body.from);
+  let { body } = context;
+  // A process that was killed right after it had said so has merged everything.
+  if (!isOwn(run.id, copy)) {
+    if (await isLost(scope, context)) return 'lost';
+    const counts = sumCounts((await createRuns(scope.postgres).ranges(run.id)).map((range) => range.counts));
+    pace.phase('merging', counts['staged'] ?? 0);
+    const merged = await mergeStaged(scope, authority, { run: run.id, epoch: body.epoch, pace, jobs });
+    // What was emptied meanwhile looks like nothing left to merge.
+    if (await isLost(scope, context)) return 'lost';
+    body = { ...body, counts: { ...body.counts, ...merged } };
+  }
   if (!(await analyzeLive(scope.postgres))) {
     scope.telemetry.warn({ run: run.id }, 'copy: this role may not analyse the tables it filled');
     await logCopy(scope, authority, `${run.id}/not-analyzed`, { run: run.id, analyzed: false });
   }
-  const body = { ...context.body, counts: { ...context.body.counts, ...merged } };
   await complete(scope, { ...context, body });
   await dropStaging(scope.postgres);
   return conclude(scope, { ...context, body }, 'complete');
+}
+
+const isOwn = (run: string, copy: CopyState): boolean => copy.kind === 'complete' && copy.run === run;
+
+/** Whether staging is not what was checked any more: then the run goes back to the ranges that are not all there. */
+async function isLost(scope: CopyScope, { run, body }: Context): Promise<boolean> {
+  const state = await again(scope, () => sealState(scope.postgres, body.seal));
+  if (state === 'whole') return false;
+  const now = scope.environment.date();
+  const before = toBody({ ...body, seal: null, counts: {} });
+  if (
+    state === 'other' ||
+    !(await createRuns(scope.postgres).advance(run.id, 'merging', 'copying', before, now))
+  ) {
+    throw changedByAnother(run.id);
+  }
+  scope.telemetry.warn({ run: run.id }, 'copy: the server has lost what was staged, which is copied again');
+  const entry = `${run.id}/staging-lost/${scope.environment.newId()}`;
+  await logCopy(scope, scope.stores[body.from], entry, { run: run.id, staging: 'lost' });
+  return true;
 }
 
 /** From here on the copy counts as complete, unless the mirror was off at some time since the run began. */
@@ -269,15 +228,14 @@ async function complete(scope: CopyScope, { run, body }: Context): Promise<void>
   const authority = stores[body.from];
   await noteQuarantine(scope, body);
   const now = environment.date();
-  // A process that was killed right after has said it already.
-  const isOwn = (copy: CopyState) => copy.kind === 'complete' && copy.run === run.id;
   const state: CopyState = {
     kind: 'complete',
     run: run.id,
     completedAtMs: now.getTime(),
     verifiedAtMs: null,
   };
-  const marked = await markCopy(authority, body.epoch, body.copy, state, isOwn);
+  // A process that was killed right after has said it already.
+  const marked = await markCopy(authority, body.epoch, body.copy, state, (held) => isOwn(run.id, held));
   const runs = createRuns(postgres);
   await runs.advance(run.id, 'merging', 'done', toBody(body), now);
   if (!marked) {

@@ -36,7 +36,7 @@ export async function mergeStaged(
 ): Promise<Merged> {
   let [deferred, dangling] = [0, 0];
   for (const entities of ORDER) {
-    const each = entities.map((entity) => stretchesOf(scope.postgres, entity, STEP_ROWS));
+    const each = entities.map((entity) => again(scope, () => stretchesOf(scope.postgres, entity, STEP_ROWS)));
     const stretches = (await Promise.all(each)).flat().values();
     const work = async (): Promise<void> => {
       for (const stretch of stretches) {

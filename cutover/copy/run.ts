@@ -17,6 +17,8 @@ const body = z.object({
   /** As the copy's state was when the run began; if it has changed in the end, the mirror was off meanwhile. */
   copy: copySchema,
   expiredBeforeMs: z.number(),
+  /** Of what is staged, once all of it has been checked; null: not yet. */
+  seal: z.string().nullable().default(null),
   /** What came after the ranges. */
   counts: z.record(z.string(), z.number()),
 });

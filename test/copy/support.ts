@@ -10,6 +10,7 @@ import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Store } from '../../db/port.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
 import { asSuperuser } from '../support/databases.ts';
+import type { PostgresTarget } from '../support/global-setup.ts';
 import { newMongoDatabase, type OpenedStore, openPostgres, TIMEOUT_MS } from '../support/stores.ts';
 
 export const DAY_MS = 86_400_000;
@@ -38,9 +39,10 @@ async function openQuietMongo(): Promise<OpenedStore> {
   return { store, url };
 }
 
-export async function openBench(): Promise<Bench> {
+/** Without a target, on the server that all share. */
+export async function openBench(target?: PostgresTarget): Promise<Bench> {
   const mongo = await openQuietMongo();
-  const postgres = await openPostgres();
+  const postgres = await openPostgres(target);
   const bulk: Bulk = openBulk({ mongoUrl: mongo.url, postgresUrl: postgres.url });
   afterAll(() => bulk.close());
   const stores = { mongo: mongo.store, postgres: postgres.store };

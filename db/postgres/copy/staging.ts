@@ -8,6 +8,9 @@ import { columnsOf } from './rows.ts';
 
 export const stagingTable = (entity: Entity): string => `staging.${TABLES[entity]}`;
 
+/** Unlogged like the others, with one row: while that is there, no crash of the server has emptied any of them. */
+const SEAL = 'staging.seal';
+
 /** Makes the tables anew, empty. Their role needs to own the schema `staging`, or to be let make it. */
 export async function createStaging(bulk: PostgresBulk): Promise<void> {
   await bulk.transaction(async (connection) => {
@@ -16,17 +19,39 @@ export async function createStaging(bulk: PostgresBulk): Promise<void> {
     for (const entity of ENTITIES) {
       const table = stagingTable(entity);
       await connection.query(`drop table if exists ${table}`);
-      // Unlogged: a crash of the server empties it, which the counts of its ranges then show.
+      // Unlogged: a crash of the server empties it, and breaks the seal.
       await connection.query(
         `create unlogged table ${table} (range integer not null, is_marked boolean not null, like public.${TABLES[entity]} including constraints)`,
       );
     }
+    await connection.query(`drop table if exists ${SEAL}`);
+    await connection.query(`create unlogged table ${SEAL} (key text not null)`);
   });
+}
+
+/** To be done before what is there already is looked at: from here on a crash of the server shows. */
+export async function sealStaging(bulk: PostgresBulk, key: string): Promise<void> {
+  await bulk.transaction(async (connection) => {
+    await connection.query(`delete from ${SEAL}`);
+    await connection.query(`insert into ${SEAL} (key) values ($1)`, [key]);
+  });
+}
+
+/** `broken`: a crash of the server has emptied staging since, or it is gone. `other`: somebody has begun to fill it anew. */
+export async function sealState(
+  bulk: PostgresBulk,
+  key: string | null,
+): Promise<'whole' | 'broken' | 'other'> {
+  if (!(await stagingExists(bulk))) return 'broken';
+  const [row] = await bulk.query<{ key: string }>(`select key from ${SEAL}`);
+  if (row === undefined || key === null) return 'broken';
+  return row.key === key ? 'whole' : 'other';
 }
 
 export async function dropStaging(bulk: PostgresBulk): Promise<void> {
   await bulk.transaction(async (connection) => {
-    for (const entity of ENTITIES) await connection.query(`drop table if exists ${stagingTable(entity)}`);
+    for (const table of [...ENTITIES.map(stagingTable), SEAL])
+      await connection.query(`drop table if exists ${table}`);
   });
 }
 
@@ -81,7 +106,7 @@ export async function stagedCounts(bulk: PostgresBulk): Promise<ReadonlyMap<numb
 export async function stagingExists(bulk: PostgresBulk): Promise<boolean> {
   const rows = await bulk.query<{ count: number }>(
     `select count(*)::int as count from unnest($1::text[]) as name where to_regclass(name) is not null`,
-    [ENTITIES.map(stagingTable)],
+    [[...ENTITIES.map(stagingTable), SEAL]],
   );
-  return rows[0]?.count === ENTITIES.length;
+  return rows[0]?.count === ENTITIES.length + 1;
 }

@@ -35,6 +35,11 @@ export async function keepUndo(
   );
 }
 
+/** Whether a run has written anything that is not undone yet. */
+export async function hasWritten(bulk: PostgresBulk, run: string): Promise<boolean> {
+  return (await bulk.query('select from copy_undo where run = $1 limit 1', [run])).length > 0;
+}
+
 export function undoEntries(
   bulk: PostgresBulk,
   run: string,
