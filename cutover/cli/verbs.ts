@@ -65,7 +65,8 @@ const MOVE_DETAILS = [
     'the gates let it. A change of authority stops all instances for a moment: requests wait, none fails.',
   'A move that starts the mirror needs the statement --no-foreign-writers: other writers (the old service, scripts, a ' +
     'shell) leave no marks, and what they write would be missing in the other store. On a terminal it is asked for.',
-  'Ctrl-C tries to take the attempt back, and says what state it left.',
+  'Ctrl-C, or the end of --timeout, takes an attempt of its own back and begins nothing more; what already only goes ' +
+    'forward comes to its end first. Either way it says what state it left.',
 ] as const;
 
 const LIMIT = { limit: { value: 'N', description: 'Show at most so many; default 50' } } as const;

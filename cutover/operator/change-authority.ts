@@ -19,7 +19,7 @@ import {
 import type { ControlRecord, PerStore, Timing } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import { lastCheck, newSuspects, noteMarked } from './last-check.ts';
-import { isOver, type Run } from './run.ts';
+import { isOver, pause, type Run, whyOver } from './run.ts';
 
 export interface AttemptResult {
   /** `unknown`: the stores fell silent between the two halves; whoever comes next finishes it, or takes it back. */
@@ -78,11 +78,17 @@ export async function attemptChange(
       if (fenceAskedMs !== null && (before === 'gain' || before === 'abort'))
         pauseMs = nowMs() - fenceAskedMs;
       say(run, state.stage);
+    }
+    // Asked at each new stage too: over, it announces nothing more, and closes no fence.
+    if (isOver(run) && mayStop(state.stage)) {
+      state = giveUp(state, whyOver(run));
+      say(run, state.stage);
       continue;
     }
-    if (isOver(run) && mayStop(before)) state = giveUp(state, 'the time for this verb was over');
-    else if (nowMs() >= run.untilMs + FORWARD_MS) return silence(before, pauseMs);
-    await environment.sleep(pauseAt(before, timing));
+    if (state.stage !== before) continue;
+    if (nowMs() >= run.untilMs + FORWARD_MS) return silence(before, pauseMs);
+    const waitMs = pauseAt(before, timing);
+    await (mayStop(before) ? pause(run, waitMs) : environment.sleep(waitMs));
   }
   const reasons = [state.reason, ...perform.differences()].filter((reason) => reason !== null);
   const alive = Object.keys(state.watch).filter((instance) => state.watch[instance]?.moved === true);
@@ -103,7 +109,7 @@ function pauseAt(stage: Stage, { heartbeatMs, fastPollMs }: Timing): number {
 
 /** Past asking for the loss nobody knows on which side it is, so nobody may turn back on a doubt. */
 function mayStop(stage: Stage): boolean {
-  return stage !== 'lose' && stage !== 'gain' && stage !== 'abort';
+  return !['lose', 'gain', 'abort', 'done', 'aborted'].includes(stage);
 }
 
 function silence(stage: Stage, pauseMs: number | null): AttemptResult {

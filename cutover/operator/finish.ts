@@ -9,7 +9,7 @@ import { mayAbort } from '../protocol/changes.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import { AuthorityUnknown } from './errors.ts';
 import { logEvent } from './events.ts';
-import { isOver, type Run } from './run.ts';
+import { isOver, pause, type Run } from './run.ts';
 import { readSituation, type Situation, type Standing, stand } from './situation.ts';
 
 export interface Cleared {
@@ -18,7 +18,7 @@ export interface Cleared {
   readonly finished: { readonly from: Mode; readonly to: Mode } | null;
   /** An attempt that was taken back. */
   readonly aborted: boolean;
-  /** A change of authority still stands there: the time was over. */
+  /** A change of authority still stands there: the run was over, or it is yet another. */
   readonly blocked: boolean;
 }
 
@@ -44,7 +44,7 @@ export async function finishOrAbort(run: Run): Promise<Cleared> {
       return { standing: await takeBack(run, standing, watched.id), finished, aborted: true, blocked: false };
     }
     if (isOver(run)) return { standing, finished, aborted: false, blocked: true };
-    await run.environment.sleep(timingOf(settingsOf(standing.record)).fastPollMs * 5);
+    await pause(run, timingOf(settingsOf(standing.record)).fastPollMs * 5);
     situation = await readSituation(run);
     if (situation.unfinished !== null) return finishOrAbort(run);
   }

@@ -10,11 +10,11 @@ import { settingsOf, timingOf } from '../settings.ts';
 import { copyTo } from './copy.ts';
 import { logEvent } from './events.ts';
 import { awaitAcknowledged } from './instances.ts';
-import { isOver, type Run } from './run.ts';
+import { isOver, type Run, whyOver } from './run.ts';
 import { attempt, type Standing } from './situation.ts';
 
 export interface FlipResult {
-  readonly kind: 'done' | 'refused';
+  readonly kind: 'done' | 'refused' | 'aborted';
   readonly record: ControlRecord;
   readonly reasons: readonly string[];
 }
@@ -31,6 +31,7 @@ export async function flip(
   const { environment } = run;
   const startsEmpty =
     move.startsMirror && before.copy.kind !== 'complete' && (await holdNobody(authority, other));
+  if (isOver(run)) return { kind: 'aborted', record: before, reasons: [whyOver(run)] };
   run.say('flip', `${move.from} → ${move.to}`);
   const nowMs = environment.date().getTime();
   const decision = await ask(run, authority, { kind: 'move', to: move.to, nowMs });
@@ -47,10 +48,9 @@ export async function flip(
 
   run.say('acknowledge', `waiting until every live instance follows ${move.to}`);
   const timing = timingOf(settingsOf(record));
-  const { behind } = await awaitAcknowledged(environment, authority, record, {
-    untilMs: run.untilMs,
-    timing,
-  });
+  const { untilMs, interrupted } = run;
+  const waiting = { untilMs, timing, interrupted };
+  const { behind } = await awaitAcknowledged(environment, authority, record, waiting);
   const reasons = behind.map((instance) => `${instance} has not followed yet: the next move waits for it`);
   if (startsEmpty && behind.length === 0 && other !== null && (await isWholeOrMarked(authority, other))) {
     const copy = {

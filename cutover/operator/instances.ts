@@ -37,15 +37,20 @@ export async function watchInstances(
 /**
  * Waits until every instance that is alive has acknowledged this record: its row says so, or it has been silent for a
  * lease and a margin. `expected` are waited for as long before they have a row at all: they come from another store.
- * Gives back who has not by `untilMs` of the monotonic clock.
+ * Gives back who has not by `untilMs` of the monotonic clock, or when interrupted.
  */
 export async function awaitAcknowledged(
   environment: Environment,
   store: Store,
   record: ControlRecord,
-  options: { readonly untilMs: number; readonly timing: Timing; readonly expected?: readonly string[] },
+  options: {
+    readonly untilMs: number;
+    readonly timing: Timing;
+    readonly expected?: readonly string[];
+    readonly interrupted?: AbortSignal | undefined;
+  },
 ): Promise<{ readonly watching: Watching; readonly behind: readonly string[] }> {
-  const { timing, untilMs, expected = [] } = options;
+  const { timing, untilMs, expected = [], interrupted } = options;
   const silentMs = environment.now().monotonicMs + timing.leaseMs + timing.marginMs;
   let watching = NOTHING;
   for (;;) {
@@ -56,10 +61,10 @@ export async function awaitAcknowledged(
     const missing = expected.filter(
       (id) => nowMs < silentMs && !rows.some(({ instance }) => instance === id),
     );
-    if (open.length + missing.length === 0 || nowMs >= untilMs) {
+    if (open.length + missing.length === 0 || nowMs >= untilMs || interrupted?.aborted === true) {
       return { watching, behind: [...open.map(({ instance }) => instance), ...missing] };
     }
-    await environment.sleep(Math.min(timing.heartbeatMs / LOOKS_PER_HEARTBEAT, untilMs - nowMs));
+    await environment.sleep(Math.min(timing.heartbeatMs / LOOKS_PER_HEARTBEAT, untilMs - nowMs), interrupted);
   }
 }
 

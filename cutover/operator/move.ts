@@ -10,7 +10,7 @@ import { finishOrAbort } from './finish.ts';
 import { flip } from './flip.ts';
 import { failingGates, gatesFor, mayPass } from './gates.ts';
 import { awaitAcknowledged, instancesOf, watchInstances } from './instances.ts';
-import { beginRun, isOver, type Run } from './run.ts';
+import { beginRun, isOver, pause, type Run, unlessOver, whyOver } from './run.ts';
 import { attempt, readStanding, type Standing, summarize } from './situation.ts';
 import type { Gate, MoveRequest, MoveResult, OperatorContext } from './types.ts';
 import { wayTo } from './way.ts';
@@ -36,7 +36,7 @@ const LOOK_AGAIN_MS = 250;
  * coordinator left is finished or taken back first. May be run again after any end: it goes on from what is recorded.
  */
 export async function move(context: OperatorContext, request: MoveRequest): Promise<MoveResult> {
-  const run = beginRun(context, request.timeoutMs);
+  const run = beginRun(context, request.timeoutMs, request.interrupted);
   const { standing, finished, blocked } = await finishOrAbort(run);
   const before = await summarize(run, standing);
   await noteEntered(run, standing);
@@ -49,7 +49,8 @@ export async function move(context: OperatorContext, request: MoveRequest): Prom
   if (typeof way === 'string') {
     steps.push({ kind: 'refused', reasons: [way] });
   } else if (blocked) {
-    steps.push({ kind: 'refused', reasons: ['another change of authority is under way'] });
+    const kind = run.interrupted?.aborted === true ? 'aborted' : 'refused';
+    steps.push({ kind, reasons: ['another change of authority is under way: it is left alone'] });
   } else {
     for (const rung of way.filter((each) => each.from !== finished?.from || each.to !== finished.to)) {
       const step = await climb(run, rung, request);
@@ -76,6 +77,9 @@ export async function move(context: OperatorContext, request: MoveRequest): Prom
 
 async function climb(run: Run, move: Move, request: MoveRequest): Promise<Step> {
   const judged = await judge(run, move, request);
+  if (judged === null || run.interrupted?.aborted === true) {
+    return { kind: 'aborted', reasons: [whyOver(run)] };
+  }
   const { standing, failing, overridden } = judged;
   const { record, authority } = standing;
   const force = request.force?.reason ?? null;
@@ -86,6 +90,7 @@ async function climb(run: Run, move: Move, request: MoveRequest): Promise<Step> 
     await logEvent(run, authority, 'refused', record, { from: move.from, to: move.to, gates });
     return { kind: 'refused', failing, overridden };
   }
+  if (isOver(run)) return { kind: 'aborted', reasons: [whyOver(run)] };
   if (overridden.length > 0) {
     const gates = overridden.map(({ name, found }) => `${name}: ${found}`).join('; ');
     await logEvent(run, authority, 'forced', record, { from: move.from, to: move.to, gates, reason: force });
@@ -98,15 +103,21 @@ async function climb(run: Run, move: Move, request: MoveRequest): Promise<Step> 
   return { ...(await changeAuthority(run, move, request, standing)), overridden };
 }
 
-/** The gates; for a moment what passes by itself is waited for. */
+/** The gates; for a moment what passes by itself is waited for. Null: the run was over before they had been judged. */
 async function judge(run: Run, move: Move, request: MoveRequest) {
   const giveUpMs = run.environment.now().monotonicMs + PASSING_MS;
-  let judged = await judgeNow(run, move, request);
-  if (mayPass(judged.failing))
+  const look = (telling: Run) => unlessOver(run, judgeNow(telling, move, request));
+  let judged = isOver(run) ? null : await look(run);
+  if (judged !== null && mayPass(judged.failing))
     run.say('gates', `waiting a moment for ${judged.failing.map(({ name }) => name).join(', ')}`);
-  while (mayPass(judged.failing) && !isOver(run) && run.environment.now().monotonicMs < giveUpMs) {
-    await run.environment.sleep(LOOK_AGAIN_MS);
-    judged = await judgeNow({ ...run, say: () => {} }, move, request);
+  while (
+    judged !== null &&
+    mayPass(judged.failing) &&
+    !isOver(run) &&
+    run.environment.now().monotonicMs < giveUpMs
+  ) {
+    await pause(run, LOOK_AGAIN_MS);
+    judged = (await look({ ...run, say: () => {} })) ?? judged;
   }
   return judged;
 }
@@ -119,11 +130,11 @@ async function judgeNow(run: Run, move: Move, request: MoveRequest) {
   const settings = settingsOf(record);
   const timing = timingOf(settings);
   run.say('settle', 'waiting until every live instance has acknowledged the present mode');
-  const { behind } = await awaitAcknowledged(environment, authority, record, {
-    untilMs: run.untilMs,
-    timing,
-  });
-  const watching = await watchInstances(environment, authority, { watchMs: 2 * timing.heartbeatMs, timing });
+  const watchMs = 2 * timing.heartbeatMs;
+  // So long that there is still time to watch and to measure: who is behind is then named.
+  const untilMs = run.untilMs - 2 * watchMs;
+  const { behind } = await awaitAcknowledged(environment, authority, record, { untilMs, timing });
+  const watching = await watchInstances(environment, authority, { watchMs, timing });
   const instances = instancesOf(watching, record).map((each) =>
     behind.includes(each.instance) ? { ...each, state: 'behind' as const } : each,
   );
@@ -149,6 +160,8 @@ async function changeAuthority(run: Run, move: Move, request: MoveRequest, first
       return { kind: 'refused', failing: [canary], attempts: attempts - 1, reasons, pauseMs };
     }
     const { record } = await readStanding(run);
+    if (isOver(run))
+      return { kind: 'aborted', attempts: attempts - 1, pauseMs, reasons: [...reasons, whyOver(run)] };
     if (record.mode !== move.from) {
       return {
         kind: 'aborted',
@@ -189,9 +202,11 @@ async function changeAuthority(run: Run, move: Move, request: MoveRequest, first
       return { kind: 'aborted', attempts, pauseMs, reasons };
     }
     run.say('retry', `attempt ${attempts} was taken back; the next one in ${Math.round(spacingMs)} ms`);
-    await run.environment.sleep(spacingMs);
+    await pause(run, spacingMs);
     // What the gates asked for may have gone meanwhile.
-    const { failing } = await judge(run, move, request);
+    const judged = await judge(run, move, request);
+    if (judged === null) return { kind: 'aborted', attempts, pauseMs, reasons: [...reasons, whyOver(run)] };
+    const { failing } = judged;
     if (failing.length > 0) return { kind: 'aborted', failing, attempts, pauseMs, reasons };
   }
 }
@@ -206,7 +221,9 @@ async function settleInWinner(
   const { record } = await readStanding(run);
   await logEvent(run, winner, 'moved', record, details);
   run.say('acknowledge', `waiting until every live instance serves in ${record.mode}`);
-  const waiting = { untilMs: run.untilMs, timing: timingOf(settingsOf(record)), expected };
+  const timing = timingOf(settingsOf(record));
+  const { untilMs, interrupted } = run;
+  const waiting = { untilMs, timing, expected, interrupted };
   const { behind } = await awaitAcknowledged(run.environment, winner, record, waiting);
   return behind.map((instance) => `${instance} has not followed yet`);
 }

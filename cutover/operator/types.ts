@@ -178,14 +178,19 @@ export type PlanResult =
 export interface MoveRequest extends Destination {
   /** Overrides evidence, never safety. */
   readonly force: { readonly reason: string } | null;
-  /** For the whole verb: waits end then. A change of authority past its last doubt still goes on to its end. */
+  /** For the whole verb: nothing is begun after it. A change of authority past its last doubt still goes on to its end. */
   readonly timeoutMs: number;
+  /** The same at the operator's word: an attempt of this verb's own is taken back, nobody else's. */
+  readonly interrupted?: AbortSignal;
   /** The operator's statement that nothing but this service writes to the authority. Asked for by `dual-write`. */
   readonly noForeignWriters: boolean;
 }
 
 export interface MoveResult {
-  /** `refused`: this move was not begun. `aborted`: begun and taken back, or its outcome is not known: see `reasons`. */
+  /**
+   * `refused`: a condition of this move does not hold. `aborted`: not begun for lack of time, begun and taken back, or its
+   * outcome is not known: see `reasons`.
+   */
   readonly kind: 'done' | 'refused' | 'aborted';
   readonly before: Summary;
   /** Null: the authority could not be asked any more. */

@@ -38,7 +38,14 @@ export function start(args: readonly string[], env: Env = {}): Started {
 export const cutover = (args: readonly string[], env: Env = {}): Promise<Ended> => start(args, env).ended;
 
 /** The program's inside, in this process: where a hundred processes would only tell the same, slowly. */
-export async function inside(args: readonly string[], open: Program['open'] = noStores): Promise<Ended> {
+export async function inside(
+  args: readonly string[],
+  open: Program['open'] = noStores,
+  {
+    environment = systemEnvironment(),
+    interrupted = new AbortController().signal,
+  }: Partial<Pick<Program, 'environment' | 'interrupted'>> = {},
+): Promise<Ended> {
   let [out, err] = ['', ''];
   const code = await run({
     argv: args,
@@ -58,9 +65,9 @@ export async function inside(args: readonly string[], open: Program['open'] = no
       errStyle: PLAIN,
       ask: null,
     },
-    environment: systemEnvironment(),
+    environment,
     open,
-    interrupted: new AbortController().signal,
+    interrupted,
   });
   return { code, out, err };
 }

@@ -1,6 +1,6 @@
 /** `cutover promote` and `cutover rollback`. */
 import { isMode, MODES, type Mode, moveBetween } from '../../mode.ts';
-import { abort, move, planMove } from '../../operator/index.ts';
+import { move, planMove } from '../../operator/index.ts';
 import type { Destination, MoveRequest, MoveResult, PlanResult } from '../../operator/types.ts';
 import { failureOf } from '../failures.ts';
 import { UsageError } from '../parse.ts';
@@ -8,8 +8,8 @@ import { interruptedLines, moveLines, passable, planLines } from '../print/moves
 import { type Answer, answer, type Call, type Handler, unlessInterrupted, whenAborted } from './call.ts';
 
 const TIMEOUT_S = 60;
-/** How long a change that only goes forward is given to end, after Ctrl-C. */
-const GOING_FORWARD_MS = 10_000;
+/** How long it may take after Ctrl-C to take the attempt back, or to end what only goes forward. */
+const PATIENCE_MS = 10_000;
 
 const STATEMENT =
   'Writes of anything but this service (the old service, scripts, a shell) are not mirrored, and would be missing.\n' +
@@ -79,36 +79,25 @@ async function stated({ context, interrupted, ask }: Call, to: Destination): Pro
   return asked && (await unlessInterrupted(ask(STATEMENT), interrupted)).trim() === 'none';
 }
 
-async function make(call: Call, request: MoveRequest): Promise<Answer> {
-  const moving = move(call.context, request);
-  const ended = await Promise.race([moving, whenAborted(call.interrupted)]);
-  return ended === undefined ? takeBack(call, moving) : movedAnswer(ended);
+async function make({ context, interrupted }: Call, request: MoveRequest): Promise<Answer> {
+  const moving = move(context, { ...request, interrupted });
+  const patience = whenAborted(interrupted).then(() => context.environment.sleep(PATIENCE_MS));
+  const ended = await Promise.race([moving, patience.then(() => null)]).catch((error: unknown) => {
+    if (!interrupted.aborted) throw error;
+    return interruptedAnswer(null, [`${failureOf(error).message}; ${NOT_KNOWN}`]);
+  });
+  if (ended === null) return interruptedAnswer(null, [`the stores do not answer; ${NOT_KNOWN}`]);
+  if ('outcome' in ended) return ended;
+  // What had come to its end by then is told as it is.
+  if (!interrupted.aborted || ended.kind !== 'aborted') return movedAnswer(ended);
+  return interruptedAnswer(ended.after, ended.reasons);
 }
 
 const movedAnswer = (result: MoveResult): Answer =>
   answer('move', result.kind, { ...withoutKind(result), dryRun: false }, (style) => moveLines(result, style));
 
-/** Ctrl-C: the attempt is aborted if it still can be; otherwise it is let come to its end. */
-async function takeBack({ context }: Call, moving: Promise<MoveResult>): Promise<Answer> {
-  moving.catch(() => {});
-  try {
-    const taken = await abort(context);
-    const left = taken.kind === 'refused' && taken.after.transition !== null ? await forward(moving) : null;
-    const after = left?.after ?? taken.after;
-    const reasons = left === null ? taken.reasons : [...taken.reasons, ...left.reasons];
-    return interruptedAnswer(after, reasons);
-  } catch (error) {
-    const { message } = failureOf(error);
-    return interruptedAnswer(null, [
-      `${message}; what state it left is not known: look at \`cutover status\``,
-    ]);
-  }
-
-  async function forward(going: Promise<MoveResult>): Promise<MoveResult | null> {
-    const patience = context.environment.sleep(GOING_FORWARD_MS).then(() => null);
-    return Promise.race([going, patience]);
-  }
-}
+const NOT_KNOWN =
+  'what state it left is not known: look at `cutover status`; an attempt that still stands is taken back past its deadline, or finished, by any instance and by the next promote or rollback';
 
 function interruptedAnswer(after: MoveResult['after'], reasons: readonly string[]): Answer {
   return answer('interruptedMove', 'aborted', { dryRun: false, interrupted: true, after, reasons }, (style) =>
