@@ -7,7 +7,8 @@ import type { Client } from '../client.ts';
 /** The driver's own type knows no other `_id` than an ObjectId. */
 export type BulkOperation =
   | { readonly insertOne: { readonly document: Doc } }
-  | { readonly updateOne: { readonly filter: Doc; readonly update: Doc } };
+  | { readonly updateOne: { readonly filter: Doc; readonly update: Doc } }
+  | { readonly updateMany: { readonly filter: Doc; readonly update: Doc } };
 
 /** Why the server refused one operation. */
 export interface Failure {
@@ -17,7 +18,7 @@ export interface Failure {
 }
 
 export interface BulkResult {
-  /** How many operations found or made their document; 0 where any failed, since then it must be asked anyway. */
+  /** How many documents were found or made; 0 where any failed, since then it must be asked anyway. */
   readonly written: number;
   /** By the operation's place. */
   readonly failures: ReadonlyMap<number, Failure>;

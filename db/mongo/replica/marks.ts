@@ -1,11 +1,11 @@
 import { type Doc, STORE_FIELDS, stampOf } from '../../canonical.ts';
 import { decodeId } from '../../ids.ts';
 import { ENTITIES, type Entity } from '../../records.ts';
-import type { Mark, Replica } from '../../replica.ts';
+import type { Mark, Marked, Replica } from '../../replica.ts';
 import type { Client, Opened } from '../client.ts';
 import { PENDING_FROM } from '../indexes.ts';
 import type { StoredDoc } from '../models.ts';
-import { bulkWrite } from './bulk.ts';
+import { type BulkOperation, bulkWrite } from './bulk.ts';
 import { idOf } from './documents.ts';
 import { pendingAt } from './read.ts';
 
@@ -56,14 +56,7 @@ export function createMarks(client: Client): Pick<Replica, 'marks' | 'countMarks
     async clearMarks(marks) {
       let count = 0;
       for (const entity of ENTITIES) {
-        const operations = marks
-          .filter((mark) => mark.entity === entity)
-          .map(({ id, stamp }) => ({
-            updateOne: {
-              filter: { _id: { $eq: decodeId(id) }, ...stampFilter(stamp), ...MARKED },
-              update: { $unset: { [PENDING_AT]: '' } },
-            },
-          }));
+        const operations = unmarking(marks.filter((mark) => mark.entity === entity));
         if (operations.length === 0) continue;
         count += (await bulkWrite(client, entity, operations)).written;
       }
@@ -74,6 +67,19 @@ export function createMarks(client: Client): Pick<Replica, 'marks' | 'countMarks
 
 export function countMarked({ models, maxTimeMS }: Opened, entity: Entity): Promise<number> {
   return models[entity].collection.countDocuments(MARKED, { maxTimeMS });
+}
+
+/** One operation for all that have the same stamp, as most of a batch do: a server plans and locks for each operation. */
+function unmarking(marks: readonly Marked[]): readonly BulkOperation[] {
+  const byStamp = Map.groupBy(marks, ({ stamp }) => `${stamp.epoch}/${stamp.version}`);
+  return [...byStamp.values()].flatMap((alike) =>
+    alike.slice(0, 1).map(({ stamp }) => ({
+      updateMany: {
+        filter: { _id: { $in: alike.map(({ id }) => decodeId(id)) }, ...stampFilter(stamp), ...MARKED },
+        update: { $unset: { [PENDING_AT]: '' } },
+      },
+    })),
+  );
 }
 
 /** What is marked was written by this service, so its stamp is stored as such. */
