@@ -27,14 +27,15 @@ type Met =
   | { readonly value: boolean }
   | { readonly unusable: Reason /** Where that is. */; readonly field: string };
 
-/** Whether one of the conditions holds, or the first that cannot be told. */
+/** Whether one of the conditions holds; where none does, the first that cannot be told. */
 export function isAnyMet(doc: Doc, conditions: readonly ConditionAt[]): Met {
+  let unclear: Met | null = null;
   for (const condition of conditions) {
     const met = isMet(doc, condition);
-    if ('unusable' in met) return { unusable: met.unusable, field: condition.path.text };
-    if (met.value) return met;
+    if ('unusable' in met) unclear ??= { unusable: met.unusable, field: condition.path.text };
+    else if (met.value) return met;
   }
-  return { value: false };
+  return unclear ?? { value: false };
 }
 
 /** Whether what it asks for holds; not where nothing is. */

@@ -68,7 +68,7 @@ const NO = /^(false|f|no|n|off|0|unverified|unconfirmed|inactive|pending|null|)$
 export function readBoolean(value: unknown): Read<boolean> {
   if (typeof value === 'boolean') return { value, reasons: [] };
   const number = readNumber(value);
-  if (number !== null) return { value: number > 0, reasons: ['converted'] };
+  if (number !== null && !Number.isNaN(number)) return { value: number > 0, reasons: ['converted'] };
   if (typeof value === 'string') {
     const text = value.trim();
     if (YES.test(text)) return { value: true, reasons: ['converted'] };

@@ -58,23 +58,29 @@ function inOrder(doc: Doc, F: UserFields, notes: Notes, created: Date, updated: 
   return created;
 }
 
-/** A time, or a mere yes, which then counts since the last update. */
+/** The first time that any of its places tells; or a mere yes in any, which then counts since the last update. */
 function readDeletedAt(doc: Doc, F: UserFields, notes: Notes, updatedAt: Date): Date | null {
-  const found = firstOf(doc, F.deletedAt.paths);
-  const since = found === null || isYesOrNo(found.value) ? null : readDate(found.value);
-  if (since !== null && 'value' in since) {
-    if (!isStamped(doc)) clean(notes, F.deletedAt.name, 'soft-deleted', ...since.reasons);
-    return since.value;
+  let isGone = false;
+  let unusable: Reason | null = null;
+  for (const path of F.deletedAt.paths) {
+    const value = at(doc, path);
+    if (value === undefined || value === null) continue;
+    const since = isYesOrNo(value) ? null : readDate(value);
+    if (since !== null && 'value' in since) {
+      if (!isStamped(doc)) clean(notes, F.deletedAt.name, 'soft-deleted', ...since.reasons);
+      return since.value;
+    }
+    const yes = readBoolean(value);
+    if ('unusable' in yes) unusable ??= yes.unusable;
+    else isGone ||= yes.value;
   }
-  const yes = found === null ? { value: false } : readBoolean(found.value);
-  if ('unusable' in yes) return reject(notes, F.deletedAt.name, yes.unusable, null);
-  if (!yes.value) {
-    const gone = isAnyMet(doc, F.deleted);
-    if ('unusable' in gone) return reject(notes, gone.field, gone.unusable, null);
-    if (!gone.value) return null;
+  const met = isGone ? { value: true } : isAnyMet(doc, F.deleted);
+  if ('value' in met && met.value) {
+    clean(notes, F.deletedAt.name, 'soft-deleted', 'derived');
+    return updatedAt;
   }
-  clean(notes, F.deletedAt.name, 'soft-deleted', 'derived');
-  return updatedAt;
+  if (unusable !== null) return reject(notes, F.deletedAt.name, unusable, null);
+  return 'unusable' in met ? reject(notes, met.field, met.unusable, null) : null;
 }
 
 /** An account that the old service had locked out would be let in here, so somebody has to say what is to become of it. */

@@ -244,6 +244,11 @@ describe('a legacy user', () => {
     [{ deleted: Decimal128.fromString('1') }, UPDATED],
     [{ deleted: { $numberLong: '0' } }, null],
     [{ status: 'Deleted' }, UPDATED],
+    [{ deletedAt: 0, isDeleted: 1 }, UPDATED],
+    [{ deletedAt: 'null', deleted: true }, UPDATED],
+    [{ deletedAt: -1, isDeleted: 'yes' }, UPDATED],
+    [{ isDeleted: true, deleted_at: CREATED }, CREATED],
+    [{ deletedAt: false, isDeleted: 0, deleted: '' }, null],
     [{ status: 'active' }, null],
   ])('soft-deleted by %o', (change, deletedAt) => {
     const gone = { email: null, emailKey: null, name: '', passwordHash: null };
