@@ -4,6 +4,7 @@ import type { Codec } from '../canonical.ts';
 import { StoreUnavailable } from '../errors.ts';
 import type { PoolUse } from '../port.ts';
 import { toStoreError } from './errors.ts';
+import { COMMITTED, createFirmReads, type FirmRead } from './firm-reads.ts';
 import { defineModels, type Models } from './models.ts';
 import { createPoolWatch } from './pool-use.ts';
 
@@ -28,6 +29,11 @@ export interface Client {
   readonly codec: Codec;
   /** Runs one operation; its failure comes out as `StoreUnavailable` when it is the store's. */
   read<T>(operation: (opened: Opened) => Promise<T>): Promise<T>;
+  /**
+   * The same for records that somebody is told of: what a failover could still roll back is not there yet. A write that
+   * was answered is, and so is whatever a write that lost its race lost it to.
+   */
+  readonly readCommitted: FirmRead;
   write<T>(operation: (opened: Opened) => Promise<T>): Promise<T>;
   use(): PoolUse;
   close(): Promise<void>;
@@ -74,9 +80,12 @@ export function createClient(options: ClientOptions): Client {
     }
   }
 
+  const read = <T>(operation: (opened: Opened) => Promise<T>): Promise<T> => run('read', operation);
+
   return {
     codec: options.codec,
-    read: (operation) => run('read', operation),
+    read,
+    readCommitted: createFirmReads(read, COMMITTED),
     write: (operation) => run('write', operation),
     use: pool.use,
     async close() {

@@ -33,8 +33,11 @@ export async function lookUpEmail(client: Client, email: string): Promise<EmailL
   const { codec } = client;
   const path = codec.path('user', 'email');
   const read = (filter: Doc, limit = CANDIDATES_MAX): Promise<StoredDoc[]> =>
-    client.read(({ models, maxTimeMS }) =>
-      models.user.find(filter, null, { limit, maxTimeMS }).lean<StoredDoc[]>().exec(),
+    client.readCommitted(({ models }, firm) =>
+      models.user
+        .find(filter, null, { limit, ...firm })
+        .lean<StoredDoc[]>()
+        .exec(),
     );
   // Not one `$or`: each of these is sure of its own index, on servers with simpler planners too.
   const [exact, keyed, duplicates, unkeyed] = await Promise.all([

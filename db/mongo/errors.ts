@@ -12,6 +12,8 @@ const NOT_PRIMARY = new Set([10107, 13435, 10058]);
 const INTERRUPTED = new Set([91, 189, 11600, 11602, 13436]);
 const OUT_OF_TIME = new Set([50, 262]);
 const NOT_LET_IN = new Set([13, 18, 8000]);
+/** A member that has only just begun does not know yet what a majority holds. */
+const MAJORITY_UNKNOWN = 134;
 const DUPLICATE_KEY = 11000;
 
 /** The port's error for a failed operation; whatever is no trouble of the store comes back as it was. */
@@ -26,7 +28,7 @@ export function toStoreError(error: unknown, kind: 'read' | 'write'): unknown {
     if (NOT_PRIMARY.has(code)) return unavailable('none', 'read-only');
     if (INTERRUPTED.has(code)) return unavailable(lost, 'connection-lost');
     if (OUT_OF_TIME.has(code)) return unavailable(lost, 'timeout');
-    if (NOT_LET_IN.has(code)) return unavailable('none', 'connect');
+    if (NOT_LET_IN.has(code) || code === MAJORITY_UNKNOWN) return unavailable('none', 'connect');
     return error;
   }
   if (error instanceof mongo.MongoServerSelectionError) return unavailable('none', 'connect');

@@ -59,9 +59,9 @@ export async function findAll<E extends Entity>(
   filter: Doc,
   options: { readonly limit: number; readonly sort?: Record<string, 1 | -1> },
 ): Promise<Found<E>[]> {
-  const docs = await client.read(({ models, maxTimeMS }) =>
+  const docs = await client.readCommitted(({ models }, firm) =>
     models[entity]
-      .find(filter, null, { ...options, maxTimeMS })
+      .find(filter, null, { ...options, ...firm })
       .lean<StoredDoc[]>()
       .exec(),
   );

@@ -6,7 +6,7 @@ import type mongoose from 'mongoose';
 import type { Books, ControlEntry, Json, LeaseEntry, LogEntry } from '../../replica.ts';
 import type { Client, Opened } from '../client.ts';
 import { duplicateKey } from '../errors.ts';
-import { createFirmReads } from './firm-reads.ts';
+import { createFirmReads, LATEST } from '../firm-reads.ts';
 
 interface ControlDoc {
   readonly _id: 'control';
@@ -42,7 +42,7 @@ const parse = (body: string): Json => JSON.parse(body) as Json;
 const noteId = (kind: string, key: string): string => JSON.stringify([kind, key]);
 
 export function createBooks(client: Client): Books {
-  const firmly = createFirmReads(client);
+  const firmly = createFirmReads(client.read, LATEST);
 
   /** False when a document with this `_id` is there. */
   async function insert(write: (opened: Opened) => Promise<unknown>): Promise<boolean> {

@@ -36,9 +36,9 @@ export function createReads(client: Client): Pick<Replica, 'read' | 'scan' | 'ho
 
     async scan(entity, { after, limit }) {
       const filter = after === null ? {} : pastId(decodeIds([after])[0]);
-      const docs = await client.read(({ models, maxTimeMS }) =>
+      const docs = await client.readCommitted(({ models }, firm) =>
         models[entity]
-          .find(filter, null, { sort: { _id: 1 }, limit, maxTimeMS })
+          .find(filter, null, { sort: { _id: 1 }, limit, ...firm })
           .lean<StoredDoc[]>()
           .exec(),
       );
@@ -68,9 +68,9 @@ export async function readDocuments(
 ): Promise<ReadonlyMap<string, StoredDoc>> {
   const _ids = decodeIds(ids);
   if (_ids.length === 0) return new Map();
-  const docs = await client.read(({ models, maxTimeMS }) =>
+  const docs = await client.readCommitted(({ models }, firm) =>
     models[entity]
-      .find({ _id: { $in: [..._ids] } }, null, { maxTimeMS })
+      .find({ _id: { $in: [..._ids] } }, null, firm)
       .lean<StoredDoc[]>()
       .exec(),
   );
