@@ -39,7 +39,29 @@ const when = (path: string, given: Partial<Condition>): Condition => ({
   ...given,
 });
 
-const LOCKED_OUT = ['banned', 'blocked', 'suspended', 'disabled', 'deactivated', 'locked'];
+const LOCKED_OUT = [
+  'banned',
+  'blocked',
+  'suspended',
+  'disabled',
+  'deactivated',
+  'locked',
+  'closed',
+  'archived',
+];
+const LOCKED_OUT_FLAGS = [
+  'banned',
+  'isBanned',
+  'blocked',
+  'isBlocked',
+  'suspended',
+  'isSuspended',
+  'disabled',
+  'isDisabled',
+  'deactivated',
+  'locked',
+  'isLocked',
+];
 
 export const DEFAULT_MAPPING: Mapping = {
   collections: {
@@ -63,6 +85,8 @@ export const DEFAULT_MAPPING: Mapping = {
     deleted: [when('status', { values: ['deleted', 'removed'] })],
     lockedOut: [
       when('status', { values: LOCKED_OUT }),
+      when('status', { values: ['inactive'], ifVerified: true }),
+      ...LOCKED_OUT_FLAGS.map((path) => when(path, { is: 'truthy' })),
       ...['active', 'isActive'].map((path) => when(path, { is: 'falsy', ifVerified: true })),
     ],
     lastLoginAt: [],

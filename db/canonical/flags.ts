@@ -1,5 +1,5 @@
 /** Reads what is a yes or no, and what counts as deleted. */
-import type { Doc } from '../bson.ts';
+import { type Doc, isDoc } from '../bson.ts';
 import type { ConditionAt, FlagField, UserFields } from './compile.ts';
 import { clean, type Notes, newNotes, type Reason } from './findings.ts';
 import type { Scalar } from './mapping.ts';
@@ -11,7 +11,8 @@ export function readFlag(doc: Doc, field: FlagField, notes: Notes): boolean {
   for (const source of field.sources) {
     const value = at(doc, source.path);
     if (value === undefined || value === null) continue;
-    const read = source.yes === null ? readBoolean(value) : isAmong(value, source.yes);
+    const read: Read<boolean> =
+      source.yes === null ? readBoolean(value) : { value: isOneOf(value, source.yes), reasons: [] };
     if (source !== field.sources[0]) clean(notes, field.name, 'other-field');
     if ('unusable' in read) {
       clean(notes, field.name, read.unusable);
@@ -42,13 +43,26 @@ export function isAnyMet(doc: Doc, conditions: readonly ConditionAt[]): Met {
 function isMet(doc: Doc, { path, is, values }: ConditionAt): Read<boolean> {
   const value = at(doc, path);
   if (value === undefined || value === null) return { value: false, reasons: [] };
-  if (is === 'in') return isAmong(value, values);
+  if (is === 'in') {
+    const all: readonly unknown[] = Array.isArray(value) ? value : [value];
+    return { value: all.some((each) => isOneOf(each, values)), reasons: [] };
+  }
   const read = readBoolean(value);
   return 'unusable' in read ? read : { ...read, value: read.value === (is === 'truthy') };
 }
 
-/** Where a document says that its user was locked out; what cannot be told counts as that. */
-export function standsApart(doc: Doc, { lockedOut, isVerified }: UserFields): readonly string[] {
+/**
+ * Where a document says that its user was locked out; what cannot be told counts as that. But for a list in a place of a
+ * flag, such as of users whom this one has blocked, and a document in a place of a state: they are something else.
+ */
+export function standsApart(
+  doc: Doc,
+  { lockedOut, isVerified }: UserFields,
+  notes: Notes,
+): readonly string[] {
+  // Mostly there is none of these fields.
+  const present = lockedOut.filter(({ path }) => at(doc, path) !== undefined);
+  if (present.length === 0) return [];
   const places = new Set(lockedOut.map(({ path }) => path.text));
   // Where nothing else tells, these say whether the address was confirmed.
   const isElsewhere = () =>
@@ -57,20 +71,29 @@ export function standsApart(doc: Doc, { lockedOut, isVerified }: UserFields): re
       { ...isVerified, sources: isVerified.sources.filter(({ path }) => !places.has(path.text)) },
       newNotes(),
     );
-  return lockedOut
+  const others = new Set(present.filter((each) => isSomethingElse(doc, each)).map(({ path }) => path.text));
+  for (const field of others) clean(notes, field, 'not-a-scalar');
+  return present
     .filter((condition) => {
+      if (others.has(condition.path.text)) return false;
       const met = isMet(doc, condition);
       return ('unusable' in met || met.value) && (!condition.ifVerified || isElsewhere());
     })
     .map(({ path }) => path.text);
 }
 
+function isSomethingElse(doc: Doc, { is, path }: ConditionAt): boolean {
+  const value = at(doc, path);
+  if (is === 'in') return isDoc(value) && readNumber(value) === null;
+  return is === 'truthy' && Array.isArray(value);
+}
+
 /** Letter case and white space around text do not count. */
 export const comparable = (value: Scalar): Scalar =>
   typeof value === 'string' ? value.trim().toLowerCase() : value;
 
-function isAmong(value: unknown, values: ReadonlySet<Scalar>): Read<boolean> {
+function isOneOf(value: unknown, values: ReadonlySet<Scalar>): boolean {
   const isPlain = typeof value === 'string' || typeof value === 'boolean';
   const scalar = isPlain ? value : readNumber(value);
-  return { value: scalar !== null && values.has(comparable(scalar)), reasons: [] };
+  return scalar !== null && values.has(comparable(scalar));
 }

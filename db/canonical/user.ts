@@ -86,7 +86,7 @@ function readDeletedAt(doc: Doc, F: UserFields, notes: Notes, updatedAt: Date): 
 /** An account that the old service had locked out would be let in here, so somebody has to say what is to become of it. */
 function readStanding(doc: Doc, F: UserFields, notes: Notes): void {
   if (F.lockedOut.length === 0 || isStamped(doc)) return;
-  for (const field of standsApart(doc, F)) reject(notes, field, 'switched-off', null);
+  for (const field of standsApart(doc, F, notes)) reject(notes, field, 'switched-off', null);
 }
 
 function readEmail(doc: Doc, F: UserFields, notes: Notes): string {

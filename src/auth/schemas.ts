@@ -17,6 +17,9 @@ const ID = like('6b0448a803139207f9634789');
 const TIME = like('2030-01-31T12:00:00.000Z');
 
 const email = z.email().refine(storable, UNSTORABLE).meta(EMAIL);
+/** Of an account there may be: the old service was less strict. Mail only ever goes to the address that is stored. */
+const knownEmail = z.string().refine(storable, UNSTORABLE).meta(EMAIL);
+const mailable = knownEmail.refine((text) => text.includes('@'), { error: 'Must be an e-mail address' });
 const newPassword = z.string().min(8).refine(fits, TOO_LONG).meta(PASSWORD);
 const password = z.string().min(1).refine(fits, TOO_LONG).meta(PASSWORD);
 const token = z.string().min(1).refine(storable, UNSTORABLE).meta(like('from the mailed link'));
@@ -27,11 +30,11 @@ export const signupBody = z.object({
   password: newPassword,
 });
 
-export const loginBody = z.object({ email: z.string().refine(storable, UNSTORABLE).meta(EMAIL), password });
+export const loginBody = z.object({ email: knownEmail, password });
 
 export const verifyEmailBody = z.object({ token });
 
-export const forgotPasswordBody = z.object({ email });
+export const forgotPasswordBody = z.object({ email: mailable });
 
 export const resetPasswordBody = z
   .object({ token, password: newPassword, confirmPassword: z.string().meta(PASSWORD) })
@@ -43,7 +46,7 @@ export const resetPasswordBody = z
 export const changePasswordBody = z.object({ currentPassword: password, newPassword });
 
 /** Without a body the signed-in user's own address is meant. */
-export const resendVerificationBody = z.object({ email }).nullish();
+export const resendVerificationBody = z.object({ email: mailable }).nullish();
 
 export const deleteAccountBody = z.object({ password });
 
