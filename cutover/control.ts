@@ -36,16 +36,21 @@ const controlBody = z.object({
   changedBy: z.string().nullable(),
   copy: copySchema,
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  epoch: z.int().min(0),
+  revision: z.int().min(0),
 });
 
 const STORE_NAMES_KNOWN = ['mongo', 'postgres'] as const satisfies readonly StoreName[];
+
+/** No setting allows a longer one. */
+const LEASE_MAX_MS = 600_000;
 
 const leaseBody = z.object({
   incarnation: z.number(),
   epoch: z.number(),
   revision: z.number(),
   ack: z.object({ id: z.string(), phase: z.enum(['announced', 'stopped']) }).nullable(),
-  leaseMs: z.number(),
+  leaseMs: z.number().min(0).max(LEASE_MAX_MS),
   facts: z
     .object({
       reaches: z.array(z.enum(STORE_NAMES_KNOWN)),
@@ -67,11 +72,41 @@ export interface InstanceFacts {
 }
 
 /** A row of leases as it stands in the store; without facts it was written by an older version. */
-export type LeaseReport = LeaseRow & { readonly facts: InstanceFacts | null };
+export interface LeaseReport extends LeaseRow {
+  readonly facts: InstanceFacts | null;
+  /** False: another version wrote it, or it is damaged. Then it says only that there may be an instance. */
+  readonly isReadable: boolean;
+}
 
-/** A control record or a lease that this version cannot read: somebody else wrote it. Nothing may be guessed from it. */
+/** A control record that this version cannot read: somebody else wrote it. Nothing may be guessed from it. */
 export class UnreadableControl extends Error {
   override readonly name = 'UnreadableControl';
+  readonly store: StoreName | null;
+  /** As far as that can be told: a higher one than the record that is followed may have overruled it. */
+  readonly epoch: number | null;
+  constructor(
+    message: string,
+    store: StoreName | null,
+    epoch: number | null = null,
+    options: ErrorOptions = {},
+  ) {
+    super(message, options);
+    this.store = store;
+    this.epoch = epoch;
+  }
+}
+
+/** What kept a store that answers from telling its record. Of a server's own words only the code is repeated. */
+export function asUnreadable(cause: unknown, store: StoreName): UnreadableControl {
+  if (cause instanceof UnreadableControl) return cause;
+  const { codeName, code } = (typeof cause === 'object' && cause !== null ? cause : {}) as {
+    readonly codeName?: unknown;
+    readonly code?: unknown;
+  };
+  const known = String(codeName ?? code ?? '');
+  const detail = /^\w{2,40}$/.test(known) ? ` (${known})` : '';
+  const message = `the control record of ${STORE_NAMES[store]} cannot be read${detail}`;
+  return new UnreadableControl(message, store, null, { cause });
 }
 
 /**
@@ -79,39 +114,43 @@ export class UnreadableControl extends Error {
  * for the one it had, so that whoever reads it serves nothing.
  */
 export class RestoredStore extends UnreadableControl {
-  readonly store: StoreName | null;
-  constructor(store: StoreName | null) {
-    super(
-      `${store === null ? 'a store' : STORE_NAMES[store]} was restored from a snapshot and is fenced until an operator clears it`,
-    );
-    this.store = store;
+  constructor(store: StoreName | null, epoch: number | null = null) {
+    const name = store === null ? 'a store' : STORE_NAMES[store];
+    super(`${name} was restored from a snapshot and is fenced until an operator clears it`, store, epoch);
   }
 }
 
 const STORE_NAMES = { mongo: 'MongoDB', postgres: 'PostgreSQL' } as const;
 
-function parse<T>(schema: z.ZodType<T>, body: Json, what: string): T {
-  const parsed = schema.safeParse(body);
-  if (parsed.success) return parsed.data;
-  const paths = parsed.error.issues.map((issue) => issue.path.join('.')).join(', ');
-  throw new UnreadableControl(`the ${what} was written by another version: check ${paths}`);
-}
-
 export function toControl(
   { epoch, revision, body }: ControlEntry,
   store: StoreName | null = null,
 ): ControlRecord {
-  if (typeof body === 'object' && body !== null && 'restored' in body) throw new RestoredStore(store);
-  return { ...parse(controlBody, body, 'control record'), epoch, revision };
+  const known = Number.isSafeInteger(epoch) ? epoch : null;
+  const isObject = typeof body === 'object' && body !== null;
+  if (isObject && 'restored' in body) throw new RestoredStore(store, known);
+  const parsed = controlBody.safeParse(isObject ? { ...body, epoch, revision } : body);
+  if (parsed.success) return parsed.data;
+  const name = store === null ? 'a store' : STORE_NAMES[store];
+  const paths = parsed.error.issues.map((issue) => issue.path.join('.')).filter((path) => path !== '');
+  const where = paths.length === 0 ? 'it is no object' : `check ${paths.join(', ')}`;
+  const message = `the control record of ${name} was written by another version, or is damaged: ${where}`;
+  throw new UnreadableControl(message, store, known);
 }
 
 export function fromControl({ epoch, revision, ...body }: ControlRecord): ControlEntry {
   return { epoch, revision, body: { ...body } as unknown as Json };
 }
 
+/** A row that cannot be read follows nothing, acknowledges nothing, and is waited out for as long as any lease can last. */
 export function toLease({ instance, counter, body }: LeaseEntry): LeaseReport {
-  const { facts = null, ...row } = parse(leaseBody, body, 'row of leases');
-  return { ...row, facts, instance, counter };
+  const parsed = leaseBody.safeParse(body);
+  if (parsed.success) {
+    const { facts = null, ...row } = parsed.data;
+    return { ...row, facts, instance, counter, isReadable: true };
+  }
+  const row = { incarnation: 0, epoch: 0, revision: 0, ack: null, leaseMs: LEASE_MAX_MS };
+  return { ...row, facts: null, instance, counter, isReadable: false };
 }
 
 export function fromLease({ instance, counter, ...body }: LeaseRow, facts: InstanceFacts): LeaseEntry {
@@ -156,7 +195,7 @@ export async function changeControl(
     const record = await readControl(store);
     if (record === null) {
       if (change.kind !== 'gain' && change.kind !== 'copy') {
-        throw new UnreadableControl(`${store.name} has no control record`);
+        throw new UnreadableControl(`${STORE_NAMES[store.name]} has no control record`, store.name);
       }
       if (await store.books.createControl(fromControl(change.record))) {
         return { kind: 'write', record: change.record };

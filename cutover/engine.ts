@@ -4,7 +4,7 @@
  */
 import { StoreUnavailable } from '../db/errors.ts';
 import type { LimitStore, Repository, Store } from '../db/port.ts';
-import { changeControl, fromControl, RestoredStore, readControl } from './control.ts';
+import { asUnreadable, changeControl, fromControl, readControl, UnreadableControl } from './control.ts';
 import type { Environment } from './environment.ts';
 import { createFallback } from './fallback.ts';
 import { createWatcher } from './foreign/watcher.ts';
@@ -122,6 +122,7 @@ export function createEngine(options: EngineOptions): Engine {
   const ended = new AbortController();
   let starting: Promise<void> = Promise.resolve();
   let problem: string | null = 'not started';
+  let warned: string | null = null;
 
   async function readingOf(store: Store | null): Promise<Reading> {
     if (store === null) return { kind: 'not-configured' };
@@ -131,8 +132,10 @@ export function createEngine(options: EngineOptions): Engine {
       if (record !== null) member.learn(store, record);
       return { kind: 'read', record, holdsUsers };
     } catch (error) {
-      if (!(error instanceof StoreUnavailable)) throw error;
-      return { kind: 'unreachable' };
+      if (error instanceof StoreUnavailable) return { kind: 'unreachable' };
+      const { message, epoch } = asUnreadable(error, store.name);
+      telemetry.debug({ err: error, store: store.name }, message);
+      return { kind: 'unreadable', reason: message, epoch };
     }
   }
 
@@ -157,8 +160,17 @@ export function createEngine(options: EngineOptions): Engine {
     if (record !== null && authority === null) {
       return `the effective mode ${record.mode} needs a store that is not configured here`;
     }
-    await makeReady(authority);
     const own = record === null ? null : { mongo, postgres }[authorityOf(record.mode)];
+    const other = record === null ? null : { mongo, postgres }[otherStore(authorityOf(record.mode))];
+    if (own?.kind === 'unreadable') return own.reason;
+    // Of no matter to whoever serves, unless it has overruled the record that is followed.
+    if (other?.kind === 'unreadable') {
+      if ((other.epoch ?? 0) > (record?.epoch ?? 0)) return other.reason;
+      if (other.reason !== warned)
+        telemetry.warn({ mode: record?.mode }, `${other.reason}; it decides nothing`);
+      warned = other.reason;
+    }
+    await makeReady(authority);
     // Whoever began this system got no further than its first record.
     if (record !== null && own?.kind === 'read' && own.record === null && record.revision === 1) {
       await begin(record);
@@ -190,7 +202,7 @@ export function createEngine(options: EngineOptions): Engine {
     try {
       problem = await attempt();
     } catch (error) {
-      if (error instanceof RestoredStore) problem = error.message;
+      if (error instanceof UnreadableControl) problem = error.message;
       else if (error instanceof StoreUnavailable) problem = `${error.store ?? 'a store'} does not answer`;
       else throw error;
     }

@@ -121,14 +121,29 @@ export const DEFAULT_SETTINGS = Object.fromEntries(
 
 const merged = new WeakMap<ControlRecord['settings'], Settings>();
 
-/** The settings of a record over the defaults. The same object for the same record. */
+/**
+ * The settings of a record over the defaults; what this version does not know or take is left out, for a lease of no
+ * number would never lapse. The same object for the same record.
+ */
 export function settingsOf(record: Pick<ControlRecord, 'settings'> | null): Settings {
   if (record === null) return DEFAULT_SETTINGS;
   const known = merged.get(record.settings);
   if (known !== undefined) return known;
-  const settings = { ...DEFAULT_SETTINGS, ...record.settings } as Settings;
+  const taken = Object.entries(record.settings).filter(([key, value]) => isTaken(key, value));
+  const settings = { ...DEFAULT_SETTINGS, ...Object.fromEntries(taken) } as Settings;
   merged.set(record.settings, settings);
   return settings;
+}
+
+/** Keys of a record that this version does not know, or whose values it does not take: the defaults count there. */
+export function ignoredSettings({ settings }: Pick<ControlRecord, 'settings'>): readonly string[] {
+  return Object.keys(settings).filter((key) => !isTaken(key, settings[key]));
+}
+
+function isTaken(key: string, value: Setting | undefined): boolean {
+  if (!isSettingKey(key)) return false;
+  const { fallback, check } = SETTINGS[key] as Definition<Setting>;
+  return value !== undefined && typeof value === typeof fallback && check(value) === null;
 }
 
 export function timingOf(settings: Settings): Timing {

@@ -7,6 +7,8 @@ export type Reading =
   /** No URL was given. */
   | { readonly kind: 'not-configured' }
   | { readonly kind: 'unreachable' }
+  /** It answers, and does not tell its control record. `epoch`: as far as that can be told. */
+  | { readonly kind: 'unreadable'; readonly reason: string; readonly epoch: number | null }
   | { readonly kind: 'read'; readonly record: ControlRecord | null; readonly holdsUsers: boolean };
 
 export type StartDecision =
@@ -23,6 +25,9 @@ export type StartDecision =
 export function decideStart(firstMode: Mode, readings: PerStore<Reading>, nowMs: number): StartDecision {
   const found = Object.values(readings);
   if (found.some((reading) => reading.kind === 'read' && reading.record !== null)) return { kind: 'follow' };
+  // There is a system, whatever it says: none is begun over it.
+  const unreadable = found.find((reading) => reading.kind === 'unreadable');
+  if (unreadable !== undefined) return { kind: 'wait', reason: unreadable.reason };
   const { authority, mirror } = MODE_FACTS[firstMode];
   for (const store of [authority, mirror]) {
     if (store !== null && readings[store].kind === 'not-configured') {

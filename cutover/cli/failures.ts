@@ -68,7 +68,11 @@ export function failureOf(error: unknown): Failure {
     return { ...failure('refused', error.message, 'run `cutover snapshot clear`'), store: error.store };
   }
   if (error instanceof UnreadableControl) {
-    return failure('difference', error.message, 'run the version of this program that the instances run');
+    const remedy =
+      error.cause === undefined
+        ? 'run the version of this program that the instances run'
+        : 'see that its user may read the tables or collections named cutover_*, and what the server logs';
+    return { ...failure('difference', error.message, remedy), store: error.store };
   }
   // Whatever this is, its message may quote a query or a URL; its kind and place say enough to look it up.
   return failure(

@@ -97,6 +97,7 @@ const status = {
       role: z.enum(['authority', 'mirror', 'unused', 'unknown']),
       server: z.string().nullable(),
       control: z.strictObject({ mode, epoch: count, revision: count }).nullable(),
+      problem: z.string().nullable().describe('Why it does not tell its control record although it answers'),
     }),
   ),
   instances: z.array(
@@ -115,6 +116,7 @@ const status = {
         .describe('The stores that answered it when it last asked'),
       p99Ms: ms.nullable().describe('Of its operations on the authority in the last seconds; null: too few'),
       mapping: z.string().describe('Digest of the mapping it reads and writes documents by'),
+      isReadable: z.boolean().describe('False: its row is of another version, and tells nothing'),
     }),
   ),
   pending: backlog,
@@ -144,6 +146,9 @@ const status = {
   ),
   rollback: z.strictObject({ to: mode.nullable(), lossless: z.boolean(), why: z.string() }),
   settings,
+  ignoredSettings: z
+    .array(z.string())
+    .describe('Keys in the record that this version does not know or take: the defaults count there'),
 };
 
 const pendingList = z.strictObject({

@@ -62,11 +62,12 @@ export async function readFacts(
 }
 
 async function storeFacts(situation: Situation, name: (typeof STORES)[number]): Promise<StoreFacts> {
-  const { store, reachable } = situation.readings[name];
+  const { store, reachable, trouble } = situation.readings[name];
   const configured = store !== null;
   const writable = store !== null && reachable && (await attempt(async () => store.ping().then(() => true)));
   const migrated = store !== null && writable === true ? await attempt(() => store.isMigrated()) : null;
-  return { configured, reachable: writable === true, migrated, deposed: isDeposed(situation, name) };
+  const problem = trouble?.message ?? null;
+  return { configured, reachable: writable === true, problem, migrated, deposed: isDeposed(situation, name) };
 }
 
 async function countNotes(store: Store): Promise<GateFacts['notes']> {

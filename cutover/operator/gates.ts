@@ -12,6 +12,8 @@ import { backlogInWords, inWords, STORE_NAMES } from './words.ts';
 export interface StoreFacts {
   readonly configured: boolean;
   readonly reachable: boolean;
+  /** Why it does not tell its control record although it answers. */
+  readonly problem: string | null;
   /** Null: could not be asked. */
   readonly migrated: boolean | null;
   /** Its own record still claims the authority of an epoch that was overtaken by a failover. */
@@ -120,7 +122,9 @@ function transitionGate({ record: { transition }, unfinished }: GateFacts): Gate
 
 function instancesGate({ instances }: GateFacts): Gate {
   const count = (state: InstanceStatus['state']) => instances.filter((each) => each.state === state).length;
-  const behind = instances.filter(({ state }) => state === 'behind').map(({ instance }) => instance);
+  const behind = instances
+    .filter(({ state }) => state === 'behind')
+    .map(({ instance, isReadable }) => (isReadable ? instance : `${instance} (of another version)`));
   return {
     name: 'instances',
     ok: behind.length === 0,
@@ -132,13 +136,17 @@ function instancesGate({ instances }: GateFacts): Gate {
 }
 
 function reachableGate(name: StoreName, { stores }: GateFacts): Gate {
-  const { configured, reachable } = stores[name];
+  const { configured, reachable, problem } = stores[name];
+  const variable = name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL';
   return {
     name: 'reachable',
-    ok: configured && reachable,
-    found: !configured ? 'not configured' : reachable ? 'answers' : 'does not answer',
-    required: `${STORE_NAMES[name]} answers and can be written`,
-    remedy: `set ${name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL'}, and see that the server runs`,
+    ok: configured && reachable && problem === null,
+    found: !configured ? 'not configured' : (problem ?? (reachable ? 'answers' : 'does not answer')),
+    required: `${STORE_NAMES[name]} answers, can be written, and tells its control record`,
+    remedy:
+      problem === null
+        ? `set ${variable}, and see that the server runs`
+        : `use the version that wrote it, or let ${variable} lead to an empty database`,
     kind: 'safety',
   };
 }

@@ -71,12 +71,12 @@ export async function awaitAcknowledged(
 /** As they stand, by what was seen of them. */
 export function instancesOf({ rows, watch }: Watching, record: ControlRecord): readonly InstanceStatus[] {
   return rows.map((row) => {
-    const { instance, epoch, revision, incarnation, counter, leaseMs, ack } = row;
+    const { instance, epoch, revision, incarnation, counter, leaseMs, ack, isReadable } = row;
     const alive = watch[instance]?.moved === true;
     const state: InstanceStatus['state'] = !alive ? 'silent' : follows(row, record) ? 'current' : 'behind';
     const acknowledged = ack === null ? null : `${ack.phase} ${ack.id}`;
     const { reaches = null, p99Ms = null, mapping = DEFAULT_CODEC.digest } = row.facts ?? {};
-    const said = { acknowledged, reaches, p99Ms, mapping };
+    const said = { acknowledged, reaches, p99Ms, mapping, isReadable };
     return { instance, epoch, revision, incarnation, counter, state, leaseMs, ...said };
   });
 }

@@ -1,7 +1,7 @@
 /** What the two control records say together, and which of them speaks. Only reads. */
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { readControl, UnreadableControl } from '../control.ts';
+import { asUnreadable, readControl, type UnreadableControl } from '../control.ts';
 import { authorityOf, mirrorOf, otherStore } from '../mode.ts';
 import { FOLLOWING_NOTHING, type Following, follow, unfinishedChange } from '../protocol/follow.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
@@ -13,6 +13,8 @@ export interface StoreReading {
   readonly store: Store | null;
   readonly reachable: boolean;
   readonly record: ControlRecord | null;
+  /** Why a store that answers does not tell its record. */
+  readonly trouble: UnreadableControl | null;
 }
 
 export interface Situation {
@@ -29,13 +31,13 @@ export interface Standing {
   readonly situation: Situation;
   readonly record: ControlRecord;
   readonly authority: Store;
-  /** Null: not configured, or out of reach. */
+  /** Null: not configured, out of reach, or nothing that is known of can be done with it. */
   readonly other: Store | null;
 }
 
 export const STORES = ['mongo', 'postgres'] as const satisfies readonly StoreName[];
 
-/** Reads both records; a store out of reach is left out. Throws `UnreadableControl`. */
+/** Reads both records; a store that does not tell its own is left out. */
 export async function readSituation({ stores }: Pick<OperatorContext, 'stores'>): Promise<Situation> {
   const [mongo, postgres] = await Promise.all([readOne(stores.mongo), readOne(stores.postgres)]);
   const readings = { mongo, postgres };
@@ -48,31 +50,38 @@ export async function readSituation({ stores }: Pick<OperatorContext, 'stores'>)
 }
 
 async function readOne(store: Store | null): Promise<StoreReading> {
-  if (store === null) return { store, reachable: false, record: null };
+  const silent: StoreReading = { store, reachable: false, record: null, trouble: null };
+  if (store === null) return silent;
   try {
-    return { store, reachable: true, record: await readControl(store) };
+    return { ...silent, reachable: true, record: await readControl(store) };
   } catch (error) {
-    if (error instanceof StoreUnavailable) return { store, reachable: false, record: null };
-    if (error instanceof UnreadableControl) throw error;
+    if (error instanceof StoreUnavailable) return silent;
+    const trouble = asUnreadable(error, store.name);
+    if (trouble === error) return { ...silent, reachable: true, trouble };
     // A store that was never migrated has no place for a record.
     const migrated = await attempt(() => store.isMigrated());
-    if (migrated === null) return { store, reachable: false, record: null };
-    if (migrated) throw error;
-    return { store, reachable: true, record: null };
+    if (migrated === null) return silent;
+    return { ...silent, reachable: true, trouble: migrated ? trouble : null };
   }
 }
 
-/** The situation as something can be done in it. Throws `AuthorityUnknown` when the authority does not answer. */
+/**
+ * The situation as something can be done in it. Throws `AuthorityUnknown` when the authority does not answer, and
+ * `UnreadableControl` when its record cannot be read, or the other store's may have overruled it.
+ */
 export function stand(situation: Situation): Standing {
   const { record, readings } = situation;
-  if (record === null) throw new AuthorityUnknown(noRecordReason(situation));
+  if (record === null) throw withoutRecord(situation);
   const name = authorityOf(record.mode);
-  const { store, reachable, record: own } = readings[name];
+  const { store, reachable, record: own, trouble } = readings[name];
+  if (trouble !== null) throw trouble;
   if (store === null || !reachable || own === null) {
     throw new AuthorityUnknown(`${name} has authority, as far as is known, and does not answer`);
   }
   const other = readings[otherStore(name)];
-  return { situation, record, authority: store, other: other.reachable ? other.store : null };
+  if ((other.trouble?.epoch ?? 0) > record.epoch) throw other.trouble;
+  const isUsable = other.reachable && other.trouble === null;
+  return { situation, record, authority: store, other: isUsable ? other.store : null };
 }
 
 /** Both at once, for what has to be as of now. */
@@ -80,10 +89,16 @@ export async function readStanding(context: Pick<OperatorContext, 'stores'>): Pr
   return stand(await readSituation(context));
 }
 
-export function noRecordReason({ readings }: Situation): string {
+/** Why there is no record to go by. */
+export function withoutRecord({ readings }: Situation): AuthorityUnknown | UnreadableControl {
+  const troubles = STORES.map((name) => readings[name].trouble).filter((each) => each !== null);
   const away = STORES.filter((name) => readings[name].store !== null && !readings[name].reachable);
-  if (away.length > 0) return `no control record could be read: ${away.join(' and ')} cannot be reached`;
-  return 'no system has been started yet: the first instance creates the control record';
+  if (troubles[0] !== undefined) return troubles[0];
+  return new AuthorityUnknown(
+    away.length > 0
+      ? `no control record could be read: ${away.join(' and ')} cannot be reached`
+      : 'no system has been started yet: the first instance creates the control record',
+  );
 }
 
 /** Whether this store still takes itself for the authority of an epoch that has been overtaken without it. */

@@ -1,3 +1,4 @@
+import { UnreadableControl } from '../control.ts';
 import {
   authorityOf,
   type Mode,
@@ -8,19 +9,19 @@ import {
   rollbackIsLossless,
 } from '../mode.ts';
 import type { ControlRecord } from '../protocol/types.ts';
-import { settingsOf, timingOf } from '../settings.ts';
+import { ignoredSettings, settingsOf, timingOf } from '../settings.ts';
 import { AuthorityUnknown } from './errors.ts';
 import { readFacts } from './facts.ts';
 import { failingGates, type GateFacts, gatesFor } from './gates.ts';
 import { instancesOf, watchInstances } from './instances.ts';
 import {
   attempt,
-  noRecordReason,
   readSituation,
   type Situation,
   STORES,
   type Standing,
   stand,
+  withoutRecord,
 } from './situation.ts';
 import type { NextMove, OperatorContext, Status, StoreStatus } from './types.ts';
 import { NOTES } from './types.ts';
@@ -37,7 +38,7 @@ export async function readStatus(
 ): Promise<Status> {
   const situation = await readSituation(context);
   const { record } = situation;
-  if (record === null) throw new AuthorityUnknown(noRecordReason(situation));
+  if (record === null) throw withoutRecord(situation);
   const standing = tryToStand(situation);
   const common = {
     mode: record.mode,
@@ -50,8 +51,9 @@ export async function readStatus(
     copy: record.copy,
     stores: await Promise.all(STORES.map((name) => storeStatus(situation, record, name))),
     settings: settingsOf(record),
+    ignoredSettings: ignoredSettings(record),
   };
-  if (standing === null) return { ...common, ...blind(record) };
+  if (typeof standing === 'string') return { ...common, ...blind(record, standing) };
   const timing = timingOf(common.settings);
   const watching = await watchInstances(context.environment, standing.authority, { watchMs, timing });
   const instances = instancesOf(watching, record);
@@ -72,17 +74,19 @@ export async function readStatus(
   };
 }
 
-function tryToStand(situation: Situation): Standing | null {
+/** Or why nothing can be done in it. */
+function tryToStand(situation: Situation): Standing | string {
   try {
     return stand(situation);
   } catch (error) {
-    if (error instanceof AuthorityUnknown) return null;
+    if (error instanceof AuthorityUnknown) return 'the authority does not answer';
+    if (error instanceof UnreadableControl) return error.message;
     throw error;
   }
 }
 
-/** What is left to say while the authority is silent. */
-function blind(record: ControlRecord) {
+/** What is left to say while nobody speaks for the authority. */
+function blind(record: ControlRecord, why: string) {
   const windowMs = settingsOf(record)['gate-primary-window-ms'];
   const to = neighbour(record.mode, 'rollback');
   return {
@@ -95,7 +99,7 @@ function blind(record: ControlRecord) {
     foreign: { open: null, watch: 'unknown', unwatchedSinceMs: null, why: null } as const,
     shadow: { windowMs, outcomes: {}, compared: 0, mismatches: 0 },
     next: [],
-    rollback: { to, lossless: false, why: 'the authority does not answer' },
+    rollback: { to, lossless: false, why },
   };
 }
 
@@ -104,11 +108,12 @@ async function storeStatus(
   { mode }: ControlRecord,
   name: (typeof STORES)[number],
 ): Promise<StoreStatus> {
-  const { store, reachable, record: own } = situation.readings[name];
+  const { store, reachable, record: own, trouble } = situation.readings[name];
   const role = authorityOf(mode) === name ? 'authority' : mirrorOf(mode) === name ? 'mirror' : 'unused';
   const server = store === null || !reachable ? null : await attempt(() => store.describe());
   const control = own === null ? null : { mode: own.mode, epoch: own.epoch, revision: own.revision };
-  return { name, configured: store !== null, reachable, role, server, control };
+  const problem = trouble?.message ?? null;
+  return { name, configured: store !== null, reachable, role, server, control, problem };
 }
 
 /** The neighbouring modes and what each asks for. */

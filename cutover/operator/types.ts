@@ -59,6 +59,8 @@ export interface StoreStatus {
   readonly server: string | null;
   /** Its own control record, as far as it goes. */
   readonly control: { readonly mode: Mode; readonly epoch: number; readonly revision: number } | null;
+  /** Why it does not tell its control record although it answers; null: it does, or is silent. */
+  readonly problem: string | null;
 }
 
 export interface InstanceStatus {
@@ -77,6 +79,8 @@ export interface InstanceStatus {
   readonly p99Ms: number | null;
   /** Digest of the mapping it reads and writes documents by. */
   readonly mapping: string;
+  /** False: its row was written by another version, or is damaged, and says nothing but that it is there. */
+  readonly isReadable: boolean;
 }
 
 export interface Backlog {
@@ -134,6 +138,8 @@ export interface Status {
   readonly next: readonly NextMove[];
   readonly rollback: { readonly to: Mode | null; readonly lossless: boolean; readonly why: string };
   readonly settings: Settings;
+  /** Keys in the record that this version does not know, or whose values it does not take: their defaults count. */
+  readonly ignoredSettings: readonly string[];
 }
 
 /** The state that a verb prints before and after. */

@@ -29,7 +29,7 @@ export interface Created {
 
 /**
  * Takes a snapshot of every configured store. What it leaves when it fails is nothing. Throws `StoreUnavailable` when a
- * configured store does not answer, `RestoredStore` when one is fenced, `ToolFailed`.
+ * configured store does not answer, `UnreadableControl` when one is fenced or does not tell its record, `ToolFailed`.
  */
 export async function createSnapshot(context: SnapshotContext, { dir }: CreateOptions): Promise<Created> {
   const { environment, urls, report, signal } = context;
@@ -38,6 +38,7 @@ export async function createSnapshot(context: SnapshotContext, { dir }: CreateOp
   const tell = (step: string, message: string) =>
     report({ step, message, elapsedMs: environment.now().monotonicMs - startedMs });
   const situation = await readSituation(context);
+  for (const { trouble } of Object.values(situation.readings)) if (trouble !== null) throw trouble;
   const name = `${createdAt.toISOString().slice(0, 19).replaceAll(':', '-')}Z-${environment.newId().slice(-6)}`;
   const folder = await createFolder(dir, name, signal);
   try {

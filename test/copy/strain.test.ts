@@ -51,6 +51,7 @@ describe('what instances say', () => {
     revision: 1,
     ack: null,
     leaseMs: 5_000,
+    isReadable: true,
     facts: { reaches: [], p99Ms, mapping: '' },
   });
 

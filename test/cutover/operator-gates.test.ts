@@ -16,7 +16,7 @@ const COMPLETE = {
 const EMPTY_RUN = { ...COMPLETE, run: 'started-empty' };
 const MAPPING = 'a'.repeat(16);
 const DONE = { atMs: NOW_MS - HOUR_MS, clean: true, run: 'run-1', mapping: MAPPING };
-const FINE_STORE = { configured: true, reachable: true, migrated: true, deposed: false };
+const FINE_STORE = { configured: true, reachable: true, problem: null, migrated: true, deposed: false };
 
 function recordIn(mode: Mode, given: Partial<ControlRecord> = {}): ControlRecord {
   return {
@@ -84,6 +84,7 @@ const INSTANCE = {
   reaches: ['mongo', 'postgres'] as readonly ('mongo' | 'postgres')[],
   p99Ms: null,
   mapping: MAPPING,
+  isReadable: true,
 };
 
 describe('which gates a move has', () => {

@@ -106,6 +106,25 @@ describe('an instance that cannot know its mode', () => {
     await eventually(async () => expect(await readiness(app)).toMatchObject({ code: 200 }));
     expect(await read(app.app.repository)).toBeNull();
   });
+
+  test('because its record is damaged: listens, names the store, and begins as soon as it is mended', async () => {
+    const MONGO_URL = newMongoDatabase();
+    const before = await startApp('mongo-only', { onEnd, env: { MONGO_URL } });
+    await before.app.close();
+    const client = new mongoose.mongo.MongoClient(MONGO_URL);
+    onTestFinished(() => client.close());
+    const records = client.db().collection('cutover_control');
+    const body = (await records.findOne())?.['body'];
+    await records.updateOne({}, { $set: { body: 'not json' } });
+    const app = await startApp('mongo-only', { onEnd, env: { MONGO_URL } });
+    expect(await readiness(app)).toMatchObject({
+      code: 503,
+      status: 'mode-unknown',
+      problem: expect.stringMatching(/the control record of MongoDB .* is damaged/),
+    });
+    await records.updateOne({}, { $set: { body } });
+    await eventually(async () => expect(await readiness(app)).toMatchObject({ code: 200 }));
+  });
 });
 
 describe.each([

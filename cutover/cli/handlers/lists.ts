@@ -58,4 +58,13 @@ const noteBody = ({ key, body, firstAt, lastAt, times }: NoteLine) => ({
   times,
 });
 
-const eventBody = ({ at, id, event }: LogLine) => ({ at: at.toISOString(), id, ...event });
+/** Field by field: another version's entry may have more of them. */
+const eventBody = ({ at, id, event: { kind, mode, epoch, revision, details } }: LogLine) => ({
+  at: at.toISOString(),
+  id,
+  kind,
+  mode,
+  epoch,
+  revision,
+  details,
+});

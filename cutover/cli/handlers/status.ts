@@ -35,16 +35,13 @@ const isAnswer = (seen: unknown): seen is Answer =>
 
 function answerOf(found: Status): Answer {
   // A store that the mode does without may be gone for good.
-  const missing = found.stores
-    .filter(({ configured, reachable, role }) => configured && !reachable && role !== 'unused')
-    .map(({ name }) => name);
-  const seen = answer('status', missing.length === 0 ? 'done' : 'unreachable', { ...found }, (style) =>
-    statusLines(found, style),
-  );
-  if (missing.length === 0) return seen;
+  const needed = found.stores.filter(({ configured, role }) => configured && role !== 'unused');
+  const missing = needed.filter(({ reachable }) => !reachable).map(({ name }) => name);
+  const problems = needed.map(({ problem }) => problem).filter((problem) => problem !== null);
+  const outcome = missing.length > 0 ? 'unreachable' : problems.length > 0 ? 'difference' : 'done';
+  const seen = answer('status', outcome, { ...found }, (style) => statusLines(found, style));
+  if (outcome === 'done') return seen;
   const variables = missing.map((name) => (name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL'));
-  return {
-    ...seen,
-    notice: `${missing.join(' and ')} cannot be reached: check the server and ${variables.join(' and ')}`,
-  };
+  const away = `${missing.join(' and ')} cannot be reached: check the server and ${variables.join(' and ')}`;
+  return { ...seen, notice: [...(missing.length === 0 ? [] : [away]), ...problems].join('; ') };
 }

@@ -24,6 +24,7 @@ export function statusLines(status: Status, style: Style): string[] {
       ['differences', alarming(status.differences, style, 'cutover diffs')],
       ['foreign writes', foreignWords(status.foreign, style)],
       ['shadow reads', shadowWords(status.shadow)],
+      ...ignoredRow(status, style),
     ]),
     '',
     style.strong('stores'),
@@ -87,8 +88,14 @@ function shadowWords({ windowMs, outcomes, compared, mismatches }: ShadowStatus)
   );
 }
 
+function ignoredRow({ ignoredSettings }: Status, style: Style): [string, string][] {
+  if (ignoredSettings.length === 0) return [];
+  const keys = ignoredSettings.map(printable).join(', ');
+  return [['settings', style.bad(`not understood, so that the defaults count: ${keys}`)]];
+}
+
 function storeRow(
-  { name, configured, reachable, role, server, control }: StoreStatus,
+  { name, configured, reachable, role, server, control, problem }: StoreStatus,
   style: Style,
 ): string[] {
   const state = !configured
@@ -98,7 +105,9 @@ function storeRow(
       : style.bad('unreachable');
   const record =
     control === null
-      ? 'no control record'
+      ? problem === null
+        ? 'no control record'
+        : style.bad(problem)
       : `${control.mode}, epoch ${control.epoch}, revision ${control.revision}`;
   return [name, role, state, server === null ? '-' : printable(server), reachable ? record : ''];
 }
@@ -114,6 +123,7 @@ function instanceRow(row: InstanceStatus, style: Style): string[] {
     row.reaches === null ? '' : `reaches ${row.reaches.join(', ') || 'no store'}`,
     row.p99Ms === null ? '' : `p99 ${duration(row.p99Ms)}`,
     row.acknowledged === null ? '' : `acknowledged ${printable(row.acknowledged)}`,
+    row.isReadable ? '' : style.bad('its row is of another version'),
   ];
 }
 

@@ -38,7 +38,14 @@ interface NoteDoc {
   readonly times: number;
 }
 
-const parse = (body: string): Json => JSON.parse(body) as Json;
+/** What is no JSON comes back as the text it is, which nobody takes for what it should be. */
+function parse(body: string): Json {
+  try {
+    return JSON.parse(body) as Json;
+  } catch {
+    return body ?? null;
+  }
+}
 const noteId = (kind: string, key: string): string => JSON.stringify([kind, key]);
 
 export function createBooks(client: Client): Books {

@@ -60,7 +60,7 @@ const HASTY: ControlRecord['settings'] = {
   'flip-attempts': 0,
   'heartbeat-ms': 80,
   'lease-ms': 300,
-  'margin-ms': 40,
+  'margin-ms': 50,
   'deadline-ms': 500,
   'mirror-retry-max-ms': 100,
   'breaker-half-open-ms': 100,

@@ -1,0 +1,307 @@
+/** Records, rows and settings that this version cannot read: another version's, restored, damaged, forbidden. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { OUTPUTS } from '../../cutover/cli/schemas.ts';
+import { readControl } from '../../cutover/control.ts';
+import type { Mode } from '../../cutover/mode.ts';
+import {
+  endSessions,
+  eraseUser,
+  log,
+  type MoveRequest,
+  move,
+  pending,
+  planMove,
+  readStatus,
+  setSetting,
+} from '../../cutover/operator/index.ts';
+import type { StoreName } from '../../db/errors.ts';
+import type { Json } from '../../db/replica.ts';
+import { signUp } from '../contract/fixtures.ts';
+import { inside, json } from './cli-program.ts';
+import { createWorld, type World } from './operator-world.ts';
+
+const REQUEST: MoveRequest = {
+  to: null,
+  direction: 'promote',
+  force: { reason: 'a test' },
+  timeoutMs: 60_000,
+  noForeignWriters: true,
+};
+
+let world: World;
+beforeEach(() => {
+  world = createWorld();
+});
+afterEach(() => world.stop());
+
+const run = <T>(promise: Promise<T>) => world.clock.run(promise);
+const go = (to: Mode, direction: MoveRequest['direction'] = 'promote') =>
+  run(move(world.context, { ...REQUEST, to, direction }));
+const status = (watchMs = 1_500) => run(readStatus(world.context, { watchMs }));
+
+async function startOne(mode: Mode) {
+  const [engine] = await world.start(1, mode);
+  if (engine === undefined) throw new Error('one was started');
+  return engine;
+}
+
+/** Puts something else in the place of a store's record; what was there. */
+async function plant(store: StoreName, given: { body?: Json; epoch?: number; revision?: number }) {
+  const { books } = world.stores[store];
+  const was = await run(books.readControl());
+  if (was === null) throw new Error('there is no record');
+  const planted = { ...was, ...given };
+  await run(books.replaceControl(was, planted));
+  return () => run(books.replaceControl(planted, was));
+}
+
+function forbid(store: StoreName): void {
+  world.hooks[store] = {
+    before: ({ name }) => {
+      if (name === 'readControl') throw Object.assign(new Error('permission denied'), { code: '42501' });
+    },
+  };
+}
+
+const TROUBLES: readonly [string, RegExp, (store: StoreName) => unknown][] = [
+  [
+    'restored',
+    /was restored from a snapshot/,
+    (store) =>
+      plant(store, { body: { restored: { snapshot: 's', complete: true, atMs: 0, control: null } } }),
+  ],
+  [
+    'another version’s',
+    /another version, or is damaged: check mode/,
+    (store) => plant(store, { body: { mode: 'x' } }),
+  ],
+  [
+    'no JSON',
+    /another version, or is damaged: it is no object/,
+    (store) => plant(store, { body: '{"mode":' }),
+  ],
+  ['half a revision', /check revision/, (store) => plant(store, { revision: 1.5 })],
+  ['forbidden', /cannot be read \(42501\)/, forbid],
+];
+const [RESTORED, NEWER, , , FORBIDDEN] = TROUBLES;
+if (RESTORED === undefined || NEWER === undefined || FORBIDDEN === undefined) throw new Error('named above');
+
+const UNNEEDED: readonly [Mode, StoreName][] = [
+  ['mongo-only', 'postgres'],
+  ['dual-write', 'postgres'],
+  ['shadow-read', 'postgres'],
+  ['postgres-primary', 'mongo'],
+  ['postgres-only', 'mongo'],
+];
+
+describe('an instance that starts', () => {
+  it.each(
+    UNNEEDED.flatMap(([mode, store]) =>
+      TROUBLES.map(([what, , inflict]) => [mode, store, what, inflict] as const),
+    ),
+  )('in %s serves although the record of %s is %s', async (mode, store, _what, inflict) => {
+    await startOne(mode);
+    await inflict(store);
+    const engine = await startOne(mode);
+    expect(engine.status()).toMatchObject({ effective: mode, standing: 'serving', problem: null });
+    await run(signUp(engine.repository));
+  });
+
+  it.each(TROUBLES)(
+    'serves nothing while the authority’s record is %s, and says so',
+    async (_w, says, inflict) => {
+      await startOne('mongo-only');
+      await world.stop();
+      const mend = await inflict('mongo');
+      const engine = await startOne('mongo-only');
+      expect(engine.status()).toMatchObject({ standing: 'no-lease', problem: expect.stringMatching(says) });
+      expect(engine.status().problem).toContain('MongoDB');
+      if (typeof mend === 'function') await mend();
+      else world.mend('mongo');
+      await world.clock.pass(2_000);
+      expect(engine.status()).toMatchObject({ standing: 'serving', problem: null });
+    },
+  );
+
+  it('begins no new system over a record that it cannot read', async () => {
+    await run(world.stores.postgres.books.createControl({ epoch: 1, revision: 1, body: { mode: 'x' } }));
+    const engine = await startOne('mongo-only');
+    expect(engine.status()).toMatchObject({
+      standing: 'no-record',
+      problem: expect.stringMatching(/PostgreSQL/),
+    });
+    expect(await run(world.stores.mongo.books.readControl())).toBeNull();
+  });
+
+  it('serves nothing beside an unreadable record of a higher epoch, which may have overruled the one it reads', async () => {
+    await startOne('postgres-primary');
+    await world.stop();
+    await plant('mongo', { body: { mode: 'x' }, epoch: 7 });
+    const engine = await startOne('postgres-primary');
+    expect(engine.status()).toMatchObject({
+      standing: 'no-lease',
+      problem: expect.stringMatching(/MongoDB/),
+    });
+    await expect(status()).resolves.toMatchObject({ instances: [], next: [] });
+    await expect(run(pending(world.context, { limit: 1 }))).rejects.toThrow(/of MongoDB/);
+  });
+});
+
+describe('verbs', () => {
+  it.each(TROUBLES)(
+    'go on in mongo-only with a record of PostgreSQL that is %s',
+    async (_what, says, inflict) => {
+      const engine = await startOne('mongo-only');
+      const [one, two] = [await run(signUp(engine.repository)), await run(signUp(engine.repository))];
+      await inflict('postgres');
+      const shown = await status();
+      expect(shown.stores).toMatchObject([
+        { name: 'mongo', reachable: true, problem: null },
+        { name: 'postgres', reachable: true, control: null, problem: expect.stringMatching(says) },
+      ]);
+      expect(shown.instances).toMatchObject([{ state: 'current' }]);
+      expect(await run(setSetting(world.context, 'shadow-rate', '7'))).toMatchObject({ kind: 'done', is: 7 });
+      expect(await run(endSessions(world.context, { userId: one.user.id }))).toMatchObject({ kind: 'done' });
+      await run(eraseUser(world.context, { userId: two.user.id }));
+      expect(world.stores.mongo.tables.user.get(two.user.id)?.record.deletedAt).not.toBeNull();
+      expect(await run(pending(world.context, { limit: 1 }))).toMatchObject({ orphans: null });
+      expect((await run(log(world.context, { limit: 9 }))).map(({ event }) => event.kind)).toContain('set');
+      expect((await run(planMove(world.context, { to: null, direction: 'promote' }))).kind).toBe('planned');
+      const refused = await run(move(world.context, REQUEST));
+      expect(refused).toMatchObject({
+        kind: 'refused',
+        failing: [{ name: 'reachable', found: expect.stringMatching(says), kind: 'safety' }],
+      });
+    },
+  );
+
+  it('roll back to where the store with such a record is not needed', async () => {
+    await startOne('mongo-only');
+    await go('shadow-read');
+    await RESTORED[2]('postgres');
+    expect(await go('mongo-only', 'rollback')).toMatchObject({ kind: 'done', after: { mode: 'mongo-only' } });
+  });
+
+  it('change nothing while the authority’s own record cannot be read, and name it', async () => {
+    await startOne('mongo-only');
+    await go('dual-write');
+    await NEWER[2]('mongo');
+    await expect(run(setSetting(world.context, 'shadow-rate', '7'))).rejects.toThrow(NEWER[1]);
+    const shown = await status();
+    expect(shown).toMatchObject({ mode: 'dual-write', instances: [], next: [] });
+    expect(shown.rollback.why).toMatch(/the control record of MongoDB was written by another version/);
+    await FORBIDDEN[2]('postgres');
+    await expect(status()).rejects.toThrow(/the control record of MongoDB/);
+  });
+});
+
+describe('the command line', () => {
+  const open = async () => ({ stores: world.stores, configuredMode: null, close: async () => {} });
+
+  it.each([
+    ['mongo-only', 'done', ''],
+    ['dual-write', 'difference', 'the control record of PostgreSQL was written by another version'],
+  ] as const)('shows it in %s: %s', async (mode, outcome, says) => {
+    await startOne(mode);
+    await world.stop();
+    await NEWER[2]('postgres');
+    const ended = await inside(['status', '--json'], open);
+    expect(json('status', ended)).toMatchObject({ outcome, mode });
+    expect(ended.err).toContain(says);
+    expect((await inside(['status'], open)).out).toMatch(NEWER[1]);
+  });
+
+  it('names the store and what to do when it is the authority’s', async () => {
+    await startOne('mongo-only');
+    await world.stop();
+    await NEWER[2]('mongo');
+    expect(json('failure', await inside(['set', 'shadow-rate', '7', '--json'], open))).toMatchObject({
+      outcome: 'difference',
+      error: { store: 'mongo', remedy: expect.stringContaining('run the version') },
+    });
+    world.mend('mongo');
+    await FORBIDDEN[2]('mongo');
+    expect(json('failure', await inside(['abort', '--json'], open))).toMatchObject({
+      error: {
+        store: 'mongo',
+        message: expect.stringContaining('42501'),
+        remedy: expect.stringContaining('cutover_*'),
+      },
+    });
+  });
+});
+
+describe('a row of leases that cannot be read', () => {
+  const row = { instance: 'newer', counter: 1, body: { v: 2 } };
+
+  it('counts as an instance that may be there and does not follow, and is named', async () => {
+    await startOne('mongo-only');
+    const { books } = world.stores.mongo;
+    let counter = 1;
+    world.hooks.mongo = {
+      before: async ({ name }) => {
+        if (name !== 'readLeases') return;
+        counter += 1;
+        await books.writeLease({ ...row, counter });
+      },
+    };
+    const { instances, next } = await status();
+    expect(instances).toContainEqual(
+      expect.objectContaining({ instance: 'newer', state: 'behind', isReadable: false }),
+    );
+    const gate = next[0]?.gates.find(({ name }) => name === 'instances');
+    expect(gate).toMatchObject({ ok: false, remedy: expect.stringMatching(/newer \(of another version\)/) });
+    const refused = await run(move(world.context, { ...REQUEST, timeoutMs: 5_000 }));
+    expect(refused.failing.map(({ name }) => name)).toContain('instances');
+  });
+
+  it('is waited out for as long as any lease can last, then taken away', async () => {
+    await startOne('mongo-only');
+    const { books } = world.stores.mongo;
+    await run(books.writeLease(row));
+    const named = async () => (await run(books.readLeases())).map(({ instance }) => instance);
+    await world.clock.pass(590_000);
+    expect(await named()).toContain('newer');
+    await world.clock.pass(100_000);
+    expect(await named()).not.toContain('newer');
+    expect(await go('dual-write')).toMatchObject({ kind: 'done' });
+  });
+});
+
+describe('settings in a record that this version does not take', () => {
+  const SETTINGS = { 'lease-ms': '5s', 'poll-ms': -1, 'future-knob': 3, 'shadow-rate': 7 };
+
+  async function startWith(settings: Json) {
+    const engine = await startOne('shadow-read');
+    const { books } = world.stores.mongo;
+    const was = await run(books.readControl());
+    if (was === null) throw new Error('there is a record');
+    const body = { ...(was.body as object), settings };
+    await run(books.replaceControl(was, { ...was, revision: was.revision + 1, body }));
+    await world.clock.pass(2_000);
+    return engine;
+  }
+
+  it('leave the defaults in force: a lease still lapses', async () => {
+    const engine = await startWith(SETTINGS);
+    expect(engine.member.settings()).toMatchObject({ 'lease-ms': 5_000, 'poll-ms': 500, 'shadow-rate': 7 });
+    world.cut('mongo');
+    world.cut('postgres');
+    await world.clock.pass(6_000);
+    expect(engine.status().standing).toBe('no-lease');
+  });
+
+  it('are named by status, whose schema they do not break, and kept by a change of another one', async () => {
+    await startWith(SETTINGS);
+    const shown = await status();
+    expect(shown.ignoredSettings).toEqual(['lease-ms', 'poll-ms', 'future-knob']);
+    expect(shown.settings).toMatchObject({ 'lease-ms': 5_000 });
+    const envelope = { verb: 'status', outcome: 'done', exitCode: 0 };
+    expect(OUTPUTS.status.safeParse({ ...envelope, ...shown }).error?.issues).toBeUndefined();
+    await run(setSetting(world.context, 'lease-ms', '6000'));
+    expect((await run(readControl(world.stores.mongo)))?.settings).toEqual({
+      ...SETTINGS,
+      'lease-ms': 6_000,
+    });
+  });
+});
