@@ -141,12 +141,11 @@ async function mark(pass: Pass, { record: { id, stamp }, pendingAt }: User): Pro
 async function note(pass: Pass, user: User, holderId: string, resolution: Resolution): Promise<void> {
   const { id, stamp } = user.record;
   const { telemetry, mirror, authority, environment } = pass;
-  await authority.books.putNote(
-    NOTES.conflict,
-    keyOf('user', id),
-    { holderId, resolution, stamp: { ...stamp } },
-    environment.date(),
-  );
+  const { books } = authority;
+  const date = environment.date();
+  // This one stays once the clash is resolved: the gate to `postgres-only` asks for a time without any.
+  await books.putNote(NOTES.clash, date.toISOString().slice(0, 13), {}, date);
+  await books.putNote(NOTES.conflict, keyOf('user', id), { holderId, resolution, stamp: { ...stamp } }, date);
   telemetry.count('cutover_mirror_conflicts_total', { store: mirror.name, resolution });
   telemetry.warn({ entity: 'user', id, holderId, resolution }, 'mirror: another user holds the key');
 }

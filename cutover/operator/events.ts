@@ -1,7 +1,7 @@
 /** The append-only log, in the authority's books. */
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import type { Json } from '../../db/replica.ts';
+import type { Json, LogEntry } from '../../db/replica.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { attempt, type Standing } from './situation.ts';
 import type { Event, OperatorContext } from './types.ts';
@@ -34,20 +34,58 @@ export async function logEvent(
   telemetry.error({ event: kind, mode, epoch, revision }, 'an entry could not be added to the event log');
 }
 
-const ENTRIES_MAX = 1_000;
+/** The present mode, as the log has it. */
+export interface Stay {
+  /** When it was entered; null: no entry tells. */
+  readonly sinceMs: number | null;
+  /** When the last change of authority under its epoch was taken back; null: none since it was entered. */
+  readonly abortedAtMs: number | null;
+}
+
+/** Reads back to the entry that began the present mode, however many there are since: each refused move adds one. */
+export async function readStay(store: Store, { mode, epoch }: ControlRecord): Promise<Stay> {
+  let sinceMs: number | null = null;
+  let abortedAtMs: number | null = null;
+  for await (const { at, body } of backwards(store)) {
+    const event = eventOf(body);
+    if (event.kind === 'aborted' && event.epoch === epoch) abortedAtMs ??= at.getTime();
+    if (!ENTRIES.some((kind) => kind === event.kind)) continue;
+    if (event.mode !== mode || event.epoch !== epoch) break;
+    sinceMs = at.getTime();
+    // One that was noted late, by somebody who saw none, stands only where there is none before it.
+    if (!event.notedLate) break;
+  }
+  return { sinceMs, abortedAtMs };
+}
 
 /**
  * Adds the entry that nobody could add when the mode was entered: its coordinator had died, and an instance finished the
  * change. Later than it was, so a soak counts less, never more.
  */
 export async function noteEntered(context: OperatorContext, { authority, record }: Standing): Promise<void> {
-  const entries = await attempt(() => authority.books.readLog({ limit: ENTRIES_MAX, newestFirst: true }));
-  if (entries === null || entries.some(({ body }) => isEntry(body, record))) return;
+  const stay = await attempt(() => readStay(authority, record));
+  if (stay === null || stay.sinceMs !== null) return;
   await logEvent(context, authority, 'moved', record, { to: record.mode, notedLate: true });
 }
 
-function isEntry(body: Json, { mode, epoch }: ControlRecord): boolean {
-  if (typeof body !== 'object' || body === null || !('kind' in body)) return false;
-  const entered = ['moved', 'created', 'failover'].some((kind) => kind === body['kind']);
-  return entered && body['mode'] === mode && body['epoch'] === epoch;
+/** Entries that begin a mode. */
+const ENTRIES = ['moved', 'created', 'failover'] as const satisfies readonly Event['kind'][];
+const PAGE = 1_000;
+
+/** The whole log, the newest first. */
+async function* backwards({ books }: Store): AsyncGenerator<LogEntry> {
+  let page = await books.readLog({ limit: PAGE, newestFirst: true });
+  for (;;) {
+    yield* page;
+    const after = page.at(-1);
+    if (after === undefined || page.length < PAGE) return;
+    page = await books.readLog({ limit: PAGE, newestFirst: true, after });
+  }
+}
+
+function eventOf(body: Json): Record<'kind' | 'mode' | 'epoch', Json> & { readonly notedLate: boolean } {
+  const fields = typeof body === 'object' && body !== null && !Array.isArray(body) ? body : {};
+  const { kind = null, mode = null, epoch = null, details = null } = fields as { [key: string]: Json };
+  const notedLate = typeof details === 'object' && details !== null && 'notedLate' in details;
+  return { kind, mode, epoch, notedLate };
 }

@@ -7,6 +7,7 @@ import { mirrorOf } from '../mode.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { type Settings, settingsOf } from '../settings.ts';
 import { sumWindow } from '../shadow/window.ts';
+import { readStay } from './events.ts';
 import type { Evidence, GateFacts, StoreFacts } from './gates.ts';
 import { attempt, backlogOf, isDeposed, type Situation, type STORES, type Standing } from './situation.ts';
 import type { ForeignStatus, InstanceStatus, OperatorContext, ShadowStatus } from './types.ts';
@@ -16,7 +17,6 @@ import { NOTES } from './types.ts';
 export const BULK_VERBS: GateFacts['verbs'] = { backfill: true, verify: true, snapshot: true };
 
 const NOTES_MAX = 10_000;
-const LOG_MAX = 2_000;
 
 export interface Watched {
   readonly instances: readonly InstanceStatus[];
@@ -146,18 +146,16 @@ function evidenceOf(body: Json | undefined): Evidence | null {
 
 /** Since when the mode has stood, and what last disturbed it: by the log and the notes, where they can be read. */
 async function readSoak(store: Store, record: ControlRecord): Promise<GateFacts['soak']> {
-  const log = (await attempt(() => store.books.readLog({ limit: LOG_MAX, newestFirst: true }))) ?? [];
-  const events = log.map(({ at, body }) => ({ atMs: at.getTime(), ...eventOf(body) }));
-  const entered = events.find(
-    ({ kind, mode }) =>
-      (kind === 'moved' || kind === 'created' || kind === 'failover') && mode === record.mode,
-  );
-  const troubles = events
-    .filter(({ kind, epoch }) => kind === 'aborted' && epoch === record.epoch)
-    .map(({ atMs }) => ({ what: 'a change of authority was aborted', atMs }));
+  const stay = await attempt(() => readStay(store, record));
+  const { sinceMs, abortedAtMs } = stay ?? { sinceMs: null, abortedAtMs: null };
+  const troubles: { readonly what: string; readonly atMs: number }[] = [];
+  if (abortedAtMs !== null) {
+    troubles.push({ what: 'a change of authority was aborted', atMs: abortedAtMs });
+  }
   const kinds = [
     [NOTES.fallback, 'a fallback'],
     [NOTES.conflict, 'a conflict'],
+    [NOTES.clash, 'a conflict'],
     [NOTES.lapse, 'an instance lost its lease'],
   ] as const;
   for (const [kind, what] of kinds) {
@@ -169,14 +167,7 @@ async function readSoak(store: Store, record: ControlRecord): Promise<GateFacts[
     (last, each) => (last === null || each.atMs > last.atMs ? each : last),
     null,
   );
-  return { sinceMs: entered?.atMs ?? null, trouble };
-}
-
-function eventOf(body: Json): { readonly kind: Json; readonly mode: Json; readonly epoch: Json } {
-  if (typeof body !== 'object' || body === null || !('kind' in body)) {
-    return { kind: null, mode: null, epoch: null };
-  }
-  return { kind: body.kind ?? null, mode: body.mode ?? null, epoch: body.epoch ?? null };
+  return { sinceMs, trouble };
 }
 
 async function notesOf(store: Store, kind: string): Promise<readonly Note[] | null> {

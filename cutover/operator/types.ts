@@ -294,6 +294,8 @@ export const NOTES = {
   poison: 'poison',
   /** A clash over an e-mail's key. Body: `{ holderId, resolution, stamp }`. */
   conflict: 'conflict',
+  /** Clashes that the mirror met, resolved or not, by hour. Key: `HOUR`. Body: empty. */
+  clash: 'clash',
   /** A mismatch found by a comparison. Body: see `shadow/`. */
   difference: 'difference',
   /** Counts of comparisons. Key: `START_OF_BUCKET/INSTANCE`. Body: `{ outcomes: { [outcome]: count } }`. */
