@@ -106,14 +106,19 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
   const copies = await pass.callMirror((replica) => replica.read('user', [holderId]));
   const copy = copies.found.get(holderId);
 
+  const begun = chain.find(({ record }) => record.id === holderId) ?? null;
   const decision = decideClash(
     now.record.emailKey,
     holder === null ? null : { key: holder.record.emailKey },
-    chain.some(({ record }) => record.id === holderId),
+    begun !== null,
   );
   if (decision === 'corrupt') return { kind: 'unresolved', resolution: decision, doubtful: true };
   if (decision !== 'apply-holder-first' && copy === undefined) {
     return copies.unreadable.includes(holderId) ? unreadable : { kind: 'free' };
+  }
+  // Another instance has put it in place meanwhile: nothing would give it back the key that it has got.
+  if (begun !== null && copy !== undefined && compareStamps(copy.record.stamp, begun.record.stamp) >= 0) {
+    return { kind: 'stop' };
   }
   const done = await pass.repair(async () => {
     if (copy === undefined || decision === 'apply-holder-first') return;
@@ -122,7 +127,7 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
       const move = { expected, reason: 'clash', now: environment.date() };
       await pass.callMirror((replica) => replica.moveAside('user', holderId, move));
     } else {
-      // It began the chain, so it is marked, and gets its new key however this ends.
+      // Older than what the chain has of it, which is marked as long as the mirror has not got it.
       await pass.callMirror((replica) => replica.releaseEmailKey(holderId, { expected }));
     }
   });
