@@ -8,8 +8,8 @@
  * again. No marks, and nothing poisoned, in conflict or quarantined, says that each of those writes has lost its mark,
  * which happens only once MongoDB holds that very state. MongoDB is read after both answers. Asked before the failure, or
  * after MongoDB's answer, PostgreSQL would speak of another moment. And MongoDB answers nothing that PostgreSQL did not
- * commit: it has seen no higher epoch and holds no mark, which is what a write of an epoch that is over would have left.
- * Whether this instance's lease still holds is asked by the router, last.
+ * commit: it has seen no higher epoch and holds no mark, which is what a write of an epoch that is over would have left;
+ * asked again after its answer, since such a write may land at any time. Whether this instance's lease still holds is asked by the router, last.
  */
 import type { StoreUnavailable } from '../db/errors.ts';
 import type { Assurance, Store } from '../db/port.ts';
@@ -73,21 +73,25 @@ export function createFallback(options: FallbackOptions): Fallback {
   const evidence = createFallbackEvidence({ stores, environment, member });
   const lines = createRate(environment);
 
-  /** Null: MongoDB may stand in; otherwise why not. All questions are asked now, after the failure. */
+  /** Null: MongoDB may stand in; otherwise why not. Asked after the failure. */
   async function obstacle(postgres: Store, mongo: Store, ticket: Ticket): Promise<string | null> {
     const ask = <T>(question: () => Promise<T>) => within(environment, assuranceMs, question);
-    const [control, own, others, other] = await Promise.all([
+    const [control, own, inMongo] = await Promise.all([
       ask(() => readControl(postgres)),
       ask(() => postgres.assurance()),
+      obstacleInMongo(mongo, ticket),
+    ]);
+    return obstacleInControl(control, ticket) ?? obstacleInPostgres(own) ?? inMongo;
+  }
+
+  async function obstacleInMongo(mongo: Store, { epoch }: Ticket): Promise<string | null> {
+    const ask = <T>(question: () => Promise<T>) => within(environment, assuranceMs, question);
+    const [control, { marks }] = await Promise.all([
       ask(() => readControl(mongo)),
       ask(() => mongo.assurance()),
     ]);
-    return (
-      obstacleInControl(control, ticket) ??
-      obstacleInPostgres(own) ??
-      ((others?.epoch ?? ticket.epoch) > ticket.epoch ? 'another-authority' : null) ??
-      (other.marks > 0 ? 'orphans' : null)
-    );
+    if ((control?.epoch ?? epoch) > epoch) return 'another-authority';
+    return marks > 0 ? 'orphans' : null;
   }
 
   function tell(
@@ -121,6 +125,11 @@ export function createFallback(options: FallbackOptions): Fallback {
         outcome = 'failed';
         const repository = mongo.at({ epoch: ticket.epoch, pending: false });
         const answer = await within(environment, timeoutMs, () => runRead(repository, operation, args));
+        why = await obstacleInMongo(mongo, ticket);
+        if (why !== null) {
+          outcome = 'refused';
+          return null;
+        }
         outcome = 'answered';
         return { answer };
       } catch (failure) {

@@ -132,6 +132,34 @@ describe('MongoDB does not stand in', () => {
     expect([total('answered'), total('refused')]).toEqual([0, 1]);
   });
 
+  test.each<readonly [string, () => Promise<unknown>]>([
+    [
+      'when an orphan has landed before it was read',
+      () =>
+        world.mongo
+          .at({ epoch: 1, pending: true })
+          .verifyEmail({ userId: account.user.id, tokenId: account.token.id, now: NOW }),
+    ],
+    [
+      'when it has heard of a later authority before it was read',
+      () =>
+        world.mongo.books.replaceControl(
+          controlOf('postgres-primary'),
+          fromControl(controlOf('shadow-read', { epoch: 2 })),
+        ),
+    ],
+  ])('%s', async (_, arrange) => {
+    let once = true;
+    world.faults.push(async ({ store, name }) => {
+      if (store !== 'mongo' || name !== 'findUser' || !once) return;
+      once = false;
+      await arrange();
+    });
+    expect(await tryUser()).toBeNull();
+    expect(once).toBe(false);
+    expect([total('answered'), total('refused')]).toEqual([0, 1]);
+  });
+
   test('when PostgreSQL does not say in time', async () => {
     world.faults.push(({ name }) => (name === 'assurance' ? new Promise(() => {}) : undefined));
     const answer = tryUser();
