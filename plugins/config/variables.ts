@@ -240,7 +240,11 @@ const limits = {
   ),
   LIMIT_DELAY_MAX: set('60s', v.duration('10ms', '1h'), 'Longest such delay.'),
   LIMIT_SIGNUP_ADDRESS: set('5000/1h', v.rate(), 'Signups from one address.'),
-  LIMIT_MAIL_ACCOUNT: set('60/1h', v.rate(), 'Mails asked for one e-mail address, known or not.'),
+  LIMIT_MAIL_ACCOUNT: set(
+    '60/1h',
+    v.rate(),
+    'Mails asked for one e-mail address, known or not; and, counted apart, those that signups and new passwords send to it.',
+  ),
   LIMIT_MAIL_ADDRESS: set('1000/1h', v.rate(), 'Mails asked for from one address.'),
   LIMIT_TOKEN_ADDRESS: set(
     '1000/15m',

@@ -8,6 +8,8 @@ export interface Subjects {
   readonly signup: { readonly address: string };
   /** Asking for a mail. `account` is the normalised e-mail, whether known or not. */
   readonly mail: { readonly address: string; readonly account: string };
+  /** A mail that a signup or a new password sends. `account` is the normalised e-mail. */
+  readonly notice: { readonly account: string };
   /** Presenting a mailed token. */
   readonly token: { readonly address: string };
   /** Giving the current password while signed in. */
@@ -48,6 +50,8 @@ const DRAFTS: { readonly [R in RuleName]: (subjects: Subjects[R], settings: Sett
     counted('mail-account', account, settings.mailAccount),
     counted('mail-address', networkOf(address), settings.mailAddress),
   ],
+  // Apart from the mails that anybody may ask for, so that asking neither hides a warning nor shows who signed up.
+  notice: ({ account }, settings) => [counted('notice-account', account, settings.mailAccount)],
   token: ({ address }, settings) => [counted('token-address', networkOf(address), settings.tokenAddress)],
   password: ({ user }, settings) => [delayed('password-user', user, settings.passwordUser, settings)],
 };

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { inEveryMode, MINUTE, SECOND, startApp, type TestApp } from '../support/app.ts';
 import type { Answer } from '../support/client.ts';
 import { login, newEmail, newPassword, newPerson, resetBody } from '../support/users.ts';
+import { eventually } from '../support/wait.ts';
 
 /** Status, code and every header that tells about limits. */
 const told = ({ status, body, headers }: Answer) => ({
@@ -192,6 +193,44 @@ inEveryMode(async (mode) => {
         expect((await app.client().post(path, { email: ada.email.toUpperCase() })).status).toBe(202);
       },
     );
+  });
+
+  describe('mails that nobody asked for', async () => {
+    const app = await startApp(mode, { env: { LIMIT_MAIL_ACCOUNT: '2/1h' } });
+    /** Waits until so many have been held back. */
+    const heldBack = (count: number) =>
+      eventually(async () => {
+        const { text } = await app.client().get('/metrics');
+        expect(text).toContain(`rate_limit_refused_total{limit="notice-account"} ${count}`);
+      });
+
+    test('are few for one address, however often a password changes or an account comes and goes', async () => {
+      const ada = await newPerson(app);
+      await app.inbox.mail(ada.email, 'verify-email');
+      let password = ada.password;
+      for (let times = 0; times < 4; times += 1) {
+        const changed = newPassword();
+        const body = { currentPassword: password, newPassword: changed };
+        expect((await ada.client.post('/auth/change-password', body)).status).toBe(200);
+        password = changed;
+      }
+      await heldBack(3);
+      await app.inbox.mail(ada.email, 'notice');
+      expect(app.inbox.to(ada.email, 'notice')).toHaveLength(1);
+
+      expect((await ada.client.delete('/auth/me', { password })).status).toBe(204);
+      const again = await newPerson(app, { email: ada.email });
+      await heldBack(4);
+      expect(app.inbox.to(ada.email, 'verify-email')).toHaveLength(1);
+      // It is settled: no instance takes over what was not to be sent.
+      await eventually(async () => {
+        const due = await app.app.repository.listDueMail({ now: new Date('2999-01-01'), limit: 1_000 });
+        expect(due.filter(({ token }) => token.userId === again.id)).toEqual([]);
+      });
+      // Asking for it is another matter.
+      expect((await app.client().post('/auth/resend-verification', { email: ada.email })).status).toBe(202);
+      await app.inbox.mail(ada.email, 'verify-email', 2);
+    });
   });
 
   describe('wrong current passwords', async () => {

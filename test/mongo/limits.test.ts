@@ -31,7 +31,7 @@ it('purge deletes more than one batch, and nothing younger', async () => {
   const { limits } = store;
   const recent = bucket(3);
   await limits.hit([recent], NOW);
-  const old = Array.from({ length: 2_100 }, () => ({
+  const old = Array.from({ length: 1_050 }, () => ({
     _id: freshId() as never,
     level: 1,
     touchedAt: new Date(NOW.getTime() - 1),

@@ -5,7 +5,7 @@ import type { New, SessionRecord, UserRecord } from '../../../db/records.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { makeSession, type SignedIn, signedIn } from './issue.ts';
-import { countAttempt } from './limit.ts';
+import { countAttempt, mayNotify } from './limit.ts';
 import { sessionOfBrowser } from './login.ts';
 import { makeMailedToken, presentedToken } from './mail-tokens.ts';
 import { checkPolicy } from './policy.ts';
@@ -45,7 +45,7 @@ export async function signup(
     throw new ApiError('email_taken');
   }
   caller.audit({ event: 'signup', outcome: 'success', userId: user.id, sessionId: session.id });
-  context.outbox.dispatch('verificationToken', token, user);
+  context.outbox.dispatch('verificationToken', token, user, () => mayNotify(context, caller, body.email));
   if (browserToken !== null) endFormerSession(context, browserToken);
   return signedIn(context, user, session, refreshToken, now);
 }

@@ -1,3 +1,4 @@
+import { emailKey } from '../../../db/email.ts';
 import type { LimitAttempt, Limits } from '../../../plugins/limits.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
@@ -16,4 +17,11 @@ export async function countAttempt<R extends Parameters<Limits['take']>[0]>(
   }
   caller.audit({ event: 'limit', outcome: 'failure', reason: rule });
   throw new ApiError('rate_limited', { headers: attempt.headers });
+}
+
+/** Whether one more mail that nobody asked for may go there. Whoever can have one sent in a loop may not own the address. */
+export async function mayNotify(context: AuthContext, caller: Caller, email: string): Promise<boolean> {
+  const { verdict } = await context.limits.take('notice', { account: emailKey(email) });
+  if (!verdict.allowed) caller.audit({ event: 'limit', outcome: 'failure', reason: 'notice' });
+  return verdict.allowed;
 }

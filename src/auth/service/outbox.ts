@@ -9,8 +9,16 @@ import { deriveToken, MAIL_TAKEOVER_MS } from './mail-tokens.ts';
 
 /** Mails tokens after the reply, and again from any instance if the one that promised it died. */
 export interface Outbox {
-  /** Sends the mail in the background and settles its record. The record must be committed already. */
-  dispatch(purpose: MailPurpose, token: New<MailedToken>, user: Pick<UserRecord, 'email' | 'name'>): void;
+  /**
+   * Sends the mail in the background and settles its record, unsent when `admit` says no. The record must be committed
+   * already.
+   */
+  dispatch(
+    purpose: MailPurpose,
+    token: New<MailedToken>,
+    user: Pick<UserRecord, 'email' | 'name'>,
+    admit?: () => Promise<boolean>,
+  ): void;
   /** Sends what other instances left; how many were sent. */
   sweep(): Promise<number>;
 }
@@ -39,7 +47,11 @@ export function createOutbox(deps: {
     const to = { email: user.email, name: user.name };
     if (purpose === 'verificationToken') await mailer.sendVerification(to, clear);
     else await mailer.sendReset(to, clear);
-    await repository.moveMailDue({ purpose, tokenId: token.id, from: token.mailDueAt, to: null });
+    await settle(purpose, token);
+  }
+
+  async function settle(purpose: MailPurpose, { id: tokenId, mailDueAt: from }: New<MailedToken>) {
+    if (from !== null) await repository.moveMailDue({ purpose, tokenId, from, to: null });
   }
 
   /** The user to mail to, or null when the mail has lost its purpose. */
@@ -52,10 +64,11 @@ export function createOutbox(deps: {
   }
 
   return {
-    dispatch(purpose, token, user) {
+    dispatch(purpose, token, user, admit) {
       background.run(`mail ${purpose}`, async () => {
         await delay(AFTER_REPLY_MS);
-        await send(purpose, token, user);
+        if (admit === undefined || (await admit())) await send(purpose, token, user);
+        else await settle(purpose, token);
       });
     },
     async sweep() {

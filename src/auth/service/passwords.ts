@@ -2,7 +2,7 @@ import { emailKey } from '../../../db/email.ts';
 import type { ResetTokenRecord, SessionRecord, UserRecord } from '../../../db/records.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
-import { countAttempt } from './limit.ts';
+import { countAttempt, mayNotify } from './limit.ts';
 import { makeMailedToken, presentedToken } from './mail-tokens.ts';
 import { checkPolicy } from './policy.ts';
 
@@ -62,7 +62,7 @@ export async function resetPassword(
   const outcome = await context.repository.consumeReset({ userId: user.id, generation, newHash, now });
   if (outcome !== 'done') return refuse(outcome === 'gone' ? 'user_gone' : 'token_invalid');
   caller.audit({ event: 'reset', outcome: 'success', userId: user.id });
-  notify(context, user);
+  notify(context, user, caller);
 }
 
 /** Changes the password of who knows the current one; every other session ends. */
@@ -95,12 +95,14 @@ export async function changePassword(
   if (outcome === 'changed') throw new ApiError('changed_meanwhile');
   if (outcome === 'gone') throw new ApiError('unauthenticated');
   caller.audit({ event: 'change-password', outcome: 'success', userId: user.id, sessionId: session.id });
-  notify(context, user);
+  notify(context, user, caller);
 }
 
 /** Tells the user that the password was changed, so that a thief's change does not go unseen. */
-function notify(context: AuthContext, user: UserRecord): void {
+function notify(context: AuthContext, user: UserRecord, caller: Caller): void {
   const { email, name } = user;
   if (email === null) return;
-  context.background.run('mail password-changed', () => context.mailer.sendPasswordChanged({ email, name }));
+  context.background.run('mail password-changed', async () => {
+    if (await mayNotify(context, caller, email)) await context.mailer.sendPasswordChanged({ email, name });
+  });
 }
