@@ -12,7 +12,8 @@ export type Send = (mail: Mail, signal: AbortSignal) => Promise<void>;
 /** The mail was not accepted. Names neither receiver nor server: replies of servers repeat the address. */
 export class MailFailed extends Error {
   override readonly name = 'MailFailed';
-  readonly reason: 'refused' | 'unreachable' | 'queue-full' | 'closed';
+  /** `refused`: this mail, for good. `denied`: any mail of ours for now, such as a password that is no longer right. */
+  readonly reason: 'refused' | 'denied' | 'unreachable' | 'queue-full' | 'closed';
   constructor(reason: MailFailed['reason'], detail: string) {
     super(`mail not sent: ${reason} (${detail})`);
     this.reason = reason;
@@ -59,8 +60,9 @@ export function createDelivery(options: DeliveryOptions): Delivery {
         const overdue = performance.now() + pauseMs >= deadlineMs;
         if (isFinal(error) || last || overdue || abandoned.signal.aborted) {
           onResult('failed');
+          const final = isAboutTheMail(error) ? 'refused' : 'denied';
           throw new MailFailed(
-            isFinal(error) ? 'refused' : 'unreachable',
+            isFinal(error) ? final : 'unreachable',
             `attempt ${attempt}, ${codeOf(error)}`,
           );
         }
@@ -99,6 +101,12 @@ function isFinal(error: unknown): boolean {
   return code === 'EENVELOPE' && responseCode === undefined
     ? true
     : typeof responseCode === 'number' && responseCode >= 500 && responseCode < 600;
+}
+
+/** Whether the receiver or the content was refused, and not the sender or the connection. */
+function isAboutTheMail(error: unknown): boolean {
+  const { responseCode, command, code } = error as Readonly<Record<string, unknown>>;
+  return responseCode === undefined || command === 'RCPT TO' || code === 'EMESSAGE';
 }
 
 /** What the error may say: the number of the reply or the code of the socket. */

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { inEveryMode, startApp, unique } from '../support/app.ts';
+import { HOUR, inEveryMode, startApp, unique } from '../support/app.ts';
 import { IN_BODY, login, newEmail, newPassword, newPerson, signedIn } from '../support/users.ts';
+import { eventually } from '../support/wait.ts';
 
 inEveryMode(async (mode) => {
   const app = await startApp(mode);
@@ -110,5 +111,20 @@ inEveryMode(async (mode) => {
     const bob = await newPerson(app);
     await app.inbox.mail(bob.email, 'verify-email');
     expect(app.inbox.failed()).toBe(before + 1);
+  });
+
+  test('a verification mail that the server refuses for good is tried once, and no longer due', async () => {
+    const email = newEmail('nowhere');
+    app.inbox.refuse(email);
+    const before = app.inbox.failed();
+    const ada = await newPerson(app, { email });
+    await eventually(() => expect(app.inbox.failed()).toBe(before + 1));
+    await eventually(async () => {
+      const due = await app.app.repository.listDueMail({
+        now: new Date(app.clock.now().getTime() + HOUR),
+        limit: 1_000,
+      });
+      expect(due.filter(({ token }) => token.userId === ada.id)).toEqual([]);
+    });
   });
 });

@@ -113,6 +113,21 @@ describe('delivery', async () => {
     expect(results).toEqual(['failed']);
   });
 
+  test('a server that takes nothing from us refuses no single mail', async () => {
+    const server = new SMTPServer({
+      authOptional: true,
+      disabledCommands: ['STARTTLS', 'AUTH'],
+      logger: false,
+      onMailFrom: (_address, _session, callback) =>
+        callback(Object.assign(new Error('sender not allowed'), { responseCode: 553 })),
+    });
+    const port = await unusedPort();
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    onTestFinished(() => new Promise<void>((resolve) => server.close(resolve)));
+    const { send } = connectTo(`smtp://127.0.0.1:${port}`);
+    await expect(send('ada@example.test')).rejects.toMatchObject({ reason: 'denied' });
+  });
+
   test('it gives up in time', async () => {
     const smtp = createSmtp({
       url: `smtp://127.0.0.1:${await unusedPort()}`,

@@ -32,7 +32,9 @@ export interface Inbox {
   token(address: string, kind: 'verify-email' | 'reset-password', nth?: number): Promise<string>;
   /** Answers the next so many mails with a temporary failure. */
   fail(times: number): void;
-  /** How many mails were refused by `fail` so far. */
+  /** Answers every mail to this address with a permanent failure. */
+  refuse(address: string): void;
+  /** How many mails were refused by `fail` or `refuse` so far. */
   readonly failed: () => number;
   /** Keeps every mail waiting for its acknowledgement until the returned function is called. */
   hold(): () => void;
@@ -64,6 +66,7 @@ export async function startInbox(): Promise<Inbox> {
   let holding = false;
   let toFail = 0;
   let failed = 0;
+  const unknown = new Set<string>();
   const server = new SMTPServer({
     authOptional: true,
     disabledCommands: ['STARTTLS', 'AUTH'],
@@ -71,6 +74,10 @@ export async function startInbox(): Promise<Inbox> {
     logger: false,
     closeTimeout: 200,
     onRcptTo({ address }, _session, callback) {
+      if (unknown.has(address)) {
+        failed += 1;
+        return callback(Object.assign(new Error(`<${address}>: no such user`), { responseCode: 550 }));
+      }
       if (toFail === 0) return callback();
       toFail -= 1;
       failed += 1;
@@ -113,6 +120,9 @@ export async function startInbox(): Promise<Inbox> {
     },
     fail(times) {
       toFail = times;
+    },
+    refuse(address) {
+      unknown.add(address);
     },
     failed: () => failed,
     hold() {

@@ -4,7 +4,7 @@ import type { MailPurpose, Repository } from '../../../db/port.ts';
 import type { MailedToken, New, UserRecord } from '../../../db/records.ts';
 import type { Background } from '../../../plugins/background.ts';
 import type { Keyring } from '../../../plugins/keys/keyring.ts';
-import type { Mailer } from '../../../plugins/mailer.ts';
+import { type Mailer, MailFailed } from '../../../plugins/mailer.ts';
 import { deriveToken, MAIL_TAKEOVER_MS } from './mail-tokens.ts';
 
 /** Mails tokens after the reply, and again from any instance if the one that promised it died. */
@@ -45,8 +45,14 @@ export function createOutbox(deps: {
     const clear = deriveToken(keyring, purpose, token.nonce);
     if (clear === null || token.mailDueAt === null || user.email === null) return;
     const to = { email: user.email, name: user.name };
-    if (purpose === 'verificationToken') await mailer.sendVerification(to, clear);
-    else await mailer.sendReset(to, clear);
+    try {
+      if (purpose === 'verificationToken') await mailer.sendVerification(to, clear);
+      else await mailer.sendReset(to, clear);
+    } catch (error) {
+      if (!(error instanceof MailFailed) || error.reason !== 'refused') throw error;
+      // It would be refused again, until the token ends, at the cost of our name with the mail server.
+      log.warn({ err: error, tokenId: token.id, purpose }, 'mail refused for good');
+    }
     await settle(purpose, token);
   }
 
