@@ -88,16 +88,20 @@ export interface AuditEvent {
 /** Notes one event as one line. */
 export type Audit = (event: AuditEvent) => void;
 
-/** The trail of one request. `digest` is keyed: the same address can be recognised, but not read. */
+/** Levels at which a logger would swallow the trail. `silent` does, as it says. */
+const ABOVE_INFO: ReadonlySet<string> = new Set(['warn', 'error', 'fatal']);
+
+/** The trail of one request, written whatever the level of the log. `digest` is keyed: the same address can be recognised, but not read. */
 export function createAudit(
-  log: Pick<FastifyBaseLogger, 'info'>,
+  log: Pick<FastifyBaseLogger, 'info' | 'level' | 'child'>,
   digest: (address: string) => string,
   address: string,
   onEvent?: (event: AuditEvent) => void,
 ): Audit {
+  const trail = ABOVE_INFO.has(log.level) ? log.child({}, { level: 'info' }) : log;
   return (event) => {
     const { event: name, outcome, reason, userId, sessionId } = event;
-    log.info(
+    trail.info(
       { audit: { event: name, outcome, reason, userId, sessionId, addressDigest: digest(address) } },
       `audit: ${name} ${outcome}`,
     );

@@ -1,11 +1,12 @@
 import pino from 'pino';
 import { describe, expect, test } from 'vitest';
+import type { Config } from '../../plugins/config.ts';
 import { describeError, onOneLine, scrub } from '../../plugins/logger/scrub.ts';
 import { type AuditEvent, createAudit, loggerOptions, requestIdOptions } from '../../plugins/logger.ts';
 
-function record() {
+function record(logLevel: Config['logLevel'] = 'info') {
   const lines: string[] = [];
-  const log = pino(loggerOptions({ logLevel: 'info', logPretty: false }), {
+  const log = pino(loggerOptions({ logLevel, logPretty: false }), {
     write: (line: string) => void lines.push(line),
   });
   return { log, lines };
@@ -95,4 +96,17 @@ test('an audit event is one line with a digest in place of the address', () => {
   expect(lines).toHaveLength(1);
   expect(lines[0]).not.toContain('192.0.2.1');
   expect(counted).toHaveLength(1);
+});
+
+test.each(['warn', 'error', 'fatal'] as const)('audit events are logged at LOG_LEVEL=%s too', (level) => {
+  const { log, lines } = record(level);
+  log.info('swallowed');
+  createAudit(log, () => 'digest', '192.0.2.1')({ event: 'login', outcome: 'success', userId: 'u1' });
+  expect(lines.map((line) => JSON.parse(line).msg)).toEqual(['audit: login success']);
+});
+
+test('LOG_LEVEL=silent is silent', () => {
+  const { log, lines } = record('silent');
+  createAudit(log, () => 'digest', '192.0.2.1')({ event: 'login', outcome: 'success' });
+  expect(lines).toEqual([]);
 });
