@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { HOUR, inEveryMode, MINUTE, SECOND, startApp, type TestApp } from '../support/app.ts';
 import type { Answer } from '../support/client.ts';
-import { login, newEmail, newPassword, newPerson, resetBody } from '../support/users.ts';
+import { login, newEmail, newPassword, newPerson, resetBody, signedIn } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
 
 /** Status, code and every header that tells about limits. */
@@ -144,6 +144,25 @@ inEveryMode(async (mode) => {
       expectLimited(await guess());
       const reset = resetBody('guess', newPassword());
       expectLimited(await app.client().post('/auth/reset-password', reset, from('192.0.2.3')));
+    });
+
+    test('refresh tokens that a session does not know are limited, its own are not; a logout stays possible', async () => {
+      const ada = await newPerson(app);
+      const [sessionId = ''] = ada.refreshToken.split('.');
+      const headers = { 'x-forwarded-for': '192.0.2.4' };
+      const refresh = (bearer: string) => app.client().get('/auth/refresh', { bearer, headers });
+      const guess = `${sessionId}.${'A'.repeat(43)}`;
+      for (let times = 0; times < 4; times += 1) expect((await refresh(guess)).status).toBe(401);
+      const second = signedIn(await refresh(ada.refreshToken));
+      const third = signedIn(await refresh(second.refreshToken));
+      expect((await refresh(guess)).status).toBe(401);
+      expectLimited(await refresh(guess));
+      const { refreshToken, accessToken } = signedIn(await refresh(third.refreshToken));
+      const logout = (bearer: string) => app.client().post('/auth/logout', undefined, { bearer, headers });
+      expect((await logout(guess)).status).toBe(204);
+      expect((await app.client().get('/auth/me', { bearer: accessToken })).status).toBe(200);
+      expect((await logout(refreshToken)).status).toBe(204);
+      expect((await app.client().get('/auth/me', { bearer: accessToken })).status).toBe(401);
     });
 
     test('forwarded addresses are not believed without TRUST_PROXY', async () => {

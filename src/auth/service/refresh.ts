@@ -9,6 +9,7 @@ import { ApiError } from '../../errors.ts';
 import { judgeRefresh } from '../refresh-rules.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { nextIdleEnd, type SignedIn, signedIn } from './issue.ts';
+import { countAttempt } from './limit.ts';
 
 /** A lost race is judged again; it can be lost only to a rotation or a revocation, so twice is ample. */
 const RACES_MAX = 3;
@@ -53,7 +54,7 @@ export async function rotate(
       user,
       now,
       leewayMs: config.refreshLeewayMs,
-      isAncestor: () => isAncestor(keyring, session, presented),
+      isAncestor: () => wasIssued(context, session, presented, caller),
     });
     if (judgement === 'theft' && policy.onReuse === 'revoke') {
       await repository.revokeSession({ sessionId: session.id, userId: null, reason: 'reuse', now });
@@ -68,6 +69,22 @@ export async function rotate(
     if (next !== null) return succeed(context, user, next, successor, now, caller, judgement);
   }
   return refuse(caller, 'raced');
+}
+
+/**
+ * Whether the session once had this token. It takes a step for each rotation to see that it had not, and anyone who has
+ * seen the session's id can ask for it, so wrong ones are limited. Throws `rate_limited`.
+ */
+export async function wasIssued(
+  context: AuthContext,
+  session: SessionRecord,
+  presented: RefreshToken,
+  caller: Caller,
+): Promise<boolean> {
+  const attempt = await countAttempt(context, caller, 'token', { address: caller.address });
+  const issued = await isAncestor(context.keyring, session, presented);
+  if (issued) await attempt.refund();
+  return issued;
 }
 
 function advance(

@@ -1,9 +1,10 @@
 import type { SessionRecord, UserRecord } from '../../../db/records.ts';
 import { isLive } from '../../../db/transitions.ts';
-import { isAncestor, parseRefreshToken } from '../../../plugins/tokens/refresh.ts';
+import { parseRefreshToken } from '../../../plugins/tokens/refresh.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { burnLegacy } from './legacy.ts';
+import { wasIssued } from './refresh.ts';
 
 export interface Authenticated {
   readonly user: UserRecord;
@@ -24,7 +25,7 @@ export async function authenticate(context: AuthContext, token: string | null): 
 export async function logout(context: AuthContext, tokens: readonly string[], caller: Caller): Promise<void> {
   const ended = new Set<string>();
   for (const token of tokens) {
-    const session = await sessionOf(context, token);
+    const session = await sessionOf(context, token, caller);
     if (session === null) await burnLegacy(context, token, caller);
     else if (!ended.has(session.id)) {
       ended.add(session.id);
@@ -40,16 +41,23 @@ async function endSession(context: AuthContext, session: SessionRecord, caller: 
 }
 
 /** The session of a genuine refresh token, replaced ones included, or of an access token; null for anything else. */
-async function sessionOf(context: AuthContext, token: string): Promise<SessionRecord | null> {
+async function sessionOf(context: AuthContext, token: string, caller: Caller): Promise<SessionRecord | null> {
   const presented = parseRefreshToken(token);
   if (presented === null) {
     const claims = context.accessTokens.verify(token);
     return claims && ((await context.repository.findSession(claims.sessionId))?.session ?? null);
   }
-  const session = (await context.repository.findSession(presented.sessionId))?.session ?? null;
-  if (session === null) return null;
-  const current = presented.hash === session.tokenHash || presented.hash === session.previousTokenHash;
-  return current || (await isAncestor(context.keyring, session, presented)) ? session : null;
+  const found = await context.repository.findSession(presented.sessionId);
+  if (found === null) return null;
+  const { session, user } = found;
+  if (presented.hash === session.tokenHash || presented.hash === session.previousTokenHash) return session;
+  // A session that has ended needs no end, so nobody has to find out whether the token was ever its own.
+  if (!isLive(session, user, context.now())) return null;
+  const issued = await wasIssued(context, session, presented, caller).catch((error: unknown) => {
+    if (error instanceof ApiError && error.code === 'rate_limited') return false;
+    throw error;
+  });
+  return issued ? session : null;
 }
 
 /** Ends one of the user's own sessions. */
