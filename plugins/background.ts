@@ -11,16 +11,16 @@ declare module 'fastify' {
 export interface Background {
   /** Starts the work; a failure is logged under its name, nothing is thrown. */
   run(name: string, work: () => Promise<unknown>): void;
-  /** Calls the work again and again, `everyMs` after the last call ended, until closed. */
-  repeat(name: string, everyMs: number, work: () => Promise<unknown>): void;
+  /** Calls the work again and again, `everyMs` after the last call ended, until closed; long work ends at the signal. */
+  repeat(name: string, everyMs: number, work: (closing: AbortSignal) => Promise<unknown>): void;
   /** Resolves when nothing is left; repeated work stops. */
   close(): Promise<void>;
 }
 
-export function createBackground(log: FastifyBaseLogger): Background {
+function createBackground(log: FastifyBaseLogger): Background {
   const running = new Set<Promise<void>>();
   const timers = new Set<NodeJS.Timeout>();
-  let closed = false;
+  const closing = new AbortController();
 
   function run(name: string, work: () => Promise<unknown>): Promise<void> {
     const task = work().then(
@@ -35,17 +35,17 @@ export function createBackground(log: FastifyBaseLogger): Background {
     run: (name, work) => void run(name, work),
     repeat(name, everyMs, work) {
       const schedule = () => {
-        if (closed) return;
+        if (closing.signal.aborted) return;
         const timer = setTimeout(() => {
           timers.delete(timer);
-          void run(name, work).then(schedule);
+          void run(name, () => work(closing.signal)).then(schedule);
         }, everyMs);
         timers.add(timer.unref());
       };
       schedule();
     },
     async close() {
-      closed = true;
+      closing.abort();
       for (const timer of timers) clearTimeout(timer);
       while (running.size > 0) await Promise.all(running);
     },

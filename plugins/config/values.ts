@@ -43,13 +43,16 @@ export interface Rate {
   readonly windowMs: number;
 }
 
+export const RATE_WINDOW_MAX_MS = UNITS_MS.d;
+
 /** `1000/15m` → that many in that time; `off` → null. */
 export const rate = () =>
-  text('a number per time such as 1000/15m, or off', (given): Rate | null | undefined => {
+  text('a number per time of 1s to 24h such as 1000/15m, or off', (given): Rate | null | undefined => {
     if (given === 'off') return null;
     const [count = '', window = ''] = given.split('/');
     const windowMs = durationMs(window);
-    if (!/^[1-9]\d{0,8}$/.test(count) || windowMs === undefined || windowMs < 1000) return undefined;
+    if (!/^[1-9]\d{0,8}$/.test(count) || windowMs === undefined) return undefined;
+    if (windowMs < 1000 || windowMs > RATE_WINDOW_MAX_MS) return undefined;
     return { capacity: Number(count), windowMs };
   });
 

@@ -60,7 +60,11 @@ const service = {
     v.origins(),
     'Origins whose pages may call this service with credentials, exact and comma-separated.',
   ),
-  LOG_LEVEL: set('info', v.oneOf(...LEVELS), 'Least severe level that is logged.'),
+  LOG_LEVEL: set(
+    'info',
+    v.oneOf(...LEVELS),
+    'Least severe level that is logged; audit lines are, unless it is silent.',
+  ),
   LOG_PRETTY: set(
     'auto',
     v.oneOf('auto', 'true', 'false'),
@@ -249,7 +253,7 @@ const limits = {
   LIMIT_TOKEN_ADDRESS: set(
     '1000/15m',
     v.rate(),
-    'Wrong verification, reset and refresh tokens from one address.',
+    'Wrong verification and reset tokens from one address, and refresh tokens that a known session does not know.',
   ),
   LIMIT_PASSWORD_USER: set(
     '30/15m',

@@ -1,10 +1,12 @@
 import fp from 'fastify-plugin';
+import { RATE_WINDOW_MAX_MS } from '../../plugins/config/values.ts';
 import { accountRoutes } from './routes/account.ts';
 import { entryRoutes } from './routes/entry.ts';
 import { passwordRoutes } from './routes/password.ts';
 import type { RouteDeps } from './routes/support.ts';
 import type { AuthContext } from './service/context.ts';
 import { createOutbox } from './service/outbox.ts';
+import { purgeExpired } from './service/retention.ts';
 import { createTransport } from './transport.ts';
 
 /** The largest body of an auth route, bytes. */
@@ -12,8 +14,8 @@ const BODY_BYTES_MAX = 16 * 1024;
 const MAIL_SWEEP_MS = 5_000;
 const RETENTION_SWEEP_MS = 60 * 60_000;
 const PURGE_BATCH = 1_000;
-/** Limits older than this have drained, whatever their window. */
-const LIMITS_KEPT_MS = 24 * 60 * 60_000;
+/** Limits older than this have drained: no window is longer. */
+const LIMITS_KEPT_MS = RATE_WINDOW_MAX_MS;
 
 /** Everything under /auth: builds what the rules act through, registers the routes, starts the sweepers. */
 export default fp(
@@ -47,11 +49,13 @@ export default fp(
     });
 
     background.repeat('mail sweep', MAIL_SWEEP_MS, () => outbox.sweep());
-    background.repeat('retention', RETENTION_SWEEP_MS, async () => {
+    background.repeat('retention', RETENTION_SWEEP_MS, (closing) => {
       const expiredBefore = new Date(now().getTime() - config.retentionMs);
-      await repository.purge({ expiredBefore, limit: PURGE_BATCH });
-      await app.limitStore.purge(new Date(now().getTime() - LIMITS_KEPT_MS));
+      return purgeExpired(repository, { expiredBefore, batch: PURGE_BATCH }, closing);
     });
+    background.repeat('retention of limits', RETENTION_SWEEP_MS, () =>
+      app.limitStore.purge(new Date(now().getTime() - LIMITS_KEPT_MS)),
+    );
   },
   {
     name: 'auth',

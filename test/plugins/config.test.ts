@@ -79,6 +79,7 @@ describe('values', () => {
     ['BACKEND_MODE', 'mongo'],
     ['LIMIT_LOGIN_ADDRESS', '1000'],
     ['LIMIT_LOGIN_ADDRESS', '0/1m'],
+    ['LIMIT_LOGIN_ADDRESS', '5/25h'],
     ['TRUST_PROXY', 'true'],
     ['TRUST_PROXY', '10.0.0.0/33'],
     ['TRUST_PROXY', '10.0.0.1, nonsense'],
