@@ -179,6 +179,33 @@ describe('mongo-only', async () => {
     await login(app, email, changed);
   });
 
+  test.each([
+    `${unique("o'neil&co")}@example.test`,
+    `${unique('zoé')}@example.test`,
+    `${unique('ann')}@münchen.test`,
+    `${unique('ann')}@localhost`,
+  ])('a legacy user without a usable password sets one by a reset, also as %s', async (email) => {
+    await insertLegacyUser(app, { email, passwordHash: '$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA' });
+    const changed = newPassword();
+    expect((await reset(await resetToken(app, email), changed)).status).toBe(200);
+    await login(app, email, changed);
+    expect((await app.client().post('/auth/resend-verification', { email })).status).toBe(202);
+    await app.inbox.mail(email, 'verify-email');
+  });
+
+  test('whatever is asked for, mail goes to a stored address alone', async () => {
+    const ada = await legacyPerson();
+    const evil = newEmail('evil');
+    for (const email of [`${ada.email}\r\nBcc: ${evil}`, `${ada.email},${evil}`, `${evil} <${ada.email}>`]) {
+      for (const path of ['/auth/forgot-password', '/auth/resend-verification']) {
+        expect((await app.client().post(path, { email })).status).toBe(202);
+      }
+    }
+    await resetToken(app, ada.email);
+    const mails = app.inbox.mails.filter(({ to }) => to.includes(ada.email) || to.includes(evil));
+    expect(mails.map(({ to }) => to)).toEqual([ada.email]);
+  });
+
   test('legacy documents stay readable by the old service, and fields it added stay', async () => {
     const ada = await legacyPerson({ extra: { favouriteColour: 'green', nested: { kept: [1, 2] } } });
     const { client } = await login(app, ada.email, ada.password);
