@@ -4,6 +4,7 @@ import type { UserRecord } from '../records.ts';
 import type { UserFields } from './compile.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes, type Reason, reject } from './findings.ts';
 import { isAnyMet, readFlag, standsApart } from './flags.ts';
+import { UNESCAPED_MAX, unescapeHtml, unescapeOnce } from './html.ts';
 import { at } from './paths.ts';
 import { count, createdAt, date, firstOf, idOf, isStamped, read, stamp, text } from './read.ts';
 import { isYesOrNo, type Read, readBoolean, readDate, readText } from './scalars.ts';
@@ -125,33 +126,6 @@ function cleanEmail(read: Read<string>): Read<string> {
     email = compact.replaceAll('\0', '').toWellFormed();
   }
   return email === '' ? { unusable: 'empty' } : { value: email, reasons: [...new Set(reasons)] };
-}
-
-const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
-
-/** Text of megabytes can be escaped millions of times over, and each pass reads all of it. */
-const UNESCAPED_MAX = 10;
-
-/** Escaped once more at each change of a profile, so resolved as often. */
-function unescapeHtml(value: string): string {
-  let text = value;
-  for (let pass = 0; pass < UNESCAPED_MAX; pass += 1) {
-    const unescaped = unescapeOnce(text);
-    if (unescaped === text) break;
-    text = unescaped;
-  }
-  return text;
-}
-
-function unescapeOnce(value: string): string {
-  return value.replace(
-    /&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|(amp|lt|gt|quot|apos));/gi,
-    (all, decimal, hex, named) => {
-      if (named !== undefined) return ENTITIES[String(named).toLowerCase()] ?? all;
-      const point = Number.parseInt(decimal ?? hex, decimal === undefined ? 16 : 10);
-      return point <= 0x10ffff ? String.fromCodePoint(point) : all;
-    },
-  );
 }
 
 /** A name that cannot be read is no reason to lose the account. */
