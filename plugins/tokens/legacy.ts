@@ -1,9 +1,17 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { encodeId } from '../../db/ids.ts';
 
+export interface LegacyClaims {
+  /** Whom the old service issued the token to. */
+  readonly userId: string;
+  readonly issuedAt: Date | null;
+  /** From then on it is refused for its time alone. */
+  readonly endsAt: Date;
+}
+
 export interface LegacyVerifier {
-  /** Whom the old service issued the token to; null when it is not one of its tokens, or no longer good. Never throws. */
-  verify(token: string, now: Date): { readonly userId: string; readonly issuedAt: Date | null } | null;
+  /** Null when it is not one of the old service's tokens, or no longer good. Never throws. */
+  verify(token: string, now: Date): LegacyClaims | null;
 }
 
 export interface LegacyOptions {
@@ -36,9 +44,10 @@ export function createLegacyVerifier(options: LegacyOptions): LegacyVerifier {
     const claims = parse(payload);
     if (claims === null || !isTimely(claims, now)) return null;
     const userId = subjectOf(claims, subjectClaims);
-    const { iat } = claims;
+    const { iat, exp } = claims;
     if (userId === null) return null;
-    return { userId, issuedAt: isSeconds(iat) ? new Date(iat * 1000) : null };
+    const issuedAt = isSeconds(iat) ? new Date(iat * 1000) : null;
+    return { userId, issuedAt, endsAt: new Date(Math.min(Number(exp) * 1000, until.getTime())) };
   }
 
   return { verify };

@@ -233,3 +233,46 @@ inEveryMode(async (mode) => {
     expect((await byCookie(late)).status).toBe(401);
   });
 });
+
+describe.each(['mongo-only', 'postgres-only'] as const)(
+  'once the session is forgotten, in %s',
+  async (mode) => {
+    const app = await startApp(mode, {
+      env: {
+        SESSION_ABSOLUTE: '1d',
+        SESSION_IDLE: '12h',
+        RETENTION: '7d',
+        LEGACY_JWT_SECRET: SECRET,
+        LEGACY_JWT_UNTIL: new Date(Date.now() + 60 * DAY).toISOString(),
+      },
+    });
+    const exchange = (bearer: string): Promise<Answer> => app.client().get('/auth/refresh', { bearer });
+
+    test('a token that was used or burnt stays so for as long as it would be good', async () => {
+      const ada = await newPerson(app);
+      const exp = Math.floor(app.clock.now().getTime() / 1000) + 30 * 86_400;
+      const [burnt = '', used = '', fresh = ''] = ['a', 'b', 'c'].map((jti) =>
+        legacyJwt(SECRET, { sub: ada.id, exp, jti }),
+      );
+      expect((await app.client().post('/auth/logout', undefined, { bearer: burnt })).status).toBe(204);
+      const client = app.client();
+      signedIn(await client.get('/auth/refresh', { bearer: used }), 200, client);
+      for (let rotation = 0; rotation < 2; rotation += 1) {
+        app.clock.advance(11 * HOUR);
+        expect((await client.get('/auth/refresh')).status).toBe(200);
+      }
+      // The session itself ends with the others.
+      app.clock.advance(2 * HOUR + SECOND);
+      expect((await client.get('/auth/refresh')).status).toBe(401);
+
+      app.clock.advance(8 * DAY);
+      const expiredBefore = new Date(app.clock.now().getTime() - app.config.retentionMs);
+      const purged = await app.app.repository.purge({ expiredBefore, limit: 1_000 });
+      // The one of the signup.
+      expect(purged.sessions).toBe(1);
+      expect((await exchange(burnt)).status).toBe(401);
+      expect((await exchange(used)).status).toBe(401);
+      expect((await exchange(fresh)).status).toBe(200);
+    });
+  },
+);

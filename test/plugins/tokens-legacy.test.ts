@@ -28,13 +28,19 @@ describe('tokens of the old service', () => {
     expect(verifier.verify(sign({ ...times, [claim]: value }), now)).toEqual({
       userId,
       issuedAt: new Date((seconds - 60) * 1000),
+      endsAt: new Date((seconds + 60) * 1000),
     });
   });
 
   it('are good without iat and typ, and from nbf on', () => {
     expect(
       verifier.verify(sign({ id: userId, exp: seconds + 1, nbf: seconds }, { alg: 'HS256' }), now),
-    ).toEqual({ userId, issuedAt: null });
+    ).toEqual({ userId, issuedAt: null, endsAt: new Date((seconds + 1) * 1000) });
+  });
+
+  it('end with the exchange, however long they were to last', () => {
+    const endsAt = new Date('2026-06-01T00:00:00Z');
+    expect(verifier.verify(sign({ ...good, exp: 8e12 - 1 }), now)).toMatchObject({ endsAt });
   });
 
   it('turn other ids into the ids that documents get', () => {

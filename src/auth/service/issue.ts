@@ -46,12 +46,17 @@ export function makeSession(
 /** When a session opened now ends: idle, and in any case. */
 function sessionEnds(context: AuthContext, now: Date): Pick<SessionRecord, 'idleExpiresAt' | 'expiresAt'> {
   const expiresAt = new Date(now.getTime() + context.config.sessionAbsoluteMs);
-  return { idleExpiresAt: nextIdleEnd(context, now, expiresAt), expiresAt };
+  return { idleExpiresAt: nextIdleEnd(context, now, { createdAt: now, expiresAt }), expiresAt };
 }
 
-/** When a session used now ends unless it is used again. */
-export function nextIdleEnd(context: AuthContext, now: Date, expiresAt: Date): Date {
-  return new Date(Math.min(now.getTime() + context.config.sessionIdleMs, expiresAt.getTime()));
+/** When a session used now ends unless it is used again. One that a legacy token opened is kept for longer than it lives. */
+export function nextIdleEnd(
+  { config }: AuthContext,
+  now: Date,
+  { createdAt, expiresAt }: Pick<SessionRecord, 'createdAt' | 'expiresAt'>,
+): Date {
+  const absoluteEnd = createdAt.getTime() + config.sessionAbsoluteMs;
+  return new Date(Math.min(now.getTime() + config.sessionIdleMs, absoluteEnd, expiresAt.getTime()));
 }
 
 /** The answer for a client that holds this session and refresh token. */

@@ -26,8 +26,11 @@ async function legacySession(context: AuthContext, text: string, caller: Caller)
   if (!user || user.deletedAt !== null || user.sessionGeneration !== 0) return null;
   const successor = successorOf(context.keyring, predecessor, context.keyring.current);
   if (successor === null) return null;
+  const made = makeSession(context, user, caller, now).session;
   const session: New<SessionRecord> = {
-    ...makeSession(context, user, caller, now).session,
+    ...made,
+    // Only the session remembers that the token was used: it outlives the token, though nobody can use it for as long.
+    expiresAt: new Date(Math.max(made.expiresAt.getTime(), claims.endsAt.getTime())),
     id: predecessor.sessionId,
     tokenHash: successor.hash,
     previousTokenHash: predecessor.hash,

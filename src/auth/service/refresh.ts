@@ -100,7 +100,7 @@ function advance(
     fromHash: presented.hash,
     toHash: successor.hash,
     now,
-    idleExpiresAt: nextIdleEnd(context, now, session.expiresAt),
+    idleExpiresAt: nextIdleEnd(context, now, session),
   });
 }
 
