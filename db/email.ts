@@ -4,13 +4,16 @@ import { createHash } from 'node:crypto';
 const KEY_LENGTH_MAX = 320;
 const HEAD_LENGTH = 200;
 
+/** White space, and what Unicode has no font show: nobody types them into an address knowingly. */
+export const UNSEEN = /[\s\p{Default_Ignorable_Code_Point}]+/gu;
+
 /**
- * The form of an e-mail that is unique among living users: NFC, trimmed, lower case; an absurdly long one is cut and
- * told from others by its SHA-256. Idempotent.
+ * The form of an e-mail that is unique among living users: without white space and what is not seen, NFC, lower case; an
+ * absurdly long one is cut and told from others by its SHA-256. Idempotent.
  */
 export function emailKey(email: string): string {
-  // Lower case can undo NFC and change what counts as an edge, hence once more afterwards.
-  const key = email.normalize('NFC').toLowerCase().normalize('NFC').trim();
+  // Lower case can undo NFC, hence once more afterwards.
+  const key = email.replace(UNSEEN, '').normalize('NFC').toLowerCase().normalize('NFC');
   if (key.length <= KEY_LENGTH_MAX) return key;
   const digest = createHash('sha256').update(key).digest('hex');
   return `${key.slice(0, HEAD_LENGTH).toWellFormed()}~${digest}`;

@@ -1,5 +1,5 @@
 import { type Doc, isDoc } from '../bson.ts';
-import { emailKey } from '../email.ts';
+import { emailKey, UNSEEN } from '../email.ts';
 import type { UserRecord } from '../records.ts';
 import type { UserFields } from './compile.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes, type Reason, reject } from './findings.ts';
@@ -121,7 +121,7 @@ function cleanEmail(read: Read<string>): Read<string> {
     before = email;
     const unescaped = unescapeOnce(email);
     if (unescaped !== email) reasons.push('html-escaped');
-    const compact = unescaped.replace(/[\s\u200b\u2060\ufeff]+/g, '');
+    const compact = unescaped.replace(UNSEEN, '');
     if (compact !== unescaped) reasons.push('white-space');
     email = compact.replaceAll('\0', '').toWellFormed();
   }

@@ -13,12 +13,15 @@ describe.each(['before', 'after'])('legacy e-mails, %s the pass', (when) => {
   const younger = legacyUser({ email: 'twin@example.ORG', createdAt: new Date('2020-01-01') });
   const single = legacyUser({ email: 'Zo\u00cb+x(1)@Example.org' });
   const spaced = legacyUser({ email: ' Spaced@Example.org ' });
+  const hidden = legacyUser({ email: 'Hid\u200cden\u00ad@Example.org' });
   const text = legacyUser({ _id: 'ann' as never, email: 'Text@Example.org' });
   const broken = legacyUser({ email: ['a@example.org'] });
 
   beforeAll(async () => {
     legacy = await legacyDatabase();
-    await legacy.db.collection('users').insertMany([younger, older, single, spaced, text, broken] as never[]);
+    await legacy.db
+      .collection('users')
+      .insertMany([younger, older, single, spaced, hidden, text, broken] as never[]);
     store = await legacy.open({ emailKeyPass: when === 'after' });
     await store.migrate(() => {});
     await store.whenEmailsKeyed();
@@ -32,6 +35,11 @@ describe.each(['before', 'after'])('legacy e-mails, %s the pass', (when) => {
     }
     expect(await idOf('TEXT@example.org')).toBe('ann');
     expect(await idOf('spaced@example.org')).toBe(String(spaced._id));
+  });
+
+  it('finds what nobody sees in it, typed along or, with a key, left out', async () => {
+    expect(await idOf('Hid\u200cden\u00ad@Example.org')).toBe(String(hidden._id));
+    if (when === 'after') expect(await idOf('hidden@example.org')).toBe(String(hidden._id));
   });
 
   it('takes no pattern for an e-mail', async () => {
