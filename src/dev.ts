@@ -23,6 +23,11 @@ async function run(
   onServer: (server: RunningServer) => void,
 ): Promise<void> {
   const env: NodeJS.ProcessEnv = { ...process.env };
+  if (env['NODE_ENV'] === 'production') {
+    throw new ConfigError([
+      'NODE_ENV: is production, where mails and keys of `npm run dev` are unsafe; use npm start',
+    ]);
+  }
   const dataDir = options.ephemeral ? null : resolve(options.dataDir ?? usualDataDir);
   const host = setting(env, 'HOST') ?? '127.0.0.1';
   env['PORT'] = String(

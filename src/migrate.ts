@@ -1,18 +1,16 @@
 /**
- * `npm run migrate`: brings the schema of each store that is configured up to date. Reads DATABASE_URL and MONGO_URL
- * (or the files that DATABASE_URL_FILE and MONGO_URL_FILE name) and MONGO_MAPPING_FILE. A store that holds users is changed only after a word:
- * `--snapshot` takes a snapshot first (into `--dir DIR`), `--no-snapshot` takes none; a terminal is asked. Exit code 0:
- * all current; 1: a store, or the snapshot, failed; 2: no store is configured, or other arguments; 3: refused.
+ * `npm run migrate`: brings the schema of each store that is configured up to date. It reads the stores' part of the
+ * configuration. A store that holds users is changed only after a word: `--snapshot` takes a snapshot first (into
+ * `--dir DIR`), `--no-snapshot` takes none; a terminal is asked. Exit code 0: all current; 1: a store, or the snapshot,
+ * failed; 2: the configuration, or other arguments; 3: refused.
  */
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
 import { beforeMigration } from '../cutover/snapshot/before-migration.ts';
-import { type Codec, DEFAULT_CODEC, MappingInvalid } from '../db/canonical.ts';
 import { openMongoStore } from '../db/mongo/store.ts';
 import type { Store } from '../db/port.ts';
 import { openPostgresStore } from '../db/postgres/store.ts';
-import { readMapping } from '../plugins/config/mapping.ts';
+import { ConfigError, loadStoresConfig, type StoresConfig } from '../plugins/config/stores.ts';
 
 const MIGRATION_TIMEOUT_MS = 600_000;
 const OPTIONS = {
@@ -20,11 +18,6 @@ const OPTIONS = {
   'no-snapshot': { type: 'boolean' },
   dir: { type: 'string', default: '.data/snapshots' },
 } as const;
-
-function setting(name: string): string | undefined {
-  const file = process.env[`${name}_FILE`];
-  return file === undefined ? process.env[name] || undefined : readFileSync(file, 'utf8').trim();
-}
 
 async function ask(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
@@ -46,14 +39,13 @@ function parse() {
   }
 }
 
-function mongoCodec(): Codec {
-  const file = process.env['MONGO_MAPPING_FILE'] ?? '';
+function configuration(): StoresConfig {
   try {
-    return file === '' ? DEFAULT_CODEC : readMapping(file);
+    return loadStoresConfig(process.env);
   } catch (error) {
-    if (!(error instanceof MappingInvalid)) throw error;
-    for (const problem of error.problems) console.error(`MONGO_MAPPING_FILE: ${problem}`);
-    process.exit(1);
+    if (!(error instanceof ConfigError)) throw error;
+    for (const problem of error.problems) console.error(problem);
+    process.exit(2);
   }
 }
 
@@ -73,7 +65,7 @@ async function mayBegin(stores: readonly Store[]): Promise<boolean | null> {
   try {
     return await beforeMigration({
       stores,
-      urls,
+      urls: { postgres: databaseUrl, mongo: mongoUrl },
       codec,
       word: given.snapshot ? '--snapshot' : given['no-snapshot'] ? '--no-snapshot' : null,
       ask: process.stdin.isTTY === true && process.stderr.isTTY === true ? ask : null,
@@ -88,19 +80,13 @@ async function mayBegin(stores: readonly Store[]): Promise<boolean | null> {
 }
 
 const given = parse();
-const urls = { postgres: setting('DATABASE_URL') ?? null, mongo: setting('MONGO_URL') ?? null };
-const codec = mongoCodec();
+const { databaseUrl, mongoUrl, mongoCodec: codec } = configuration();
 const stores: Store[] = [];
-if (urls.postgres !== null)
-  stores.push(await openPostgresStore({ url: urls.postgres, migrationTimeoutMs: MIGRATION_TIMEOUT_MS }));
-if (urls.mongo !== null) stores.push(await openMongoStore({ url: urls.mongo, codec, emailKeyPass: false }));
-if (stores.length === 0) {
-  console.error('nothing to migrate: set DATABASE_URL, MONGO_URL or both');
-  process.exitCode = 2;
-} else {
-  const begins = await mayBegin(stores);
-  const results: boolean[] = [];
-  if (begins === true) for (const store of stores) results.push(await migrate(store));
-  for (const store of stores) await store.close();
-  process.exitCode = begins === null ? 1 : begins === false ? 3 : results.every(Boolean) ? 0 : 1;
-}
+if (databaseUrl !== null)
+  stores.push(await openPostgresStore({ url: databaseUrl, migrationTimeoutMs: MIGRATION_TIMEOUT_MS }));
+if (mongoUrl !== null) stores.push(await openMongoStore({ url: mongoUrl, codec, emailKeyPass: false }));
+const begins = await mayBegin(stores);
+const results: boolean[] = [];
+if (begins === true) for (const store of stores) results.push(await migrate(store));
+for (const store of stores) await store.close();
+process.exitCode = begins === null ? 1 : begins === false ? 3 : results.every(Boolean) ? 0 : 1;

@@ -59,6 +59,27 @@ async function isMigrated(url: string): Promise<boolean> {
   }
 }
 
+const REMOTE = 'postgres://auth@db.example/auth';
+it.each([
+  [{}, 'MONGO_URL, DATABASE_URL: both are missing'],
+  [{ DATABASE_URL_FILE: '', MONGO_URL: '' }, 'MONGO_URL, DATABASE_URL: both are missing'],
+  [{ DATABASE_URL_FILE: '/nowhere' }, 'DATABASE_URL_FILE: cannot be read (ENOENT)'],
+  [
+    { DATABASE_URL: REMOTE, DATABASE_URL_FILE: '/nowhere' },
+    'DATABASE_URL: is set, and DATABASE_URL_FILE too',
+  ],
+  [
+    { DATABASE_URL: REMOTE, NODE_ENV: 'production' },
+    'DATABASE_URL: leads to another host without verified TLS',
+  ],
+])('refuses the configuration %j in one line', async (env, line) => {
+  const { code, err } = await run(env);
+  expect({ code, lines: err.trimEnd().split('\n') }).toEqual({
+    code: 2,
+    lines: [expect.stringContaining(line)],
+  });
+});
+
 it('asks nothing of new, empty stores', { timeout: 240_000 }, async () => {
   const urls = { DATABASE_URL: await emptyPostgres(), MONGO_URL: newMongoDatabase() };
   const { code, out } = await run(urls);

@@ -198,6 +198,12 @@ test('a wrong configuration is refused with one line per problem, before any dat
   expect(existsSync(join(dataDir, 'postgres'))).toBe(false);
 });
 
+test('it does not run in production', async () => {
+  const run = dev(['--ephemeral'], { NODE_ENV: 'production' });
+  expect(await run.exited).toBe(2);
+  await run.sees(/^NODE_ENV: is production/m);
+});
+
 test('unknown options are refused, and --help names every option and what it embeds', async () => {
   const wrong = dev(['--epheremal']);
   expect(await wrong.exited).toBe(2);
