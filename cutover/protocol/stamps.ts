@@ -1,6 +1,6 @@
 /**
- * What may be written over what: the guards that both stores carry in their own statements. The stores and the
- * in-memory ones are tested against these.
+ * What may be written over what. `decideWrite`, `decideApply` and `mayClearMark` are guards that the stores carry in
+ * their own statements: the search goes by these, and test/contract/replica/cases/decisions.ts holds the stores to them.
  */
 import { compareStamps, type Stamp } from '../../db/records.ts';
 import { RULES, type Rules } from './rules.ts';

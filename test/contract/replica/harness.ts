@@ -9,6 +9,7 @@ import type { ReadRaw, StoreDriver } from '../harness.ts';
 import { applyCases } from './cases/apply.ts';
 import { assuranceCases } from './cases/assurance.ts';
 import { booksCases } from './cases/books.ts';
+import { decisionCases } from './cases/decisions.ts';
 import { markCases } from './cases/marks.ts';
 import { raceCases } from './cases/races.ts';
 import { repairCases } from './cases/repair.ts';
@@ -28,6 +29,7 @@ export interface ReplicaSubject {
 
 const GROUPS = {
   apply: applyCases,
+  decisions: decisionCases,
   marks: markCases,
   repair: repairCases,
   races: raceCases,

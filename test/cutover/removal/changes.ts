@@ -44,6 +44,8 @@ export const CHANGES: readonly Change[] = [
   change('package.json', '    "torture": "node test/torture/run.ts",\n'),
 
   // The tests
+  change('test/contract/replica/harness.ts', "import { decisionCases } from './cases/decisions.ts';\n"),
+  change('test/contract/replica/harness.ts', '  decisions: decisionCases,\n'),
   change('test/docs/generate.ts', "import { writeCutoverJson } from './cutover-json.ts';\n"),
   change('test/docs/generate.ts', 'writeCutoverJson();\n'),
   change('test/http/outage.test.ts', 'ownMongo, '),

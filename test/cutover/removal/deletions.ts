@@ -21,6 +21,7 @@ export const DELETIONS: readonly string[] = [
   'test/contract/mongo-driver.ts',
   'test/contract/mongo.test.ts',
   'test/contract/other-store.test.ts',
+  'test/contract/replica/cases/decisions.ts',
   'test/contract/replica/mongo-legacy.test.ts',
   'test/contract/replica/mongo.test.ts',
   'test/contract/router.test.ts',
