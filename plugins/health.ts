@@ -37,6 +37,9 @@ export interface Health {
  */
 const OTHER_TIMEOUT_MS = 500;
 
+/** What is asked of a load balancer that goes by it, seconds. */
+const RETRY_AFTER_S = 2;
+
 /** However often it is asked, a store has one ping under way; it counts as down when that takes too long. */
 function createProbe(store: Store): (timeoutMs: number) => Promise<boolean> {
   let asked: Promise<boolean> | null = null;
@@ -127,7 +130,8 @@ export function registerHealthRoutes(app: FastifyInstance, health: Health): void
     handler: async (_request, reply) => {
       const state = await health.check();
       reply.header('Cache-Control', 'no-store');
-      return reply.code(state.status === 'ready' ? 200 : 503).send(state);
+      if (state.status === 'ready') return state;
+      return reply.code(503).header('Retry-After', String(RETRY_AFTER_S)).send(state);
     },
   });
 }

@@ -53,6 +53,8 @@ export default fp(
     await app.register(cors, {
       origin: origins.length > 0 ? origins : false,
       credentials: true,
+      // A preflight that is none gets no headers either, and need not be answered in a form of its own.
+      strictPreflight: false,
       methods: ['GET', 'POST', 'DELETE'],
       allowedHeaders: ['Authorization', 'Content-Type', 'X-Token-Transport'],
       exposedHeaders: ['RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],

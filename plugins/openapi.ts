@@ -15,6 +15,28 @@ const CONTENT_SECURITY_POLICY = {
   'frame-ancestors': "'none'",
 };
 
+interface Operation {
+  readonly requestBody?: {
+    required: boolean;
+    readonly content: Readonly<
+      Record<string, { readonly schema: { readonly anyOf?: readonly { readonly type?: string }[] } }>
+    >;
+  };
+}
+
+/** The generator calls every body required; one that may be null may be left out. */
+function withOptionalBodies<T extends { readonly paths?: object }>(document: T): T {
+  const operations = Object.values(document.paths ?? {}).flatMap((verbs: Record<string, Operation>) =>
+    Object.values(verbs),
+  );
+  for (const { requestBody } of operations) {
+    const schemas = Object.values(requestBody?.content ?? {}).map(({ schema }) => schema);
+    const nullable = schemas.some(({ anyOf }) => anyOf?.some(({ type }) => type === 'null'));
+    if (requestBody !== undefined && nullable) requestBody.required = false;
+  }
+  return document;
+}
+
 /** The OpenAPI 3.1 document at /docs/json, and pages to read it at /docs. */
 export default fp(
   async (app) => {
@@ -40,11 +62,16 @@ export default fp(
               in: 'cookie',
               name: app.config.secureCookies ? '__Host-access_token' : 'access_token',
             },
+            refreshCookie: {
+              type: 'apiKey',
+              in: 'cookie',
+              name: app.config.secureCookies ? '__Secure-refresh_token' : 'refresh_token',
+            },
           },
         },
       },
       transform: jsonSchemaTransform,
-      transformObject: jsonSchemaTransformObject,
+      transformObject: (given) => withOptionalBodies(jsonSchemaTransformObject(given)),
     });
     await app.register(swaggerUi, {
       routePrefix: '/docs',

@@ -21,7 +21,7 @@ import repositories, { type Seams } from '../plugins/repositories.ts';
 import shutdown from '../plugins/shutdown.ts';
 import tokens from '../plugins/tokens.ts';
 import auth from './auth/index.ts';
-import errorHandler, { sendFrameworkError } from './error-handler.ts';
+import errorHandler, { answerClientError, sendFrameworkError } from './error-handler.ts';
 import wellKnown from './well-known.ts';
 
 export interface AppOptions {
@@ -51,6 +51,7 @@ export async function buildApp({ config, now, seams }: AppOptions): Promise<Fast
     http: { headersTimeout: config.requestTimeoutMs, connectionsCheckingInterval: 1_000 },
     return503OnClosing: false,
     frameworkErrors: sendFrameworkError,
+    clientErrorHandler: answerClientError,
     exposeHeadRoutes: false,
   });
   app.setValidatorCompiler(validatorCompiler);

@@ -1,3 +1,6 @@
+import { randomUUID } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
@@ -54,6 +57,8 @@ export function toApiError(error: unknown): ApiError {
 function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply) {
   const answer = toApiError(error);
   const { status } = ERRORS[answer.code];
+  // RFC 9110 wants one with every 401; it names the scheme that any client may use.
+  if (status === 401) reply.header('WWW-Authenticate', 'Bearer');
   if (status >= 500) request.log.error({ err: answer.cause ?? answer, code: answer.code }, 'request failed');
   else request.log.debug({ code: answer.code }, 'request refused');
   return reply
@@ -67,6 +72,32 @@ function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply)
 export function sendFrameworkError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   reply.headers({ 'Referrer-Policy': 'no-referrer', 'X-Content-Type-Options': 'nosniff' });
   sendError(error, request, reply);
+}
+
+const CONNECTION_CODES: Readonly<Record<string, ErrorCode>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+};
+
+/** For what is no HTTP request, or not in time: there is no reply to send, so the answer is written by hand. */
+export function answerClientError(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  const code = CONNECTION_CODES[error.code ?? ''] ?? 'bad_request';
+  const { status } = ERRORS[code];
+  const requestId = randomUUID();
+  const body = JSON.stringify(problem(code, requestId));
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `Content-Type: ${PROBLEM_TYPE}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Cache-Control: no-store',
+    'Referrer-Policy: no-referrer',
+    'X-Content-Type-Options: nosniff',
+    `X-Request-Id: ${requestId}`,
+    'Connection: close',
+  ];
+  if (socket.writable) socket.write(`${lines.join('\r\n')}\r\n\r\n${body}`);
+  socket.destroy(error);
 }
 
 /** Coded error → problem+json, for every route and for what no route matches. */

@@ -85,6 +85,16 @@ export const ERRORS = {
     title: 'The body must be JSON',
     when: 'A body with a content type other than `application/json`.',
   },
+  request_timeout: {
+    status: 408,
+    title: 'The request took too long',
+    when: 'The request was not complete within `REQUEST_TIMEOUT`. The connection is closed.',
+  },
+  headers_too_large: {
+    status: 431,
+    title: 'The headers are too large',
+    when: 'The headers are larger than 16 KiB. The connection is closed.',
+  },
   rate_limited: {
     status: 429,
     title: 'Too many attempts',

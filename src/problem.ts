@@ -37,16 +37,19 @@ export function problem(code: ErrorCode, requestId: string, issues?: readonly Is
 const ALWAYS: readonly ErrorCode[] = [
   'bad_request',
   'validation_failed',
-  'malformed_body',
-  'body_too_large',
-  'unsupported_media_type',
   'internal',
   'store_unavailable',
   'overloaded',
 ];
 
-/** Response schemas for the given codes and for what any route may answer, grouped by status. */
-export function problems(...codes: ErrorCode[]) {
+/** What only a route that reads a body may answer. */
+const OF_BODIES: readonly ErrorCode[] = ['malformed_body', 'body_too_large', 'unsupported_media_type'];
+
+/** Response schemas for the given codes and for what any route with a body may answer, grouped by status. */
+export const problems = (...codes: ErrorCode[]) => problemsWithoutBody(...codes, ...OF_BODIES);
+
+/** The same for a route that reads no body. */
+export function problemsWithoutBody(...codes: ErrorCode[]) {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of new Set([...codes, ...ALWAYS])) {
     const status = ERRORS[code].status;

@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { problems } from './problem.ts';
+import { problemsWithoutBody } from './problem.ts';
 
 /** How long others may cache the keys, seconds; a new key is published before it signs. */
 const JWKS_MAX_AGE_S = 300;
@@ -18,7 +18,7 @@ const routes: FastifyPluginAsyncZod = async (app) => {
       tags: ['keys'],
       summary: 'Public keys that verify access tokens',
       description: 'Who verifies by these keys alone sees a revocation only when the access token expires.',
-      response: { 200: jwks, ...problems() },
+      response: { 200: jwks, ...problemsWithoutBody() },
     },
     handler: async (_request, reply) => {
       reply.header('Cache-Control', `public, max-age=${JWKS_MAX_AGE_S}`);

@@ -30,6 +30,15 @@ export const signupBody = z.object({
   password: newPassword,
 });
 
+/** Loose: the others stay as they are. */
+export const transportHeaders = z.looseObject({
+  'x-token-transport': z
+    .string()
+    .optional()
+    .describe('`body`: the refresh token comes in the body, and no cookie is set. Anything else: by cookie.')
+    .meta(like('body')),
+});
+
 export const loginBody = z.object({ email: knownEmail, password });
 
 export const verifyEmailBody = z.object({ token });

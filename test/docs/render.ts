@@ -12,7 +12,8 @@ export function renderErrors(): string {
     '# Errors',
     '',
     'Every answer that is not a success is `application/problem+json` (RFC 9457) with a `code` from this table. Codes are',
-    'stable: programs may branch on them. Titles are for people and may change. Every 429 and 503 carries `Retry-After`.',
+    'stable: programs may branch on them. Titles are for people and may change. Every 429 and 503 carries `Retry-After`. Only',
+    '`/readyz`, which tells what is in the way, and the admin listener, which is no part of the API, answer otherwise.',
     '',
     '```json',
     JSON.stringify(

@@ -49,6 +49,41 @@ inEveryMode(async (mode) => {
       }
     });
 
+    const operations = Object.entries(app.document.paths).flatMap(([path, verbs]) =>
+      Object.entries(verbs).map(([verb, operation]) => ({ name: `${verb} ${path}`, verb, ...operation })),
+    );
+
+    test('says what signs a request in, wherever one may be refused for it, and how to get tokens in the body', () => {
+      for (const { name, security, responses } of operations) {
+        const described = JSON.stringify(responses['401'] ?? {});
+        const guarded = /`(unauthenticated|refresh_invalid)`/.test(described);
+        if (guarded)
+          expect(
+            security?.map((each) => Object.keys(each)[0]),
+            name,
+          ).toContain('bearer');
+        for (const scheme of (security ?? []).flatMap((each) => Object.keys(each)))
+          expect(app.document.components.securitySchemes, name).toHaveProperty(scheme);
+      }
+      for (const path of ['/auth/signup', '/auth/login']) {
+        expect(app.document.paths[path]?.['post']?.parameters).toEqual([
+          expect.objectContaining({ in: 'header', name: 'x-token-transport', required: false }),
+        ]);
+      }
+    });
+
+    test('asks for a body where one is needed, and where none is read no answer is about bodies', () => {
+      const bodies = operations.filter(({ requestBody }) => requestBody !== undefined);
+      const optional = bodies.filter(({ requestBody }) => requestBody?.required !== true);
+      expect(optional.map(({ name }) => name)).toEqual(['post /auth/resend-verification']);
+      const unread = operations.filter(({ name, verb }) => verb === 'get' || name === 'post /auth/logout');
+      expect(unread.length).toBeGreaterThan(5);
+      for (const { name, responses } of unread) {
+        expect(Object.keys(responses), name).not.toContain('413');
+        expect(Object.keys(responses), name).not.toContain('415');
+      }
+    });
+
     test('is served with pages to read it', async () => {
       const page = await app.client().get('/docs/');
       expect([page.status, page.headers['content-type']]).toEqual([
@@ -83,19 +118,41 @@ inEveryMode(async (mode) => {
     },
   );
 
-  test('what is no HTTP at all gets 400 and no stack', async () => {
+  test.each([
+    ['what is no HTTP at all', 'NONSENSE\r\n\r\n', 400, 'bad_request'],
+    [
+      'headers without end',
+      `GET / HTTP/1.1\r\nHost: auth\r\nX: ${'x'.repeat(17_000)}\r\n\r\n`,
+      431,
+      'headers_too_large',
+    ],
+  ])('%s is a problem, too', async (_what, request, status, code) => {
     const { port } = new URL(app.url);
     const text = await new Promise<string>((resolve, reject) => {
       let received = '';
-      const socket = connect(Number(port), '127.0.0.1', () => socket.end('NONSENSE\r\n\r\n'));
+      const socket = connect(Number(port), '127.0.0.1', () => socket.write(request));
       socket.on('data', (chunk) => {
         received += chunk;
       });
       socket.on('close', () => resolve(received));
       socket.on('error', reject);
     });
-    expect(text).toMatch(/^HTTP\/1\.1 400/);
-    expect(text).not.toMatch(/\bat .*\.(js|ts)|node_modules/);
+    const [head = '', body = ''] = text.split('\r\n\r\n');
+    expect(head).toMatch(
+      new RegExp(`^HTTP/1\\.1 ${status} .*\r\nContent-Type: application/problem\\+json\r\n`),
+    );
+    expect(JSON.parse(body)).toMatchObject({ type: `urn:problem:auth:${code}`, status, code });
+  });
+
+  test('a preflight that is none gets an answer without headers for other origins', async () => {
+    const answer = await app.client().request('OPTIONS', '/auth/login');
+    expect(answer.status).toBeLessThan(500);
+    expect(answer.headers).not.toHaveProperty('access-control-allow-origin');
+    if (answer.status >= 400) expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
+  });
+
+  test('401 names the scheme to come back with', async () => {
+    expect((await app.client().get('/auth/me')).headers['www-authenticate']).toBe('Bearer');
   });
 
   test('a problem has exactly its members, with the request id of the answer', async () => {

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { ApiError } from '../../errors.ts';
-import { problems } from '../../problem.ts';
+import { problems, problemsWithoutBody } from '../../problem.ts';
 import {
   accepted,
   deleteAccountBody,
@@ -15,7 +15,7 @@ import {
 import { deleteAccount, resendVerification, verifyEmail } from '../service/accounts.ts';
 import { endOwnSession } from '../service/sessions.ts';
 import { viewSession, viewUser } from '../views.ts';
-import { callerOf, type RouteDeps, requireSession } from './support.ts';
+import { bySession, callerOf, type RouteDeps, requireSession } from './support.ts';
 
 /** The user's own account: e-mail verification, profile, sessions, deletion. */
 export const accountRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
@@ -41,6 +41,7 @@ export const accountRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps)
     url: '/auth/resend-verification',
     schema: {
       tags: ['account'],
+      security: [...bySession, {}],
       summary: 'Mail one more verification link',
       description:
         'To the e-mail in the body, or without one to the signed-in user. The answer never tells more.',
@@ -60,8 +61,9 @@ export const accountRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps)
     url: '/auth/me',
     schema: {
       tags: ['account'],
+      security: bySession,
       summary: 'The signed-in user',
-      response: { 200: userAnswer, ...problems('unauthenticated', 'cross_site') },
+      response: { 200: userAnswer, ...problemsWithoutBody('unauthenticated', 'cross_site') },
     },
     handler: async (request) => ({ user: viewUser((await requireSession(deps, request)).user) }),
   });
@@ -71,6 +73,7 @@ export const accountRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps)
     url: '/auth/me',
     schema: {
       tags: ['account'],
+      security: bySession,
       summary: 'Delete the account and erase its personal data',
       body: deleteAccountBody,
       response: {
@@ -102,8 +105,9 @@ export const accountRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps)
     url: '/auth/sessions',
     schema: {
       tags: ['account'],
+      security: bySession,
       summary: 'Where the user is signed in, the last used first',
-      response: { 200: sessionList, ...problems('unauthenticated', 'cross_site') },
+      response: { 200: sessionList, ...problemsWithoutBody('unauthenticated', 'cross_site') },
     },
     handler: async (request) => {
       const { user, session } = await requireSession(deps, request);
@@ -117,6 +121,7 @@ export const accountRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps)
     url: '/auth/sessions/:id',
     schema: {
       tags: ['account'],
+      security: bySession,
       summary: 'End one session of the user',
       params: sessionParams,
       response: { 204: noContent, ...problems('unauthenticated', 'cross_site', 'session_not_found') },

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { parseRefreshToken } from '../../../plugins/tokens/refresh.ts';
-import { problems } from '../../problem.ts';
+import { problems, problemsWithoutBody } from '../../problem.ts';
 import { refuseCrossSite } from '../origin.ts';
-import { loginBody, noContent, signedIn, signupBody } from '../schemas.ts';
+import { loginBody, noContent, signedIn, signupBody, transportHeaders } from '../schemas.ts';
 import { signup } from '../service/accounts.ts';
 import { exchangeLegacy } from '../service/legacy.ts';
 import { login } from '../service/login.ts';
@@ -21,6 +21,7 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
     schema: {
       tags: ['sign-in'],
       summary: 'Create an account and sign in',
+      headers: transportHeaders,
       body: signupBody,
       response: {
         201: signedIn,
@@ -40,6 +41,7 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
     schema: {
       tags: ['sign-in'],
       summary: 'Sign in with e-mail and password',
+      headers: transportHeaders,
       body: loginBody,
       response: {
         200: signedIn,
@@ -59,10 +61,11 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
     exposeHeadRoute: false,
     schema: {
       tags: ['sign-in'],
+      security: [{ bearer: [] }, { refreshCookie: [] }],
       summary: 'Rotate the refresh token and get a new access token',
       description:
         'The refresh token comes from its cookie or as `Authorization: Bearer`; the successor goes back the same way.',
-      response: { 200: signedIn, ...problems('refresh_invalid', 'cross_site', 'rate_limited') },
+      response: { 200: signedIn, ...problemsWithoutBody('refresh_invalid', 'cross_site', 'rate_limited') },
     },
     handler: async (request, reply) => {
       const caller = callerOf(app, request, reply);
@@ -103,9 +106,10 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
       url: '/auth/logout',
       schema: {
         tags: ['sign-in'],
+        security: [{ bearer: [] }, { refreshCookie: [] }, { cookie: [] }, {}],
         summary: 'End this session',
         description: 'Repeatable. Takes the cookies, or either token as `Authorization: Bearer`.',
-        response: { 204: noContent, ...problems('cross_site') },
+        response: { 204: noContent, ...problemsWithoutBody('cross_site') },
       },
       handler: async (request, reply) => {
         const cookies = transport.readCookies(request);

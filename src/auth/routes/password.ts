@@ -8,7 +8,7 @@ import {
   resetPasswordBody,
 } from '../schemas.ts';
 import { changePassword, forgotPassword, resetPassword } from '../service/passwords.ts';
-import { callerOf, type RouteDeps, requireSession } from './support.ts';
+import { bySession, callerOf, type RouteDeps, requireSession } from './support.ts';
 
 /** Passwords: forgotten, reset, changed. */
 export const passwordRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
@@ -61,6 +61,7 @@ export const passwordRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps
     url: '/auth/change-password',
     schema: {
       tags: ['password'],
+      security: bySession,
       summary: 'Change the password; every other session ends',
       body: changePasswordBody,
       response: {

@@ -14,6 +14,9 @@ export interface RouteDeps {
   readonly allowedOrigins: ReadonlySet<string>;
 }
 
+/** For the API docs of what `requireSession` guards. */
+export const bySession: Record<string, string[]>[] = [{ bearer: [] }, { cookie: [] }];
+
 /** Who asks, for the rules: address, browser, audit trail, and where limits put their headers. */
 export function callerOf(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): Caller {
   return {
