@@ -7,6 +7,12 @@ const HEAD_LENGTH = 200;
 /** White space, and what Unicode has no font show: nobody types them into an address knowingly. */
 export const UNSEEN = /[\s\p{Default_Ignorable_Code_Point}]+/gu;
 
+/** Exactly one mailbox: nothing that an SMTP command or a header could take for more. */
+const ONE_MAILBOX = /^[^\s\p{C}<>()[\]\\,;:"@]+@[^\s\p{C}<>()\\,;:"@]+$/u;
+
+/** Whether mail may be sent there. */
+export const isMailbox = (email: string): boolean => ONE_MAILBOX.test(email);
+
 /**
  * The form of an e-mail that is unique among living users: without white space and what is not seen, NFC, lower case; an
  * absurdly long one is cut and told from others by its SHA-256. Idempotent.

@@ -17,6 +17,8 @@ export const REASONS = [
   'letter-case',
   'unicode-form',
   'white-space',
+  /** An e-mail that no mail can be sent to, such as a name for logging in. */
+  'not-an-address',
   'html-escaped',
   'nul',
   'lone-surrogate',

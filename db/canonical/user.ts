@@ -1,5 +1,5 @@
 import { type Doc, isDoc } from '../bson.ts';
-import { emailKey, UNSEEN } from '../email.ts';
+import { emailKey, isMailbox, UNSEEN } from '../email.ts';
 import type { UserRecord } from '../records.ts';
 import type { UserFields } from './compile.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes, type Reason, reject } from './findings.ts';
@@ -93,26 +93,28 @@ function readStanding(doc: Doc, F: UserFields, notes: Notes): void {
 function readEmail(doc: Doc, F: UserFields, notes: Notes): string {
   const found = firstOf(doc, F.email.paths);
   if (found === null) return reject(notes, F.email.name, 'missing', '');
-  const result = cleanEmail(readText(found.value));
+  // Of ours the spelling is the user's own, and the key was there from the start.
+  const isOurs = isStamped(doc);
+  const result = cleanEmail(readText(found.value), isOurs);
   if ('unusable' in result) return reject(notes, F.email.name, result.unusable, '');
   if (found.path !== F.email.paths[0]) clean(notes, F.email.name, 'other-field');
   clean(notes, F.email.name, ...result.reasons);
-  // Of ours the spelling is the user's own, and the key was there from the start.
-  if (!isStamped(doc)) clean(notes, F.email.name, ...spelling(result.value));
+  if (!isOurs) clean(notes, F.email.name, ...spelling(result.value));
   return result.value;
 }
 
-/** In what the address as spelled differs from its key. */
+/** In what the address as spelled differs from its key, or from one that mail can be sent to. */
 function spelling(email: string): readonly Reason[] {
   const composed = email.normalize('NFC');
   return [
     ...(composed === email ? [] : ['unicode-form' as const]),
     ...(composed === composed.toLowerCase() ? [] : ['letter-case' as const]),
+    ...(isMailbox(composed) ? [] : ['not-an-address' as const]),
   ];
 }
 
 /** An address holds neither white space nor `&…;`, so what does was pasted or escaped on its way in. */
-function cleanEmail(read: Read<string>): Read<string> {
+function cleanEmail(read: Read<string>, isOurs: boolean): Read<string> {
   if ('unusable' in read) return read;
   const reasons = [...read.reasons];
   let email = read.value;
@@ -121,11 +123,26 @@ function cleanEmail(read: Read<string>): Read<string> {
     before = email;
     const unescaped = unescapeOnce(email);
     if (unescaped !== email) reasons.push('html-escaped');
-    const compact = unescaped.replace(UNSEEN, '');
-    if (compact !== unescaped) reasons.push('white-space');
+    if (!isOurs && isSeveral(unescaped)) return { unusable: 'unreadable' };
+    const bare = isOurs ? unescaped : unwrapped(unescaped);
+    if (bare !== unescaped) reasons.push('converted');
+    const compact = bare.replace(UNSEEN, '');
+    if (compact !== bare) reasons.push('white-space');
     email = compact.replaceAll('\0', '').toWellFormed();
   }
   return email === '' ? { unusable: 'empty' } : { value: email, reasons: [...new Set(reasons)] };
+}
+
+/** Whose account would it be? Put together, they would be the address of a third. */
+function isSeveral(text: string): boolean {
+  const [first, last] = [text.indexOf('@'), text.lastIndexOf('@')];
+  return first < last && /[\s\p{Default_Ignorable_Code_Point},;<>]/u.test(text.slice(first, last));
+}
+
+/** What is meant by `Ann Lee <ann@example.org>` and `mailto:ann@example.org`. */
+function unwrapped(text: string): string {
+  const inner = /^[^<>@]*<([^<>]*@[^<>]*)>\s*$/.exec(text)?.[1] ?? text;
+  return inner.replace(/^\s*mailto:/i, '');
 }
 
 /** A name that cannot be read is no reason to lose the account. */

@@ -1,4 +1,5 @@
 import { createTransport } from 'nodemailer';
+import { isMailbox } from '../../db/email.ts';
 import type { Send } from './delivery.ts';
 
 export interface SmtpOptions {
@@ -13,9 +14,6 @@ export interface SmtpOptions {
 const CONNECTIONS_MAX = 5;
 const CONNECT_TIMEOUT_MS = 5_000;
 const SOCKET_TIMEOUT_MS = 20_000;
-
-/** Exactly one mailbox: nothing that an SMTP command or a header could take for more. */
-const ONE_MAILBOX = /^[^\s\p{C}<>()[\]\\,;:"@]+@[^\s\p{C}<>()\\,;:"@]+$/u;
 
 /** A pool of connections to the mail server, certificates verified. */
 export function createSmtp(options: SmtpOptions): { readonly send: Send; close(): void } {
@@ -33,7 +31,7 @@ export function createSmtp(options: SmtpOptions): { readonly send: Send; close()
   });
   return {
     async send({ to, subject, text, html }, signal) {
-      if (!ONE_MAILBOX.test(to)) throw Object.assign(new Error('not a mailbox'), { code: 'EENVELOPE' });
+      if (!isMailbox(to)) throw Object.assign(new Error('not a mailbox'), { code: 'EENVELOPE' });
       await transport.sendMail({
         from: options.from,
         to: { name: '', address: to },
