@@ -146,6 +146,40 @@ function isTaken(key: string, value: Setting | undefined): boolean {
   return value !== undefined && typeof value === typeof fallback && check(value) === null;
 }
 
+/** Pairs that bound each other; each is kept by what is set together with what stands. */
+const PAIRS: readonly {
+  readonly keys: readonly [SettingKey, SettingKey];
+  readonly holds: (settings: Settings) => boolean;
+  readonly rule: string;
+}[] = [
+  {
+    keys: ['lease-ms', 'heartbeat-ms'],
+    holds: (settings) => settings['lease-ms'] >= 2 * settings['heartbeat-ms'],
+    rule: 'lease-ms must be at least twice heartbeat-ms',
+  },
+  {
+    keys: ['deadline-ms', 'fence-max-ms'],
+    holds: (settings) => settings['deadline-ms'] > settings['fence-max-ms'],
+    rule: 'deadline-ms must be above fence-max-ms',
+  },
+  {
+    keys: ['fence-max-ms', 'fast-poll-ms'],
+    holds: (settings) => settings['fence-max-ms'] >= 2 * settings['fast-poll-ms'],
+    rule: 'fence-max-ms must be at least twice fast-poll-ms',
+  },
+];
+
+/** What a record with this value would contradict; null: nothing. */
+export function contradictionOf(
+  { settings }: Pick<ControlRecord, 'settings'>,
+  key: string,
+  value: Setting,
+): string | null {
+  const next = settingsOf({ settings: { ...settings, [key]: value } });
+  const broken = PAIRS.find(({ keys, holds }) => keys.some((each) => each === key) && !holds(next));
+  return broken?.rule ?? null;
+}
+
 export function timingOf(settings: Settings): Timing {
   return {
     heartbeatMs: settings['heartbeat-ms'],

@@ -5,6 +5,7 @@
  */
 import type { StoreName } from '../../db/errors.ts';
 import { authorityOf, copyAfter, type Mode, moveBetween } from '../mode.ts';
+import { contradictionOf } from '../settings.ts';
 import { RULES, type Rules } from './rules.ts';
 import type { ControlRecord, Setting, Transition } from './types.ts';
 
@@ -34,7 +35,8 @@ export type Refusal =
   | 'other-transition'
   | 'not-fenced'
   | 'higher-epoch'
-  | 'illegal-move';
+  | 'illegal-move'
+  | 'contradiction';
 
 export type ChangeDecision =
   | { readonly kind: 'write'; readonly record: ControlRecord }
@@ -118,6 +120,8 @@ export function decideChange(
       return { kind: 'write', record: change.record };
     case 'set':
       if (!isAuthority) return refuse('not-authority');
+      // Here, and not on an earlier read: another operator may have set the other half of a pair meanwhile.
+      if (contradictionOf(record, change.key, change.value) !== null) return refuse('contradiction');
       return write({ settings: { ...record.settings, [change.key]: change.value } });
     case 'mark-copy':
       if (!isAuthority) return refuse('not-authority');

@@ -117,8 +117,8 @@ describe('a lease that lapsed', () => {
         if (away && name === 'writeLease') throw new StoreUnavailable('mongo', 'none', 'timeout');
       },
     });
-    await changeControl(mongo, { kind: 'set', key: 'lease-ms', value: 200 });
     await changeControl(mongo, { kind: 'set', key: 'heartbeat-ms', value: 20 });
+    await changeControl(mongo, { kind: 'set', key: 'lease-ms', value: 200 });
     await eventually(() => engine.member.state().lease?.leaseMs === 200);
     away = true;
     await eventually(() => engine.status().standing === 'no-lease');

@@ -159,8 +159,8 @@ describe('a lease that lapses', () => {
     });
     const { postgres } = app.app;
     if (postgres === null) throw new Error('postgres-only has a PostgreSQL');
-    await changeControl(postgres, { kind: 'set', key: 'lease-ms', value: 400 });
     await changeControl(postgres, { kind: 'set', key: 'heartbeat-ms', value: 50 });
+    await changeControl(postgres, { kind: 'set', key: 'lease-ms', value: 400 });
     await eventually(() => app.app.cutover.member.settings()['lease-ms'] === 400);
     await eventually(() => app.app.cutover.member.state().lease?.leaseMs === 400);
     const frozen = await freezePostgres(server);
