@@ -23,6 +23,11 @@ export class ConfigurationProblem extends Error {
 /** Ctrl-C, or a request to end. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
+  readonly next: string;
+  constructor(next: string) {
+    super('interrupted before it had an answer');
+    this.next = next;
+  }
 }
 
 export interface Failure {
@@ -53,7 +58,7 @@ export function failureOf(error: unknown): Failure {
   }
   if (error instanceof ConfigurationProblem) return failure('usage', error.message);
   if (error instanceof RangeError) return failure('usage', error.message);
-  if (error instanceof Interrupted) return failure('aborted', 'interrupted before it had an answer');
+  if (error instanceof Interrupted) return failure('aborted', error.message, error.next);
   if (error instanceof StoreUnavailable) return unavailable(error);
   if (error instanceof StaleEpoch) {
     return failure('refused', 'authority has moved meanwhile: nothing more was written', 'cutover status');

@@ -129,6 +129,10 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
   const json = options.has('json');
   const progress = createProgress(terminal, json);
   let opened: Opened | null = null;
+  const failed = async (error: unknown): Promise<number> => {
+    const failure = opened === null ? failureOf(error) : await diagnose(error, opened.stores);
+    return printFailure(terminal, json, verb, failure);
+  };
   try {
     const isAlone = specOf(verb).withoutStores === true;
     opened = isAlone ? NO_STORES : await program.open(filesOf(options));
@@ -152,13 +156,14 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
       interrupted,
       ask: json ? null : terminal.ask,
       print: (answer) => printAgain(terminal, json, verb, answer),
-      printFailure: (error) => printFailure(terminal, json, verb, failureOf(error)),
+      printFailure: async (error) => {
+        await failed(error);
+      },
     });
     return print(terminal, progress, json, verb, last);
   } catch (error) {
     progress.end();
-    const failure = opened === null ? failureOf(error) : await diagnose(error, opened.stores);
-    return printFailure(terminal, json, verb, failure);
+    return await failed(error);
   } finally {
     // Whatever a verb left to itself still works on them, and ends with the process.
     if (!interrupted.aborted) await opened?.close();

@@ -63,7 +63,7 @@ const MOVE_OPTIONS = {
 const MOVE_DETAILS = [
   'Only neighbouring modes follow each other; without --to it goes to the next one, with --to step by step as far as ' +
     'the gates let it. A change of authority stops all instances for a moment: requests wait, none fails.',
-  'A move that starts the mirror needs the statement --no-foreign-writers: other writers (the old service, scripts, a ' +
+  'The move to dual-write needs the statement --no-foreign-writers: other writers (the old service, scripts, a ' +
     'shell) leave no marks, and what they write would be missing in the other store. On a terminal it is asked for.',
   'Ctrl-C, or the end of --timeout, takes an attempt of its own back and begins nothing more; what already only goes ' +
     'forward comes to its end first. Either way it says what state it left.',
@@ -114,9 +114,8 @@ const NAMED = [
   'ID is COLLECTION/ID as `quarantine list` shows it, or the id alone where it is there once.',
 ] as const;
 
-const MOVE_ENDS: readonly Outcome[] = ['done', 'difference', 'usage', 'refused', 'aborted', 'unreachable'];
-const LIST_ENDS: readonly Outcome[] = ['done', 'difference', 'usage', 'refused', 'unreachable'];
-const ACTION_ENDS: readonly Outcome[] = ['done', 'difference', 'usage', 'refused', 'unreachable'];
+/** Of a verb that asks the stores: a second Ctrl-C ends any of them with 4. */
+const STORE_ENDS: readonly Outcome[] = ['done', 'difference', 'usage', 'refused', 'aborted', 'unreachable'];
 
 export const VERBS = {
   status: {
@@ -127,7 +126,7 @@ export const VERBS = {
     options: {
       watch: { value: null, description: 'Again every second until Ctrl-C; with --json one object a line' },
     },
-    ends: ['done', 'difference', 'usage', 'refused', 'unreachable'],
+    ends: STORE_ENDS,
     examples: [
       ['cutover status', 'the whole picture'],
       ['cutover status --json --watch', 'one object each second, for a program'],
@@ -139,7 +138,7 @@ export const VERBS = {
     words: [0],
     details: MOVE_DETAILS,
     options: MOVE_OPTIONS,
-    ends: MOVE_ENDS,
+    ends: STORE_ENDS,
     examples: [
       ['cutover promote --dry-run', 'what would happen, and which gates hold'],
       ['cutover promote --to dual-write --no-foreign-writers', 'start the mirror'],
@@ -152,7 +151,7 @@ export const VERBS = {
     words: [0],
     details: MOVE_DETAILS,
     options: MOVE_OPTIONS,
-    ends: MOVE_ENDS,
+    ends: STORE_ENDS,
     examples: [
       ['cutover rollback --dry-run', 'what would happen, and whether anything would be lost'],
       ['cutover rollback --to shadow-read', 'give authority back to MongoDB'],
@@ -167,7 +166,7 @@ export const VERBS = {
         'forward; then this is refused, and the instances finish it by themselves.',
     ],
     options: {},
-    ends: ACTION_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover abort', 'instances go on serving as before']],
   },
   pending: {
@@ -178,7 +177,7 @@ export const VERBS = {
       'Exit code 1 when the mirror refuses a record for good (poisoned) or holds marks of its own (orphans).',
     ],
     options: LIMIT,
-    ends: LIST_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover pending --limit 10', 'the ten longest pending']],
   },
   conflicts: {
@@ -187,7 +186,7 @@ export const VERBS = {
     words: [0],
     details: ['Exit code 1 when there is one.'],
     options: LIMIT,
-    ends: LIST_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover conflicts --json', 'for a program']],
   },
   diffs: {
@@ -196,7 +195,7 @@ export const VERBS = {
     words: [0],
     details: ['Exit code 1 when there is one. Values are never shown, only their keyed digests.'],
     options: LIMIT,
-    ends: LIST_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover diffs', 'entity, id and field of each']],
   },
   foreign: {
@@ -208,7 +207,7 @@ export const VERBS = {
       'Found by the change stream of MongoDB, where the server has one, and by verify.',
     ],
     options: LIMIT,
-    ends: LIST_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover foreign', 'entity and id of each']],
   },
   log: {
@@ -217,7 +216,7 @@ export const VERBS = {
     words: [0],
     details: ['It is only ever added to.'],
     options: LIMIT,
-    ends: ['done', 'difference', 'usage', 'refused', 'unreachable'],
+    ends: STORE_ENDS,
     examples: [['cutover log --limit 5', 'the last five events']],
   },
   set: {
@@ -226,7 +225,7 @@ export const VERBS = {
     words: [0, 2],
     details: ['Settings live in the control record; every instance follows within one poll.'],
     options: {},
-    ends: ACTION_ENDS,
+    ends: STORE_ENDS,
     examples: [
       ['cutover set', 'every setting with its value, default and meaning'],
       ['cutover set shadow-sample 0.1', 'compare a tenth of the reads'],
@@ -249,7 +248,7 @@ export const VERBS = {
       },
       reason: { value: 'R', description: 'Why; recorded in the log' },
     },
-    ends: ACTION_ENDS,
+    ends: STORE_ENDS,
     examples: [
       [
         'cutover failover --accept-loss --reason "disk lost, INC-42"',
@@ -263,7 +262,7 @@ export const VERBS = {
     words: [0],
     details: ['Written in the store that has authority. Final: no later use of these sessions succeeds.'],
     options: { user: { value: 'ID', description: 'The id of the user' } },
-    ends: ACTION_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover sessions end --user 64f0c0ffee0123456789abcd', 'the user has to log in again']],
   },
   'users erase': {
@@ -272,7 +271,7 @@ export const VERBS = {
     words: [0],
     details: ['Written in the store that has authority, and ends the sessions too. It cannot be undone.'],
     options: { user: { value: 'ID', description: 'The id of the user' } },
-    ends: ACTION_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover users erase --user 64f0c0ffee0123456789abcd', 'the e-mail is free again']],
   },
   backfill: {
@@ -298,7 +297,7 @@ export const VERBS = {
       ...PACE_OPTIONS,
       ...SNAPSHOT_OPTIONS,
     },
-    ends: MOVE_ENDS,
+    ends: STORE_ENDS,
     examples: [
       ['cutover backfill --dry-run', 'what would be cleaned, and what is bad'],
       ['cutover backfill --on-bad quarantine --jobs 4', 'move all that can be moved'],
@@ -311,7 +310,7 @@ export const VERBS = {
     words: [0],
     details: ['Both stores are needed: what is known of runs is kept in PostgreSQL.'],
     options: LIMIT,
-    ends: LIST_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover backfill list --limit 1', 'the last run']],
   },
   'backfill show': {
@@ -320,7 +319,7 @@ export const VERBS = {
     words: [1],
     details: ['Bad documents by collection, id, field and reason; never with a value.'],
     options: {},
-    ends: LIST_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover backfill show 65f0c0ffee0123456789abcd', 'with its findings']],
   },
   'backfill resume': {
@@ -332,7 +331,7 @@ export const VERBS = {
       ...COPY_RUNS,
     ],
     options: { ...PACE_OPTIONS, ...SNAPSHOT_OPTIONS },
-    ends: MOVE_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover backfill resume 65f0c0ffee0123456789abcd', 'from where it was']],
   },
   'backfill rollback': {
@@ -344,7 +343,7 @@ export const VERBS = {
       'Stopped in the middle, it goes on when it is run again.',
     ],
     options: {},
-    ends: MOVE_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover backfill rollback 65f0c0ffee0123456789abcd', 'as if it had not been']],
   },
   verify: {
@@ -364,7 +363,7 @@ export const VERBS = {
       resume: { value: 'RUN', description: 'Go on with one that was stopped or killed' },
       ...PACE_OPTIONS,
     },
-    ends: MOVE_ENDS,
+    ends: STORE_ENDS,
     examples: [
       ['cutover verify', 'everything'],
       ['cutover verify --sample 5%', 'quicker, and no evidence'],
@@ -386,7 +385,7 @@ export const VERBS = {
         description: 'Say what still differs, and change nothing; exit code 1 if anything does',
       },
     },
-    ends: MOVE_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover repair --dry-run', 'how much there is to do']],
   },
   'quarantine list': {
@@ -397,7 +396,7 @@ export const VERBS = {
       'By collection, id, field and reason. Exit code 1 when there is one. Authority cannot change before none is left.',
     ],
     options: LIMIT,
-    ends: LIST_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover quarantine list', 'what is left to decide']],
   },
   'quarantine retry': {
@@ -409,7 +408,7 @@ export const VERBS = {
       ...NAMED,
     ],
     options: {},
-    ends: ACTION_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover quarantine retry', 'after the documents were mended']],
   },
   'quarantine accept': {
@@ -418,7 +417,7 @@ export const VERBS = {
     words: [1],
     details: ['It may be missing in the other store from now on, and no later copy asks again.', ...NAMED],
     options: { reason: { value: 'R', description: 'Why; recorded in the log' } },
-    ends: ACTION_ENDS,
+    ends: STORE_ENDS,
     examples: [
       ['cutover quarantine accept users/64f0c0ffee0123456789abcd --reason "never signed in"', 'decided'],
     ],
@@ -429,7 +428,7 @@ export const VERBS = {
     words: [1],
     details: ['The original in MongoDB is left as it is.', ...NAMED],
     options: { reason: { value: 'R', description: 'Why; recorded in the log' } },
-    ends: ACTION_ENDS,
+    ends: STORE_ENDS,
     examples: [
       ['cutover quarantine drop users/64f0c0ffee0123456789abcd --reason "a test account"', 'decided'],
     ],
@@ -443,7 +442,7 @@ export const VERBS = {
         'checks and merges. Ended by Ctrl-C or SIGTERM, with exit code 0.',
     ],
     options: PACE_OPTIONS,
-    ends: ACTION_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover worker --jobs 4', 'on another machine']],
   },
   preflight: {
@@ -480,7 +479,7 @@ export const VERBS = {
       'It holds personal data and password hashes: the folder is closed to others, and must stay so.',
     ],
     options: DIR,
-    ends: ['done', 'difference', 'usage', 'refused', 'aborted', 'unreachable'],
+    ends: STORE_ENDS,
     examples: [
       ['cutover snapshot create --dir /var/backups/auth', 'before a merge, or a change of authority'],
     ],
@@ -491,7 +490,7 @@ export const VERBS = {
     words: [0],
     details: ['Folders of snapshots that did not end are named apart: they count for nothing.'],
     options: DIR,
-    ends: ['done', 'difference', 'usage'],
+    ends: ['done', 'difference', 'usage', 'aborted'],
     withoutStores: true,
     examples: [['cutover snapshot list --json', 'for a program']],
   },
@@ -501,7 +500,7 @@ export const VERBS = {
     words: [1],
     details: ['Exit code 1 when a file is missing, changed, or not of it.'],
     options: DIR,
-    ends: ['done', 'difference', 'usage', 'refused'],
+    ends: ['done', 'difference', 'usage', 'refused', 'aborted'],
     withoutStores: true,
     examples: [
       ['cutover snapshot verify 2026-11-23T16-00-00Z-0a1b2c', 'as `sha256sum --check SHA256SUMS` does'],
@@ -525,7 +524,7 @@ export const VERBS = {
         description: 'The name of the database to replace; on a terminal it is asked for',
       },
     },
-    ends: ['done', 'difference', 'usage', 'refused', 'aborted', 'unreachable'],
+    ends: STORE_ENDS,
     examples: [
       [
         'cutover snapshot restore 2026-11-23T16-00-00Z-0a1b2c --into postgres postgres://localhost/auth_new',
@@ -542,7 +541,7 @@ export const VERBS = {
         'must be unset, or lead to a database without a control record, to be filled by a backfill.',
     ],
     options: { store: { value: 'STORE', description: 'mongo or postgres; needed when both are fenced' } },
-    ends: ACTION_ENDS,
+    ends: STORE_ENDS,
     examples: [['cutover snapshot clear', 'instances that wait begin to serve']],
   },
 } as const satisfies Record<string, VerbSpec>;

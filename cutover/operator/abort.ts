@@ -19,22 +19,26 @@ export async function abort(context: OperatorContext): Promise<ActionResult> {
       pending: { count: null, oldestAgeMs: null },
     };
     const reason = `authority has been given up already: it only goes forward to ${mode}; any instance finishes it, and the next promote or rollback`;
+    const { store } = situation.readings[unfinished.store];
+    if (store !== null)
+      await logEvent(context, store, 'refused', unfinished.record, { verb: 'abort', reason });
     return { kind: 'refused', before, after: before, reasons: [reason] };
   }
   const standing = stand(situation);
   const before = await summarize(context, standing);
   const { transition } = standing.record;
-  if (transition === null) {
-    return { kind: 'refused', before, after: before, reasons: ['no change of authority is under way'] };
-  }
+  const refuse = async (reason: string, after = before): Promise<ActionResult> => {
+    await logEvent(context, standing.authority, 'refused', standing.record, { verb: 'abort', reason });
+    return { kind: 'refused', before, after, reasons: [reason] };
+  };
+  if (transition === null) return refuse('no change of authority is under way');
   const decision = await changeControl(standing.authority, { kind: 'abort', id: transition.id });
   // Its note in the other store is of no consequence, and replaced by the next attempt.
   if (standing.other !== null)
     await changeControl(standing.other, { kind: 'abort', id: transition.id }).catch(() => {});
   const after = await summarize(context, stand(await readSituation(context)));
   if (decision.kind === 'refused') {
-    const reason = `too late: it has ended, or authority has been given up; the mode is ${after.mode}`;
-    return { kind: 'refused', before, after, reasons: [reason] };
+    return refuse(`too late: it has ended, or authority has been given up; the mode is ${after.mode}`, after);
   }
   const details = { transition: transition.id, target: transition.target, reason: 'by the operator' };
   await logEvent(context, standing.authority, 'aborted', decision.record, details);

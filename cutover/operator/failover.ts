@@ -81,6 +81,9 @@ async function whyNot(run: Run, record: ControlRecord): Promise<string | null> {
   if (record.mode !== 'postgres-primary') {
     return `a failover leads from postgres-primary only; MongoDB last knew of ${record.mode}`;
   }
+  if (run.stores.postgres === null) {
+    return 'DATABASE_URL is not set, so PostgreSQL could not be asked whether it is lost: give the URL that the instances have';
+  }
   const { readings } = await readSituation(run);
   if (readings.postgres.reachable) return 'PostgreSQL answers: cutover rollback loses nothing';
   return null;

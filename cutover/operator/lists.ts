@@ -1,9 +1,18 @@
 /** What an operator can look at: marks, notes, the log. Only reads. */
 import type { Store } from '../../db/port.ts';
 import type { Json } from '../../db/replica.ts';
-import { MODES } from '../mode.ts';
-import { attempt, readStanding } from './situation.ts';
-import type { Event, LogLine, NoteLine, OperatorContext, PendingList, PendingResult } from './types.ts';
+import { MODES, mirrorOf } from '../mode.ts';
+import { attempt, readStanding, type Standing } from './situation.ts';
+import type {
+  Event,
+  Incomplete,
+  LogResult,
+  NoteLine,
+  NotesResult,
+  OperatorContext,
+  PendingList,
+  PendingResult,
+} from './types.ts';
 import { NOTES } from './types.ts';
 
 interface Limited {
@@ -13,12 +22,22 @@ interface Limited {
 
 /** Records marked in the authority, the longest first, and orphans in the other store. */
 export async function pending(context: OperatorContext, { limit }: Limited): Promise<PendingResult> {
-  const { authority, other } = await readStanding(context);
+  const standing = await readStanding(context);
+  const { authority } = standing;
   const nowMs = context.environment.date().getTime();
-  return {
-    authority: await listMarks(authority, limit, nowMs),
-    orphans: other === null ? null : await attempt(() => listMarks(other, limit, nowMs)),
-  };
+  const { found, missing } = await askOther(standing, (other) => listMarks(other, limit, nowMs));
+  return { authority: await listMarks(authority, limit, nowMs), orphans: found, missing };
+}
+
+/** What the other store knows; null when it cannot be asked, which leaves a list incomplete where it is the mirror. */
+async function askOther<T>(
+  { other, record, situation }: Standing,
+  ask: (other: Store) => Promise<T>,
+): Promise<Incomplete & { readonly found: T | null }> {
+  const found = other === null ? null : await attempt(() => ask(other));
+  const mirror = mirrorOf(record.mode);
+  const isMissing = found === null && mirror !== null && situation.readings[mirror].store !== null;
+  return { found, missing: isMissing ? mirror : null };
 }
 
 async function listMarks(store: Store, limit: number, nowMs: number): Promise<PendingList> {
@@ -50,26 +69,28 @@ export const poisoned = notesOf(NOTES.poison);
 export const differences = notesOf(NOTES.difference);
 
 /** Writes that no instance made, the oldest first: found under either authority. */
-export async function foreign(context: OperatorContext, { limit }: Limited): Promise<readonly NoteLine[]> {
-  const { authority, other } = await readStanding(context);
-  const notes = [...(await authority.books.notes(NOTES.foreign, { limit }))];
-  if (other !== null) {
-    notes.push(...((await attempt(() => other.books.notes(NOTES.foreign, { limit }))) ?? []));
-  }
-  return notes.sort((a, b) => a.firstAt.getTime() - b.firstAt.getTime()).slice(0, limit);
+export async function foreign(context: OperatorContext, { limit }: Limited): Promise<NotesResult> {
+  const standing = await readStanding(context);
+  const notesIn = ({ books }: Store) => books.notes(NOTES.foreign, { limit });
+  const { found, missing } = await askOther(standing, notesIn);
+  const notes = [...(await notesIn(standing.authority)), ...(found ?? [])];
+  return {
+    notes: notes.sort((a, b) => a.firstAt.getTime() - b.firstAt.getTime()).slice(0, limit),
+    missing,
+  };
 }
 
 /** The event log, the newest first. It stays in the store that had authority at the time, so both are read. */
-export async function log(context: OperatorContext, { limit }: Limited): Promise<readonly LogLine[]> {
-  const { authority, other } = await readStanding(context);
-  const first = await authority.books.readLog({ limit, newestFirst: true });
-  const second =
-    other === null ? [] : ((await attempt(() => other.books.readLog({ limit, newestFirst: true }))) ?? []);
-  const entries = new Map([...first, ...second].map((entry) => [entry.id, entry]));
-  return [...entries.values()]
+export async function log(context: OperatorContext, { limit }: Limited): Promise<LogResult> {
+  const standing = await readStanding(context);
+  const entriesOf = ({ books }: Store) => books.readLog({ limit, newestFirst: true });
+  const { found, missing } = await askOther(standing, entriesOf);
+  const entries = [...(await entriesOf(standing.authority)), ...(found ?? [])];
+  const lines = [...new Map(entries.map((entry) => [entry.id, entry])).values()]
     .sort((a, b) => b.at.getTime() - a.at.getTime() || (a.id < b.id ? 1 : -1))
     .slice(0, limit)
     .flatMap(({ at, id, body }) => (isEvent(body) ? [{ at, id, event: body as unknown as Event }] : []));
+  return { lines, missing };
 }
 
 function isEvent(body: Json): boolean {

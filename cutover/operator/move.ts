@@ -18,6 +18,8 @@ import { wayTo } from './way.ts';
 /** How one rung was taken. */
 interface Step {
   readonly kind: MoveResult['kind'];
+  /** Null: it did not come to one. */
+  readonly rung?: Move;
   readonly failing?: readonly Gate[];
   readonly overridden?: readonly Gate[];
   readonly reasons?: readonly string[];
@@ -54,12 +56,14 @@ export async function move(context: OperatorContext, request: MoveRequest): Prom
   } else {
     for (const rung of way.filter((each) => each.from !== finished?.from || each.to !== finished.to)) {
       const step = await climb(run, rung, request);
-      steps.push(step);
+      steps.push({ ...step, rung });
       if (step.kind !== 'done') break;
       made.push({ from: rung.from, to: rung.to });
     }
   }
-  const last = await attempt(async () => summarize(run, await readStanding(run)));
+  const end = await attempt(() => readStanding(run));
+  await logRefusal(run, end ?? standing, steps.at(-1), to);
+  const last = end === null ? null : await summarize(run, end);
   const pauses = steps.map(({ pauseMs }) => pauseMs ?? null).filter((ms) => ms !== null);
   return {
     kind: steps.at(-1)?.kind ?? 'done',
@@ -75,6 +79,24 @@ export async function move(context: OperatorContext, request: MoveRequest): Prom
   };
 }
 
+/** A move that was refused is told where it was, by its gates or in words. */
+async function logRefusal(
+  run: Run,
+  { authority, record }: Standing,
+  step: Step | undefined,
+  wanted: Mode | null,
+): Promise<void> {
+  if (step?.kind !== 'refused') return;
+  const { rung, failing = [], reasons = [] } = step;
+  const details = {
+    from: rung?.from ?? record.mode,
+    to: rung?.to ?? wanted,
+    ...(failing.length > 0 && { gates: failing.map(({ name }) => name).join(' ') }),
+    ...(reasons.length > 0 && { reason: reasons.join('; ') }),
+  };
+  await logEvent(run, authority, 'refused', record, details);
+}
+
 async function climb(run: Run, move: Move, request: MoveRequest): Promise<Step> {
   const judged = await judge(run, move, request);
   if (judged === null || run.interrupted?.aborted === true) {
@@ -85,11 +107,7 @@ async function climb(run: Run, move: Move, request: MoveRequest): Promise<Step> 
   const force = request.force?.reason ?? null;
   if (record.mode !== move.from)
     return { kind: 'refused', reasons: [`the mode is ${record.mode} meanwhile`] };
-  if (failing.length > 0) {
-    const gates = failing.map(({ name }) => name).join(' ');
-    await logEvent(run, authority, 'refused', record, { from: move.from, to: move.to, gates });
-    return { kind: 'refused', failing, overridden };
-  }
+  if (failing.length > 0) return { kind: 'refused', failing, overridden };
   if (isOver(run)) return { kind: 'aborted', reasons: [whyOver(run)] };
   if (overridden.length > 0) {
     const gates = overridden.map(({ name, found }) => `${name}: ${found}`).join('; ');

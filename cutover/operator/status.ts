@@ -30,7 +30,8 @@ const UNKNOWN = { count: null, oldestAgeMs: null };
 
 /**
  * Everything there is to see. Never writes. Tolerates a store out of reach, the authority too: what only that knows is
- * then null, and nothing is allowed. `watchMs`: how long instances are watched to see which are alive, at most.
+ * then null, and nothing is allowed. `watchMs`: how long instances are watched to see which are alive, or two of their
+ * heartbeats where those take longer; 0: they are not.
  */
 export async function readStatus(
   context: OperatorContext,
@@ -55,7 +56,10 @@ export async function readStatus(
   };
   if (typeof standing === 'string') return { ...common, ...blind(record, standing) };
   const timing = timingOf(common.settings);
-  const watching = await watchInstances(context.environment, standing.authority, { watchMs, timing });
+  const watching = await watchInstances(context.environment, standing.authority, {
+    watchMs: watchMs === 0 ? 0 : Math.max(watchMs, 2 * timing.heartbeatMs),
+    timing,
+  });
   const instances = instancesOf(watching, record);
   const facts = await readFacts(context, standing, { instances, noForeignWriters: false });
   const counts = await attempt(() => standing.authority.books.countNotes());

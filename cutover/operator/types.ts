@@ -267,7 +267,13 @@ export interface PendingList {
   }[];
 }
 
-export interface PendingResult {
+/** What is kept in both stores, and could not be asked of one. */
+export interface Incomplete {
+  /** The mirror, when it did not give its part. */
+  readonly missing: StoreName | null;
+}
+
+export interface PendingResult extends Incomplete {
   readonly authority: PendingList;
   /** Marks in the other store; null: there is none, or it cannot be asked. */
   readonly orphans: PendingList | null;
@@ -286,6 +292,14 @@ export interface LogLine {
   readonly at: Date;
   readonly id: string;
   readonly event: Event;
+}
+
+export interface NotesResult extends Incomplete {
+  readonly notes: readonly NoteLine[];
+}
+
+export interface LogResult extends Incomplete {
+  readonly lines: readonly LogLine[];
 }
 
 /** Notes that the engine keeps in the authority's books, by kind; the key is `entity/id` unless said otherwise. */

@@ -22,13 +22,12 @@ export async function endSessions(context: OperatorContext, { userId }: Target):
   const standing = await readStanding(context);
   const now = context.environment.date();
   const result = await underAuthority(standing, (repository) => repository.endSessions({ userId, now }));
+  if (result.kind === 'refused') await logRefusal(context, standing, 'sessions end', result);
   if (result.kind === 'done' || result.kind === 'unknown') {
-    await logEvent(context, standing.authority, 'sessions-ended', standing.record, {
-      userId,
-      result: result.kind,
-    });
+    const details = { ...shown(userId), result: result.kind };
+    await logEvent(context, standing.authority, 'sessions-ended', standing.record, details);
   }
-  return result;
+  return { ...result, reasons: [...result.reasons, ...hintsFor(userId, result)] };
 }
 
 /** Erases the user down to a tombstone, and what is kept of it aside: moved records and notes, in both stores. */
@@ -39,26 +38,55 @@ export async function eraseUser(context: OperatorContext, { userId }: Target): P
   const result = await underAuthority(standing, (repository) =>
     repository.eraseUser({ userId, sessionGeneration: null, now }),
   );
-  if (result.kind === 'refused') return { ...result, leftoversRemoved: 0 };
-  const stores = [authority, other].filter((store) => store !== null);
+  if (result.kind === 'refused') {
+    await logRefusal(context, standing, 'users erase', result);
+    return { ...result, leftoversRemoved: 0 };
+  }
+  const reasons = [...result.reasons, ...hintsFor(userId, result)];
+  let { kind } = result;
   let leftoversRemoved = 0;
-  for (const store of stores) leftoversRemoved += await eraseLeftovers(store, userId);
-
-  const reasons = [...result.reasons];
-  const otherName = STORE_NAMES[otherStore(authority.name)];
-  const isConfigured = situation.readings[otherStore(authority.name)].store !== null;
-  if (isConfigured && other === null) {
-    reasons.push(`${otherName} does not answer: run it again when it does, for what is kept aside there`);
+  for (const store of [authority, other].filter((each) => each !== null)) {
+    const { removed, isAll } = await eraseLeftovers(store, userId);
+    leftoversRemoved += removed;
+    if (isAll) continue;
+    kind = 'unknown';
+    reasons.push(`${STORE_NAMES[store.name]} may still keep something of the user aside: run it again`);
+  }
+  const otherName = otherStore(authority.name);
+  if (situation.readings[otherName].store !== null && other === null) {
+    // A store that the mode does without may be gone for good.
+    if (mirrorOf(record.mode) !== null) kind = 'unknown';
+    const why = 'does not answer: run it again when it does, for what is kept aside there';
+    reasons.push(`${STORE_NAMES[otherName]} ${why}`);
   }
   if (mirrorOf(record.mode) === null && record.copy.kind !== 'none') {
-    reasons.push(`${otherName} keeps its copy of the user until it is mirrored or copied again, or deleted`);
+    reasons.push(
+      `${STORE_NAMES[otherName]} keeps its copy of the user until it is mirrored or copied again, or deleted`,
+    );
   }
-  await logEvent(context, authority, 'user-erased', record, {
-    userId,
-    result: result.kind,
-    leftoversRemoved,
-  });
-  return { kind: result.kind, reasons, leftoversRemoved };
+  if (result.kind !== 'gone' || leftoversRemoved > 0) {
+    const details = { ...shown(userId), result: kind, leftoversRemoved };
+    await logEvent(context, authority, 'user-erased', record, details);
+  }
+  return { kind, reasons, leftoversRemoved };
+}
+
+/** The log is for ever: what was typed in place of an id, and may be an address, does not go into it. */
+function shown(userId: string): { readonly userId?: string } {
+  return userId.includes('@') ? {} : { userId };
+}
+
+function hintsFor(userId: string, { kind }: UserActionResult): readonly string[] {
+  return kind === 'gone' && userId.includes('@') ? ['it asks for the id of a user, not for an address'] : [];
+}
+
+async function logRefusal(
+  context: OperatorContext,
+  { authority, record }: Standing,
+  verb: string,
+  { reasons }: UserActionResult,
+): Promise<void> {
+  await logEvent(context, authority, 'refused', record, { verb, reason: reasons.join('; ') });
 }
 
 async function underAuthority(
@@ -93,11 +121,13 @@ async function underAuthority(
 
 const KINDS = [NOTES.poison, NOTES.conflict, NOTES.difference, NOTES.foreign, NOTES.quarantine];
 
-async function eraseLeftovers(store: Store, userId: string): Promise<number> {
+async function eraseLeftovers(store: Store, userId: string) {
   const asides = await attempt(() => store.replica.eraseAsides(userId));
-  let count = asides ?? 0;
-  for (const kind of KINDS) {
-    if ((await attempt(() => store.books.deleteNote(kind, `user/${userId}`))) === true) count += 1;
-  }
-  return count;
+  const notes: (boolean | null)[] = [];
+  for (const kind of KINDS) notes.push(await attempt(() => store.books.deleteNote(kind, `user/${userId}`)));
+  return {
+    removed: (asides ?? 0) + notes.filter((deleted) => deleted === true).length,
+    /** Whether the store answered all of it. */
+    isAll: asides !== null && !notes.includes(null),
+  };
 }

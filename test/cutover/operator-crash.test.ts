@@ -133,6 +133,8 @@ describe('a coordinator that died after the loss', () => {
     const result = await world.clock.run(abort(world.context));
     expect(result).toMatchObject({ kind: 'refused', before: { mode: 'postgres-primary' } });
     expect(result.reasons.join()).toContain('only goes forward');
+    const { lines } = await world.clock.run(log(world.context, { limit: 1 }));
+    expect(lines).toMatchObject([{ event: { kind: 'refused', details: { verb: 'abort' } } }]);
   });
 
   it('has its entry in the log all the same', async () => {
@@ -141,7 +143,7 @@ describe('a coordinator that died after the loss', () => {
     await world.clock.pass(2_000);
     await go({ to: 'postgres-primary' });
     const entries = await world.clock.run(log(world.context, { limit: 100 }));
-    expect(entries.map(({ event }) => event)).toContainEqual(
+    expect(entries.lines.map(({ event }) => event)).toContainEqual(
       expect.objectContaining({ kind: 'moved', mode: 'postgres-primary', epoch: 2 }),
     );
   });

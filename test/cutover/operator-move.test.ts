@@ -34,7 +34,7 @@ const control = async (store: 'mongo' | 'postgres') => {
   return record;
 };
 const logged = async () =>
-  (await world.clock.run(log(world.context, { limit: 100 }))).map(({ event }) => event).reverse();
+  (await world.clock.run(log(world.context, { limit: 100 }))).lines.map(({ event }) => event).reverse();
 const names = (gates: readonly { readonly name: string }[]) => gates.map(({ name }) => name);
 
 describe('the ladder from empty stores', () => {
@@ -202,6 +202,10 @@ describe('a refusal', () => {
     await world.start(1, 'mongo-only');
     expect(await go({ direction: 'rollback' })).toMatchObject({ reasons: ['mongo-only is the first mode'] });
     expect(await go({ direction: 'rollback', to: 'shadow-read' })).toMatchObject({ kind: 'refused' });
+    expect((await logged()).filter(({ kind }) => kind === 'refused')).toMatchObject([
+      { details: { reason: 'mongo-only is the first mode' } },
+      { details: { from: 'mongo-only', to: 'shadow-read', reason: expect.any(String) } },
+    ]);
     expect(await go({ to: 'mongo-only' })).toMatchObject({ kind: 'done', made: [] });
   });
 

@@ -30,7 +30,7 @@ const cutover = (...args: string[]) =>
   );
 const control = (store: StoreName) => world.clock.run(readControl(world.stores[store]));
 const events = async () =>
-  (await world.clock.run(log(world.context, { limit: 100 }))).map(({ event }) => event);
+  (await world.clock.run(log(world.context, { limit: 100 }))).lines.map(({ event }) => event);
 
 /** Something in the stores that happens once, as soon as this is so. */
 function once(store: StoreName, name: string, isSo: () => Promise<boolean> | boolean, what: () => void) {

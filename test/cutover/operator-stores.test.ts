@@ -202,7 +202,7 @@ it('walks the ladder up and down on real servers, with two instances', async () 
     });
     const down = await move(context, { ...request, to: 'mongo-only', direction: 'rollback' });
     expect(down).toMatchObject({ kind: 'done', failing: [], after: { mode: 'mongo-only', epoch: 3 } });
-    expect((await log(context, { limit: 100 })).map(({ event }) => event.kind)).toContain('moved');
+    expect((await log(context, { limit: 100 })).lines.map(({ event }) => event.kind)).toContain('moved');
   } finally {
     await Promise.all(engines.map((engine) => engine.stop(0)));
   }

@@ -7,6 +7,7 @@ import {
   endSessions,
   eraseUser,
   failover,
+  foreign,
   log,
   type MoveRequest,
   move,
@@ -39,7 +40,7 @@ const run = <T>(promise: Promise<T>) => world.clock.run(promise);
 const go = (to: MoveRequest['to'], direction: MoveRequest['direction'] = 'promote') =>
   run(move(world.context, { ...REQUEST, to, direction }));
 const status = (watchMs = 1_000) => run(readStatus(world.context, { watchMs }));
-const events = async () => (await run(log(world.context, { limit: 100 }))).map(({ event }) => event);
+const events = async () => (await run(log(world.context, { limit: 100 }))).lines.map(({ event }) => event);
 
 async function startOne() {
   const [engine] = await world.start(1, 'mongo-only');
@@ -96,6 +97,16 @@ describe('status', () => {
     const states = Object.fromEntries(instances.map(({ instance, state }) => [instance, state]));
     expect(states).toMatchObject({ silent: 'silent', slow: 'behind' });
     expect(Object.values(states)).toContain('current');
+  });
+
+  it('watches as long as instances that beat seldom need', async () => {
+    await startOne();
+    await run(setSetting(world.context, 'heartbeat-ms', '2400'));
+    await world.clock.pass(10_000);
+    for (let looks = 0; looks < 6; looks += 1) {
+      expect((await status()).instances).toMatchObject([{ state: 'current' }]);
+      await world.clock.pass(700);
+    }
   });
 
   it('counts what is noted', async () => {
@@ -231,6 +242,30 @@ describe('set', () => {
     expect(result.is).toBe(result.was);
   });
 
+  it('refuses a fence that ends before instances have looked', async () => {
+    await startOne();
+    expect(await run(setSetting(world.context, 'fast-poll-ms', '1000'))).toMatchObject({ kind: 'done' });
+    const result = await run(setSetting(world.context, 'fence-max-ms', '1999'));
+    expect(result).toMatchObject({
+      kind: 'refused',
+      reasons: ['fence-max-ms must be at least twice fast-poll-ms'],
+    });
+    expect((await events())[0]).toMatchObject({ kind: 'refused', details: { verb: 'set' } });
+  });
+
+  it('refuses one of two operators who contradict each other at the same moment', async () => {
+    await startOne();
+    const results = await run(
+      Promise.all([
+        setSetting(world.context, 'heartbeat-ms', '2500'),
+        setSetting(world.context, 'lease-ms', '1000'),
+      ]),
+    );
+    expect(results.map(({ kind }) => kind).sort()).toEqual(['done', 'refused']);
+    const { settings } = await status(0);
+    expect(settings['lease-ms']).toBeGreaterThanOrEqual(2 * settings['heartbeat-ms']);
+  });
+
   it('refuses another lease while a failover could not know of it', async () => {
     await startOne();
     await go('postgres-primary');
@@ -258,6 +293,30 @@ describe('pending', () => {
     expect(authority.records.map(({ id }) => id)).toContain(first.user.id);
     expect(authority.oldestAgeMs).toBeGreaterThanOrEqual(3_000);
     expect(orphans).toMatchObject({ store: 'postgres', count: 0, records: [] });
+  });
+});
+
+describe('what a mirror that is away has of a list', () => {
+  const lists = async () => {
+    const each = await Promise.all([
+      run(pending(world.context, { limit: 5 })),
+      run(foreign(world.context, { limit: 5 })),
+      run(log(world.context, { limit: 5 })),
+    ]);
+    return each.map(({ missing }) => missing);
+  };
+
+  it('is said to be missing, as long as the mode has one', async () => {
+    await startOne();
+    await go('postgres-primary');
+    expect(await lists()).toEqual([null, null, null]);
+    world.cut('mongo');
+    expect(await lists()).toEqual(['mongo', 'mongo', 'mongo']);
+    world.mend('mongo');
+    await run(setSetting(world.context, 'gate-only-soak-ms', '0'));
+    await go('postgres-only');
+    world.cut('mongo');
+    expect(await lists()).toEqual([null, null, null]);
   });
 });
 
@@ -350,6 +409,52 @@ describe('erasing a user', () => {
     expect(reasons).toHaveLength(2);
     expect(reasons[1]).toContain('PostgreSQL keeps its copy');
   });
+
+  it.each([
+    ['eraseAsides', 'mongo'],
+    ['eraseAsides', 'postgres'],
+    ['deleteNote', 'mongo'],
+  ] as const)('is not done while %s fails in %s', async (name, store) => {
+    const engine = await startOne();
+    await go('dual-write');
+    const { user } = await run(signUp(engine.repository));
+    world.hooks[store] = {
+      before: (operation) => {
+        if (operation.name === name) throw new StoreUnavailable(store, 'unknown', 'timeout');
+      },
+    };
+    const result = await run(eraseUser(world.context, { userId: user.id }));
+    expect(result).toMatchObject({ kind: 'unknown', reasons: [expect.stringMatching(/run it again/)] });
+    world.mend(store);
+    expect(await run(eraseUser(world.context, { userId: user.id }))).toMatchObject({ kind: 'gone' });
+  });
+
+  it('is not done while a mirror that is in use does not answer', async () => {
+    const engine = await startOne();
+    await go('dual-write');
+    const { user } = await run(signUp(engine.repository));
+    world.cut('postgres');
+    expect(await run(eraseUser(world.context, { userId: user.id }))).toMatchObject({ kind: 'unknown' });
+  });
+
+  it('writes no address into the log, typed in place of an id', async () => {
+    await startOne();
+    const userId = 'somebody@example.org';
+    for (const verb of [eraseUser, endSessions]) {
+      const result = await run(verb(world.context, { userId }));
+      expect(result).toMatchObject({ kind: 'gone' });
+      expect(result.reasons).toContain('it asks for the id of a user, not for an address');
+    }
+    world.hooks.mongo = {
+      after: ({ name }) => {
+        if (name === 'endSessions') throw new StoreUnavailable('mongo', 'unknown', 'timeout');
+      },
+    };
+    expect(await run(endSessions(world.context, { userId }))).toMatchObject({ kind: 'unknown' });
+    world.mend('mongo');
+    expect((await events())[0]).toMatchObject({ kind: 'sessions-ended' });
+    expect(JSON.stringify(await events())).not.toContain(userId);
+  });
 });
 
 describe('failover', () => {
@@ -418,6 +523,15 @@ describe('failover', () => {
     const result = await run(late);
     expect(result).toMatchObject({ kind: 'refused' });
     expect(result.reasons).toEqual(['PostgreSQL answers: cutover rollback loses nothing']);
+  });
+
+  it('is refused without the URL of PostgreSQL, which nobody can then ask', async () => {
+    await world.start(2, 'mongo-only');
+    await go('postgres-primary');
+    const context = { ...world.context, stores: { ...world.stores, postgres: null } };
+    const result = await run(failover(context, LOSS));
+    expect(result).toMatchObject({ kind: 'refused', reasons: [expect.stringMatching(/DATABASE_URL/)] });
+    expect(await run(readControl(world.stores.mongo))).toMatchObject({ epoch: 2 });
   });
 
   it('is refused from any other mode, and without MongoDB', async () => {

@@ -165,7 +165,9 @@ describe('verbs', () => {
       await run(eraseUser(world.context, { userId: two.user.id }));
       expect(world.stores.mongo.tables.user.get(two.user.id)?.record.deletedAt).not.toBeNull();
       expect(await run(pending(world.context, { limit: 1 }))).toMatchObject({ orphans: null });
-      expect((await run(log(world.context, { limit: 9 }))).map(({ event }) => event.kind)).toContain('set');
+      expect((await run(log(world.context, { limit: 9 }))).lines.map(({ event }) => event.kind)).toContain(
+        'set',
+      );
       expect((await run(planMove(world.context, { to: null, direction: 'promote' }))).kind).toBe('planned');
       const refused = await run(move(world.context, REQUEST));
       expect(refused).toMatchObject({

@@ -9,8 +9,12 @@ import { settingRows } from '../schemas.ts';
 import { printable } from '../words.ts';
 import { answer, type Call, type Handler, unlessInterrupted } from './call.ts';
 
+/** After Ctrl-C, of what writes. */
+const MAYBE_DONE = 'it may have been done: look at `cutover status` and `cutover log`';
+const RUN_AGAIN = 'it may have been done: run it again, which does no harm';
+
 export const abort: Handler = async ({ context, interrupted }) => {
-  const { kind, ...result } = await unlessInterrupted(operator.abort(context), interrupted);
+  const { kind, ...result } = await unlessInterrupted(operator.abort(context), interrupted, MAYBE_DONE);
   return answer('abort', kind, result, (style) =>
     actionLines({ kind, ...result }, 'aborted: instances go on as before', style),
   );
@@ -23,7 +27,11 @@ export const set: Handler = async ({ context, interrupted, words }) => {
     const rows = settingRows(settings);
     return answer('settings', 'done', { settings: rows }, (style) => settingLines(rows, style));
   }
-  const { kind, ...result } = await unlessInterrupted(operator.setSetting(context, key, value), interrupted);
+  const { kind, ...result } = await unlessInterrupted(
+    operator.setSetting(context, key, value),
+    interrupted,
+    MAYBE_DONE,
+  );
   return answer('set', kind, result, (style) => setLines({ kind, ...result }, style));
 };
 
@@ -36,21 +44,25 @@ export const failover: Handler = async ({ context, interrupted, options, verb })
     );
   }
   const request = { acceptLoss: true, reason };
-  const { kind, ...result } = await unlessInterrupted(operator.failover(context, request), interrupted);
+  const { kind, ...result } = await unlessInterrupted(
+    operator.failover(context, request),
+    interrupted,
+    MAYBE_DONE,
+  );
   return answer('failover', kind, result, (style) => failoverLines({ kind, ...result }, style));
 };
 
 export const endSessions: Handler = async (call) => {
   const userId = userOf(call);
   const work = operator.endSessions(call.context, { userId });
-  const result = await unlessInterrupted(work, call.interrupted);
+  const result = await unlessInterrupted(work, call.interrupted, RUN_AGAIN);
   return userAnswer(userId, result, 'every session has ended');
 };
 
 export const eraseUser: Handler = async (call) => {
   const userId = userOf(call);
   const work = operator.eraseUser(call.context, { userId });
-  const result = await unlessInterrupted(work, call.interrupted);
+  const result = await unlessInterrupted(work, call.interrupted, RUN_AGAIN);
   const { leftoversRemoved } = result;
   return userAnswer(userId, result, `erased, and ${leftoversRemoved} leftovers elsewhere`, leftoversRemoved);
 };

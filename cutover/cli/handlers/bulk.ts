@@ -56,7 +56,8 @@ export async function withBulk<T>(call: Call, work: (bulk: Bulk) => Promise<T>):
   try {
     return await work({ copy, scope, collectionOf: (entity) => bulk.mongo.codec.collections[entity] });
   } catch (error) {
-    if (interrupted.aborted && !isStopped(error)) throw new Interrupted();
+    if (interrupted.aborted && !isStopped(error))
+      throw new Interrupted('look at `cutover status` and `cutover backfill list`, then run it again');
     throw toStoreError(error, 'read');
   } finally {
     await Promise.race([bulk.close().catch(() => {}), environment.sleep(CLOSE_MS)]);

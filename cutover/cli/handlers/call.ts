@@ -1,4 +1,5 @@
 /** What a verb is handed, and what it gives back. */
+import type { StoreName } from '../../../db/errors.ts';
 import type { Progress as CopyProgress } from '../../copy/types.ts';
 import type { OperatorContext } from '../../operator/types.ts';
 import type { PerStore } from '../../protocol/types.ts';
@@ -37,7 +38,7 @@ export interface Call {
   /** Prints an answer before the last one. */
   readonly print: (answer: Answer) => void;
   /** Prints what went wrong, and goes on. */
-  readonly printFailure: (error: unknown) => void;
+  readonly printFailure: (error: unknown) => Promise<void>;
 }
 
 export type Handler = (call: Call) => Promise<Answer>;
@@ -59,10 +60,23 @@ export const whenAborted = (signal: AbortSignal): Promise<void> =>
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
 
-/** The work's result; rejects with `Interrupted` when the signal comes first. */
-export async function unlessInterrupted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+/** For what only reads. */
+const NOTHING_CHANGED = 'nothing was changed: run it again';
+
+/** The work's result; rejects with `Interrupted`, and what to do then, when the signal comes first. */
+export async function unlessInterrupted<T>(
+  work: Promise<T>,
+  signal: AbortSignal,
+  next = NOTHING_CHANGED,
+): Promise<T> {
   const stopped = whenAborted(signal).then(() => {
-    throw new Interrupted();
+    throw new Interrupted(next);
   });
   return Promise.race([work, stopped]);
+}
+
+/** What standard error says of stores out of reach. */
+export function awayNotice(names: readonly StoreName[]): string {
+  const variables = names.map((name) => (name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL'));
+  return `${names.join(' and ')} cannot be reached: check the server and ${variables.join(' and ')}`;
 }

@@ -1,8 +1,8 @@
 /** The verbs that only list: `pending`, `conflicts`, `diffs`, `foreign`, `log`. */
 import * as operator from '../../operator/index.ts';
-import type { LogLine, NoteLine } from '../../operator/types.ts';
+import type { Incomplete, LogLine, NoteLine } from '../../operator/types.ts';
 import { logLines, noteLines, pendingLines } from '../print/lists.ts';
-import { answer, type Call, type Handler, unlessInterrupted } from './call.ts';
+import { type Answer, answer, awayNotice, type Call, type Handler, unlessInterrupted } from './call.ts';
 
 const LIMIT = 50;
 
@@ -15,10 +15,12 @@ export const pending: Handler = async (call) => {
   ]);
   const [result, poisoned] = await unlessInterrupted(asked, call.interrupted);
   const bad = poisoned.length > 0 || (result.orphans?.count ?? 0) > 0;
-  const body = { ...result, poisoned: poisoned.map(noteBody) };
-  return answer('pending', bad ? 'difference' : 'done', body, (style) =>
+  const { authority, orphans, missing } = result;
+  const body = { authority, orphans, poisoned: poisoned.map(noteBody) };
+  const seen = answer('pending', bad ? 'difference' : 'done', body, (style) =>
     pendingLines(result, poisoned, style),
   );
+  return orIncomplete(seen, missing);
 };
 
 export const conflicts: Handler = async (call) => {
@@ -38,17 +40,29 @@ export const diffs: Handler = async (call) => {
 };
 
 export const foreign: Handler = async (call) => {
-  const notes = await unlessInterrupted(operator.foreign(call.context, limitOf(call)), call.interrupted);
+  const asked = operator.foreign(call.context, limitOf(call));
+  const { notes, missing } = await unlessInterrupted(asked, call.interrupted);
   const body = { writes: notes.map(noteBody) };
-  return answer('foreign', notes.length > 0 ? 'difference' : 'done', body, (style) =>
+  const seen = answer('foreign', notes.length > 0 ? 'difference' : 'done', body, (style) =>
     noteLines('foreign writes', notes, style),
   );
+  return orIncomplete(seen, missing);
 };
 
 export const log: Handler = async (call) => {
-  const lines = await unlessInterrupted(operator.log(call.context, limitOf(call)), call.interrupted);
-  return answer('log', 'done', { events: lines.map(eventBody) }, () => logLines(lines));
+  const asked = operator.log(call.context, limitOf(call));
+  const { lines, missing } = await unlessInterrupted(asked, call.interrupted);
+  return orIncomplete(
+    answer('log', 'done', { events: lines.map(eventBody) }, () => logLines(lines)),
+    missing,
+  );
 };
+
+/** What is shown is true, and not all of it: whoever asks must not take it for none. */
+const orIncomplete = (seen: Answer, missing: Incomplete['missing']): Answer =>
+  missing === null
+    ? seen
+    : { ...seen, outcome: 'unreachable', notice: `this is not all: ${awayNotice([missing])}` };
 
 const noteBody = ({ key, body, firstAt, lastAt, times }: NoteLine) => ({
   key,

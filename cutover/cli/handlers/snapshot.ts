@@ -119,6 +119,6 @@ async function orInterrupted<T>({ interrupted }: Call, work: () => Promise<T>): 
   try {
     return await work();
   } catch (error) {
-    throw interrupted.aborted ? new Interrupted() : error;
+    throw interrupted.aborted ? new Interrupted('what it wrote was taken away: run it again') : error;
   }
 }

@@ -2,7 +2,15 @@
 import { readStatus } from '../../operator/index.ts';
 import type { Status } from '../../operator/types.ts';
 import { statusLines } from '../print/status.ts';
-import { type Answer, answer, type Call, type Handler, unlessInterrupted, whenAborted } from './call.ts';
+import {
+  type Answer,
+  answer,
+  awayNotice,
+  type Call,
+  type Handler,
+  unlessInterrupted,
+  whenAborted,
+} from './call.ts';
 
 /** Long enough to see a heartbeat of the default length move. */
 const WATCH_MS = 1_500;
@@ -24,7 +32,7 @@ async function watch(call: Call): Promise<Answer> {
     const seen = await Promise.race([reading, ended]).catch((error: unknown) => error);
     if (seen === null) break;
     if (isAnswer(seen)) print(seen);
-    else printFailure(seen);
+    else await printFailure(seen);
     await sleep(Math.max(0, REFRESH_MS - (now().monotonicMs - startedMs)), interrupted);
   }
   return { outcome: 'done', body: {}, lines: () => [] };
@@ -41,7 +49,6 @@ function answerOf(found: Status): Answer {
   const outcome = missing.length > 0 ? 'unreachable' : problems.length > 0 ? 'difference' : 'done';
   const seen = answer('status', outcome, { ...found }, (style) => statusLines(found, style));
   if (outcome === 'done') return seen;
-  const variables = missing.map((name) => (name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL'));
-  const away = `${missing.join(' and ')} cannot be reached: check the server and ${variables.join(' and ')}`;
-  return { ...seen, notice: [...(missing.length === 0 ? [] : [away]), ...problems].join('; ') };
+  const away = missing.length === 0 ? [] : [awayNotice(missing)];
+  return { ...seen, notice: [...away, ...problems].join('; ') };
 }

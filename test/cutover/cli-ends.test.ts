@@ -1,0 +1,195 @@
+/** The exit codes that a verb's help names are those it ends with. */
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import { EXIT_CODES, OUTCOMES, type Outcome } from '../../cutover/cli/exit-codes.ts';
+import { specOf, VERB_NAMES, type VerbName } from '../../cutover/cli/verbs.ts';
+import { changeControl } from '../../cutover/control.ts';
+import type { Mode } from '../../cutover/mode.ts';
+import { signUp } from '../contract/fixtures.ts';
+import { inside, json } from './cli-program.ts';
+import { createWorld, type World } from './operator-world.ts';
+
+const ID = '64f0c0ffee0123456789abcd';
+const WORDS: Readonly<Partial<Record<VerbName, readonly string[]>>> = {
+  promote: ['--no-foreign-writers'],
+  set: ['shadow-sample', '0.5'],
+  failover: ['--accept-loss', '--reason', 'a test'],
+  'sessions end': ['--user', ID],
+  'users erase': ['--user', ID],
+  'backfill show': [ID],
+  'backfill resume': [ID],
+  'backfill rollback': [ID],
+  'quarantine retry': [ID],
+  'quarantine accept': [ID],
+  'quarantine drop': [ID],
+  'snapshot verify': ['none'],
+  'snapshot restore': ['none', '--into', 'mongo'],
+};
+/** All that they ask is the two stores. */
+const ON_STORES = [
+  'status',
+  'promote',
+  'rollback',
+  'abort',
+  'pending',
+  'conflicts',
+  'diffs',
+  'foreign',
+  'log',
+  'set',
+  'failover',
+  'sessions end',
+  'users erase',
+] as const satisfies readonly VerbName[];
+
+let world: World;
+let interrupted: AbortController;
+beforeEach(() => {
+  world = createWorld();
+  interrupted = new AbortController();
+});
+afterEach(() => world.stop());
+
+async function end(verb: VerbName, words = WORDS[verb] ?? []) {
+  const isOnStores = ON_STORES.some((each) => each === verb);
+  const open = async () => ({ stores: world.stores, configuredMode: null, close: async () => {} });
+  const args = [...verb.split(' '), ...words, '--json'];
+  const { signal } = interrupted;
+  // Whatever asks more than the stores is not on their clock.
+  if (!isOnStores) return inside(args, open, { interrupted: signal });
+  return world.clock.run(inside(args, open, { environment: world.clock, interrupted: signal }));
+}
+
+async function outcomeOf(verb: VerbName, words?: readonly string[]): Promise<Outcome> {
+  const { code, out, err } = await end(verb, words);
+  const outcome = OUTCOMES.find((each) => EXIT_CODES[each] === code);
+  if (outcome === undefined) throw new Error(`${verb} ended with ${code}: ${out}${err}`);
+  return outcome;
+}
+
+async function startIn(mode: Mode) {
+  const [engine] = await world.start(1, mode);
+  if (engine === undefined) throw new Error('one was started');
+  return engine;
+}
+
+const cutBoth = () => {
+  world.cut('mongo');
+  world.cut('postgres');
+};
+
+/** What can happen to any verb. */
+const MISHAPS: Readonly<Record<string, () => unknown>> = {
+  'no system': () => {},
+  'stores out of reach': cutBoth,
+  'records of another version': async () => {
+    await startIn('dual-write');
+    await world.stop();
+    for (const { books } of Object.values(world.stores)) {
+      const entry = await books.readControl();
+      if (entry === null) throw new Error('both have one');
+      const { epoch, revision } = entry;
+      await books.replaceControl(entry, { epoch, revision: revision + 1, body: { mode: 'another' } });
+    }
+  },
+  'Ctrl-C': async () => {
+    await startIn('dual-write');
+    interrupted.abort();
+  },
+};
+
+describe.each(Object.entries(MISHAPS))('with %s', (_, happen) => {
+  test.each(VERB_NAMES)('%s ends as its help says', async (verb) => {
+    await happen();
+    expect(specOf(verb).ends).toContain(await outcomeOf(verb));
+    expect(specOf(verb).ends).toContain(await outcomeOf(verb, ['--frobnicate']));
+  });
+});
+
+/** How each of them comes to be done. */
+async function makeReady(verb: (typeof ON_STORES)[number]): Promise<readonly string[] | undefined> {
+  const engine = await startIn(verb === 'promote' ? 'mongo-only' : 'dual-write');
+  if (verb === 'sessions end' || verb === 'users erase') {
+    const { user } = await world.clock.run(signUp(engine.repository));
+    return ['--user', user.id];
+  }
+  if (verb !== 'abort' && verb !== 'failover') return undefined;
+  await end('promote');
+  if (verb === 'failover') {
+    await end('promote', ['--force', '--reason', 'a test']);
+    world.cut('postgres');
+    return undefined;
+  }
+  const transition = { id: 't', target: 'postgres-primary', phase: 'announced', deadlineMs: 1e6 } as const;
+  await world.clock.run(changeControl(world.stores.mongo, { kind: 'announce', transition }));
+  return undefined;
+}
+
+describe('each code that the help names', () => {
+  test.each(ON_STORES)('%s comes to it', async (verb) => {
+    const seen = new Set<Outcome>([await outcomeOf(verb, ['--frobnicate'])]);
+    for (const happen of Object.values(MISHAPS)) {
+      await happen();
+      seen.add(await outcomeOf(verb));
+      await world.stop();
+      world = createWorld();
+      interrupted = new AbortController();
+    }
+    seen.add(await outcomeOf(verb, await makeReady(verb)));
+    expect([...seen].sort()).toEqual([...specOf(verb).ends].sort());
+  });
+});
+
+it('failover that is done prints what its schema says', async () => {
+  await makeReady('failover');
+  expect(json('failover', await end('failover'))).toMatchObject({
+    outcome: 'done',
+    exitCode: 0,
+    after: { mode: 'mongo-only' },
+    loss: expect.arrayContaining([expect.stringContaining('is lost')]),
+  });
+});
+
+it('status while the authority is silent prints what its schema says', async () => {
+  await startIn('dual-write');
+  world.cut('mongo');
+  expect(json('status', await end('status'))).toMatchObject({
+    outcome: 'unreachable',
+    mode: 'dual-write',
+    instances: [],
+    next: [],
+  });
+});
+
+test.each(['pending', 'foreign', 'log'] as const)(
+  '%s without the mirror is not all, and says so',
+  async (verb) => {
+    await startIn('postgres-primary');
+    world.cut('mongo');
+    const ended = await end(verb);
+    expect(json(verb, ended)).toMatchObject({ outcome: 'unreachable', exitCode: 5 });
+    expect(ended.err).toMatch(/this is not all: mongo cannot be reached: .*MONGO_URL/);
+  },
+);
+
+test.each(['users erase', 'sessions end'] as const)('%s whose reply was lost ends with 4', async (verb) => {
+  const words = await makeReady(verb);
+  world.hooks.mongo = {
+    after: ({ name }) => {
+      if (name === 'eraseUser' || name === 'endSessions') world.cut('mongo');
+    },
+  };
+  expect(json('userAction', await end(verb, words))).toMatchObject({ result: 'unknown', exitCode: 4 });
+});
+
+test.each([
+  ['set', /it may have been done: look at `cutover status`/],
+  ['failover', /it may have been done: look at `cutover status`/],
+  ['users erase', /it may have been done: run it again/],
+  ['pending', /nothing was changed: run it again/],
+] as const)('%s ended by Ctrl-C says what to do next', async (verb, next) => {
+  await startIn('dual-write');
+  interrupted.abort();
+  const ended = await end(verb);
+  expect(json('failure', ended).error).toMatchObject({ remedy: expect.stringMatching(next) });
+  expect(ended).toMatchObject({ code: 4, err: expect.stringMatching(next) });
+});
