@@ -4,24 +4,23 @@ import type { ConditionAt, FlagField, UserFields } from './compile.ts';
 import { clean, type Notes, newNotes, type Reason } from './findings.ts';
 import type { Scalar } from './mapping.ts';
 import { at } from './paths.ts';
+import { firstAmong } from './read.ts';
 import { type Read, readBoolean, readNumber } from './scalars.ts';
 
 /** By the first of its sources that is there; no when none is. */
 export function readFlag(doc: Doc, field: FlagField, notes: Notes): boolean {
-  for (const source of field.sources) {
-    const value = at(doc, source.path);
-    if (value === undefined || value === null) continue;
-    const read: Read<boolean> =
-      source.yes === null ? readBoolean(value) : { value: isOneOf(value, source.yes), reasons: [] };
-    if (source !== field.sources[0]) clean(notes, field.name, 'other-field');
-    if ('unusable' in read) {
-      clean(notes, field.name, read.unusable);
-      return false;
-    }
-    clean(notes, field.name, ...read.reasons);
-    return read.value !== source.not;
+  const found = firstAmong(doc, field.sources, ({ path }) => path);
+  if (found === null) return false;
+  const { at: source, value } = found;
+  const read: Read<boolean> =
+    source.yes === null ? readBoolean(value) : { value: isOneOf(value, source.yes), reasons: [] };
+  if (source !== field.sources[0]) clean(notes, field.name, 'other-field');
+  if ('unusable' in read) {
+    clean(notes, field.name, read.unusable);
+    return false;
   }
-  return false;
+  clean(notes, field.name, ...read.reasons);
+  return read.value !== source.not;
 }
 
 type Met =

@@ -23,16 +23,36 @@ export const fieldAt = (paths: readonly string[]): Field => ({
 /** A field with one name under every mapping. */
 export const ownField = (name: string): Field => fieldAt([name]);
 
-/** The first of these paths that holds something other than null. */
+/** Where a value was found. */
+export interface FoundAt<P> {
+  readonly at: P;
+  readonly value: unknown;
+}
+
+/**
+ * The first of these places that holds something other than null. Text without a character is passed over where a later
+ * place holds something; in a document of ours it is what was written.
+ */
+export function firstAmong<P>(doc: Doc, places: readonly P[], pathAt: (place: P) => Path): FoundAt<P> | null {
+  let blank: FoundAt<P> | null = null;
+  for (const place of places) {
+    const value = at(doc, pathAt(place));
+    if (value === undefined || value === null) continue;
+    if (!isBlank(value) || isStamped(doc)) return { at: place, value };
+    blank ??= { at: place, value };
+  }
+  return blank;
+}
+
+export const isBlank = (value: unknown): boolean => typeof value === 'string' && value.trim() === '';
+
+/** The first of these paths that holds something, as `firstAmong`. */
 export function firstOf(
   doc: Doc,
   paths: readonly Path[],
 ): { readonly path: Path; readonly value: unknown } | null {
-  for (const path of paths) {
-    const value = at(doc, path);
-    if (value !== undefined && value !== null) return { path, value };
-  }
-  return null;
+  const found = firstAmong(doc, paths, (path) => path);
+  return found && { path: found.at, value: found.value };
 }
 
 /** An epoch rises by one with each change of authority; seconds since 1970 under that name are far above. */

@@ -6,7 +6,7 @@ import { type Canonical, clean, conclude, type Notes, newNotes, type Reason, rej
 import { isAnyMet, readFlag, standsApart } from './flags.ts';
 import { UNESCAPED_MAX, unescapeHtml, unescapeOnce } from './html.ts';
 import { at } from './paths.ts';
-import { count, createdAt, date, firstOf, idOf, isStamped, read, stamp, text } from './read.ts';
+import { count, createdAt, date, firstOf, idOf, isBlank, isStamped, read, stamp, text } from './read.ts';
 import { isYesOrNo, type Read, readBoolean, readDate, readText } from './scalars.ts';
 
 const BCRYPT = /^(\{sha384:v\d+\})?\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
@@ -148,15 +148,17 @@ function unwrapped(text: string): string {
 /** A name that cannot be read is no reason to lose the account. */
 function readName(doc: Doc, F: UserFields, notes: Notes): string {
   const isOurs = isStamped(doc);
-  const name = read(doc, F.name, notes, (value) => readNameText(value, isOurs)) ?? joinedName(doc, F, notes);
-  if (name === null && firstOf(doc, F.name.paths) === null) clean(notes, F.name.name, 'missing');
+  const found = firstOf(doc, F.name.paths);
+  const isNone = found === null || (!isOurs && isBlank(found.value));
+  const joined = isNone ? joinedName(doc, F, notes) : null;
+  const name = joined ?? read(doc, F.name, notes, (value) => readNameText(value, isOurs));
+  if (name === null && found === null) clean(notes, F.name.name, 'missing');
   if (name === '') clean(notes, F.name.name, 'empty');
   return name ?? '';
 }
 
 /** Of its parts, where the old service kept those only. */
 function joinedName(doc: Doc, F: UserFields, notes: Notes): string | null {
-  if (F.nameParts.paths.length === 0 || firstOf(doc, F.name.paths) !== null) return null;
   const parts = F.nameParts.paths.map((path) => readNameText(at(doc, path), false));
   const joined = parts
     .flatMap((part) => ('value' in part && part.value !== '' ? [part.value] : []))
@@ -178,15 +180,24 @@ function readNameText(value: unknown, isOurs: boolean): Read<string> {
     : { value: again.value, reasons: [...read.reasons, 'html-escaped', ...again.reasons] };
 }
 
-/** Only a bcrypt hash is ever copied; with anything else the user can but reset the password. */
+/** Only a bcrypt hash is ever copied: of an old document the first there is. Without one the user can but reset the password. */
 function readHash(doc: Doc, F: UserFields, notes: Notes): string | null {
-  const hash = read<string | null>(doc, F.passwordHash, notes, (value) => {
-    if (typeof value !== 'string') {
-      return { unusable: Array.isArray(value) || isDoc(value) ? 'not-a-scalar' : 'not-a-bcrypt-hash' };
-    }
-    if (BCRYPT.test(value)) return { value, reasons: [] };
-    return { value: null, reasons: [value === '' ? 'empty' : 'not-a-bcrypt-hash'] };
-  });
-  if (firstOf(doc, F.passwordHash.paths) === null) clean(notes, F.passwordHash.name, 'missing');
-  return hash;
+  const { name, paths } = F.passwordHash;
+  const first = firstOf(doc, paths);
+  if (first === null) {
+    clean(notes, name, 'missing');
+    return null;
+  }
+  const places = isStamped(doc) ? [first.path] : paths;
+  const path = places.find((each) => isHash(at(doc, each)));
+  if ((path ?? first.path) !== paths[0]) clean(notes, name, 'other-field');
+  if (path !== first.path) clean(notes, name, refusalOf(first.value));
+  return path === undefined ? null : String(at(doc, path));
+}
+
+const isHash = (value: unknown): boolean => typeof value === 'string' && BCRYPT.test(value);
+
+function refusalOf(value: unknown): Reason {
+  if (value === '') return 'empty';
+  return Array.isArray(value) || isDoc(value) ? 'not-a-scalar' : 'not-a-bcrypt-hash';
 }

@@ -160,6 +160,14 @@ describe('reading', () => {
     ]);
   });
 
+  it('a blank name is none where its parts are', () => {
+    const user = { nameParts: ['first', 'last'] };
+    const parts = { first: 'Ann', last: 'Lee' };
+    expect(userOf({ user }, { name: ' ', ...parts })).toMatchObject({ name: 'Ann Lee' });
+    expect(userOf({ user }, { name: 'Bob', ...parts })).toMatchObject({ name: 'Bob' });
+    expect(userOf({ user }, { name: '', ...parts, epoch: 1, version: 1 })).toMatchObject({ name: '' });
+  });
+
   it('fields that nobody maps are unknown, also inside of documents that are', () => {
     const doc = { local: { email: 'x', pin: 1 }, emails: [{ address: 'y', n: 1 }, {}], plan: 1 };
     const mapping = { user: { email: ['local.email', 'emails.0.address'] } };

@@ -41,6 +41,21 @@ describe('writing a legacy user', () => {
     expect(await repo.findUser(id)).toMatchObject({ isVerified: true, stamp: { epoch: 0, version: 1 } });
   });
 
+  it('keeps what it read in another place than the first, which the stamp alone would hide', async () => {
+    const doc = legacyUser({ password: ' ', passwordHash: HASH, isVerified: '', confirmed: true, name: '' });
+    await stored({ ...doc, fullName: 'Ann Lee' });
+    const id = String(doc._id);
+    const before = await repo.findUser(id);
+    expect(before).toMatchObject({ passwordHash: HASH, isVerified: true, name: 'Ann Lee' });
+    await repo.endSessions({ userId: id, now: NOW });
+    expect(await repo.findUser(id)).toEqual({
+      ...before,
+      updatedAt: NOW,
+      sessionGeneration: 1,
+      stamp: { epoch: 0, version: 1 },
+    });
+  });
+
   it('takes epoch and version of another program for no stamp, and goes over them', async () => {
     const doc = legacyUser({ epoch: 1_700_000_000, version: 7 });
     await stored(doc);
