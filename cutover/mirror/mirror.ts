@@ -19,6 +19,7 @@ import { mirrorBatch, type Verdicts } from './batch.ts';
 import { createCounting } from './counting.ts';
 import { createNap } from './nap.ts';
 import { notePoison } from './notes.ts';
+import { createOutages } from './outages.ts';
 import { createPass, type Pass, PermitEnded } from './pass.ts';
 import { createQueue, type Item } from './queue.ts';
 import { createSweeper } from './sweeper.ts';
@@ -87,6 +88,7 @@ export function createMirror(options: MirrorOptions): Mirror {
   const gatherNap = createNap(environment);
   const sweepNap = createNap(environment);
   const counting = createCounting(environment);
+  const noteOutage = createOutages({ environment, telemetry });
   const sweeper = createSweeper({
     environment,
     queue,
@@ -171,6 +173,7 @@ export function createMirror(options: MirrorOptions): Mirror {
       record,
       permit: given,
       breaker,
+      noteOutage,
       retentionMs,
     });
   }

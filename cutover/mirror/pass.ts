@@ -7,6 +7,7 @@ import type { Environment } from '../environment.ts';
 import type { WorkPermit } from '../instance/member.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import type { Telemetry } from '../telemetry.ts';
+import type { NoteOutage } from './outages.ts';
 
 export interface Pass {
   readonly environment: Environment;
@@ -38,11 +39,12 @@ export interface PassOptions {
   readonly record: ControlRecord;
   readonly permit: WorkPermit;
   readonly breaker: Breaker;
+  readonly noteOutage: NoteOutage;
   readonly retentionMs: number;
 }
 
 export function createPass(options: PassOptions): Pass {
-  const { permit, breaker, mirror } = options;
+  const { permit, breaker, mirror, noteOutage } = options;
   const { environment, telemetry, authority, record, retentionMs } = options;
   return {
     environment,
@@ -63,6 +65,7 @@ export function createPass(options: PassOptions): Pass {
         breaker.succeed();
         return answer;
       } catch (error) {
+        if (error instanceof StoreUnavailable) noteOutage(mirror.name, error);
         if (isOutage(error)) breaker.fail();
         else breaker.succeed();
         throw error;

@@ -6,11 +6,17 @@ import { StoreUnavailable } from '../../db/errors.ts';
 import type { Operation } from '../../db/memory/store.ts';
 import { HOUR_MS, later, logIn, NOW, newUser, signUp } from '../contract/fixtures.ts';
 import { sessionAt, userAt } from '../contract/replica/records.ts';
-import { disagreements, mirrorWorld, plant, startMirror } from './support/mirror.ts';
+import { disagreements, type MirrorWorld, mirrorWorld, plant, startMirror } from './support/mirror.ts';
 
 const down = (store: 'mongo' | 'postgres') => () => {
   throw new StoreUnavailable(store, 'none', 'connect');
 };
+
+/** What was logged of a mirror that does not answer. */
+const linesOf = ({ logs }: MirrorWorld): readonly object[] =>
+  logs
+    .filter(({ level, message }) => level === 'warn' && message.includes('did not answer'))
+    .map(({ fields }) => fields);
 
 /** A user that no store takes. */
 const poisonous = { verifiedWith: 'x', isVerified: false } as const;
@@ -62,6 +68,34 @@ describe('plain work', () => {
     for (let i = 0; i < 200; i += 1) await signUp(world.repo);
     await world.clock.pass(5_000);
     expect(world.mirror.stats()).toMatchObject({ breaker: 'closed', pending: 600 });
+  });
+
+  test.each(['timeout', 'contention', 'connect'] as const)(
+    'a PostgreSQL that does not answer is counted, and told of now and then (%s)',
+    async (reason) => {
+      const world = mirrorWorld('dual-write');
+      world.hooks.copy = {
+        before({ name }) {
+          if (name === 'apply') throw new StoreUnavailable('postgres', 'none', reason);
+        },
+      };
+      await signUp(world.repo);
+      await world.clock.pass(4_000);
+      expect(linesOf(world)).toEqual([{ store: 'postgres', reason }]);
+      expect(world.counts.get('cutover_fallbacks_total mirror postgres invisible')).toBeGreaterThan(1);
+      await world.clock.pass(60_000);
+      expect(linesOf(world).length).toBeGreaterThan(1);
+      expect(linesOf(world).length).toBeLessThan(15);
+    },
+  );
+
+  test('a MongoDB that does not answer as the mirror is told of, and is no fallback', async () => {
+    const world = mirrorWorld('postgres-primary');
+    world.hooks.copy = { before: down('mongo') };
+    await signUp(world.repo);
+    await world.clock.pass(4_000);
+    expect(linesOf(world)).toEqual([{ store: 'mongo', reason: 'connect' }]);
+    expect([...world.counts.keys()].filter((key) => key.startsWith('cutover_fallbacks'))).toEqual([]);
   });
 
   test('a batch is one of each step, however many were written together', async () => {
