@@ -55,6 +55,8 @@ export interface Fallback {
 /** How a store fails to answer; the other reasons are this instance's own. */
 const FAILURES: readonly StoreUnavailable['reason'][] = [
   'timeout',
+  // A lock that was not had in time.
+  'contention',
   'connect',
   'connection-lost',
   'overloaded',
@@ -109,6 +111,21 @@ export function createFallback(options: FallbackOptions): Fallback {
     );
   }
 
+  /** MongoDB's answer, bounded, and by the clock. */
+  async function timed<T>(operation: ReadOperation, { mode }: Ticket, read: () => Promise<T>): Promise<T> {
+    const startedMs = environment.now().monotonicMs;
+    let outcome = 'unavailable';
+    try {
+      const answer = await within(environment, timeoutMs, read);
+      outcome = 'ok';
+      return answer;
+    } finally {
+      const seconds = (environment.now().monotonicMs - startedMs) / 1_000;
+      const labels = { operation, store: 'mongo', mode, outcome };
+      telemetry.observe('cutover_operation_duration_seconds', labels, seconds);
+    }
+  }
+
   return {
     async tryRead(operation, args, ticket, error) {
       const { authority, mirror } = MODE_FACTS[ticket.mode];
@@ -124,7 +141,7 @@ export function createFallback(options: FallbackOptions): Fallback {
         if (why !== null) return null;
         outcome = 'failed';
         const repository = mongo.at({ epoch: ticket.epoch, pending: false });
-        const answer = await within(environment, timeoutMs, () => runRead(repository, operation, args));
+        const answer = await timed(operation, ticket, () => runRead(repository, operation, args));
         why = await obstacleInMongo(mongo, ticket);
         if (why !== null) {
           outcome = 'refused';

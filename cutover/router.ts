@@ -116,30 +116,44 @@ export function createRouter(options: RouterOptions): Router {
 
   const refused = (reason: string): void => telemetry.count('cutover_refused_total', { reason });
 
-  /** Carries one admitted operation out, counts it, and lets nothing out that the ticket does not cover. */
-  async function carryOut<T>(operation: Operation, admitted: Admitted, act: () => Promise<T>): Promise<T> {
+  /**
+   * Carries one admitted operation out, counts it, and lets nothing out that the ticket does not cover. `elsewhere` is for
+   * reads: what to do once the store has failed it, which is timed apart.
+   */
+  async function carryOut<T>(
+    operation: Operation,
+    admitted: Admitted,
+    act: () => Promise<T>,
+    elsewhere: ((error: StoreUnavailable) => Promise<T>) | null = null,
+  ): Promise<T> {
     const { store, mode } = admitted.ticket;
     const startedMs = environment.now().monotonicMs;
     let outcome: Outcome = 'ok';
+    const count = (): void => {
+      const ms = environment.now().monotonicMs - startedMs;
+      onOperation(ms);
+      const labels = { operation, store, mode, outcome };
+      telemetry.observe('cutover_operation_duration_seconds', labels, ms / 1_000);
+    };
     traffic.begin();
     try {
-      return await act();
-    } catch (error) {
+      const answer = await act();
+      count();
+      return answer;
+    } catch (thrown) {
+      const error = elsewhere !== null && thrown instanceof StoreUnavailable ? asRead(thrown) : thrown;
       outcome = outcomeOf(error);
+      count();
       if (error instanceof StaleWrite) refused('stale');
       if (error instanceof StoreUnavailable && error.reason === 'lease-lost') refused(error.reason);
-      throw error;
+      if (elsewhere === null || !(error instanceof StoreUnavailable)) throw error;
+      const answer = await elsewhere(error);
+      outcome = 'ok';
+      return answer;
     } finally {
       traffic.end();
       if (outcome === 'unknown') admitted.settleLater();
       else admitted.settle();
-      const ms = environment.now().monotonicMs - startedMs;
-      onOperation(ms);
-      telemetry.observe(
-        'cutover_operation_duration_seconds',
-        { operation, store, mode, outcome },
-        ms / 1_000,
-      );
       // Words such as `EmailTaken` are answers like any other: true only under the authority that gave them.
       if (outcome === 'ok' || outcome === 'refused') acknowledge(admitted);
     }
@@ -160,16 +174,12 @@ export function createRouter(options: RouterOptions): Router {
     const admitted = member.admitNow() ?? (await member.admit());
     const { ticket } = admitted;
     let isOwn = true;
-    const answer = await carryOut(operation, admitted, async () => {
-      try {
-        return await call(repositoryFor(admitted), operation, args);
-      } catch (error) {
-        if (!(error instanceof StoreUnavailable)) throw error;
-        const elsewhere = await tryElsewhere(operation, args, ticket, error);
-        if (elsewhere === null) throw asRead(error);
-        isOwn = false;
-        return elsewhere.answer;
-      }
+    const act = () => call(repositoryFor(admitted), operation, args);
+    const answer = await carryOut(operation, admitted, act, async (error) => {
+      const found = await tryElsewhere(operation, args, ticket, error);
+      if (found === null) throw error;
+      isOwn = false;
+      return found.answer;
     });
     if (isOwn && MODE_FACTS[ticket.mode].compare !== null) onRead(operation, args, answer, ticket);
     return answer;

@@ -32,7 +32,7 @@ const total = (outcome: string) => world.recorded.total('cutover_fallbacks_total
 beforeEach(() => open('postgres-primary'));
 
 describe('a read that PostgreSQL failed', () => {
-  test.each(['timeout', 'connect', 'connection-lost', 'overloaded'] as const)(
+  test.each(['timeout', 'contention', 'connect', 'connection-lost', 'overloaded'] as const)(
     'is answered by MongoDB, which holds everything (%s)',
     async (reason) => {
       const fallen = await tryUser(new StoreUnavailable('postgres', 'unknown', reason));

@@ -4,7 +4,7 @@ import { createEngine, type Engine } from '../../cutover/engine.ts';
 import type { Environment } from '../../cutover/environment.ts';
 import type { Mode } from '../../cutover/mode.ts';
 import type { OperatorContext, Progress } from '../../cutover/operator/index.ts';
-import { SILENT } from '../../cutover/telemetry.ts';
+import { SILENT, type Telemetry } from '../../cutover/telemetry.ts';
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import { createMemoryStore, type Hooks, type MemoryStore, type Operation } from '../../db/memory/store.ts';
 
@@ -114,7 +114,8 @@ export interface World {
   stop(): Promise<void>;
 }
 
-export function createWorld(): World {
+/** `telemetry`: the engines'. */
+export function createWorld(telemetry: Telemetry = SILENT): World {
   const clock = createClock();
   const hooks: Record<StoreName, Hooks> = { mongo: {}, postgres: {} };
   const open = (name: StoreName) =>
@@ -156,7 +157,7 @@ export function createWorld(): World {
         createEngine({
           stores: { ...stores, ...configured },
           environment: clock,
-          telemetry: SILENT,
+          telemetry,
           firstMode,
           retentionMs: 30 * 86_400_000,
           storeTimeoutMs: 2_000,
