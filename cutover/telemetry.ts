@@ -53,7 +53,7 @@ export const HISTOGRAMS = {
     buckets: STORE_SECONDS,
   },
   cutover_pause_duration_seconds: {
-    ...define('Time an operation waited at a fence'),
+    ...define('Time an operation waited at a fence or for a lease, in vain too'),
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
   },
   cutover_mirror_lag_seconds: {

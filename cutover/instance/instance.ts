@@ -196,15 +196,20 @@ export function createInstance(options: InstanceOptions): Instance {
     // Without a lease, too: between two epochs, and after a pause, the next heartbeat is only milliseconds away.
     if (admission.kind === 'refuse') beating.wake();
     const since = monotonicMs();
+    let hasWaited = true;
     try {
-      const waited = await queue.wait('no-lease', Math.max(storeTimeoutMs, timing().fenceMaxMs) + 1_000);
-      telemetry.observe('cutover_pause_duration_seconds', {}, (monotonicMs() - since) / 1_000);
-      return waited;
+      return await queue.wait('no-lease', Math.max(storeTimeoutMs, timing().fenceMaxMs) + 1_000);
     } catch (error) {
       if (error instanceof StoreUnavailable) {
         telemetry.count('cutover_refused_total', { reason: error.reason });
+        hasWaited = error.reason !== 'queue-full';
       }
       throw error;
+    } finally {
+      // In vain too: those waits are the longest.
+      if (hasWaited) {
+        telemetry.observe('cutover_pause_duration_seconds', {}, (monotonicMs() - since) / 1_000);
+      }
     }
   }
 

@@ -1,4 +1,4 @@
-/** What the router tells of each operation: how long it took, in which store, in which mode, and how it ended. */
+/** What is told of each operation: how long it took, in which store, in which mode, how it ended, and how long it waited. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MODE_FACTS, MODES, type Mode } from '../../cutover/mode.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
@@ -13,12 +13,15 @@ interface Sample {
 
 let world: World;
 let samples: Sample[];
+/** Seconds. */
+let pauses: number[];
 beforeEach(() => {
-  samples = [];
+  [samples, pauses] = [[], []];
   world = createWorld({
     ...SILENT,
     observe: (name, labels, seconds) => {
       if (name === 'cutover_operation_duration_seconds') samples.push({ labels, seconds });
+      if (name === 'cutover_pause_duration_seconds') pauses.push(seconds);
     },
   });
 });
@@ -77,6 +80,18 @@ describe.each(MODES)('in %s', (mode) => {
       { operation: 'findUser', store, mode, outcome: 'unavailable' },
     ]);
   });
+});
+
+test('a wait in vain is told with its length, and so is one that was not', async () => {
+  const repository = await startIn('postgres-only');
+  world.cut('postgres');
+  await world.clock.pass(6_000);
+  await expect(run(repository.findUser(freshId()))).rejects.toMatchObject({ reason: 'no-lease' });
+  expect(pauses).toEqual([expect.closeTo(3, 5)]);
+  world.mend('postgres');
+  await run(repository.findUser(freshId()));
+  expect(pauses).toHaveLength(2);
+  expect(pauses[1]).toBeLessThan(1);
 });
 
 describe('a read that PostgreSQL failed in postgres-primary', () => {
