@@ -232,6 +232,11 @@ export function createEngine(options: EngineOptions): Engine {
         `BACKEND_MODE=${firstMode} is ignored: the system is in ${effective}`,
       );
     }
+    const other = effective === null ? null : mirrorOf(effective);
+    if (other !== null && stores[other] === null) {
+      const message = `${effective} mirrors to a store that is not configured here: others have to do it`;
+      telemetry.warn({ effective, mirror: other }, message);
+    }
     member.onFollow(heed);
     const record = member.record();
     if (record !== null) heed(record);

@@ -28,16 +28,17 @@ export function decideStart(firstMode: Mode, readings: PerStore<Reading>, nowMs:
   // There is a system, whatever it says: none is begun over it.
   const unreadable = found.find((reading) => reading.kind === 'unreadable');
   if (unreadable !== undefined) return { kind: 'wait', reason: unreadable.reason };
+  const silent = (['mongo', 'postgres'] as const).find((store) => readings[store].kind === 'unreachable');
+  if (silent !== undefined) {
+    return { kind: 'wait', reason: `no mode is recorded yet, and ${silent} must be asked before one is` };
+  }
+  // Only now it is known that `firstMode` counts.
   const { authority, mirror } = MODE_FACTS[firstMode];
   for (const store of [authority, mirror]) {
     if (store !== null && readings[store].kind === 'not-configured') {
       const variable = store === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL';
       return { kind: 'refuse', reason: `${firstMode} needs ${variable}: set it` };
     }
-  }
-  const silent = (['mongo', 'postgres'] as const).find((store) => readings[store].kind === 'unreachable');
-  if (silent !== undefined) {
-    return { kind: 'wait', reason: `no mode is recorded yet, and ${silent} must be asked before one is` };
   }
   const holds = (store: 'mongo' | 'postgres') => {
     const reading = readings[store];

@@ -47,11 +47,14 @@ const EVERYWHERE: readonly Rule[] = [
 
 const PRODUCTION: readonly Rule[] = [
   (env) =>
-    uses(env.BACKEND_MODE, 'mongo') &&
-    env.MONGO_URL === null && ['MONGO_URL', `is missing; ${env.BACKEND_MODE} needs MongoDB`],
+    hasNoStore(env) &&
+    uses(env.BACKEND_MODE, 'mongo') && ['MONGO_URL', `is missing; ${env.BACKEND_MODE} needs MongoDB`],
   (env) =>
-    uses(env.BACKEND_MODE, 'postgres') &&
-    env.DATABASE_URL === null && ['DATABASE_URL', `is missing; ${env.BACKEND_MODE} needs PostgreSQL`],
+    hasNoStore(env) &&
+    uses(env.BACKEND_MODE, 'postgres') && [
+      'DATABASE_URL',
+      `is missing; ${env.BACKEND_MODE} needs PostgreSQL`,
+    ],
   (env) => required(env, 'PUBLIC_URL', 'set the https origin under which clients reach this service'),
   (env) => required(env, 'APP_URL', 'set the https URL to which links in mails lead'),
   (env) => required(env, 'SMTP_URL', 'set the mail server'),
@@ -73,6 +76,9 @@ const PRODUCTION: readonly Rule[] = [
   (env) => unencrypted(env, 'DATABASE_URL', 'postgres', isPrivatePostgres, 'sslmode=verify-full'),
   (env) => unencrypted(env, 'SMTP_URL', 'smtp', isPrivateSmtp, 'no options that turn TLS off'),
 ];
+
+/** With one of them, the record that it may hold counts, and not BACKEND_MODE: which are needed is judged by what it says. */
+const hasNoStore = (env: Environment) => env.MONGO_URL === null && env.DATABASE_URL === null;
 
 const isHttp = (url: string | null) => url?.startsWith('http:') === true;
 

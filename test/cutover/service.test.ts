@@ -36,6 +36,19 @@ test('a record is followed with one log line about the configuration', async () 
   ]);
 });
 
+test('an instance without the mirror of its mode serves, and says that others have to mirror', async () => {
+  const { engine, stores } = await openEngine('dual-write');
+  const lines: string[] = [];
+  const telemetry = { ...SILENT, warn: (_: unknown, message: string) => lines.push(message) };
+  const alone = { mongo: stores.mongo, postgres: null };
+  const { engine: second } = await openEngine('dual-write', { stores: alone, telemetry });
+  onTestFinished(async () => {
+    await Promise.all([engine.stop(0), second.stop(0)]);
+  });
+  expect(second.status().standing).toBe('serving');
+  expect(lines).toEqual(['dual-write mirrors to a store that is not configured here: others have to do it']);
+});
+
 test('a stale manifest moves nothing: the recorded mode counts', async () => {
   const first = await startApp('dual-write', { onEnd });
   const other = await startApp('dual-write', {

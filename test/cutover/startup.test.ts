@@ -65,6 +65,22 @@ describe('what a process starts in', () => {
     expect(decideStart(mode, { mongo, postgres }, NOW_MS).kind).toBe('refuse');
   });
 
+  it('a stale mode without its store is not judged before the other store has said whether it counts', () => {
+    expect(decideStart('mongo-only', { mongo: absent, postgres: silent }, NOW_MS).kind).toBe('wait');
+    expect(decideStart('mongo-only', { mongo: absent, postgres: recorded }, NOW_MS).kind).toBe('follow');
+    expect(decideStart('mongo-only', { mongo: absent, postgres: empty }, NOW_MS).kind).toBe('refuse');
+  });
+
+  it('nothing is begun beside a record that cannot be read', () => {
+    const unreadable: Reading = { kind: 'unreadable', reason: 'damaged', epoch: null };
+    const [mongo, postgres] = [empty, unreadable];
+    expect(decideStart('mongo-only', { mongo, postgres }, NOW_MS)).toEqual({
+      kind: 'wait',
+      reason: 'damaged',
+    });
+    expect(decideStart('mongo-only', { mongo: absent, postgres }, NOW_MS).kind).toBe('wait');
+  });
+
   it.each(MODES)('%s without its stores is refused', (mode) => {
     expect(decideStart(mode, { mongo: absent, postgres: absent }, NOW_MS).kind).toBe('refuse');
   });

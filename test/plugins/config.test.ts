@@ -184,10 +184,12 @@ describe('production', () => {
     );
   });
 
-  test('each mode needs its own stores only', () => {
+  test('one store is enough, for it may know better than BACKEND_MODE; with none, those of the mode are missing', () => {
     const { MONGO_URL, DATABASE_URL, ...rest } = good;
     expect(problemsOf({ ...rest, BACKEND_MODE: 'mongo-only', MONGO_URL })).toEqual([]);
     expect(problemsOf({ ...rest, BACKEND_MODE: 'postgres-only', DATABASE_URL })).toEqual([]);
+    expect(problemsOf({ ...rest, BACKEND_MODE: 'mongo-only', DATABASE_URL })).toEqual([]);
+    expect(problemsOf({ ...rest, BACKEND_MODE: 'dual-write', DATABASE_URL })).toEqual([]);
     for (const mode of ['dual-write', 'shadow-read', 'postgres-primary']) {
       const names = problemsOf({ ...rest, BACKEND_MODE: mode }).map((line) => line.split(':')[0]);
       expect(names).toEqual(['MONGO_URL', 'DATABASE_URL']);
