@@ -8,13 +8,24 @@ const { mongo } = mongoose;
 type Reason = StoreUnavailable['reason'];
 
 const NOT_PRIMARY = new Set([10107, 13435, 10058]);
-/** A primary that steps down or shuts down may have committed what it was doing. */
-const INTERRUPTED = new Set([91, 189, 11600, 11602, 13436]);
-const OUT_OF_TIME = new Set([50, 262]);
+/**
+ * A primary that steps down or shuts down may have committed what it was doing; so may one that the server in between
+ * (mongos) has lost.
+ */
+const INTERRUPTED = new Set([6, 7, 91, 133, 189, 9001, 11600, 11602, 13436]);
+/** 64: the write is there, but not on as many members as were asked for. */
+const OUT_OF_TIME = new Set([50, 64, 89, 202, 262]);
+/** Another write, or a lock, was in the way. One document's write was taken back; of several, some may be done. */
+const CONTENTION = new Set([24, 112]);
 const NOT_LET_IN = new Set([13, 18, 8000]);
 /** A member that has only just begun does not know yet what a majority holds. */
 const MAJORITY_UNKNOWN = 134;
 const DUPLICATE_KEY = 11000;
+
+/** Whether it is of the store, not of the document: whoever asks again may be luckier. */
+export function isTransient(code: number): boolean {
+  return [NOT_PRIMARY, INTERRUPTED, OUT_OF_TIME, CONTENTION].some((codes) => codes.has(code));
+}
 
 /** The port's error for a failed operation; whatever is no trouble of the store comes back as it was. */
 export function toStoreError(error: unknown, kind: 'read' | 'write'): unknown {
@@ -28,6 +39,7 @@ export function toStoreError(error: unknown, kind: 'read' | 'write'): unknown {
     if (NOT_PRIMARY.has(code)) return unavailable('none', 'read-only');
     if (INTERRUPTED.has(code)) return unavailable(lost, 'connection-lost');
     if (OUT_OF_TIME.has(code)) return unavailable(lost, 'timeout');
+    if (CONTENTION.has(code)) return unavailable(lost, 'contention');
     if (NOT_LET_IN.has(code) || code === MAJORITY_UNKNOWN) return unavailable('none', 'connect');
     return error;
   }

@@ -3,6 +3,7 @@ import type { Doc } from '../../canonical.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import type { Entity } from '../../records.ts';
 import type { Client } from '../client.ts';
+import { isTransient } from '../errors.ts';
 
 /** The driver's own type knows no other `_id` than an ObjectId. */
 export type BulkOperation =
@@ -23,9 +24,6 @@ export interface BulkResult {
   /** By the operation's place. */
   readonly failures: ReadonlyMap<number, Failure>;
 }
-
-/** Of the store, not of the document: whoever asks again may be luckier. */
-const TRANSIENT = new Set([50, 91, 112, 189, 262, 10058, 10107, 11600, 11602, 13435, 13436]);
 
 /** Writes in one go, in any order. Throws `StoreUnavailable` when part of it may have been written and part not. */
 export async function bulkWrite(
@@ -48,7 +46,7 @@ export async function bulkWrite(
 function failuresOf(error: mongoose.mongo.MongoBulkWriteError): ReadonlyMap<number, Failure> {
   const errors = Array.isArray(error.writeErrors) ? error.writeErrors : [error.writeErrors];
   const isDurable = error.result.getWriteConcernError() === undefined;
-  if (errors.length === 0 || !isDurable || errors.some(({ code }) => TRANSIENT.has(Number(code)))) {
+  if (errors.length === 0 || !isDurable || errors.some(({ code }) => isTransient(Number(code)))) {
     throw new StoreUnavailable('mongo', 'unknown', 'timeout', { cause: error });
   }
   return new Map(
