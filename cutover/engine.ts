@@ -9,6 +9,7 @@ import type { Environment } from './environment.ts';
 import { createFallback } from './fallback.ts';
 import { createWatcher } from './foreign/watcher.ts';
 import { createInstance, type Instance } from './instance/instance.ts';
+import { createLateWrites } from './late-writes.ts';
 import { createLatency } from './latency.ts';
 import { createMirror, type Mirror } from './mirror/mirror.ts';
 import { authorityOf, type Mode, mirrorOf, otherStore } from './mode.ts';
@@ -110,10 +111,12 @@ export function createEngine(options: EngineOptions): Engine {
   const mirror = createMirror({ ...parts, retentionMs });
   const shadow = createShadow({ ...parts, retentionMs, digestKey });
   const fallback = createFallback(parts);
+  const lateWrites = createLateWrites({ ...parts, onMarked: mirror.notice });
   const watcher = createWatcher({ ...parts, retentionMs });
   const { repository, limits } = createRouter({
     ...parts,
     onMarked: mirror.notice,
+    onUntold: lateWrites.note,
     onRead: shadow.offer,
     tryElsewhere: fallback.tryRead,
     onOperation: latency.note,
@@ -298,7 +301,7 @@ export function createEngine(options: EngineOptions): Engine {
     async stop(graceMs) {
       ended.abort();
       await starting;
-      await Promise.all([shadow.stop(), fallback.stop(), watcher.stop()]);
+      await Promise.all([shadow.stop(), fallback.stop(), watcher.stop(), lateWrites.stop()]);
       await mirror.stop(graceMs);
       await member.stop();
     },

@@ -6,6 +6,7 @@ import { EmailTaken, IdTaken, StaleWrite, type StoreName, StoreUnavailable } fro
 import type { LimitStore, PurgeCounts, Repository, Store, WriteContext } from '../db/port.ts';
 import type { Environment } from './environment.ts';
 import type { Admitted, Member } from './instance/member.ts';
+import type { LateWrites, WriteOperation } from './late-writes.ts';
 import { authorityOf, MODE_FACTS, mirrorOf } from './mode.ts';
 import type { Ticket } from './protocol/admission.ts';
 import type { PerStore } from './protocol/types.ts';
@@ -40,7 +41,7 @@ const WRITES = [
   'rotateSession',
   'revokeSession',
   'moveMailDue',
-] as const satisfies readonly Exclude<Operation, ReadOperation>[];
+] as const satisfies readonly WriteOperation[];
 
 type Answer<K extends Operation> = Awaited<ReturnType<Repository[K]>>;
 
@@ -52,6 +53,8 @@ export interface RouterOptions {
   readonly traffic: Pick<Traffic, 'begin' | 'end'>;
   /** Told of each marked record after its write has committed. */
   readonly onMarked: NonNullable<WriteContext['onWrite']>;
+  /** Told of each write whose outcome is unknown, in modes without a mirror. */
+  readonly onUntold: LateWrites['note'];
   /** Told of each read after its answer, in modes that compare. */
   readonly onRead: <K extends ReadOperation>(
     operation: K,
@@ -77,7 +80,7 @@ export interface Router {
 
 export function createRouter(options: RouterOptions): Router {
   const { stores, member, environment, telemetry, traffic } = options;
-  const { onMarked, onRead, tryElsewhere, onOperation } = options;
+  const { onMarked, onUntold, onRead, tryElsewhere, onOperation } = options;
   let cached: { readonly ticket: Ticket; readonly repository: Repository } | null = null;
 
   function storeOf(name: StoreName): Store {
@@ -159,12 +162,18 @@ export function createRouter(options: RouterOptions): Router {
     }
   }
 
-  async function write<K extends Operation>(
+  async function write<K extends WriteOperation>(
     operation: K,
     args: Parameters<Repository[K]>,
   ): Promise<Answer<K>> {
     const admitted = member.admitNow() ?? (await member.admit());
-    return carryOut(operation, admitted, () => call(repositoryFor(admitted), operation, args));
+    try {
+      return await carryOut(operation, admitted, () => call(repositoryFor(admitted), operation, args));
+    } catch (error) {
+      const isOpen = error instanceof StoreUnavailable && error.outcome === 'unknown';
+      if (isOpen && mirrorOf(admitted.ticket.mode) === null) onUntold(operation, args);
+      throw error;
+    }
   }
 
   async function read<K extends ReadOperation>(
@@ -187,7 +196,8 @@ export function createRouter(options: RouterOptions): Router {
 
   /** Retention deletes by the same predicate in both stores; what the mirror misses, a later run deletes. */
   async function purge(query: Parameters<Repository['purge']>[0]): Promise<PurgeCounts> {
-    const counts = await write('purge', [query]);
+    const admitted = member.admitNow() ?? (await member.admit());
+    const counts = await carryOut('purge', admitted, () => repositoryFor(admitted).purge(query));
     const mode = member.mode();
     const mirror = mode === null ? null : mirrorOf(mode);
     const other = mirror === null ? null : stores[mirror];
@@ -199,7 +209,7 @@ export function createRouter(options: RouterOptions): Router {
 
   const reading = <K extends ReadOperation>(operation: K) =>
     [operation, (...args: Parameters<Repository[K]>) => read(operation, args)] as const;
-  const writing = <K extends Operation>(operation: K) =>
+  const writing = <K extends WriteOperation>(operation: K) =>
     [operation, (...args: Parameters<Repository[K]>) => write(operation, args)] as const;
 
   const repository = {

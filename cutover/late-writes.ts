@@ -1,0 +1,155 @@
+/**
+ * Writes of a mode without a mirror whose outcome nobody knows. They carry no mark, and may still be on their way: landing
+ * after the copy, one would stay in one store for good. So once a mirror is on, each record that it may have changed is
+ * touched. A write that has landed gets its mark by that; one that has not finds another stamp than it has read.
+ */
+import { StoreUnavailable } from '../db/errors.ts';
+import type { Repository, Store } from '../db/port.ts';
+import type { Entity } from '../db/records.ts';
+import type { Environment } from './environment.ts';
+import type { Member } from './instance/member.ts';
+import { authorityOf, mirrorOf } from './mode.ts';
+import { nextStamp } from './protocol/stamps.ts';
+import type { PerStore } from './protocol/types.ts';
+import type { Operation, ReadOperation } from './router.ts';
+import type { RecordName } from './shadow/records.ts';
+import type { Telemetry } from './telemetry.ts';
+
+export type WriteOperation = Exclude<Operation, ReadOperation | 'purge'>;
+
+export interface LateWrites {
+  /** The outcome of this operation, begun without a mirror, is unknown. */
+  note<K extends WriteOperation>(operation: K, args: Parameters<Repository[K]>): void;
+  stop(): Promise<void>;
+}
+
+export interface LateWritesOptions {
+  readonly stores: PerStore<Store | null>;
+  readonly environment: Environment;
+  readonly telemetry: Telemetry;
+  readonly member: Member;
+  /** Told of each record that was touched. */
+  readonly onMarked: (entity: Entity, id: string) => void;
+}
+
+/** For longer no network keeps what it cannot deliver. */
+const KEPT_MS = 30 * 60_000;
+const KEPT_MAX = 10_000;
+const RETRY_MS = 500;
+
+const user = (id: string): RecordName => ({ entity: 'user', id });
+const session = (id: string): RecordName => ({ entity: 'session', id });
+const token = (id: string): RecordName => ({ entity: 'verificationToken', id });
+
+/** What each may have changed. Sessions past their user's bound are left out: nobody was told that those ended. */
+const NAMED: {
+  readonly [K in WriteOperation]: (...args: Parameters<Repository[K]>) => readonly RecordName[];
+} = {
+  createAccount: (account) => [user(account.user.id), token(account.token.id), session(account.session.id)],
+  upgradeHash: ({ userId }) => [user(userId)],
+  changePassword: ({ userId, keepSessionId }) => [user(userId), session(keepSessionId)],
+  eraseUser: ({ userId }) => [user(userId)],
+  endSessions: ({ userId }) => [user(userId)],
+  addVerificationToken: ({ id }) => [token(id)],
+  verifyEmail: ({ userId }) => [user(userId)],
+  requestReset: (request) => [user(request.token.userId), { entity: 'resetToken', id: request.token.id }],
+  consumeReset: ({ userId }) => [user(userId)],
+  openSession: ({ session: { id }, replacesId }) => [
+    session(id),
+    ...(replacesId === null ? [] : [session(replacesId)]),
+  ],
+  rotateSession: ({ sessionId }) => [session(sessionId)],
+  revokeSession: ({ sessionId }) => [session(sessionId)],
+  moveMailDue: ({ purpose, tokenId }) => [{ entity: purpose, id: tokenId }],
+};
+
+export function createLateWrites(options: LateWritesOptions): LateWrites {
+  const { stores, environment, telemetry, member, onMarked } = options;
+  /** By entity and id, the oldest first. */
+  const kept = new Map<string, { readonly name: RecordName; readonly sinceMs: number }>();
+  const ended = new AbortController();
+  let working: Promise<void> | null = null;
+  const unfollow = member.onFollow(begin);
+
+  const hasMirror = (): boolean => {
+    const mode = member.mode();
+    return mode !== null && mirrorOf(mode) !== null;
+  };
+
+  function forgetOld(): void {
+    const sinceMs = environment.now().monotonicMs - KEPT_MS;
+    for (const [key, each] of kept) if (each.sinceMs < sinceMs || kept.size > KEPT_MAX) kept.delete(key);
+  }
+
+  function begin(): void {
+    if (kept.size === 0 || ended.signal.aborted || !hasMirror()) return;
+    working ??= work().finally(() => {
+      working = null;
+    });
+  }
+
+  async function work(): Promise<void> {
+    while (!ended.signal.aborted && hasMirror()) {
+      forgetOld();
+      for (const [key, { name }] of [...kept]) if (await isMarked(name)) kept.delete(key);
+      if (kept.size === 0) return;
+      await environment.sleep(RETRY_MS, ended.signal);
+    }
+  }
+
+  /** False: not now. */
+  async function isMarked(name: RecordName): Promise<boolean> {
+    try {
+      return await touch(name);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable))
+        telemetry.warn({ err: error }, 'a late write was not looked at');
+      return false;
+    }
+  }
+
+  async function touch({ entity, id }: RecordName): Promise<boolean> {
+    const permit = member.permitWork();
+    if (permit === null || mirrorOf(permit.ticket.mode) === null) return false;
+    const { epoch, mode } = permit.ticket;
+    const authority = stores[authorityOf(mode)];
+    if (authority === null) return false;
+    const held = (await authority.replica.read(entity, [id])).found.get(id);
+    // What is not there cannot be told from what will never be; a mark says that it was written since.
+    if (held === undefined || held.pendingAt !== null) return true;
+    const expected = held.record.stamp;
+    if (expected.epoch > epoch) return false;
+    const begun = permit.mayContinue() ? permit.beginRepair() : null;
+    if (begun === null) return false;
+    try {
+      const touched = await authority.replica.touch(entity, id, { expected, to: nextStamp(expected, epoch) });
+      begun.settle();
+      if (touched) onMarked(entity, id);
+      return touched;
+    } catch (error) {
+      if (error instanceof StoreUnavailable && error.outcome === 'none') begun.settle();
+      else begun.settleLater();
+      throw error;
+    }
+  }
+
+  return {
+    note(operation, args) {
+      const sinceMs = environment.now().monotonicMs;
+      // The compiler does not see that an operation's own arguments fit it once the operation is a type parameter.
+      const named = NAMED[operation] as (...given: typeof args) => readonly RecordName[];
+      for (const name of named(...args)) {
+        const key = `${name.entity}/${name.id}`;
+        kept.delete(key);
+        kept.set(key, { name, sinceMs });
+      }
+      forgetOld();
+      begin();
+    },
+    async stop() {
+      unfollow();
+      ended.abort();
+      await working;
+    },
+  };
+}

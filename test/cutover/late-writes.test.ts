@@ -1,0 +1,73 @@
+/** Writes whose outcome nobody knows, begun while no mirror was on. */
+import { expect, it, onTestFinished } from 'vitest';
+import { changeControl } from '../../cutover/control.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
+import { createMemoryStore, type Hooks } from '../../db/memory/store.ts';
+import { NOW, newAccount } from '../contract/fixtures.ts';
+import { openEngine } from '../support/engine.ts';
+import { eventually } from '../support/wait.ts';
+
+const LOST = new StoreUnavailable('mongo', 'unknown', 'timeout');
+const DONE = { revokedReason: 'logout' };
+
+async function openSystem() {
+  const hooks: { -readonly [K in keyof Hooks]: Hooks[K] } = {};
+  const stores = {
+    mongo: createMemoryStore({
+      name: 'mongo',
+      hooks: {
+        before: (operation) => hooks.before?.(operation),
+        after: (operation) => hooks.after?.(operation),
+      },
+    }),
+    postgres: createMemoryStore({ name: 'postgres' }),
+  };
+  const { engine } = await openEngine('mongo-only', { stores, date: () => NOW });
+  onTestFinished(() => engine.stop(1_000));
+  const account = newAccount();
+  await engine.repository.createAccount(account);
+  const sessionId = account.session.id;
+  const logout = () =>
+    engine.repository.revokeSession({ sessionId, userId: null, reason: 'logout', now: NOW });
+  const held = (store: keyof typeof stores) => stores[store].tables.session.get(sessionId);
+  const startMirror = () =>
+    changeControl(stores.mongo, { kind: 'move', to: 'dual-write', nowMs: NOW.getTime() });
+  return { ...stores, engine, hooks, logout, held, startMirror };
+}
+
+it('one that has landed reaches the mirror, though nobody writes the record again', async () => {
+  const { hooks, logout, held, startMirror } = await openSystem();
+  hooks.after = ({ name }) => {
+    if (name === 'revokeSession') throw LOST;
+  };
+  await expect(logout()).rejects.toBe(LOST);
+  expect(held('mongo')).toMatchObject({ record: DONE, pendingAt: null });
+  delete hooks.after;
+  // Told that it is logged out, on the ground of a write without a mark.
+  expect(await logout()).toBe(false);
+  await startMirror();
+  await eventually(() => expect(held('postgres')?.record).toMatchObject(DONE));
+  expect(held('mongo')?.record.stamp).toEqual({ epoch: 1, version: 3 });
+});
+
+it('one that is still on its way finds another stamp than it has read', async () => {
+  const { hooks, logout, held, startMirror } = await openSystem();
+  hooks.before = ({ name }) => {
+    if (name === 'revokeSession') throw LOST;
+  };
+  await expect(logout()).rejects.toBe(LOST);
+  await startMirror();
+  await eventually(() => expect(held('postgres')?.record).toMatchObject({ revokedReason: null }));
+  expect(held('mongo')?.record).toMatchObject({ stamp: { epoch: 1, version: 2 }, revokedReason: null });
+});
+
+it('one that was answered is left to the copy', async () => {
+  const { engine, mongo, logout, held, startMirror } = await openSystem();
+  expect(await logout()).toBe(true);
+  await startMirror();
+  await eventually(() => expect(engine.status().effective).toBe('dual-write'));
+  const account = newAccount();
+  await engine.repository.createAccount(account);
+  await eventually(async () => expect(await mongo.replica.countMarks()).toMatchObject({ count: 0 }));
+  expect([held('mongo')?.record.stamp, held('postgres')]).toEqual([{ epoch: 1, version: 2 }, undefined]);
+});
