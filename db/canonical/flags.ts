@@ -1,11 +1,12 @@
 /** Reads what is a yes or no, and what counts as deleted. */
 import { type Doc, isDoc } from '../bson.ts';
+import { readBoolean } from './booleans.ts';
 import type { ConditionAt, FlagField, UserFields } from './compile.ts';
 import { clean, type Notes, newNotes, type Reason } from './findings.ts';
 import type { Scalar } from './mapping.ts';
 import { at } from './paths.ts';
 import { firstAmong } from './read.ts';
-import { type Read, readBoolean, readNumber } from './scalars.ts';
+import { type Read, readNumber } from './scalars.ts';
 
 /** By the first of its sources that is there; no when none is. */
 export function readFlag(doc: Doc, field: FlagField, notes: Notes): boolean {

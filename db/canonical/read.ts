@@ -4,10 +4,11 @@ import type { Doc } from '../bson.ts';
 import { bsonType, isDoc } from '../bson.ts';
 import { decodeId, encodeId } from '../ids.ts';
 import type { Stamp } from '../records.ts';
+import { readDate } from './dates.ts';
 import { KEY_FIELDS } from './fields.ts';
 import { clean, type Notes, reject } from './findings.ts';
 import { at, type Path, pathOf } from './paths.ts';
-import { type Read, readCount, readDate, readNumber, readText } from './scalars.ts';
+import { type Read, readCount, readNumber, readText } from './scalars.ts';
 
 /** Where a field is found, the written place first, by which findings name it. */
 export interface Field {

@@ -1,5 +1,6 @@
 import type { Doc } from '../bson.ts';
 import { REVOCATION_REASONS, type RevocationReason, type SessionRecord } from '../records.ts';
+import { readDate } from './dates.ts';
 import { SESSION_FIELDS } from './fields.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes } from './findings.ts';
 import {
@@ -15,7 +16,7 @@ import {
   stamp,
   text,
 } from './read.ts';
-import { type Read, readDate, readText } from './scalars.ts';
+import { type Read, readText } from './scalars.ts';
 
 const AGENT_MAX = 256;
 

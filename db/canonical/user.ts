@@ -1,13 +1,15 @@
 import { type Doc, isDoc } from '../bson.ts';
 import { emailKey, isMailbox, UNSEEN } from '../email.ts';
 import type { UserRecord } from '../records.ts';
+import { isYesOrNo, readBoolean } from './booleans.ts';
 import type { UserFields } from './compile.ts';
+import { readDate } from './dates.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes, type Reason, reject } from './findings.ts';
 import { isAnyMet, readFlag, standsApart } from './flags.ts';
 import { UNESCAPED_MAX, unescapeHtml, unescapeOnce } from './html.ts';
 import { at } from './paths.ts';
 import { count, createdAt, date, firstOf, idOf, isBlank, isStamped, read, stamp, text } from './read.ts';
-import { isYesOrNo, type Read, readBoolean, readDate, readText } from './scalars.ts';
+import { type Read, readText } from './scalars.ts';
 
 const BCRYPT = /^(\{sha384:v\d+\})?\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
 

@@ -9,6 +9,7 @@ const PASSWORD = '5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542
 const TEST = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
 const DIGITS = '8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92';
 const HASHED = '1a06df824ed741b53c785079a6347f00eec5af82f9850775409ca69dff4068a6';
+const DIGITS_WORD = 'cc6b6bad31a0ff4d6dfd4953a6346a1c463d884723898a2af964b998e5499e22';
 const HELLO_WORLD = 'b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9';
 /** 2021-02-03T04:05:06.789Z, and the first moment of 2099. */
 const T0 = { $date: { $numberLong: '1612325106789' } };
@@ -41,6 +42,9 @@ export const VERIFICATION_TOKENS: readonly LegacyCase[] = [
   { what: 'without an end', document: legacy('06', 'hello world', { createdAt: LATER, expiresAt: null }),
     row: ['600000000000000000000106', USER_ID, HELLO_WORLD, null, ENDS, ENDS, null, 0, 0, null],
     cleaned: ['expiresAt: derived'] },
+  { what: 'that ends on a day without dashes', document: legacy('10', 'digits', { expiresAt: '20990101' }),
+    row: ['600000000000000000000110', USER_ID, DIGITS_WORD, null, CREATED, ENDS, null, 0, 0, null],
+    cleaned: ['expiresAt: converted'] },
   { what: 'a stub', document: { _id: { $oid: '600000000000000000000107' }, __v: { $numberInt: '0' } },
     bad: ['_id: stub', 'token: missing', 'userId: missing'] },
   { what: 'that another document has as well', document: legacy('08', 'test'),
