@@ -193,3 +193,15 @@ test.each([
   expect(json('failure', ended).error).toMatchObject({ remedy: expect.stringMatching(next) });
   expect(ended).toMatchObject({ code: 4, err: expect.stringMatching(next) });
 });
+
+test('status --watch says of stores out of reach what status says', async () => {
+  cutBoth();
+  const once = json('failure', await end('status'));
+  const watching = end('status', ['--watch']);
+  await world.clock.pass(500);
+  interrupted.abort();
+  const { code, out } = await watching;
+  expect(code).toBe(0);
+  for (const line of out.trim().split('\n')) expect(JSON.parse(line)).toEqual(once);
+  expect(once.error.remedy).toMatch(/MongoDB cannot be reached: .*MONGO_URL/);
+});

@@ -1,10 +1,12 @@
 /** What `cutover` says before it has asked any store: help, usage, configuration, and stores out of reach. */
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { specOf, VERB_NAMES } from '../../cutover/cli/verbs.ts';
-import { cutover, type Env, inside, json, SHIM, startOnTerminal } from './cli-program.ts';
+import { eventually } from '../support/wait.ts';
+import { cutover, type Env, inside, json, SHIM, start, startOnTerminal } from './cli-program.ts';
 
 const PLANTED = 'planted-word-nobody-may-see';
 /** Nothing listens on this port. */
@@ -162,6 +164,34 @@ describe('stores out of reach', () => {
       }
     },
   );
+
+  test('a second Ctrl-C ends at once what the first one could not end', async () => {
+    // Takes connections, and never says a word.
+    const sockets = new Set<Socket>();
+    const mute = createServer((socket) => sockets.add(socket.on('error', () => {})));
+    await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = mute.address() as AddressInfo;
+      const env = { MONGO_URL: `mongodb://127.0.0.1:${port}/auth`, STORE_TIMEOUT: '60s' };
+      const moving = start(['promote'], env);
+      let isOver = false;
+      const ended = moving.ended.finally(() => {
+        isOver = true;
+      });
+      await eventually(() => sockets.size > 0, { timeoutMs: 20_000 });
+      await eventually(
+        () => {
+          moving.kill('SIGINT');
+          return isOver;
+        },
+        { timeoutMs: 20_000 },
+      );
+      expect(await ended).toMatchObject({ code: 4, out: '', err: expect.stringMatching(/ended at once/) });
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      mute.close();
+    }
+  });
 
   test('what went wrong is red on a terminal, unless NO_COLOR', async () => {
     const [coloured, plain] = await Promise.all([
