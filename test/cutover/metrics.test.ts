@@ -1,10 +1,12 @@
 /** The move as Prometheus sees it at /metrics: of a real service on real stores, through flips and a change of authority. */
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { changeControl, readControl } from '../../cutover/control.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
 import { MODES, type Mode } from '../../cutover/mode.ts';
 import { move, setSetting } from '../../cutover/operator/index.ts';
 import type { OperatorContext } from '../../cutover/operator/types.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
+import { newAccount } from '../contract/fixtures.ts';
 import { startApp } from '../support/app.ts';
 import { newPerson } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
@@ -97,12 +99,64 @@ describe('metrics of the move', async () => {
       await setSetting(context, 'mirror-paused', 'false');
     });
     await eventually(async () => {
-      await newPerson(app);
+      const { client } = await newPerson(app);
+      await client.get('/auth/me');
       expect(await sum('cutover_mirror_pending')).toBeGreaterThan(0);
       expect(await sum('cutover_mirror_oldest_seconds')).toBeGreaterThan(0);
+      expect(await sum('cutover_mirror_queued')).toBeGreaterThan(0);
+      // They lag, and are looked at again later.
+      expect(await sum('cutover_shadow_queued')).toBeGreaterThan(0);
     });
     await setSetting(context, 'mirror-paused', 'false');
-    await eventually(async () => expect(await sum('cutover_mirror_pending')).toBe(0));
+    await eventually(async () => {
+      expect(await sum('cutover_mirror_pending')).toBe(0);
+      expect(await sum('cutover_mirror_queued')).toBe(0);
+    });
+  });
+
+  test('a write in the mirror that nobody was told of is counted by what became of it', async () => {
+    const { postgres } = app.app;
+    if (postgres === null) throw new Error('shadow-read has a PostgreSQL');
+    await postgres.at({ epoch: 1, pending: true }).createAccount(newAccount());
+    await eventually(async () =>
+      expect(await sum('cutover_mirror_orphans_total', { store: 'postgres' })).toBeGreaterThan(0),
+    );
+  });
+
+  test('the revision that is followed, and that this instance watches for foreign writes', async () => {
+    await setSetting(context, 'shadow-rate', '190');
+    const { mongo } = app.app;
+    const record = mongo === null ? null : await readControl(mongo);
+    expect(record?.revision).toBeGreaterThan(1);
+    await eventually(async () => {
+      expect(await sum('cutover_revision')).toBe(record?.revision);
+      expect(await sum('cutover_foreign_watching')).toBe(1);
+    });
+  });
+
+  test('what waits at a fence, and what is one too many for it, which is told when to come again', async () => {
+    const { mongo, repository } = app.app;
+    if (mongo === null) throw new Error('shadow-read has a MongoDB');
+    const { client, id } = await newPerson(app);
+    const transition = {
+      id: 'a-fence',
+      target: 'postgres-primary',
+      phase: 'announced',
+      deadlineMs: 60_000,
+    } as const;
+    await changeControl(mongo, { kind: 'announce', transition });
+    await changeControl(mongo, { kind: 'fence', id: transition.id });
+    await eventually(() => app.app.cutover.status().standing === 'fenced');
+    const waiting = Array.from({ length: 1_000 }, () => repository.findUser(id));
+    const tooMany = await client.get('/auth/me');
+    const seen = await sum('cutover_waiting');
+    await changeControl(mongo, { kind: 'abort', id: transition.id });
+    expect(await Promise.all(waiting)).toHaveLength(1_000);
+    expect(tooMany.status).toBe(503);
+    expect(Number(tooMany.headers['retry-after'])).toBeGreaterThan(0);
+    expect(seen).toBe(1_000);
+    expect(await sum('cutover_refused_total', { reason: 'queue-full' })).toBe(1);
+    expect(await sum('cutover_waiting')).toBe(0);
   });
 
   test('the lease, and the connections of both stores', async () => {
@@ -134,6 +188,9 @@ describe('metrics of the move', async () => {
       await knocking;
     }
     await eventually(() => expectMode('postgres-primary'));
+    expect(
+      await sum('cutover_operation_duration_seconds_count', { store: 'postgres', mode: 'postgres-primary' }),
+    ).toBeGreaterThan(0);
     expect(await sum('cutover_epoch')).toBe(epoch + 1);
     expect(await sum('cutover_flips_total', { from: 'shadow-read', to: 'postgres-primary' })).toBe(1);
     expect(await sum('cutover_pause_duration_seconds_count')).toBeGreaterThan(0);
