@@ -317,7 +317,7 @@ export function createEngine(options: EngineOptions): Engine {
         transition: record?.transition?.id ?? null,
         standing:
           standing.kind === 'admit' ? 'serving' : standing.kind === 'wait' ? 'fenced' : standing.reason,
-        problem,
+        problem: problem ?? member.problem(),
         leaseAgeMs: member.leaseAgeMs(),
         waiting: member.waiting(),
         mirror: mirror.stats(),

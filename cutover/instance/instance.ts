@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { changeControl, fromLease, readControl, readLeases } from '../control.ts';
+import { asUnreadable, changeControl, fromLease, readControl, readLeases } from '../control.ts';
 import type { Environment } from '../environment.ts';
 import { authorityOf, otherStore } from '../mode.ts';
 import {
@@ -36,6 +36,7 @@ import { isSilent, type Watch, watchRows } from '../protocol/silence.ts';
 import type { ControlRecord, LeaseRow, PerStore } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import type { Telemetry } from '../telemetry.ts';
+import { createComplaints } from './complaints.ts';
 import type { Admitted, Member, WorkPermit } from './member.ts';
 import { createPulse } from './pulse.ts';
 import { createFenceQueue } from './queue.ts';
@@ -68,6 +69,8 @@ export interface Instance extends Member {
   /** Whether an operation would be admitted now, and if not, why. */
   standing(): Admission;
   waiting(): number;
+  /** Why the store that has authority does not tell its record although it answers; null: it does, or is silent. */
+  problem(): string | null;
   /** Since the lease was last counted from, ms; null without one. */
   leaseAgeMs(): number | null;
 }
@@ -81,13 +84,12 @@ const GLANCE_EVERY_MS = 2_000;
 const TIDY_EVERY_MS = 30_000;
 /** For so long after a change of authority an instance without a lease looks and beats fast. */
 const HURRY_MS = 5_000;
-/** The same complaint is logged no more often than this. */
-const COMPLAIN_EVERY_MS = 30_000;
 
 export function createInstance(options: InstanceOptions): Instance {
   const { stores, environment, telemetry, storeTimeoutMs, queueMax = QUEUE_MAX, rules = RULES } = options;
   const { onLapse = () => {}, p99Ms = () => null, mapping = DEFAULT_CODEC.digest } = options;
   const queue = createFenceQueue(environment, queueMax);
+  const complain = createComplaints(environment, telemetry);
   const polling = createPulse(environment);
   const beating = createPulse(environment);
   const inFlight = new Set<InFlight>();
@@ -99,6 +101,8 @@ export function createInstance(options: InstanceOptions): Instance {
   let told: LeaseRow | null = null;
   /** Whether a store answered when it was last asked; without an entry it has not been asked yet. */
   const answers = new Map<StoreName, boolean>();
+  /** Why a store that answers did not tell its record when it was last asked. */
+  const troubles = new Map<StoreName, string | null>();
   let watched: { readonly id: string; readonly sinceMs: number } | null = null;
   let changedAtMs = Number.NEGATIVE_INFINITY;
   let stopping = false;
@@ -234,9 +238,12 @@ export function createInstance(options: InstanceOptions): Instance {
 
   async function look(store: Store): Promise<ControlRecord | null> {
     const record = await readControl(store).catch((error: unknown) => {
-      answers.set(store.name, !(error instanceof StoreUnavailable));
+      const isSilent = error instanceof StoreUnavailable;
+      answers.set(store.name, !isSilent);
+      troubles.set(store.name, isSilent ? null : asUnreadable(error, store.name).message);
       throw error;
     });
+    troubles.delete(store.name);
     if (record === null) answers.set(store.name, true);
     else learn(store, record);
     return record;
@@ -327,16 +334,6 @@ export function createInstance(options: InstanceOptions): Instance {
     return read;
   }
 
-  const complaints = new Map<string, number>();
-  function complain(error: unknown, what: string): false {
-    const nowMs = monotonicMs();
-    if (nowMs - (complaints.get(what) ?? Number.NEGATIVE_INFINITY) >= COMPLAIN_EVERY_MS) {
-      complaints.set(what, nowMs);
-      telemetry.warn({ err: error }, what);
-    }
-    return false;
-  }
-
   /** While authority is on its way, or has just arrived, milliseconds count. */
   function inHurry(): boolean {
     if (transitionOf(state.following) !== null) return true;
@@ -359,7 +356,10 @@ export function createInstance(options: InstanceOptions): Instance {
   async function glance(): Promise<void> {
     const { record } = state.following;
     const other = record === null ? null : stores[otherStore(authorityOf(record.mode))];
-    if (other !== null) await look(other).catch(() => {});
+    if (other === null) return;
+    await look(other).catch((error: unknown) => {
+      if (!(error instanceof StoreUnavailable)) complain(error, 'the other store does not tell its record');
+    });
   }
   const glancePulse = createPulse(environment);
 
@@ -391,6 +391,10 @@ export function createInstance(options: InstanceOptions): Instance {
     permitWork,
     standing,
     waiting: () => queue.length,
+    problem() {
+      const { record } = state.following;
+      return record === null ? null : (troubles.get(authorityOf(record.mode)) ?? null);
+    },
     leaseAgeMs: () => (state.lease === null ? null : monotonicMs() - state.lease.startedAt.monotonicMs),
     onFollow(listener) {
       listeners.add(listener);

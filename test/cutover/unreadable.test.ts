@@ -123,6 +123,19 @@ describe('an instance that starts', () => {
     },
   );
 
+  it('and one that runs serves nothing any more, says why, and goes on once the record is mended', async () => {
+    const engine = await startOne('mongo-only');
+    const mend = await plant('mongo', { body: { mode: 'x' } });
+    await world.clock.pass(6_000);
+    expect(engine.status()).toMatchObject({
+      standing: 'no-lease',
+      problem: expect.stringMatching(/MongoDB/),
+    });
+    await mend();
+    await world.clock.pass(2_000);
+    expect(engine.status()).toMatchObject({ standing: 'serving', problem: null });
+  });
+
   it('begins no new system over a record that it cannot read', async () => {
     await run(world.stores.postgres.books.createControl({ epoch: 1, revision: 1, body: { mode: 'x' } }));
     const engine = await startOne('mongo-only');
