@@ -46,7 +46,7 @@ export const ERRORS = {
   email_not_verified: {
     status: 403,
     title: 'The e-mail is not verified',
-    when: 'Only with `REQUIRE_VERIFIED_EMAIL` on: login before the e-mail has been verified.',
+    when: 'Only with `REQUIRE_VERIFIED_EMAIL` on: login, or the exchange of an old token, before the e-mail has been verified.',
   },
   cross_site: {
     status: 403,

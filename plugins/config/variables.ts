@@ -183,7 +183,11 @@ const sessions = {
   COOKIE_SAMESITE_REFRESH: set('Strict', v.oneOf(...SAME_SITE), 'SameSite of the refresh cookie.'),
   VERIFICATION_TTL: set('24h', v.duration('1s', '30d'), 'Life of a verification link.'),
   RESET_TTL: set('1h', v.duration('1s', '7d'), 'Life of a reset link.'),
-  REQUIRE_VERIFIED_EMAIL: set('false', v.flag(), 'Refuses logins until the e-mail is verified.'),
+  REQUIRE_VERIFIED_EMAIL: set(
+    'false',
+    v.flag(),
+    'Refuses logins, and old tokens, until the e-mail is verified; a signup still signs in.',
+  ),
 };
 
 const passwords = {

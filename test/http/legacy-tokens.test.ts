@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { DAY, HOUR, inEveryMode, SECOND, startApp } from '../support/app.ts';
+import { DAY, HOUR, HTTP_MODES, inEveryMode, SECOND, startApp } from '../support/app.ts';
 import type { Answer } from '../support/client.ts';
 import { legacyJwt } from '../support/legacy-jwt.ts';
 import {
@@ -234,45 +234,65 @@ inEveryMode(async (mode) => {
   });
 });
 
-describe.each(['mongo-only', 'postgres-only'] as const)(
-  'once the session is forgotten, in %s',
-  async (mode) => {
-    const app = await startApp(mode, {
-      env: {
-        SESSION_ABSOLUTE: '1d',
-        SESSION_IDLE: '12h',
-        RETENTION: '7d',
-        LEGACY_JWT_SECRET: SECRET,
-        LEGACY_JWT_UNTIL: new Date(Date.now() + 60 * DAY).toISOString(),
-      },
-    });
-    const exchange = (bearer: string): Promise<Answer> => app.client().get('/auth/refresh', { bearer });
+const ALONE = HTTP_MODES.filter((mode) => mode.endsWith('-only'));
 
-    test('a token that was used or burnt stays so for as long as it would be good', async () => {
-      const ada = await newPerson(app);
-      const exp = Math.floor(app.clock.now().getTime() / 1000) + 30 * 86_400;
-      const [burnt = '', used = '', fresh = ''] = ['a', 'b', 'c'].map((jti) =>
-        legacyJwt(SECRET, { sub: ada.id, exp, jti }),
-      );
-      expect((await app.client().post('/auth/logout', undefined, { bearer: burnt })).status).toBe(204);
-      const client = app.client();
-      signedIn(await client.get('/auth/refresh', { bearer: used }), 200, client);
-      for (let rotation = 0; rotation < 2; rotation += 1) {
-        app.clock.advance(11 * HOUR);
-        expect((await client.get('/auth/refresh')).status).toBe(200);
-      }
-      // The session itself ends with the others.
-      app.clock.advance(2 * HOUR + SECOND);
-      expect((await client.get('/auth/refresh')).status).toBe(401);
+describe.each(ALONE)('with REQUIRE_VERIFIED_EMAIL, in %s', async (mode) => {
+  const app = await startApp(mode, {
+    env: {
+      REQUIRE_VERIFIED_EMAIL: 'true',
+      LEGACY_JWT_SECRET: SECRET,
+      LEGACY_JWT_UNTIL: new Date(Date.now() + DAY).toISOString(),
+    },
+  });
 
-      app.clock.advance(8 * DAY);
-      const expiredBefore = new Date(app.clock.now().getTime() - app.config.retentionMs);
-      const purged = await app.app.repository.purge({ expiredBefore, limit: 1_000 });
-      // The one of the signup.
-      expect(purged.sessions).toBe(1);
-      expect((await exchange(burnt)).status).toBe(401);
-      expect((await exchange(used)).status).toBe(401);
-      expect((await exchange(fresh)).status).toBe(200);
-    });
-  },
-);
+  test('a token is exchanged once the e-mail is verified', async () => {
+    const ada = await newPerson(app);
+    const exp = Math.floor(app.clock.now().getTime() / 1000) + 3_600;
+    const bearer = legacyJwt(SECRET, { sub: ada.id, exp, jti: 'a' });
+    const refused = await app.client().get('/auth/refresh', { bearer });
+    expect([refused.status, refused.body.code]).toEqual([403, 'email_not_verified']);
+    const token = await app.inbox.token(ada.email, 'verify-email');
+    expect((await app.client().post('/auth/verify-email', { token })).status).toBe(200);
+    expect((await app.client().get('/auth/refresh', { bearer })).status).toBe(200);
+  });
+});
+
+describe.each(ALONE)('once the session is forgotten, in %s', async (mode) => {
+  const app = await startApp(mode, {
+    env: {
+      SESSION_ABSOLUTE: '1d',
+      SESSION_IDLE: '12h',
+      RETENTION: '7d',
+      LEGACY_JWT_SECRET: SECRET,
+      LEGACY_JWT_UNTIL: new Date(Date.now() + 60 * DAY).toISOString(),
+    },
+  });
+  const exchange = (bearer: string): Promise<Answer> => app.client().get('/auth/refresh', { bearer });
+
+  test('a token that was used or burnt stays so for as long as it would be good', async () => {
+    const ada = await newPerson(app);
+    const exp = Math.floor(app.clock.now().getTime() / 1000) + 30 * 86_400;
+    const [burnt = '', used = '', fresh = ''] = ['a', 'b', 'c'].map((jti) =>
+      legacyJwt(SECRET, { sub: ada.id, exp, jti }),
+    );
+    expect((await app.client().post('/auth/logout', undefined, { bearer: burnt })).status).toBe(204);
+    const client = app.client();
+    signedIn(await client.get('/auth/refresh', { bearer: used }), 200, client);
+    for (let rotation = 0; rotation < 2; rotation += 1) {
+      app.clock.advance(11 * HOUR);
+      expect((await client.get('/auth/refresh')).status).toBe(200);
+    }
+    // The session itself ends with the others.
+    app.clock.advance(2 * HOUR + SECOND);
+    expect((await client.get('/auth/refresh')).status).toBe(401);
+
+    app.clock.advance(8 * DAY);
+    const expiredBefore = new Date(app.clock.now().getTime() - app.config.retentionMs);
+    const purged = await app.app.repository.purge({ expiredBefore, limit: 1_000 });
+    // The one of the signup.
+    expect(purged.sessions).toBe(1);
+    expect((await exchange(burnt)).status).toBe(401);
+    expect((await exchange(used)).status).toBe(401);
+    expect((await exchange(fresh)).status).toBe(200);
+  });
+});

@@ -65,7 +65,10 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
       summary: 'Rotate the refresh token and get a new access token',
       description:
         'The refresh token comes from its cookie or as `Authorization: Bearer`; the successor goes back the same way.',
-      response: { 200: signedIn, ...problemsWithoutBody('refresh_invalid', 'cross_site', 'rate_limited') },
+      response: {
+        200: signedIn,
+        ...problemsWithoutBody('refresh_invalid', 'email_not_verified', 'cross_site', 'rate_limited'),
+      },
     },
     handler: async (request, reply) => {
       const caller = callerOf(app, request, reply);

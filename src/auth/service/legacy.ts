@@ -47,6 +47,10 @@ export async function exchangeLegacy(context: AuthContext, text: string, caller:
     throw new ApiError('refresh_invalid');
   }
   const { user, session, predecessor, successor, now } = legacy;
+  if (context.config.requireVerifiedEmail && !user.isVerified) {
+    caller.audit({ event: 'legacy-exchange', outcome: 'failure', reason: 'not-verified', userId: user.id });
+    throw new ApiError('email_not_verified');
+  }
   try {
     const { sessionsMax } = context.config;
     await context.repository.openSession({ session, replacesId: null, sessionsMax, now });
