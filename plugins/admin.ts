@@ -37,6 +37,16 @@ async function admin(app: FastifyInstance) {
     loggerInstance: app.log,
     logController: new LogController({ disableRequestLogging: true }),
     exposeHeadRoutes: false,
+    requestTimeout: app.config.requestTimeoutMs,
+    http: { headersTimeout: app.config.requestTimeoutMs },
+  });
+  // The cause is for the log.
+  listener.setErrorHandler((error, request, reply) => {
+    request.log.error({ err: error }, 'request failed');
+    return reply.code(500).header('Cache-Control', 'no-store').send();
+  });
+  listener.addHook('onRequest', async (_request, reply) => {
+    reply.header('X-Content-Type-Options', 'nosniff');
   });
   listener.setValidatorCompiler(validatorCompiler);
   listener.setSerializerCompiler(serializerCompiler);

@@ -32,6 +32,16 @@ describe('with ADMIN_PORT', async () => {
     }
   });
 
+  test('a fault is told to the log alone', async () => {
+    const broken = await startApp('postgres-only', { env: { ADMIN_PORT: '0' } });
+    broken.app.metrics.gauge('broken_gauge', 'Fails', () => {
+      throw new Error('the cause');
+    });
+    const answer = await ask(broken, '/metrics');
+    expect([answer.status, await answer.text()]).toEqual([500, '']);
+    expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
+  });
+
   test('nothing else is there', async () => {
     for (const path of ['/auth/me', '/docs', '/dev/inbox']) expect((await ask(app, path)).status).toBe(404);
   });
