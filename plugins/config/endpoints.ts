@@ -17,9 +17,12 @@ function split(url: string): Endpoint {
     .slice(authority.lastIndexOf('@') + 1)
     .split(',')
     .map((host) => decodeURIComponent(host).replace(/:\d*$/, ''));
-  const options = [...new URLSearchParams(query)].map(([key, value]) => [key.toLowerCase(), value] as const);
-  return { hosts, database: path, options: new Map(options) };
+  return { hosts, database: path, options: new Map(new URLSearchParams(query)) };
 }
+
+/** For drivers that do not mind the case of an option's name. */
+const inLowerCase = (options: Endpoint['options']): Endpoint['options'] =>
+  new Map([...options].map(([key, value]) => [key.toLowerCase(), value]));
 
 const isLocal = (host: string) =>
   host === '' || host.startsWith('/') || host.endsWith('.sock') || isLoopback(host);
@@ -30,13 +33,16 @@ export const databaseOf = (url: string): string => split(url).database;
 /** True when every host is this machine, or TLS with a verified certificate is asked for. */
 export function isPrivatePostgres(url: string): boolean {
   const { hosts, options } = split(url);
-  if (hosts.every(isLocal) && isLocal(options.get('host') ?? '')) return true;
+  const named = [...hosts, options.get('host') ?? ''].filter((host) => host !== '');
+  // Where the URL names no host, the driver takes the one in PGHOST.
+  if (named.length > 0 && named.every(isLocal)) return true;
   const mode = options.get('sslmode') ?? (options.get('ssl') === 'true' ? 'verify-full' : 'disable');
   return mode === 'verify-full' || (mode === 'require' && options.get('uselibpqcompat') !== 'true');
 }
 
 export function isPrivateMongo(url: string): boolean {
-  const { hosts, options } = split(url);
+  const { hosts, options: asWritten } = split(url);
+  const options = inLowerCase(asWritten);
   if (!url.startsWith('mongodb+srv:') && hosts.every(isLocal)) return true;
   const tls = options.get('tls') ?? options.get('ssl') ?? String(url.startsWith('mongodb+srv:'));
   const unverified = ['tlsinsecure', 'tlsallowinvalidcertificates', 'tlsallowinvalidhostnames'];
@@ -48,7 +54,7 @@ export const isLocalSmtp = (url: string): boolean => split(url).hosts.every(isLo
 
 /** STARTTLS is demanded of other hosts anyway, unless the URL itself turns it or the verification off. */
 export function isPrivateSmtp(url: string): boolean {
-  const { options } = split(url);
+  const options = inLowerCase(split(url).options);
   const off = ['ignoretls=true', 'requiretls=false', 'tls.rejectunauthorized=false'];
   return (
     isLocalSmtp(url) ||

@@ -98,9 +98,19 @@ export const origins = () =>
     every(list(given), exactOrigin),
   );
 
+function isDecodable(given: string): boolean {
+  try {
+    decodeURIComponent(given);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export const serviceUrl = (...schemes: readonly string[]) =>
   text(`a URL that begins with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}`, (given) =>
-    schemes.some((scheme) => given.startsWith(`${scheme}//`) && given.length > scheme.length + 2)
+    schemes.some((scheme) => given.startsWith(`${scheme}//`) && given.length > scheme.length + 2) &&
+    isDecodable(given)
       ? given
       : undefined,
   );

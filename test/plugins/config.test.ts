@@ -209,6 +209,10 @@ describe('production', () => {
     ['DATABASE_URL', { DATABASE_URL: 'postgres://db.example/auth?sslmode=no-verify' }],
     ['DATABASE_URL', { DATABASE_URL: 'postgres://db.example/auth?sslmode=require&uselibpqcompat=true' }],
     ['DATABASE_URL', { DATABASE_URL: 'postgres://localhost@db.example/auth' }],
+    ['DATABASE_URL', { DATABASE_URL: 'postgres://db.example/auth?SSLMODE=verify-full' }],
+    ['DATABASE_URL', { DATABASE_URL: 'postgres:///auth' }],
+    ['DATABASE_URL', { DATABASE_URL: 'postgres://127.0.0.1/auth?host=db.example' }],
+    ['DATABASE_URL', { DATABASE_URL: 'postgres://u:p@d%zz/auth' }],
     ['SMTP_URL', { SMTP_URL: 'smtp://mail.example.com?ignoreTLS=true' }],
     ['AUTH_SECRETS', { AUTH_SECRETS: `v1:${'a'.repeat(43)}` }],
     ['LEGACY_JWT_UNTIL', { LEGACY_JWT_SECRET: random() }],
@@ -243,6 +247,8 @@ describe('production', () => {
       SMTP_URL: 'smtp://localhost:1025',
     };
     expect(problemsOf({ ...good, ...local })).toEqual([]);
+    const socket = { DATABASE_URL: 'postgres:///auth?host=/var/run/postgresql' };
+    expect(problemsOf({ ...good, ...local, ...socket })).toEqual([]);
   });
 
   test('no problem repeats a secret', () => {
