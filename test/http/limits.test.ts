@@ -286,5 +286,23 @@ inEveryMode(async (mode) => {
       expect(answers.find(({ status }) => status === 503)?.body.code).toBe('hashing_overloaded');
       await login(app, ada.email, ada.password);
     });
+
+    test('a 503 is no failure of who asked: it does not count', async () => {
+      const ada = await newPerson(app);
+      const body = { password: 'wrong password' };
+      const login = () => app.client().post('/auth/login', { email: ada.email, ...body });
+      const deletion = () => ada.client.copy().delete('/auth/me', body);
+      for (const [attempt, capacity] of [
+        [login, 100],
+        [deletion, 30],
+      ] as const) {
+        const answers = await Promise.all(Array.from({ length: 16 }, attempt));
+        const checked = answers.filter(({ status }) => status === 401).length;
+        expect(answers.filter(({ status }) => status === 503)).toHaveLength(16 - checked);
+        expect(checked).toBeLessThan(16);
+        const { headers } = await attempt();
+        expect(headers['ratelimit']).toContain(`;r=${capacity - checked - 1};`);
+      }
+    });
   });
 });

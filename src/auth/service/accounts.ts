@@ -5,7 +5,7 @@ import type { New, SessionRecord, UserRecord } from '../../../db/records.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { makeSession, type SignedIn, signedIn } from './issue.ts';
-import { countAttempt, mayNotify } from './limit.ts';
+import { countAttempt, forAttempt, mayNotify } from './limit.ts';
 import { sessionOfBrowser } from './login.ts';
 import { makeMailedToken, presentedToken } from './mail-tokens.ts';
 import { checkPolicy } from './policy.ts';
@@ -99,7 +99,8 @@ export async function deleteAccount(
 ): Promise<void> {
   const { user } = input;
   const attempt = await countAttempt(context, caller, 'password', { user: user.id });
-  if (!(await context.passwords.verify(input.password, user.passwordHash))) {
+  const verify = () => context.passwords.verify(input.password, user.passwordHash);
+  if (!(await forAttempt(attempt, verify))) {
     caller.audit({ event: 'delete-account', outcome: 'failure', reason: 'password', userId: user.id });
     throw new ApiError('invalid_credentials');
   }

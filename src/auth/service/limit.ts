@@ -19,6 +19,16 @@ export async function countAttempt<R extends Parameters<Limits['take']>[0]>(
   throw new ApiError('rate_limited', { headers: attempt.headers });
 }
 
+/** Does what an attempt is about; when we fail at it, with a full queue or without a store, it is no failure of theirs. */
+export async function forAttempt<T>(attempt: LimitAttempt, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await attempt.refund();
+    throw error;
+  }
+}
+
 /** Whether one more mail that nobody asked for may go there. Whoever can have one sent in a loop may not own the address. */
 export async function mayNotify(context: AuthContext, caller: Caller, email: string): Promise<boolean> {
   const { verdict } = await context.limits.take('notice', { account: emailKey(email) });

@@ -4,7 +4,7 @@ import { parseRefreshToken } from '../../../plugins/tokens/refresh.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { makeSession, type SignedIn, signedIn } from './issue.ts';
-import { countAttempt } from './limit.ts';
+import { countAttempt, forAttempt } from './limit.ts';
 
 /** Opens a session. An unknown e-mail, a wrong password and a user without one cost and answer the same. */
 export async function login(
@@ -19,8 +19,10 @@ export async function login(
     account: emailKey(body.email),
   });
   // The generation is read here, before the password check: a reset answered meanwhile leaves this login a dead session.
-  const user = await repository.findUserByEmail(body.email);
-  const correct = await passwords.verify(body.password, user?.passwordHash ?? null);
+  const { user, correct } = await forAttempt(attempt, async () => {
+    const found = await repository.findUserByEmail(body.email);
+    return { user: found, correct: await passwords.verify(body.password, found?.passwordHash ?? null) };
+  });
   if (user === null || !correct) {
     const reason = user === null ? 'unknown-user' : 'wrong-password';
     caller.audit({ event: 'login', outcome: 'failure', reason, userId: user?.id });

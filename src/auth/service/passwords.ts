@@ -2,7 +2,7 @@ import { emailKey } from '../../../db/email.ts';
 import type { ResetTokenRecord, SessionRecord, UserRecord } from '../../../db/records.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
-import { countAttempt, mayNotify } from './limit.ts';
+import { countAttempt, forAttempt, mayNotify } from './limit.ts';
 import { makeMailedToken, presentedToken } from './mail-tokens.ts';
 import { checkPolicy } from './policy.ts';
 
@@ -78,7 +78,8 @@ export async function changePassword(
 ): Promise<void> {
   const { user, session } = input;
   const attempt = await countAttempt(context, caller, 'password', { user: user.id });
-  if (!(await context.passwords.verify(input.currentPassword, user.passwordHash))) {
+  const verify = () => context.passwords.verify(input.currentPassword, user.passwordHash);
+  if (!(await forAttempt(attempt, verify))) {
     caller.audit({ event: 'change-password', outcome: 'failure', reason: 'password', userId: user.id });
     throw new ApiError('invalid_credentials');
   }
