@@ -57,7 +57,11 @@ export function judgeMongo(facts: MongoFacts, wanted: Wanted): readonly Check[] 
       ? warn('privileges', 'the server does not say what this user may do')
       : missing.length === 0
         ? ok('privileges', 'reads, writes, makes indexes')
-        : block('privileges', `may not ${missing.join(', ')}`, 'grant it readWrite on this database'),
+        : block(
+            'privileges',
+            `may not ${missing.join(', ')}`,
+            'grant it readWrite on this database, or auth_migration of db/mongo/roles.js',
+          ),
     connections === null
       ? warn('connections', 'the server does not say')
       : judgeConnections(wanted, {

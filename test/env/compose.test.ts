@@ -78,6 +78,7 @@ describe.each(instances)('%s', (_name, service) => {
   test.each(['mongo-only', 'postgres-only'])('is accepted as production in %s', (mode) => {
     const config = loadConfig(environmentOf(service, mode), { production: true });
     expect(config).toMatchObject({ backendMode: mode, secureCookies: true, host: '0.0.0.0', port: 3000 });
+    expect(config).toMatchObject({ adminPort: 9090, adminHost: '127.0.0.1' });
     expect(config.databaseUrl).toContain('@postgres:5432/auth');
     expect(config.mongoUrl).toContain('mongo:27017/auth');
     expect(config.shutdownDelayMs + config.shutdownGraceMs).toBeLessThan(
