@@ -115,6 +115,8 @@ function driverOptions({ timeoutMs, poolMax, patient = false }: ClientOptions): 
     writeConcern: { w: 'majority', journal: true, wtimeoutMS: timeoutMs },
     // One broken string in a legacy document must not make its whole batch unreadable.
     enableUtf8Validation: false,
+    // Nor one pattern that MongoDB takes and JavaScript does not.
+    bsonRegExp: true,
   };
 }
 

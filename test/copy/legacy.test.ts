@@ -145,6 +145,7 @@ describe('legacy documents', async () => {
       expect(result.unknownFields).toEqual({
         'user.(no plain name)': 1,
         'user.plan': 1,
+        'user.note': 1,
         'session.expires': 1,
         'session.session': 1,
       });

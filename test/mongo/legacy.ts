@@ -20,7 +20,7 @@ export interface LegacyDatabase {
 /** An empty database; stores opened on it are closed after the file. */
 export async function legacyDatabase(): Promise<LegacyDatabase> {
   const url = newMongoDatabase();
-  const client = new mongoose.mongo.MongoClient(url);
+  const client = new mongoose.mongo.MongoClient(url, { bsonRegExp: true });
   afterAll(() => client.close());
   return {
     url,

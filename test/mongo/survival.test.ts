@@ -1,5 +1,5 @@
 /** What a document of the old service holds beside a record survives every write of ours, and so does a password we refused. */
-import { Double, Long, ObjectId } from 'bson';
+import { BSONRegExp, Double, Long, ObjectId } from 'bson';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ASIDE_COLLECTION } from '../../db/mongo/replica/repair.ts';
 import type { MongoStore } from '../../db/mongo/store.ts';
@@ -18,6 +18,8 @@ const FOREIGN = {
   counter: Long.fromString('9007199254740993'),
   tags: [],
   nothing: null,
+  // No pattern to JavaScript.
+  pattern: new BSONRegExp('(?i)abc', 'x'),
 };
 const COLLECTION = {
   user: 'users',

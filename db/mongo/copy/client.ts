@@ -40,6 +40,7 @@ export function openMongoBulk(options: MongoBulkOptions): MongoBulk {
     writeConcern: { w: 'majority', journal: true },
     retryWrites: false,
     enableUtf8Validation: false,
+    bsonRegExp: true,
   });
   const db = client.db();
   const { codec } = options;
@@ -66,7 +67,7 @@ export function toExtendedJson(bytes: Uint8Array): string {
   return JSON.stringify({ $bytes: Buffer.from(bytes).toString('base64') });
 }
 
-const EXACT = { promoteValues: false, promoteLongs: false } as const;
+const EXACT = { promoteValues: false, promoteLongs: false, bsonRegExp: true } as const;
 
 const isSameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
@@ -87,4 +88,5 @@ export function fromExtendedJson(text: string): Document | null {
 
 /** Any single value of BSON as text, and back: exact, unlike JSON. */
 export const packValue = (value: unknown): string => Buffer.from(serialize({ v: value })).toString('base64');
-export const unpackValue = (packed: string): unknown => deserialize(Buffer.from(packed, 'base64'))['v'];
+export const unpackValue = (packed: string): unknown =>
+  deserialize(Buffer.from(packed, 'base64'), { bsonRegExp: true })['v'];

@@ -35,7 +35,13 @@ export function brokenField(bytes: Uint8Array): string | number {
 
 function decode(bytes: Uint8Array, exact = false): Doc | null {
   try {
-    return deserialize(bytes, { promoteValues: !exact, promoteLongs: !exact, validation: { utf8: false } });
+    return deserialize(bytes, {
+      promoteValues: !exact,
+      promoteLongs: !exact,
+      // A pattern that MongoDB takes may be none to JavaScript.
+      bsonRegExp: true,
+      validation: { utf8: false },
+    });
   } catch {
     return null;
   }

@@ -23,6 +23,7 @@ export async function connectMongo(url: string, signal?: AbortSignal): Promise<M
     retryWrites: false,
     // One broken string in a legacy document must not end a dump.
     enableUtf8Validation: false,
+    bsonRegExp: true,
   });
   try {
     await client.connect();

@@ -243,6 +243,8 @@ export const USERS: readonly LegacyCase[] = [
     literal: { createdAt: { $date: { $numberLong: '86400000' } }, updatedAt: { $timestamp: { t: 1643861106, i: 1 } } },
     row: ['600000000000000000000098', 'u98@example.org', 'u98@example.org', 'Ann', HASH, true, null, 0, 0, '1970-01-02T00:00:00.000Z', '2022-02-03T04:05:06.000Z', null, 0, 0, null],
     cleaned: ['createdAt: converted', 'updatedAt: converted'] },
+  { what: 'a pattern of MongoDB\'s that JavaScript does not take, in a field of nobody', document: legacy('99', { note: { $regularExpression: { pattern: '(?i)abc', options: 'x' } } }),
+    row: ['600000000000000000000099', 'u99@example.org', 'u99@example.org', 'Ann', HASH, true, null, 0, 0, CREATED, UPDATED, null, 0, 0, null] },
   { what: 'no e-mail', document: legacy('50', { email: undefined }), bad: ['email: missing'] },
   { what: 'several e-mails', document: legacy('51', { email: ['u51@example.org', 'u51b@example.org'] }), bad: ['email: not-a-scalar'] },
   { what: 'a blank e-mail', document: legacy('52', { email: ' \t' }), bad: ['email: empty'] },
