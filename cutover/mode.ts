@@ -49,6 +49,11 @@ export type CopyState =
       readonly verifiedAtMs: number | null;
     };
 
+/** Which copy this is, if it is one. */
+export function copyRun(copy: CopyState): string | null {
+  return copy.kind === 'complete' ? copy.run : null;
+}
+
 export interface Move {
   readonly from: Mode;
   readonly to: Mode;

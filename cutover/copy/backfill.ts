@@ -245,7 +245,7 @@ async function complete(scope: CopyScope, { run, body }: Context): Promise<void>
     );
   }
   const bad = await createFindings(postgres).countBad(run.id);
-  await putEvidence(scope, authority, 'backfill', { clean: bad === 0, run: run.id });
+  await putEvidence(scope, authority, 'backfill', { clean: bad === 0, run: run.id, copy: run.id });
 }
 
 /** The gates count what is in quarantine by the authority's notes. */

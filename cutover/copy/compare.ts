@@ -34,6 +34,8 @@ export const verifyBody = z.object({
   what: z.union([z.literal('full'), z.object({ sinceMs: z.number() }), z.object({ share: z.number() })]),
   authority: z.enum(['mongo', 'postgres']),
   mapping: z.string(),
+  /** The run whose copy it looks at; null: of none that was complete when it began. */
+  copy: z.string().nullable().default(null),
 });
 export type VerifyBody = z.infer<typeof verifyBody>;
 

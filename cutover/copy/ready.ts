@@ -131,7 +131,7 @@ export async function putEvidence(
   { environment, mongo }: CopyScope,
   store: Store,
   key: 'backfill' | 'verify' | 'snapshot',
-  body: { readonly clean: boolean; readonly run: string },
+  body: { readonly clean: boolean; readonly run: string; readonly copy: string | null },
 ): Promise<void> {
   const now = environment.date();
   await store.books.putNote(

@@ -9,6 +9,7 @@ import { estimateRows } from '../../db/postgres/copy/fingerprint.ts';
 import { createRuns, type RangeRow, type RunRow } from '../../db/postgres/copy/runs.ts';
 import { ENTITIES } from '../../db/records.ts';
 import type { Json } from '../../db/replica.ts';
+import { copyRun } from '../mode.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { createCounts, sumCounts } from './classify.ts';
 import {
@@ -66,6 +67,7 @@ export async function verify(scope: CopyScope, options: VerifyOptions = {}): Pro
   const given: VerifyBody = {
     authority,
     mapping: scope.mongo.codec.digest,
+    copy: copyRun(record.copy),
     what: what === 'full' ? what : 'since' in what ? { sinceMs: what.since.getTime() } : what,
   };
   await createRuns(scope.postgres).create(
@@ -209,9 +211,11 @@ async function conclude(
   };
   const store = scope.stores[body.authority];
   const { clean, compared, lagging, excused } = result;
+  const { copy } = body;
   // A part that is clean proves nothing about the rest; a part that is not, does.
-  if (body.what === 'full' || !clean) await putEvidence(scope, store, 'verify', { clean, run });
-  if (body.what === 'full' && clean && record.copy.kind === 'complete') {
+  if (body.what === 'full' || !clean) await putEvidence(scope, store, 'verify', { clean, run, copy });
+  // Another copy may have been made while this one was looked at.
+  if (body.what === 'full' && clean && record.copy.kind === 'complete' && record.copy.run === copy) {
     await markCopy(store, record.epoch, record.copy, { ...record.copy, verifiedAtMs: startedAt.getTime() });
   }
   await noteFindings(scope, { result, startedAt, record, isFull: body.what === 'full' });

@@ -134,12 +134,13 @@ async function readEvidence(stores: readonly (Store | null)[]): Promise<GateFact
 
 function evidenceOf(body: Json | undefined): Evidence | null {
   if (typeof body !== 'object' || body === null || !('atMs' in body)) return null;
-  const { atMs, clean, run, mapping } = body;
+  const { atMs, clean, run, copy, mapping } = body;
   if (typeof atMs !== 'number') return null;
   return {
     atMs,
     clean: clean === true,
     run: typeof run === 'string' ? run : null,
+    copy: typeof copy === 'string' ? copy : null,
     mapping: typeof mapping === 'string' ? mapping : null,
   };
 }

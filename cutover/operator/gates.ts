@@ -3,7 +3,7 @@
  * with a reason; `safety` never: reachability, schema, a complete copy, leases, and the drain.
  */
 import type { StoreName } from '../../db/errors.ts';
-import { authorityOf, type Move, otherStore } from '../mode.ts';
+import { authorityOf, copyRun, type Move, otherStore } from '../mode.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
 import type { Settings } from '../settings.ts';
 import type { Backlog, ForeignStatus, Gate, InstanceStatus, ShadowStatus } from './types.ts';
@@ -25,6 +25,8 @@ export interface Evidence {
   readonly atMs: number;
   readonly clean: boolean;
   readonly run: string | null;
+  /** The run whose copy it is about, as it began. By times alone, clocks of several machines would decide. */
+  readonly copy: string | null;
   /** Digest of the mapping it read documents by; null: not known, or of no matter. */
   readonly mapping: string | null;
 }
@@ -347,10 +349,8 @@ function evidenceGates(facts: GateFacts, settings: Settings): readonly Gate[] {
 function bulkGate(name: 'verify' | 'snapshot', facts: GateFacts, ageMaxMs: number, nowMs: number): Gate {
   const { evidence, record, verbs } = facts;
   const last = evidence[name];
-  const since = Math.max(
-    evidence.backfill?.atMs ?? 0,
-    record.copy.kind === 'complete' ? record.copy.completedAtMs : 0,
-  );
+  const copy = copyRun(record.copy) ?? evidence.backfill?.run ?? null;
+  const isOfThisCopy = last !== null && last.copy !== null && last.copy === copy;
   const startedEmpty =
     record.copy.kind === 'complete' && record.copy.run === 'started-empty' && evidence.backfill === null;
   const gate = {
@@ -359,11 +359,11 @@ function bulkGate(name: 'verify' | 'snapshot', facts: GateFacts, ageMaxMs: numbe
     remedy: verb(name === 'verify' ? 'verify --full' : 'snapshot create', verbs[name]),
   };
   // An old or missing look is a lack of evidence; one that found differences is evidence against the move.
-  if (last !== null && !last.clean && last.atMs >= since) {
+  if (isOfThisCopy && !last.clean) {
     const what = name === 'verify' ? 'found differences' : 'failed';
     return { ...gate, ok: false, found: `the last one ${what}`, kind: 'safety' };
   }
-  if (last === null || last.atMs < since) {
+  if (!isOfThisCopy) {
     const found = startedEmpty ? 'not needed: both stores started empty' : 'none since the last copy';
     return { ...gate, ok: startedEmpty, found, kind: 'evidence' };
   }

@@ -318,7 +318,7 @@ export const NOTES = {
   fallback: 'fallback',
   /** A lease that lapsed while its instance lived, by hour and instance. Key: `HOUR/INSTANCE`. Body: empty. */
   lapse: 'lapse',
-  /** Evidence from the bulk verbs. Keys: `verify`, `snapshot`, `backfill`. Body: `{ atMs, clean, run }`. */
+  /** Evidence from the bulk verbs. Keys: `verify`, `snapshot`, `backfill`. Body: `{ atMs, clean, run, copy }`. */
   evidence: 'evidence',
   /** A write that no instance made. Key: `entity/id`. Body: `{ store, change, foundBy, foundAtMs }`. */
   foreign: 'foreign',

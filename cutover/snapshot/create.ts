@@ -7,7 +7,7 @@ import { dumpMongo, type MongoDump } from '../../db/mongo/snapshot/dump.ts';
 import { controlDocument } from '../../db/mongo/snapshot/load.ts';
 import { dumpPostgres, type PostgresDump } from '../../db/postgres/snapshot/dump.ts';
 import type { Json } from '../../db/replica.ts';
-import { authorityOf } from '../mode.ts';
+import { authorityOf, copyRun } from '../mode.ts';
 import { logEvent } from '../operator/events.ts';
 import { backlogOf, readSituation, type Situation } from '../operator/situation.ts';
 import { NOTES } from '../operator/types.ts';
@@ -172,7 +172,7 @@ async function putEvidence(
   if (record === null) return;
   const at = new Date(createdAt);
   for (const { store } of [readings.mongo, readings.postgres]) {
-    const evidence = { atMs: at.getTime(), clean: true, run: name };
+    const evidence = { atMs: at.getTime(), clean: true, run: name, copy: copyRun(record.copy) };
     // A store without tables keeps no books yet; the authority's have the word.
     const put = async () =>
       store?.books.putNote(NOTES.evidence, 'snapshot', evidence, context.environment.date());

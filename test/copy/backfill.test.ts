@@ -57,7 +57,10 @@ describe('backfill from MongoDB', async () => {
     expect((await bench.rows())['users']).toHaveLength(users.length);
     expect(await bench.copyState()).toMatchObject({ kind: 'complete', run: result.run });
     const [evidence] = await stores.mongo.books.notes(NOTES.evidence, { limit: 10 });
-    expect(evidence).toMatchObject({ key: 'backfill', body: { clean: true, run: result.run } });
+    expect(evidence).toMatchObject({
+      key: 'backfill',
+      body: { clean: true, run: result.run, copy: result.run },
+    });
     const log = await stores.mongo.books.readLog({ limit: 10, newestFirst: true });
     expect(log.map(({ id }) => id)).toContain(`${result.run}/ended`);
   });

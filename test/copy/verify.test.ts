@@ -1,7 +1,14 @@
 /** Finding every difference between the stores, and nothing else; and repairing it. */
 import { ObjectId } from 'bson';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { fingerprintFields, repair, runBackfill, verify } from '../../cutover/copy/index.ts';
+import {
+  CopyRefused,
+  fingerprintFields,
+  repair,
+  resumeVerify,
+  runBackfill,
+  verify,
+} from '../../cutover/copy/index.ts';
 import { NOTES } from '../../cutover/operator/types.ts';
 import { ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
 import { toDocument } from '../canonical/default.ts';
@@ -71,8 +78,27 @@ describe('verify', async () => {
     expect(result).toMatchObject({ clean: true, differing: 0, lagging: 0, excused: 0, authority: 'mongo' });
     expect(result.compared).toBeGreaterThanOrEqual(308);
     const notes = await stores.mongo.books.notes(NOTES.evidence, { limit: 5 });
-    expect(notes.find(({ key }) => key === 'verify')?.body).toMatchObject({ clean: true, run: result.run });
+    expect(notes.find(({ key }) => key === 'verify')?.body).toMatchObject({
+      ...{ clean: true, run: result.run, copy: expect.any(String) },
+    });
     expect(await bench.copyState()).toMatchObject({ kind: 'complete', verifiedAtMs: expect.any(Number) });
+  });
+
+  it('is of the copy that it began with, whatever has been copied when it ends', async () => {
+    const { run: before } = { run: '', ...(await bench.copyState()) };
+    const cut = new AbortController();
+    cut.abort();
+    const runId = bench.environment.newId();
+    await expect(verify(bench, { runId, signal: cut.signal })).rejects.toThrow(CopyRefused);
+    const { run } = await runBackfill(bench, { from: 'mongo', onBad: 'rollback' });
+    expect(await resumeVerify(bench, runId)).toMatchObject({ clean: true });
+    expect(await bench.copyState()).toMatchObject({ run, verifiedAtMs: null });
+    const notes = await stores.mongo.books.notes(NOTES.evidence, { limit: 5 });
+    expect(notes.find(({ key }) => key === 'verify')?.body).toMatchObject({
+      copy: before,
+    });
+    await verify(bench);
+    expect(await bench.copyState()).toMatchObject({ run, verifiedAtMs: expect.any(Number) });
   });
 
   it('knows every column but the mark', async () => {

@@ -15,7 +15,7 @@ const COMPLETE = {
 } as const;
 const EMPTY_RUN = { ...COMPLETE, run: 'started-empty' };
 const MAPPING = 'a'.repeat(16);
-const DONE = { atMs: NOW_MS - HOUR_MS, clean: true, run: 'run-1', mapping: MAPPING };
+const DONE = { atMs: NOW_MS - HOUR_MS, clean: true, run: 'run-1', copy: 'run-1', mapping: MAPPING };
 const FINE_STORE = { configured: true, reachable: true, problem: null, migrated: true, deposed: false };
 
 function recordIn(mode: Mode, given: Partial<ControlRecord> = {}): ControlRecord {
@@ -328,6 +328,7 @@ describe.each(AUTHORITY_CHANGES)('%s → %s', (from, to) => {
     ) => ({
       evidence: { verify: DONE, snapshot: DONE, backfill, [name]: last },
     });
+    const CLOCKS = [-HOUR_MS, 0, HOUR_MS].map((aheadMs) => NOW_MS + aheadMs);
 
     it('is asked for, not too old, since the last copy', () => {
       expect(failing(from, to, withLast(null))).toEqual([`${name} evidence`]);
@@ -335,8 +336,16 @@ describe.each(AUTHORITY_CHANGES)('%s → %s', (from, to) => {
       expect(failing(from, to, withLast({ ...DONE, atMs: NOW_MS - 24 * HOUR_MS - 1 }))).toEqual([
         `${name} evidence`,
       ]);
-      const later = { ...DONE, atMs: NOW_MS - HOUR_MS / 2 };
-      expect(failing(from, to, withLast(DONE, later))).toContain(`${name} evidence`);
+    });
+
+    it.each(CLOCKS)('is of this very copy, whatever the clock says of it (%i)', (atMs) => {
+      expect(failing(from, to, withLast({ ...DONE, atMs }))).toEqual([]);
+      for (const copy of ['run-0', null]) {
+        expect(failing(from, to, withLast({ ...DONE, copy, atMs }))).toEqual([`${name} evidence`]);
+        expect(failing(from, to, withLast({ ...DONE, copy, atMs, clean: false }))).toEqual([
+          `${name} evidence`,
+        ]);
+      }
     });
 
     it('that failed is no lack of evidence, and no force passes it', () => {
@@ -347,9 +356,8 @@ describe.each(AUTHORITY_CHANGES)('%s → %s', (from, to) => {
       const record = recordIn(from, { copy: EMPTY_RUN });
       expect(failing(from, to, { ...withLast(null), record })).toEqual([]);
       expect(failing(from, to, { ...withLast(null, DONE), record })).toContain(`${name} evidence`);
-      expect(failing(from, to, { ...withLast({ ...DONE, clean: false }), record })).toEqual([
-        `${name} safety`,
-      ]);
+      const unclean = { ...DONE, copy: EMPTY_RUN.run, clean: false };
+      expect(failing(from, to, { ...withLast(unclean), record })).toEqual([`${name} safety`]);
     });
   });
 

@@ -127,7 +127,7 @@ describe('status', () => {
     await go('shadow-read');
     const put = (store: 'mongo' | 'postgres', clean: boolean) => {
       const now = world.clock.date();
-      const body = { atMs: now.getTime(), clean, run: 'v' };
+      const body = { atMs: now.getTime(), clean, run: 'v', copy: 'started-empty' };
       return run(world.stores[store].books.putNote(NOTES.evidence, 'verify', body, now));
     };
     await put('mongo', true);

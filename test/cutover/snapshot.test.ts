@@ -90,7 +90,10 @@ describe('a snapshot', () => {
     expect(unfinished).toEqual([]);
     for (const store of [world.stores.mongo, world.stores.postgres]) {
       const [note] = await store.books.notes(NOTES.evidence, { limit: 10 });
-      expect(note).toMatchObject({ key: 'snapshot', body: { clean: true, run: name } });
+      expect(note).toMatchObject({
+        key: 'snapshot',
+        body: { clean: true, run: name, copy: null },
+      });
     }
     const [entry] = await world.stores.mongo.books.readLog({ limit: 1, newestFirst: true });
     expect(entry?.body).toMatchObject({ kind: 'snapshot', details: { name } });
