@@ -110,11 +110,15 @@ describe('a store that was given up as lost, and came back', () => {
 });
 
 describe('a lease that lapsed', () => {
-  it('is written down in the authority, as evidence against a calm day', async () => {
+  it('is written down in the authority, as evidence against a calm day, whatever refuses it at first', async () => {
     let away = false;
+    let isRefused = false;
     const { engine, mongo } = await openSystem({
       before: async ({ name }) => {
         if (away && name === 'writeLease') throw new StoreUnavailable('mongo', 'none', 'timeout');
+        if (name !== 'putNote' || isRefused) return;
+        isRefused = true;
+        throw new TypeError('permission denied');
       },
     });
     await changeControl(mongo, { kind: 'set', key: 'heartbeat-ms', value: 20 });
@@ -125,6 +129,7 @@ describe('a lease that lapsed', () => {
     away = false;
     await eventually(() => engine.status().standing === 'serving');
     await eventually(async () => expect(await mongo.books.countNotes()).toMatchObject({ lapse: 1 }));
+    expect(isRefused).toBe(true);
   });
 });
 
