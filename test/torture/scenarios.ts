@@ -9,6 +9,7 @@ import { carries, isMongoWrite, isStatement } from '../support/wire.ts';
 import type { Bug } from './bugs.ts';
 import type { Person } from './clients/person.ts';
 import { readBoth } from './final/rest.ts';
+import { startCoordinator } from './flips/operator.ts';
 import type { Scenario } from './stage.ts';
 import type { System } from './system/system.ts';
 
@@ -65,6 +66,44 @@ const heldAcrossAFlip: Scenario = {
 function holdItsWrite(proxy: ReturnType<System['proxy']>, { sessions }: Person): Promise<boolean> {
   const carriesIt = carries(sessions[0]?.id ?? '');
   return proxy.holdNext((sent) => isMongoWrite(sent) && carriesIt(sent));
+}
+
+/**
+ * A logout is held on its way to MongoDB while there is no mirror; the instance falls silent, the mirror is switched on, all is
+ * copied, and then it lands, without a mark. Asked again, another instance finds nothing left to do. Leaves a copy behind that
+ * no longer counts as one of empty stores, so it is played on a stage of its own.
+ */
+export const heldIntoTheMirror: Scenario = {
+  settings: { 'lease-ms': '3000' },
+  async play({ system, operator, person, findings, rest }) {
+    await made(operator.move('shadow-read', 'dual-write'));
+    await made(operator.move('dual-write', 'mongo-only'));
+    const ada = person(['a']);
+    await ada.acts.signup();
+    const proxy = system.proxy('a', 'mongo');
+    try {
+      const held = holdItsWrite(proxy, ada);
+      const asked = ada.acts.logout();
+      if (!(await held)) throw new Error('no write was held');
+      proxy.freeze();
+      await made(operator.move('mongo-only', 'dual-write'));
+      const backfill = await startCoordinator(system, { verb: 'backfill', from: 'mongo', killAt: null });
+      const end = await backfill.ended;
+      if (end?.result !== 'done') throw new Error(`no copy: ${end?.reasons.join('; ')}`);
+      proxy.heal();
+      await asked;
+    } finally {
+      proxy.heal();
+    }
+    ada.at(['b']);
+    await ada.acts.logout();
+    return [...findings(), ...(await rest())];
+  },
+};
+
+async function made(refusal: Promise<string | null>): Promise<void> {
+  const refused = await refusal;
+  if (refused !== null) throw new Error(`the mode did not change: ${refused}`);
 }
 
 /** An instance stops at the fence, and hears no more until authority has moved; somebody asks it for something. */

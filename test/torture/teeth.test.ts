@@ -1,7 +1,7 @@
 /** The harness has teeth: each seeded bug, put into the running service, is found; without one nothing is. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BUGS } from './bugs.ts';
-import { SCENARIOS, SHOWN_BY } from './scenarios.ts';
+import { heldIntoTheMirror, SCENARIOS, SHOWN_BY } from './scenarios.ts';
 import { openStage, type Stage } from './stage.ts';
 
 /** Processes that start and hash at real cost, on a machine that does other things as well. */
@@ -26,6 +26,22 @@ describe('seeded bugs', () => {
     '%s is found',
     async (bug) => {
       expect(await stage.play(SCENARIOS[SHOWN_BY[bug]], bug)).not.toEqual([]);
+    },
+    PATIENT_MS,
+  );
+});
+
+describe('a write of a mode without a mirror', () => {
+  let stage: Stage;
+  beforeAll(async () => {
+    stage = await openStage();
+  }, PATIENT_MS);
+  afterAll(() => stage.close(), PATIENT_MS);
+
+  test(
+    'that lands after the copy is in both stores',
+    async () => {
+      expect(await stage.play(heldIntoTheMirror, null)).toEqual([]);
     },
     PATIENT_MS,
   );

@@ -7,6 +7,7 @@ import { answerRequests, endWithParent } from '../lib/child.ts';
 import { startGauges } from '../lib/gauges.ts';
 
 const LOOK_MS = 10;
+const SETTLE_MS = 60_000;
 
 endWithParent();
 const read = startGauges({ loopDelay: process.env['BENCH_LOOP_DELAY'] === '1' });
@@ -17,7 +18,10 @@ stopOnSignals(server, config);
 /** Resolves when everything written so far is in the mirror: how long that took, ms. */
 async function settle(): Promise<number> {
   const startMs = performance.now();
-  while (server.app.cutover.status().mirror.queued > 0) await sleep(LOOK_MS);
+  while (server.app.cutover.status().mirror.queued > 0) {
+    if (performance.now() - startMs > SETTLE_MS) throw new Error('the mirror does not catch up');
+    await sleep(LOOK_MS);
+  }
   return performance.now() - startMs;
 }
 
