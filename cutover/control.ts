@@ -143,7 +143,7 @@ export function fromControl({ epoch, revision, ...body }: ControlRecord): Contro
 }
 
 /** A row that cannot be read follows nothing, acknowledges nothing, and is waited out for as long as any lease can last. */
-export function toLease({ instance, counter, body }: LeaseEntry): LeaseReport {
+function toLease({ instance, counter, body }: LeaseEntry): LeaseReport {
   const parsed = leaseBody.safeParse(body);
   if (parsed.success) {
     const { facts = null, ...row } = parsed.data;

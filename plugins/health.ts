@@ -61,7 +61,7 @@ function createProbe(store: Store): (timeoutMs: number) => Promise<boolean> {
   };
 }
 
-export function createHealth(app: FastifyInstance): Health {
+function createHealth(app: FastifyInstance): Health {
   const { storeTimeoutMs } = app.config;
   const otherTimeoutMs = Math.min(storeTimeoutMs, OTHER_TIMEOUT_MS);
   const probes = app.stores.map((store) => ({ name: store.name, isUp: createProbe(store) }));

@@ -23,7 +23,7 @@ const FRAMEWORK_CODES: Readonly<Record<string, ErrorCode>> = {
 };
 
 /** Turns whatever was thrown into one coded error: the only place where an error becomes a status. */
-export function toApiError(error: unknown): ApiError {
+function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   const retry = { headers: { 'Retry-After': String(RETRY_AFTER_S) }, cause: error };
   if (error instanceof StoreUnavailable || error instanceof StaleWrite) {
@@ -101,7 +101,7 @@ export function answerClientError(error: Error & { readonly code?: string }, soc
 }
 
 /** Coded error → problem+json, for every route and for what no route matches. */
-export function registerErrorHandler(app: FastifyInstance): void {
+function registerErrorHandler(app: FastifyInstance): void {
   app.setErrorHandler(sendError);
   app.setNotFoundHandler((request, reply) => sendError(new ApiError('not_found'), request, reply));
 }

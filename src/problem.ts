@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { ERRORS, type ErrorCode, type Issue } from './errors.ts';
 
 /** RFC 9457 problem details, the body of every answer that is not a success. */
-export const problemSchema = z
+const problemSchema = z
   .object({
     type: z.string().describe('A URI for the kind of problem, one for each code'),
     title: z.string(),

@@ -570,9 +570,6 @@ type Frozen<T> = T extends readonly (infer I)[]
     : T;
 export type Output = { readonly [N in OutputName]: Frozen<z.input<(typeof OUTPUTS)[N]>> };
 
-/** Every output a program may meet. */
-export const anyOutput = z.union(Object.values(OUTPUTS));
-
 /** Every setting as a row, from the values that are in force. */
 export function settingRows(values: operator.Status['settings']): Output['settings']['settings'] {
   return Object.entries(SETTINGS).map(([key, { description }]) => {

@@ -1,7 +1,7 @@
 /** A canonical record as the text that PostgreSQL makes of the same row, and hashes of many. Pure. */
 import { hash } from 'node:crypto';
 import { type Digest, FINGERPRINT } from '../../db/postgres/copy/fingerprint.ts';
-import { ENTITIES, type Entity, type RecordOf, type Stamp } from '../../db/records.ts';
+import { ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
 
 /** As `json_build_array(…)::text` prints it. */
 export function textOf<E extends Entity>(entity: E, record: RecordOf[E]): string {
@@ -35,12 +35,6 @@ export const digestOf = (texts: readonly string[]): Digest => ({
 /** Whether a share of all records, picked by id, has this one in it. PostgreSQL picks the same. */
 export function isSampled(id: string, share: number): boolean {
   return share >= 1 || hash('md5', id, 'buffer').readUInt32BE(0) < share * 4_294_967_296;
-}
-
-/** The stamp that stands at the end of a text. */
-export function stampIn(text: string): Stamp {
-  const fields = JSON.parse(text) as readonly unknown[];
-  return { epoch: Number(fields.at(-2)), version: Number(fields.at(-1)) };
 }
 
 /** Names of the fields in which two texts differ. */

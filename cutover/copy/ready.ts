@@ -121,7 +121,7 @@ export async function markCopy(
   return false;
 }
 
-export function isSameCopy(a: CopyState, b: CopyState): boolean {
+function isSameCopy(a: CopyState, b: CopyState): boolean {
   const list = (copy: CopyState) => Object.entries(copy).sort(([x], [y]) => (x < y ? -1 : 1));
   return JSON.stringify(list(a)) === JSON.stringify(list(b));
 }

@@ -14,7 +14,7 @@ import type { ForeignStatus, InstanceStatus, OperatorContext, ShadowStatus } fro
 import { NOTES } from './types.ts';
 
 /** Bulk verbs that this version has. */
-export const BULK_VERBS: GateFacts['verbs'] = { backfill: true, verify: true, snapshot: true };
+const BULK_VERBS: GateFacts['verbs'] = { backfill: true, verify: true, snapshot: true };
 
 const NOTES_MAX = 10_000;
 
@@ -108,7 +108,7 @@ async function readForeign(
 }
 
 /** Comparisons of this epoch, and of this very copy, in the window that the gates ask about. */
-export async function readShadow(
+async function readShadow(
   store: Store,
   { epoch, copy }: ControlRecord,
   settings: Settings,

@@ -121,7 +121,7 @@ async function storeStatus(
 }
 
 /** The neighbouring modes and what each asks for. */
-export function nextMoves(mode: Mode, facts: GateFacts): readonly NextMove[] {
+function nextMoves(mode: Mode, facts: GateFacts): readonly NextMove[] {
   return (['promote', 'rollback'] as const).flatMap((direction) => {
     const to = neighbour(mode, direction);
     const move = to === null ? null : moveBetween(mode, to);
@@ -132,7 +132,7 @@ export function nextMoves(mode: Mode, facts: GateFacts): readonly NextMove[] {
 }
 
 /** Whether going one rung back now would lose anything that was acknowledged. */
-export function rollbackOf(record: ControlRecord, facts: GateFacts): Status['rollback'] {
+function rollbackOf(record: ControlRecord, facts: GateFacts): Status['rollback'] {
   const { mode, copy } = record;
   const to = neighbour(mode, 'rollback');
   if (to === null) return { to, lossless: true, why: 'this is the first mode' };

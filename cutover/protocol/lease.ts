@@ -38,7 +38,7 @@ export function newInstance(id: string): InstanceState {
   return { id, incarnation: 1, counter: 0, lease: null, following: FOLLOWING_NOTHING };
 }
 
-export function hasLapsed(lease: Lease, now: Instant, rules: Rules = RULES): boolean {
+function hasLapsed(lease: Lease, now: Instant, rules: Rules = RULES): boolean {
   return rules.elapsedMs(lease.startedAt, now) >= lease.leaseMs;
 }
 

@@ -8,7 +8,7 @@ import { systemEnvironment } from '../environment.ts';
 import { attempt } from '../operator/situation.ts';
 import { SILENT } from '../telemetry.ts';
 
-export const MIGRATION_WORDS = ['--snapshot', '--no-snapshot'] as const;
+const MIGRATION_WORDS = ['--snapshot', '--no-snapshot'] as const;
 export type MigrationWord = (typeof MIGRATION_WORDS)[number];
 
 /** Whether a migration of this store would change what users depend on. A store that does not answer is not known to be one. */

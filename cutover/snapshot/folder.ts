@@ -9,7 +9,7 @@ import type { SnapshotFile } from './types.ts';
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 
-export const partialName = (name: string): string => `.${name}.partial`;
+const partialName = (name: string): string => `.${name}.partial`;
 export const isPartial = (entry: string): boolean => /^\..+\.partial$/.test(entry);
 /** A name that is one folder and nothing else. */
 export const isName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(name);

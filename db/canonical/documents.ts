@@ -56,7 +56,7 @@ export function encodeTime(date: Date | null, as: TimeForm): unknown {
   return as === 'milliseconds' ? date.getTime() : date.getTime() / 1000;
 }
 
-export function userWriter(mapping: UserMapping, fields: UserFields): Writer<'user'> {
+function userWriter(mapping: UserMapping, fields: UserFields): Writer<'user'> {
   const flag = flagEncoder(mapping);
   const deletion = deletionWriter(mapping);
   const { createdAt, updatedAt, deletedAt } = mapping;
@@ -111,7 +111,7 @@ function deletionWriter({ deleted, isVerified }: UserMapping): (user: UserRecord
 
 const witnessOf = ({ is, values: [value] }: Condition): Scalar => value ?? is === 'truthy';
 
-export function tokenWriter(mapping: TokenMapping, fields: TokenFields): Writer<'verificationToken'> {
+function tokenWriter(mapping: TokenMapping, fields: TokenFields): Writer<'verificationToken'> {
   const isText = mapping.userId.as === 'text';
   return (token: MailedToken) => {
     const userId = referenceValue(token.userId);
@@ -128,14 +128,14 @@ export function tokenWriter(mapping: TokenMapping, fields: TokenFields): Writer<
   };
 }
 
-export function resetTokenWriter(mapping: TokenMapping, fields: TokenFields): Writer<'resetToken'> {
+function resetTokenWriter(mapping: TokenMapping, fields: TokenFields): Writer<'resetToken'> {
   const write = tokenWriter(mapping, fields);
   return (token: ResetTokenRecord) => [...write(token), asIs(fields.generation, token.generation)];
 }
 
 const SESSION_PATHS = SESSION_FIELDS.map((name) => [name, ownField(name)] as const);
 
-export const sessionWriter: Writer<'session'> = (session: SessionRecord) => [
+const sessionWriter: Writer<'session'> = (session: SessionRecord) => [
   asIs(ID, referenceValue(session.id)),
   ...SESSION_PATHS.map(([name, field]) =>
     asIs(field, name === 'userId' ? referenceValue(session.userId) : session[name]),

@@ -143,7 +143,7 @@ export function idOf(doc: Doc, notes: Notes): string {
 }
 
 /** When the ObjectId was made; null for other ids. */
-export function dateOfId(doc: Doc): Date | null {
+function dateOfId(doc: Doc): Date | null {
   const id = doc['_id'];
   return bsonType(id) === 'ObjectId' ? (id as { getTimestamp(): Date }).getTimestamp() : null;
 }

@@ -5,7 +5,7 @@ export interface AuthSecret {
   readonly secret: Buffer;
 }
 
-export const SECRET_BYTES_MIN = 32;
+const SECRET_BYTES_MIN = 32;
 
 /** Fewer different bytes than this never happen by chance in 32 random ones. */
 const DISTINCT_BYTES_MIN = 16;

@@ -11,7 +11,7 @@ export type LimitHeaders = Readonly<Record<string, string>>;
 const seconds = (ms: number) => Math.ceil(ms / 1000);
 
 /** The limit that is hit first, or was hit hardest. */
-export function tightest(judged: readonly Judged[]): Judged | undefined {
+function tightest(judged: readonly Judged[]): Judged | undefined {
   return [...judged].sort(
     (a, b) => b.verdict.retryAfterMs - a.verdict.retryAfterMs || a.verdict.remaining - b.verdict.remaining,
   )[0];

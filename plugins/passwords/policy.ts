@@ -19,7 +19,7 @@ export async function loadPasswordPolicy(): Promise<PasswordPolicy> {
 }
 
 /** The policy over a list of common passwords. Letter case and compatible forms of a character make no difference. */
-export function createPasswordPolicy(common: readonly string[]): PasswordPolicy {
+function createPasswordPolicy(common: readonly string[]): PasswordPolicy {
   const folded = new Set(common.map(fold));
   return (password, context) => {
     const given = fold(password);
