@@ -39,13 +39,13 @@ export function classify<E extends Entity>(
   counts.add('read');
   if (doc === null) return { kind: 'bad', flaws: [{ field: placeOf(bytes), reason: 'undecodable' }] };
   const read = codec.read(entity, doc);
-  for (const steps of codec.unknownFields(entity, doc)) counts.addName(`unknown:${entity}.${nameOf(steps)}`);
+  for (const steps of codec.unknownFields(entity, doc)) counts.addUnknown(entity, nameOf(steps));
   if ('bad' in read) return { kind: 'bad', flaws: read.bad };
   const misfit = misfitOf(read.record);
   if (misfit !== null) return { kind: 'bad', flaws: [misfit] };
   if (isNameless(id)) return { kind: 'bad', flaws: [{ field: '_id', reason: 'unreadable' }] };
   if (isExpired(read.record, expiredBefore)) return { kind: 'expired' };
-  for (const finding of read.cleaned) counts.addName(cleanedName(entity, finding));
+  for (const finding of read.cleaned) counts.add(cleanedName(entity, finding));
   return { kind: 'good', record: read.record, isMarked: doc[STORE_FIELDS.pendingAt] instanceof Date };
 }
 
@@ -63,8 +63,8 @@ const NAMES_MAX = 500;
 
 export interface Counts {
   add(name: string, by?: number): void;
-  /** For names that come out of documents: only so many different ones are kept. */
-  addName(name: string): void;
+  /** Of a field of nobody. Such names come out of documents: behind the first so many they are one, `(more)`. */
+  addUnknown(entity: Entity, field: string): void;
   toJson(): Readonly<Record<string, number>>;
 }
 
@@ -73,10 +73,15 @@ export function createCounts(): Counts {
   const add = (name: string, by = 1): void => {
     counts.set(name, (counts.get(name) ?? 0) + by);
   };
+  let names = 0;
   return {
     add,
-    addName(name) {
-      if (counts.has(name) || counts.size < NAMES_MAX) add(name.replaceAll('\0', '').toWellFormed());
+    addUnknown(entity, field) {
+      const name = `unknown:${entity}.${field.replaceAll('\0', '').toWellFormed()}`;
+      const isNew = !counts.has(name);
+      if (isNew && names === NAMES_MAX) return add(`unknown:${entity}.(more)`);
+      if (isNew) names += 1;
+      add(name);
     },
     toJson: () => Object.fromEntries(counts),
   };
