@@ -170,20 +170,26 @@ function readExactId(value: unknown): Read<string> {
   }
 }
 
-const REFERENCE_IN_DOC = ['_id', '$id', '$oid'].map(pathOf);
+const REFERENCE_IN_DOC = ['_id', '$id', '$oid', 'id'].map(pathOf);
+const OID = pathOf('$oid');
+/** As a shell prints an ObjectId. */
+const PRINTED_ID = /^ObjectId\((["'])([0-9a-f]{24})\1\)$/i;
 
 function readReference(value: unknown): Read<string> {
   if (typeof value === 'string') {
-    const digits = value.trim().toLowerCase();
+    const text = value.trim();
+    const digits = (PRINTED_ID.exec(text)?.[2] ?? text).toLowerCase();
     if (/^[0-9a-f]{24}$/.test(digits)) return { value: digits, reasons: ['reference-as-text'] };
     return value === '' ? { unusable: 'empty' } : readExactId(value);
   }
   if (bsonType(value) === 'DBRef') return converted(readReference((value as { readonly oid: unknown }).oid));
   if (isDoc(value)) {
     const inner = firstOf(value, REFERENCE_IN_DOC);
-    return inner === null || isDoc(inner.value)
+    if (inner === null) return { unusable: 'not-a-scalar' };
+    const digits = isDoc(inner.value) ? at(inner.value, OID) : inner.value;
+    return digits === undefined || isDoc(digits)
       ? { unusable: 'not-a-scalar' }
-      : converted(readReference(inner.value));
+      : converted(readReference(digits));
   }
   if (Array.isArray(value)) return { unusable: 'not-a-scalar' };
   return readNumber(value) === null && typeof value === 'boolean'

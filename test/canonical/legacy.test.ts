@@ -344,6 +344,13 @@ describe('a legacy token', () => {
     ['text', '5E000000BBBBBBBBBBBBBBBB', '5e000000bbbbbbbbbbbbbbbb'],
     ['a populated document', { _id: USER, email: 'x' }, '5e000000bbbbbbbbbbbbbbbb'],
     ['extended JSON', { $oid: '5e000000bbbbbbbbbbbbbbbb' }, '5e000000bbbbbbbbbbbbbbbb'],
+    ['a document with an id', { id: USER, name: 'x' }, '5e000000bbbbbbbbbbbbbbbb'],
+    [
+      'a document with extended JSON',
+      { _id: { $oid: '5e000000bbbbbbbbbbbbbbbb' } },
+      '5e000000bbbbbbbbbbbbbbbb',
+    ],
+    ['what a shell prints', 'ObjectId("5e000000bbbbbbbbbbbbbbbb")', '5e000000bbbbbbbbbbbbbbbb'],
     ['another string', 'ann', 'ann'],
   ])('may refer to its user by %s', (_what, userId, expected) => {
     expect(token({ userId })).toMatchObject({ userId: expected });

@@ -10,6 +10,7 @@ const TEST = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
 const DIGITS = '8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92';
 const HASHED = '1a06df824ed741b53c785079a6347f00eec5af82f9850775409ca69dff4068a6';
 const DIGITS_WORD = 'cc6b6bad31a0ff4d6dfd4953a6346a1c463d884723898a2af964b998e5499e22';
+const EMBEDDED = '9289140b1ac28dbda1437b283e6ca608e33186654e7d3a995da268c35906cd4c';
 const HELLO_WORLD = 'b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9';
 /** 2021-02-03T04:05:06.789Z, and the first moment of 2099. */
 const T0 = { $date: { $numberLong: '1612325106789' } };
@@ -70,6 +71,9 @@ export const RESET_TOKENS: readonly LegacyCase[] = [
   { what: 'of a user who is named by text, under a version of another program', document: legacy('28', 'hashed', { userId: '600000000000000000000001', version: { $numberInt: '1' } }),
     row: ['600000000000000000000128', USER_ID, HASHED, null, CREATED, ENDS, null, 0, 0, null, 0],
     cleaned: ['version: foreign-stamp', 'userId: reference-as-text'] },
+  { what: 'of a user who is embedded with an id as extended JSON', document: legacy('29', 'embedded'), literal: { userId: { _id: { $oid: '600000000000000000000001' } } },
+    row: ['600000000000000000000129', USER_ID, EMBEDDED, null, CREATED, ENDS, null, 0, 0, null, 0],
+    cleaned: ['userId: converted'] },
   { what: 'of several users', document: legacy('25', 'password', { userId: [USER] }), bad: ['userId: not-a-scalar'] },
   { what: 'empty', document: legacy('26', ''), bad: ['token: empty'] },
   { what: 'an object instead', document: legacy('27', { clear: 'abc' }), bad: ['token: not-a-scalar'] },
