@@ -85,8 +85,10 @@ async function whyNot(run: Run, record: ControlRecord): Promise<string | null> {
     return 'DATABASE_URL is not set, so PostgreSQL could not be asked whether it is lost: give the URL that the instances have';
   }
   const { readings } = await readSituation(run);
-  if (readings.postgres.reachable) return 'PostgreSQL answers: cutover rollback loses nothing';
-  return null;
+  const { reachable, trouble } = readings.postgres;
+  if (trouble !== null)
+    return `PostgreSQL answers, though ${trouble.message}: mend it, or keep it out of reach`;
+  return reachable ? 'PostgreSQL answers: cutover rollback loses nothing' : null;
 }
 
 /** The rows are lost with the authority, so it is the longest that any of them can have been. */

@@ -33,7 +33,7 @@ export async function endSessions(context: OperatorContext, { userId }: Target):
 /** Erases the user down to a tombstone, and what is kept of it aside: moved records and notes, in both stores. */
 export async function eraseUser(context: OperatorContext, { userId }: Target): Promise<EraseResult> {
   const standing = await readStanding(context);
-  const { authority, other, record, situation } = standing;
+  const { authority, record, situation } = standing;
   const now = context.environment.date();
   const result = await underAuthority(standing, (repository) =>
     repository.eraseUser({ userId, sessionGeneration: null, now }),
@@ -45,6 +45,10 @@ export async function eraseUser(context: OperatorContext, { userId }: Target): P
   const reasons = [...result.reasons, ...hintsFor(userId, result)];
   let { kind } = result;
   let leftoversRemoved = 0;
+  const otherName = otherStore(authority.name);
+  // What is kept aside there goes, whatever its control record says.
+  const { store: configured, reachable } = situation.readings[otherName];
+  const other = reachable ? configured : null;
   for (const store of [authority, other].filter((each) => each !== null)) {
     const { removed, isAll } = await eraseLeftovers(store, userId);
     leftoversRemoved += removed;
@@ -52,8 +56,7 @@ export async function eraseUser(context: OperatorContext, { userId }: Target): P
     kind = 'unknown';
     reasons.push(`${STORE_NAMES[store.name]} may still keep something of the user aside: run it again`);
   }
-  const otherName = otherStore(authority.name);
-  if (situation.readings[otherName].store !== null && other === null) {
+  if (configured !== null && other === null) {
     // A store that the mode does without may be gone for good.
     if (mirrorOf(record.mode) !== null) kind = 'unknown';
     const why = 'does not answer: run it again when it does, for what is kept aside there';

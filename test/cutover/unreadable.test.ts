@@ -6,6 +6,7 @@ import type { Mode } from '../../cutover/mode.ts';
 import {
   endSessions,
   eraseUser,
+  failover,
   log,
   type MoveRequest,
   move,
@@ -175,7 +176,10 @@ describe('verbs', () => {
       expect(shown.instances).toMatchObject([{ state: 'current' }]);
       expect(await run(setSetting(world.context, 'shadow-rate', '7'))).toMatchObject({ kind: 'done', is: 7 });
       expect(await run(endSessions(world.context, { userId: one.user.id }))).toMatchObject({ kind: 'done' });
-      await run(eraseUser(world.context, { userId: two.user.id }));
+      const aside = ['conflict', `user/${two.user.id}`] as const;
+      await run(world.stores.postgres.books.putNote(...aside, {}, world.clock.date()));
+      const erased = await run(eraseUser(world.context, { userId: two.user.id }));
+      expect(erased).toMatchObject({ kind: 'done', leftoversRemoved: 1 });
       expect(world.stores.mongo.tables.user.get(two.user.id)?.record.deletedAt).not.toBeNull();
       expect(await run(pending(world.context, { limit: 1 }))).toMatchObject({ orphans: null });
       expect((await run(log(world.context, { limit: 9 }))).lines.map(({ event }) => event.kind)).toContain(
@@ -195,6 +199,16 @@ describe('verbs', () => {
     await go('shadow-read');
     await RESTORED[2]('postgres');
     expect(await go('mongo-only', 'rollback')).toMatchObject({ kind: 'done', after: { mode: 'mongo-only' } });
+  });
+
+  it('do not take a PostgreSQL whose record cannot be read for lost', async () => {
+    await startOne('postgres-primary');
+    await NEWER[2]('postgres');
+    const request = { acceptLoss: true, reason: 'a test' };
+    expect(await run(failover(world.context, request))).toMatchObject({
+      kind: 'refused',
+      reasons: [expect.stringMatching(/PostgreSQL answers, though the control record of PostgreSQL/)],
+    });
   });
 
   it('change nothing while the authority’s own record cannot be read, and name it', async () => {
