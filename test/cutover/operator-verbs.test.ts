@@ -1,11 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { changeControl, readControl } from '../../cutover/control.ts';
+import { readControl } from '../../cutover/control.ts';
 import {
   AuthorityUnknown,
   conflicts,
   differences,
-  endSessions,
-  eraseUser,
   failover,
   foreign,
   log,
@@ -18,7 +16,7 @@ import {
   setSetting,
 } from '../../cutover/operator/index.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
-import { logIn, sessionOf, signUp, userOf } from '../contract/fixtures.ts';
+import { signUp, userOf } from '../contract/fixtures.ts';
 import { createWorld, type World } from './operator-world.ts';
 
 const REQUEST: MoveRequest = {
@@ -317,143 +315,6 @@ describe('what a mirror that is away has of a list', () => {
     await go('postgres-only');
     world.cut('mongo');
     expect(await lists()).toEqual([null, null, null]);
-  });
-});
-
-describe('ending sessions', () => {
-  it('ends them all under the authority, marked for the mirror', async () => {
-    const engine = await startOne();
-    await go('dual-write');
-    const { user, session } = await run(signUp(engine.repository));
-    const other = await run(logIn(engine.repository, user.id));
-    expect(await run(endSessions(world.context, { userId: user.id }))).toEqual({ kind: 'done', reasons: [] });
-    const now = world.clock.date();
-    expect(await run(engine.repository.listSessions({ userId: user.id, now }))).toEqual([]);
-    for (const { id } of [session, other]) await run(sessionOf(engine.repository, id));
-    await world.clock.pass(2_000);
-    expect(world.stores.postgres.tables.user.get(user.id)?.record.sessionGeneration).toBe(1);
-    expect((await events())[0]).toMatchObject({ kind: 'sessions-ended', details: { userId: user.id } });
-  });
-
-  it('says when there is no such user', async () => {
-    await startOne();
-    expect(await run(endSessions(world.context, { userId: 'f'.repeat(24) }))).toMatchObject({ kind: 'gone' });
-  });
-
-  it('is refused while authority is about to change', async () => {
-    const engine = await startOne();
-    await go('shadow-read');
-    const { user } = await run(signUp(engine.repository));
-    await world.stop();
-    const transition = { id: 't', target: 'postgres-primary', phase: 'announced', deadlineMs: 1e6 } as const;
-    await run(changeControl(world.stores.mongo, { kind: 'announce', transition }));
-    expect(await run(endSessions(world.context, { userId: user.id }))).toMatchObject({ kind: 'refused' });
-    expect(world.stores.mongo.tables.user.get(user.id)?.record.sessionGeneration).toBe(0);
-  });
-
-  it('is not known when the control record changed meanwhile, or the reply was lost', async () => {
-    const engine = await startOne();
-    const { user } = await run(signUp(engine.repository));
-    await world.stop();
-    const change = { kind: 'set', key: 'shadow-rate', value: 7 } as const;
-    world.hooks.mongo = {
-      after: async ({ name }) => {
-        if (name === 'endSessions') await changeControl(world.stores.mongo, change);
-      },
-    };
-    expect(await run(endSessions(world.context, { userId: user.id }))).toMatchObject({ kind: 'unknown' });
-    world.hooks.mongo = {
-      after: ({ name }) => {
-        if (name === 'endSessions') throw new StoreUnavailable('mongo', 'unknown', 'timeout');
-      },
-    };
-    expect(await run(endSessions(world.context, { userId: user.id }))).toMatchObject({ kind: 'unknown' });
-    world.mend('mongo');
-    expect(await run(endSessions(world.context, { userId: user.id }))).toMatchObject({ kind: 'done' });
-  });
-});
-
-describe('erasing a user', () => {
-  it('leaves a tombstone, and takes what was kept aside in either store', async () => {
-    const engine = await startOne();
-    await go('dual-write');
-    const { user, session } = await run(signUp(engine.repository));
-    await world.clock.pass(2_000);
-    const stamp = { epoch: 1, version: 1 };
-    const aside = { expected: stamp, reason: 'orphan', now: world.clock.date() };
-    const { replica, books } = world.stores.postgres;
-    expect(await run(replica.moveAside('session', session.id, aside))).toBe(true);
-    await run(world.stores.mongo.books.putNote(NOTES.difference, `user/${user.id}`, {}, world.clock.date()));
-    await run(books.putNote(NOTES.conflict, `user/${'e'.repeat(24)}`, {}, world.clock.date()));
-
-    const result = await run(eraseUser(world.context, { userId: user.id }));
-    expect(result).toEqual({ kind: 'done', reasons: [], leftoversRemoved: 2 });
-    expect(await run(userOf(engine.repository, user.id))).toMatchObject({ email: null, name: '' });
-    expect(await run(replica.asides({ limit: 10 }))).toEqual([]);
-    expect(await run(books.countNotes())).toEqual({ [NOTES.conflict]: 1 });
-    await world.clock.pass(2_000);
-    expect(world.stores.postgres.tables.user.get(user.id)?.record.deletedAt).not.toBeNull();
-    expect(await run(eraseUser(world.context, { userId: user.id }))).toMatchObject({ kind: 'gone' });
-    expect(JSON.stringify(await events())).not.toContain(user.email);
-  });
-
-  it('says what still holds the user', async () => {
-    const engine = await startOne();
-    await go('dual-write');
-    const { user } = await run(signUp(engine.repository));
-    await world.clock.pass(2_000);
-    await go('mongo-only', 'rollback');
-    world.cut('postgres');
-    const { kind, reasons } = await run(eraseUser(world.context, { userId: user.id }));
-    expect(kind).toBe('done');
-    expect(reasons).toHaveLength(2);
-    expect(reasons[1]).toContain('PostgreSQL keeps its copy');
-  });
-
-  it.each([
-    ['eraseAsides', 'mongo'],
-    ['eraseAsides', 'postgres'],
-    ['deleteNote', 'mongo'],
-  ] as const)('is not done while %s fails in %s', async (name, store) => {
-    const engine = await startOne();
-    await go('dual-write');
-    const { user } = await run(signUp(engine.repository));
-    world.hooks[store] = {
-      before: (operation) => {
-        if (operation.name === name) throw new StoreUnavailable(store, 'unknown', 'timeout');
-      },
-    };
-    const result = await run(eraseUser(world.context, { userId: user.id }));
-    expect(result).toMatchObject({ kind: 'unknown', reasons: [expect.stringMatching(/run it again/)] });
-    world.mend(store);
-    expect(await run(eraseUser(world.context, { userId: user.id }))).toMatchObject({ kind: 'gone' });
-  });
-
-  it('is not done while a mirror that is in use does not answer', async () => {
-    const engine = await startOne();
-    await go('dual-write');
-    const { user } = await run(signUp(engine.repository));
-    world.cut('postgres');
-    expect(await run(eraseUser(world.context, { userId: user.id }))).toMatchObject({ kind: 'unknown' });
-  });
-
-  it('writes no address into the log, typed in place of an id', async () => {
-    await startOne();
-    const userId = 'somebody@example.org';
-    for (const verb of [eraseUser, endSessions]) {
-      const result = await run(verb(world.context, { userId }));
-      expect(result).toMatchObject({ kind: 'gone' });
-      expect(result.reasons).toContain('it asks for the id of a user, not for an address');
-    }
-    world.hooks.mongo = {
-      after: ({ name }) => {
-        if (name === 'endSessions') throw new StoreUnavailable('mongo', 'unknown', 'timeout');
-      },
-    };
-    expect(await run(endSessions(world.context, { userId }))).toMatchObject({ kind: 'unknown' });
-    world.mend('mongo');
-    expect((await events())[0]).toMatchObject({ kind: 'sessions-ended' });
-    expect(JSON.stringify(await events())).not.toContain(userId);
   });
 });
 
