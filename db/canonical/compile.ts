@@ -43,6 +43,8 @@ export type UserFields = Readonly<
 export interface ReferenceField extends Field {
   /** The old service writes an ObjectId's digits, and so do we. */
   readonly isText: boolean;
+  /** Users' ids are text, so digits are no ObjectId's. */
+  readonly isTextId: boolean;
 }
 
 export type TokenFields = Readonly<
@@ -84,7 +86,11 @@ const compileCondition = ({ path, is, values, ifVerified }: Condition): Conditio
 
 export function compileToken(token: TokenMapping): TokenFields {
   return {
-    userId: { ...fieldAt(token.userId.from), isText: token.userId.as === 'text' },
+    userId: {
+      ...fieldAt(token.userId.from),
+      isText: token.userId.as === 'text',
+      isTextId: token.userId.as === 'text-id',
+    },
     token: fieldAt(token.token),
     nonce: ownField('nonce'),
     generation: ownField('generation'),

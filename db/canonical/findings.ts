@@ -32,6 +32,8 @@ export const REASONS = [
   'foreign-stamp',
   /** An id reference as text instead of an ObjectId. */
   'reference-as-text',
+  /** An `_id` that is text of an ObjectId's digits, which references to it do not tell from the ObjectId. */
+  'digits-as-id',
   /** Not a bcrypt hash: another scheme, or clear text. Never copied. */
   'not-a-bcrypt-hash',
   /** A soft-deleted user of the old service. */

@@ -60,7 +60,8 @@ export interface UserMapping {
 }
 
 export interface TokenMapping {
-  readonly userId: { readonly from: readonly string[]; readonly as: 'id' | 'text' };
+  /** `text`: an ObjectId's digits. `text-id`: the `_id`s of users are text themselves, digits or not. */
+  readonly userId: { readonly from: readonly string[]; readonly as: 'id' | 'text' | 'text-id' };
   readonly token: readonly string[];
   readonly createdAt: TimeSource;
   readonly expiresAt: TimeSource;
@@ -180,7 +181,10 @@ const condition = object({
 
 const conditions = z.preprocess(asList, z.array(condition).max(PATHS_MAX));
 
-const reference = z.preprocess(withFrom, object({ from: paths, as: choice(['id', 'text']).default('id') }));
+const reference = z.preprocess(
+  withFrom,
+  object({ from: paths, as: choice(['id', 'text', 'text-id']).default('id') }),
+);
 
 const token = object({
   userId: reference.optional(),

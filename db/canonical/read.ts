@@ -126,6 +126,8 @@ export const date = (doc: Doc, field: Field, notes: Notes): Date | null => read(
 export const count = (doc: Doc, field: Field, notes: Notes): number =>
   read(doc, field, notes, readCount) ?? 0;
 
+const HEX24 = /^[0-9a-f]{24}$/;
+
 const BARE: ReadonlySet<string> = new Set(['_id', '__v', ...KEY_FIELDS]);
 
 /** The id from `_id`; the document is bad without one. */
@@ -135,6 +137,8 @@ export function idOf(doc: Doc, notes: Notes): string {
   // What cannot be read exactly can name another document as well.
   if (typeof doc['_id'] === 'string' && doc['_id'].includes('\ufffd'))
     return reject(notes, '_id', 'invalid-utf8', '');
+  // A reference to it by the same text would be taken for an ObjectId's: see `text-id` in docs/mapping.md.
+  if (typeof doc['_id'] === 'string' && HEX24.test(doc['_id'])) clean(notes, '_id', 'digits-as-id');
   try {
     return encodeId(doc['_id']);
   } catch {
@@ -157,10 +161,18 @@ export function createdAt(doc: Doc, field: Field, notes: Notes, otherwise: Date 
 }
 
 /** The id of the document referred to. Old services wrote ObjectIds, their digits, or a whole populated document. */
-export function reference(doc: Doc, field: Field & { readonly isText?: boolean }, notes: Notes): string {
+export function reference(
+  doc: Doc,
+  field: Field & { readonly isText?: boolean; readonly isTextId?: boolean },
+  notes: Notes,
+): string {
   const isExact = isStamped(doc) && field.isText !== true;
-  return need(doc, field, notes, isExact ? readExactId : readReference, '');
+  const reader = isExact ? readExactId : field.isTextId === true ? readTextId : readReference;
+  return need(doc, field, notes, reader, '');
 }
+
+const readTextId = (value: unknown): Read<string> =>
+  typeof value === 'string' && value !== '' ? readExactId(value) : readReference(value);
 
 function readExactId(value: unknown): Read<string> {
   try {

@@ -160,6 +160,23 @@ describe('reading', () => {
     ]);
   });
 
+  it('references to users whose ids are text of 24 digits are text, written and read', () => {
+    const codec = codecOf({ resetToken: { userId: { from: 'account', as: 'text-id' } } });
+    const digits = '64f0c0ffee0123456789abcd';
+    const token = { _id: new ObjectId(), token: 't', createdAt: new Date(0), expiresAt: new Date(1) };
+    const user = codec.read('user', { ...base, _id: digits });
+    const read = codec.read('resetToken', { ...token, account: digits });
+    if (!('record' in user && 'record' in read)) throw new Error('unreadable');
+    expect(read.record.userId).toBe(user.record.id);
+    expect(user.cleaned).toContainEqual({ field: '_id', reason: 'digits-as-id' });
+    const written = codec.toDocument('resetToken', read.record);
+    expect(written).toMatchObject({ account: digits });
+    expect(codec.read('resetToken', written)).toMatchObject({ record: { userId: user.record.id } });
+    expect(codec.read('resetToken', { ...token, account: '' })).toEqual({
+      bad: [{ field: 'account', reason: 'empty' }],
+    });
+  });
+
   it('a blank name is none where its parts are', () => {
     const user = { nameParts: ['first', 'last'] };
     const parts = { first: 'Ann', last: 'Lee' };
