@@ -128,9 +128,10 @@ async function eraseLeftovers(store: Store, userId: string) {
   const asides = await attempt(() => store.replica.eraseAsides(userId));
   const notes: (boolean | null)[] = [];
   for (const kind of KINDS) notes.push(await attempt(() => store.books.deleteNote(kind, `user/${userId}`)));
+  const isAnswered = asides !== null && !notes.includes(null);
   return {
     removed: (asides ?? 0) + notes.filter((deleted) => deleted === true).length,
-    /** Whether the store answered all of it. */
-    isAll: asides !== null && !notes.includes(null),
+    /** Whether nothing is left: a store that was never migrated has no place for any of it. */
+    isAll: isAnswered || (await attempt(() => store.isMigrated())) === false,
   };
 }

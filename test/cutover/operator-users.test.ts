@@ -140,6 +140,22 @@ describe('erasing a user', () => {
     expect(await run(eraseUser(world.context, { userId: user.id }))).toMatchObject({ kind: 'gone' });
   });
 
+  it('asks nothing of a store that was never migrated', async () => {
+    const engine = await startOne();
+    const { user } = await run(signUp(engine.repository));
+    const { postgres } = world.stores;
+    const eraseAsides = async () => {
+      throw new TypeError('there is no such table');
+    };
+    const bare = {
+      ...postgres,
+      isMigrated: async () => false,
+      replica: { ...postgres.replica, eraseAsides },
+    };
+    const context = { ...world.context, stores: { ...world.stores, postgres: bare } };
+    expect(await run(eraseUser(context, { userId: user.id }))).toMatchObject({ kind: 'done', reasons: [] });
+  });
+
   it('is not done while a mirror that is in use does not answer', async () => {
     const engine = await startOne();
     await go('dual-write');
