@@ -39,20 +39,26 @@ export async function lookUpEmail(client: Client, email: string): Promise<EmailL
         .lean<StoredDoc[]>()
         .exec(),
     );
-  // Not one `$or`: each of these is sure of its own index, on servers with simpler planners too.
-  const [exact, keyed, duplicates, unkeyed] = await Promise.all([
-    read({ [path.text]: { $eq: email } }),
+  const byKey = () => [
     read({ [STORE_FIELDS.emailKey]: { $eq: key } }),
     read({ [STORE_FIELDS.emailKeyDuplicate]: { $eq: key } }),
+  ];
+  // Not one `$or`: each of these is sure of its own index, on servers with simpler planners too.
+  const [exact = [], unkeyed = [], ...answers] = await Promise.all([
+    read({ [path.text]: { $eq: email } }),
     read(UNKEYED, 1),
+    ...byKey(),
   ]);
+  const keyed = answers.flat();
   // Looking through all documents without a key is for what no index can answer.
   const isFallback = unkeyed.length > 0 && exact.length === 0;
   const anywhere = codec.sources('user', path).map(({ text }) => ({
     [text]: { $regex: anyCase(key), $options: 'i' },
   }));
   const others = isFallback ? await read({ ...UNKEYED, $or: anywhere }) : [];
-  const found = [...exact, ...keyed, ...duplicates, ...others];
+  // Whoever got a key between those questions is in none of the answers.
+  const late = isFallback && others.length === 0 ? await Promise.all(byKey()) : [];
+  const found = [...exact, ...keyed, ...others, ...late.flat()];
   const docs = [...new Map(found.map((doc) => [encodeId(doc._id), doc])).values()];
   const holders = docs.flatMap((doc) => {
     const canonical = codec.read('user', doc);

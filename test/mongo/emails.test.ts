@@ -1,6 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { EmailTaken } from '../../db/errors.ts';
 import type { MongoStore } from '../../db/mongo/store.ts';
+import { createLagProxy } from '../support/lag-proxy.ts';
+import { mongoCommand } from '../support/wire.ts';
 import { type LegacyDatabase, legacyDatabase, legacyUser, newAccount } from './legacy.ts';
 
 const CONTEXT = { epoch: 0, pending: false };
@@ -67,6 +69,26 @@ describe.each(['before', 'after'])('legacy e-mails, %s the pass', (when) => {
     expect(await repo.eraseUser(erasure)).toBe('done');
     expect(await idOf('TWIN@example.org')).toBe(String(younger._id));
     await expect(repo.createAccount(newAccount('Twin@Example.org'))).rejects.toBeInstanceOf(EmailTaken);
+  });
+});
+
+describe('a legacy e-mail that gets its key while it is looked for', () => {
+  it('is found by that, once nothing without a key is found', async () => {
+    const legacy = await legacyDatabase();
+    const users = legacy.db.collection('users');
+    const sought = legacyUser({ email: 'Sought@Example.org' });
+    await users.insertMany([sought, legacyUser()] as never[]);
+    const proxy = await createLagProxy({ targetPort: Number(new URL(legacy.url).port) });
+    const store = await legacy.open({ url: proxy.through(legacy.url), emailKeyPass: false });
+    await store.migrate(() => {});
+    const held = proxy.holdNext((sent) => mongoCommand(sent) === 'find' && sent.includes('$regex'));
+    const found = store.at(CONTEXT).findUserByEmail('sought@example.org');
+    expect(await held).toBe(true);
+    await users.updateOne({ _id: sought._id }, { $set: { emailKey: 'sought@example.org' } });
+    proxy.heal();
+    expect((await found)?.id).toBe(String(sought._id));
+    await store.close();
+    await proxy.close();
   });
 });
 
