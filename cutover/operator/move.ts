@@ -172,21 +172,22 @@ async function changeAuthority(run: Run, move: Move, request: MoveRequest, first
     const sides = sidesOf(run, move);
     if (sides === null) return { kind: 'refused', reasons: ['both stores must be configured'] };
     const { loser, winner } = sides;
-    const canary = await tryCanary(run, sides, first.record.epoch);
-    if (canary !== null) {
-      await logEvent(run, loser, 'canary', first.record, { to: move.to, lost: canary.found });
-      return { kind: 'refused', failing: [canary], attempts: attempts - 1, reasons, pauseMs };
-    }
     const { record } = await readStanding(run);
     if (isOver(run))
       return { kind: 'aborted', attempts: attempts - 1, pauseMs, reasons: [...reasons, whyOver(run)] };
-    if (record.mode !== move.from) {
+    // Back in the same mode it would look untouched, though somebody has decided otherwise since.
+    if (record.mode !== move.from || record.epoch !== first.record.epoch) {
       return {
         kind: 'aborted',
         attempts,
         pauseMs,
-        reasons: [...reasons, `the mode is ${record.mode} meanwhile`],
+        reasons: [...reasons, `the mode is ${record.mode} meanwhile, under epoch ${record.epoch}`],
       };
+    }
+    const canary = await tryCanary(run, sides, record.epoch);
+    if (canary !== null) {
+      await logEvent(run, loser, 'canary', record, { to: move.to, lost: canary.found });
+      return { kind: 'refused', failing: [canary], attempts: attempts - 1, reasons, pauseMs };
     }
     // It cannot take authority without a record of this epoch to begin from.
     if (!(await copyTo(winner, record))) {

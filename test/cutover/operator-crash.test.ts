@@ -11,6 +11,7 @@ import {
   setSetting,
 } from '../../cutover/operator/index.ts';
 import { unfinishedChange } from '../../cutover/protocol/follow.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
 import { signUp } from '../contract/fixtures.ts';
 import { createWorld, type World } from './operator-world.ts';
 
@@ -163,6 +164,30 @@ describe('an abort while the coordinator lives', () => {
       attempts: 2,
       after: { mode: 'postgres-primary', epoch: 2 },
     });
+  });
+});
+
+describe('a coordinator that does not hear that it has given authority up', () => {
+  it('leaves what another has made of it since: the change finished, and taken back', async () => {
+    await toShadowRead(0);
+    let isLosing = false;
+    const report = ({ step }: { readonly step: string }) => {
+      isLosing ||= step === 'lose';
+    };
+    world.hooks.mongo = {
+      async after({ name }) {
+        if (!isLosing || name !== 'replaceControl') return;
+        world.hooks.mongo = {};
+        for (const to of ['postgres-primary', 'shadow-read'] as const) {
+          const direction = to === 'shadow-read' ? 'rollback' : 'promote';
+          expect(await move(world.context, { ...REQUEST, to, direction })).toMatchObject({ kind: 'done' });
+        }
+        throw new StoreUnavailable('mongo', 'unknown', 'timeout');
+      },
+    };
+    const result = await world.clock.run(move({ ...world.context, report }, REQUEST));
+    expect(result).toMatchObject({ kind: 'aborted', after: { mode: 'shadow-read', epoch: 3 } });
+    expect(result.reasons.join()).toContain('under epoch 3');
   });
 });
 
