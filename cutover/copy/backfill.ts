@@ -10,7 +10,6 @@ import { hasWritten } from '../../db/postgres/copy/undo.ts';
 import type { Json } from '../../db/replica.ts';
 import type { CopyState } from '../mode.ts';
 import { otherStore } from '../mode.ts';
-import { NOTES } from '../operator/types.ts';
 import { countsOf, sumCounts } from './classify.ts';
 import { type Context, checkStaging, fillStaging } from './filling.ts';
 import { coordinating } from './lock.ts';
@@ -18,6 +17,7 @@ import { again, mergeStaged } from './merge.ts';
 import { assertOneMapping, assertSameMapping } from './one-mapping.ts';
 import { createPace } from './pace.ts';
 import { policyOf } from './policy.ts';
+import { matchNotes } from './quarantine.ts';
 import { assertCopyable, awaitInstances, logCopy, markCopy, putEvidence } from './ready.ts';
 import { applyRanges, cutRowRanges } from './reverse.ts';
 import { undoRun } from './rollback.ts';
@@ -226,7 +226,7 @@ async function isLost(scope: CopyScope, { run, body }: Context): Promise<boolean
 async function complete(scope: CopyScope, { run, body }: Context): Promise<void> {
   const { environment, stores, postgres } = scope;
   const authority = stores[body.from];
-  await noteQuarantine(scope, body);
+  await matchNotes(scope, body.from);
   const now = environment.date();
   const state: CopyState = {
     kind: 'complete',
@@ -246,15 +246,6 @@ async function complete(scope: CopyScope, { run, body }: Context): Promise<void>
   }
   const bad = await createFindings(postgres).countBad(run.id);
   await putEvidence(scope, authority, 'backfill', { clean: bad === 0, run: run.id, copy: run.id });
-}
-
-/** The gates count what is in quarantine by the authority's notes. */
-async function noteQuarantine({ stores, postgres, environment }: CopyScope, body: RunBody): Promise<void> {
-  const { books } = stores[body.from];
-  const held = await postgres.query<{ key: string; run: string }>(
-    `select entity || '/' || record_id as key, run from copy_quarantine where state = 'held'`,
-  );
-  for (const { key, run } of held) await books.putNote(NOTES.quarantine, key, { run }, environment.date());
 }
 
 async function conclude(

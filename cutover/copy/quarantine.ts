@@ -1,4 +1,5 @@
 /** What becomes of the documents that a copy put aside. */
+import type { StoreName } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
 import { createFindings, type Quarantined, type QuarantineState } from '../../db/postgres/copy/findings.ts';
@@ -38,6 +39,7 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
   const { authority, record } = await authorityNow(scope);
   if (authority !== 'mongo') throw new CopyRefused('not-authority', 'MongoDB is not the authority any more');
   await assertOneMapping(scope, scope.stores.mongo, record);
+  await matchNotes(scope, authority);
   const findings = createFindings(scope.postgres);
   const result = {
     moved: [] as Retried['moved'][number][],
@@ -50,10 +52,10 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
   for (const { entity, id, reasons, run } of held) {
     const now = scope.environment.date();
     const _id = decodeId(id);
-    const [raw] = _id === undefined ? [] : await readRaw(scope.mongo, entity, [_id]);
-    if (raw === undefined) {
+    const raw = _id === undefined ? null : await readRaw(scope.mongo, entity, _id);
+    if (raw === null) {
       if (_id === undefined) result.stillBad.push({ entity, id, fields: reasons.map(({ field }) => field) });
-      else if (await findings.resolve(entity, id, 'dropped', 'gone from the source', now))
+      else if (await findings.resolve(entity, id, { to: 'dropped', resolution: 'gone from the source', now }))
         result.gone.push({ entity, id });
       if (_id !== undefined) await unnote(scope, entity, id);
       continue;
@@ -80,7 +82,7 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
       await assertUnmoved(scope, authority, record);
       await scope.stores.mongo.replica.touch(entity, id, { expected: stamp, to });
     }
-    await findings.resolve(entity, id, 'moved', 'retried', now);
+    await findings.resolve(entity, id, { to: 'moved', resolution: 'retried', now });
     await unnote(scope, entity, id);
     result.moved.push({ entity, id });
   }
@@ -96,7 +98,8 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
 
 /**
  * Ends the matter by name. `accept`: it stays behind, and may be missing in the other store. `drop`: the same, and the
- * original that was put aside is forgotten. False when it is not held.
+ * original that was put aside is forgotten. False when it is not held; what a killed process has left of the same decision
+ * is done even so.
  */
 export async function resolveQuarantine(
   scope: CopyScope,
@@ -110,29 +113,47 @@ export async function resolveQuarantine(
   const { entity, id, verb, reason } = what;
   if (reason.trim() === '') throw new RangeError('a reason is needed: it is recorded');
   const { authority } = await authorityNow(scope);
-  const state = verb === 'accept' ? 'accepted' : 'dropped';
-  const done = await createFindings(scope.postgres).resolve(
-    entity,
-    id,
-    state,
-    reason,
-    scope.environment.date(),
-  );
-  if (!done) return false;
-  if (verb === 'drop') {
-    await scope.postgres.query(
-      `update copy_quarantine set document = '' where entity = $1 and record_id = $2`,
-      [entity, id],
-    );
-  }
+  const resolved = await createFindings(scope.postgres).resolve(entity, id, {
+    to: verb === 'accept' ? 'accepted' : 'dropped',
+    resolution: reason,
+    now: scope.environment.date(),
+    forgets: verb === 'drop',
+  });
+  if (resolved === null) return false;
   await unnote(scope, entity, id);
-  await logCopy(scope, scope.stores[authority], `${scope.environment.newId()}/quarantine`, {
+  // The same entry, whoever writes it.
+  const entry = `quarantine/${entity}/${id}/${resolved.resolvedAt.getTime()}`;
+  await logCopy(scope, scope.stores[authority], entry, {
     quarantine: verb,
     entity,
     id,
-    reason,
+    reason: resolved.resolution,
   });
-  return true;
+  return resolved.isNew;
+}
+
+/**
+ * The gates count what is held by the authority's notes. Makes them the same again: a process may have been killed between
+ * the two.
+ */
+export async function matchNotes(scope: CopyScope, authority: StoreName): Promise<void> {
+  const { environment, postgres, stores } = scope;
+  const rows = await postgres.query<{ key: string; run: string }>(
+    `select entity || '/' || record_id as key, run from copy_quarantine where state = 'held'`,
+  );
+  const held = new Map(rows.map(({ key, run }) => [key, run]));
+  for (const { name, books } of [stores.mongo, stores.postgres]) {
+    if ((await readControl(stores[name])) === null) continue;
+    const noted = new Map<string, unknown>();
+    for (const { key, body } of await books.notes(NOTES.quarantine, { limit: ALL })) {
+      if (held.has(key)) noted.set(key, (body as { readonly run?: unknown }).run);
+      else await books.deleteNote(NOTES.quarantine, key);
+    }
+    if (name !== authority) continue;
+    for (const [key, run] of held) {
+      if (noted.get(key) !== run) await books.putNote(NOTES.quarantine, key, { run }, environment.date());
+    }
+  }
 }
 
 async function unnote(scope: CopyScope, entity: Entity, id: string): Promise<void> {

@@ -1,6 +1,6 @@
 /** `cutover quarantine …`. */
 import { ENTITIES } from '../../../db/records.ts';
-import type { RecordName } from '../../copy/index.ts';
+import type { Quarantined, RecordName } from '../../copy/index.ts';
 import { CopyRefused } from '../../copy/types.ts';
 import { UsageError } from '../parse.ts';
 import { quarantineLines, retriedLines } from '../print/copy.ts';
@@ -48,7 +48,9 @@ function resolve(call: Call, verb: 'accept' | 'drop') {
   if (reason === '') throw new UsageError('--reason R is needed: it is recorded', call.verb);
   return withBulk(call, async (bulk) => {
     const { copy, scope, collectionOf } = bulk;
-    const { entity, id } = await nameOf(bulk, call.words[0] ?? '');
+    // Decided like this already: what a killed process has left of it is done.
+    const states = ['held', verb === 'accept' ? 'accepted' : 'dropped'] as const;
+    const { entity, id } = await nameOf(bulk, call.words[0] ?? '', states);
     if (!(await copy.resolveQuarantine(scope, { entity, id, verb, reason }))) throw notHeld(id);
     const body = { collection: collectionOf(entity), id, reason };
     const done = verb === 'accept' ? 'accepted: it stays behind' : 'dropped: what was put aside is forgotten';
@@ -58,15 +60,22 @@ function resolve(call: Call, verb: 'accept' | 'drop') {
   });
 }
 
-/** `COLLECTION/ID`, or the id alone where it is held once. */
-async function nameOf({ copy, scope, collectionOf }: Bulk, word: string): Promise<RecordName> {
+/** `COLLECTION/ID`, or the id alone where it is there once, in the first of these states that has any. */
+async function nameOf(
+  { copy, scope, collectionOf }: Bulk,
+  word: string,
+  states: readonly Quarantined['state'][] = ['held'],
+): Promise<RecordName> {
   const entity = ENTITIES.find((each) => word.startsWith(`${collectionOf(each)}/`));
-  const held = await copy.listQuarantine(scope, { limit: ALL });
-  const found = held.filter((each) =>
-    entity === undefined
-      ? each.id === word
-      : each.entity === entity && each.id === word.slice(collectionOf(entity).length + 1),
-  );
+  let found: readonly Quarantined[] = [];
+  for (const state of states) {
+    if (found.length > 0) break;
+    found = (await copy.listQuarantine(scope, { state, limit: ALL })).filter((each) =>
+      entity === undefined
+        ? each.id === word
+        : each.entity === entity && each.id === word.slice(collectionOf(entity).length + 1),
+    );
+  }
   const [only, second] = found;
   if (only === undefined) throw notHeld(word);
   if (second !== undefined) {

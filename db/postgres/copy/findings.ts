@@ -71,6 +71,21 @@ function unkeyed(document: string): string {
   return JSON.stringify(fields);
 }
 
+/** Those about which an operator has decided, whether or not that still holds for the document as it is. */
+export async function decidedAmong(
+  connection: Asking,
+  entity: Entity,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const { rows } = await connection.query<{ id: string }>(
+    `select record_id as id from copy_quarantine where entity = $1 and record_id = any($2::text[])
+       and state in ('accepted', 'dropped') and resolution not like '${BY_POLICY}%'`,
+    [entity, [...ids]],
+  );
+  return new Set(rows.map(({ id }) => id));
+}
+
 /** Which of these stay behind by an operator's word: they are in nobody's way. */
 export async function leftBehind(
   connection: Asking,
@@ -132,6 +147,21 @@ export async function putAside(
   );
 }
 
+export interface Resolution {
+  readonly to: QuarantineState;
+  readonly resolution: string;
+  readonly now: Date;
+  /** Whether what was put aside is to be forgotten. */
+  readonly forgets?: boolean;
+}
+
+export interface Resolved {
+  /** False: it was resolved before. */
+  readonly isNew: boolean;
+  readonly resolution: string;
+  readonly resolvedAt: Date;
+}
+
 export interface Findings {
   bad(run: string, query: { readonly limit: number }): Promise<readonly BadDocument[]>;
   countBad(run: string): Promise<number>;
@@ -140,8 +170,8 @@ export interface Findings {
     readonly limit: number;
   }): Promise<readonly Quarantined[]>;
   original(entity: Entity, id: string): Promise<string | null>;
-  /** False when it is not held. */
-  resolve(entity: Entity, id: string, to: QuarantineState, resolution: string, now: Date): Promise<boolean>;
+  /** Null when it is neither held nor resolved like this already. */
+  resolve(entity: Entity, id: string, how: Resolution): Promise<Resolved | null>;
   /** Forgets what a run put aside and nobody has dealt with, and what its policy decided. */
   forget(run: string): Promise<void>;
 }
@@ -176,13 +206,19 @@ export function createFindings(bulk: PostgresBulk): Findings {
       );
       return rows[0]?.document ?? null;
     },
-    async resolve(entity, id, to, resolution, now) {
-      const rows = await bulk.query(
-        `update copy_quarantine set state = $3, resolution = $4, resolved_at = $5
-         where entity = $1 and record_id = $2 and state = 'held' returning record_id`,
-        [entity, id, to, resolution, now],
+    async resolve(entity, id, { to, resolution, now, forgets = false }) {
+      const [resolved] = await bulk.query<Resolved & Record<string, unknown>>(
+        `with fresh as (
+           update copy_quarantine
+           set state = $3, resolution = $4, resolved_at = $5, document = case when $6 then '' else document end
+           where entity = $1 and record_id = $2 and state = 'held' returning resolution, resolved_at)
+         select true as "isNew", resolution, resolved_at as "resolvedAt" from fresh
+         union all
+         select false, resolution, resolved_at from copy_quarantine
+         where entity = $1 and record_id = $2 and state = $3 and resolution not like '${BY_POLICY}%' and resolution <> $7`,
+        [entity, id, to, resolution, now, forgets, WITH_ITS_USER],
       );
-      return rows.length === 1;
+      return resolved ?? null;
     },
     async forget(run) {
       await bulk.query(
