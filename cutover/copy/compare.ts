@@ -9,7 +9,7 @@ import { decodeId, encodeId } from '../../db/ids.ts';
 import { unpackValue } from '../../db/mongo/copy/client.ts';
 import type { IdRange } from '../../db/mongo/copy/ranges.ts';
 import { isNameless, type RawDocument } from '../../db/mongo/copy/raw-document.ts';
-import { readRaw, scanRange } from '../../db/mongo/copy/scan.ts';
+import { eachRaw, scanRange } from '../../db/mongo/copy/scan.ts';
 import {
   digestRange,
   type HexRange,
@@ -245,10 +245,10 @@ function ofRows(scope: CopyScope, entity: Entity, from: string, context: Context
         const page = { after, upTo: null, limit: SWEEP_ROWS };
         const rows = await sweepRows(scope.postgres, entity, filter, page);
         const _ids = rows.map(({ id }) => decodeId(id)).filter((id) => id !== undefined);
-        const raws = await readRaw(scope.mongo, entity, _ids);
-        const known = new Map(
-          textsOf(scope.mongo.codec, entity, raws, context).map(({ id, text }) => [id, text]),
-        );
+        const known = new Map<string, string | null>();
+        for await (const raw of eachRaw(scope.mongo, entity, _ids)) {
+          for (const { id, text } of textsOf(scope.mongo.codec, entity, [raw], context)) known.set(id, text);
+        }
         const suspects = rows.filter(({ id, text }) => known.get(id) !== text).map(({ id }) => id);
         tally.counts.add('swept', rows.length);
         await settleInto(scope, entity, suspects, context, tally);

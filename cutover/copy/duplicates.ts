@@ -1,14 +1,17 @@
 /**
  * Users that share an e-mail. Some only seem to: one gave the address up and another took it while the copy read, so
- * their documents are read once more. What is left is bad, unless a policy says who keeps the address.
+ * their documents are read once more. What is left is bad, unless a policy says who keeps the address. Any number may
+ * share one, so they are looked at a page at a time.
  */
 import { decodeId } from '../../db/ids.ts';
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
-import { readRaw } from '../../db/mongo/copy/scan.ts';
-import { type SharedEmail, sessionsOfAside, sharedEmails, unstage } from '../../db/postgres/copy/checks.ts';
+import { eachRaw } from '../../db/mongo/copy/scan.ts';
+import { sessionsOfAside, sharedEmails, stagedByKey, unstage } from '../../db/postgres/copy/checks.ts';
+import type { Connection } from '../../db/postgres/copy/client.ts';
 import {
   BY_POLICY,
+  decidedAmong,
   leftBehind,
   type Original,
   putAside,
@@ -17,10 +20,10 @@ import {
 } from '../../db/postgres/copy/findings.ts';
 import { toLine } from '../../db/postgres/copy/rows.ts';
 import { stageLines } from '../../db/postgres/copy/staging.ts';
-import type { UserRecord } from '../../db/records.ts';
+import type { Entity } from '../../db/records.ts';
 import { classify, createCounts, type Flaw } from './classify.ts';
-import type { Choice, DuplicatePolicy } from './policy.ts';
-import { chooseAmong } from './rivals.ts';
+import { type Choice, type Chooser, createChooser } from './policy.ts';
+import { type FindSession, rivalOf } from './rivals.ts';
 import type { RunBody } from './run.ts';
 import { toFindings } from './stage.ts';
 import type { CopyScope } from './types.ts';
@@ -28,11 +31,25 @@ import type { CopyScope } from './types.ts';
 const PAGE = 200;
 /** Of the range that restaged rows belong to: none. */
 const NO_RANGE = 0;
+/** Of originals that are put aside at once. */
+const ASIDE_CHARS_MAX = 4 * 1024 * 1024;
+/** Users change their addresses while this looks, but not for ever. */
+const ROUNDS_MAX = 5;
 
-interface Candidate {
-  readonly raw: RawDocument;
-  readonly user: UserRecord;
-  readonly isMarked: boolean;
+interface Tally {
+  /** Users that were found bad. */
+  bad: number;
+  /** Users that lost their address to another by the policy. */
+  passedOver: number;
+  /** Users that have another address by now, which others may have as well. */
+  moved: number;
+}
+
+interface Work {
+  readonly scope: CopyScope;
+  readonly run: string;
+  readonly body: RunBody;
+  readonly tally: Tally;
 }
 
 /** How many users were found bad, and how many lost their address to another by the policy. */
@@ -41,99 +58,181 @@ export async function settleDuplicates(
   run: string,
   body: RunBody,
 ): Promise<{ readonly bad: number; readonly passedOver: number }> {
-  let after = '';
-  let bad = 0;
-  let passedOver = 0;
-  for (;;) {
-    const page = await sharedEmails(scope.postgres, { after, limit: PAGE });
-    for (const shared of page) {
-      const { losers, isDecided } = await settle(scope, run, body, shared);
-      if (isDecided) passedOver += losers;
-      else bad += losers;
+  const tally: Tally = { bad: 0, passedOver: 0, moved: 0 };
+  for (let round = 0, seen = -1; round < ROUNDS_MAX && seen < tally.moved; round += 1) {
+    seen = tally.moved;
+    for (let after = ''; ; ) {
+      const keys = await sharedEmails(scope.postgres, { after, limit: PAGE });
+      for (const key of keys) await settle({ scope, run, body, tally }, key);
+      after = keys.at(-1) ?? after;
+      if (keys.length < PAGE) break;
     }
-    after = page.at(-1)?.emailKey ?? after;
-    if (page.length < PAGE) return { bad, passedOver };
+  }
+  return tally;
+}
+
+const IDS_MAX = 100;
+const NOBODY: Choice = { winner: null, by: 'no policy' };
+const FLAWS: readonly Flaw[] = [{ field: 'email', reason: 'duplicate-email' }];
+
+async function settle(work: Work, emailKey: string): Promise<void> {
+  const { scope, body, tally } = work;
+  const chooser = body.duplicates === null ? null : createChooser(body.duplicates);
+  let rivals = 0;
+  const first: string[] = [];
+  for await (const ids of pagesOf(scope, emailKey)) {
+    const left = await readAgain(work, { emailKey, ids, chooser });
+    rivals += left.length;
+    first.push(...left.slice(0, IDS_MAX - first.length));
+  }
+  if (rivals < 2) return;
+  const choice = chooser?.choice() ?? NOBODY;
+  // Of an address that thousands share not each is named with each other.
+  const detail = rivals <= IDS_MAX ? { ids: first } : { ids: first, more: rivals - IDS_MAX };
+  for await (const ids of pagesOf(scope, emailKey)) {
+    const losers = ids.filter((id) => id !== choice.winner);
+    await giveUp(work, losers, choice, detail);
+    if (choice.winner === null) tally.bad += losers.length;
+    else tally.passedOver += losers.length;
   }
 }
 
-interface Settled {
-  readonly losers: number;
-  /** The policy said who keeps the address. */
-  readonly isDecided: boolean;
+/** Staged users of an e-mail key. What becomes of one page does not touch the next. */
+async function* pagesOf({ postgres }: CopyScope, emailKey: string): AsyncGenerator<readonly string[]> {
+  for (let after = ''; ; ) {
+    const ids = await stagedByKey(postgres, emailKey, { after, limit: PAGE });
+    if (ids.length > 0) yield ids;
+    if (ids.length < PAGE) return;
+    after = ids.at(-1) ?? after;
+  }
 }
 
-async function settle(scope: CopyScope, run: string, body: RunBody, shared: SharedEmail): Promise<Settled> {
-  const candidates = await readAgain(scope, shared);
-  const behind = await scope.postgres.transaction((connection) =>
-    leftBehind(connection, candidates.map(originalOf)),
-  );
-  const rivals = candidates.filter(({ user }) => user.emailKey === shared.emailKey && !behind.has(user.id));
-  const choice = rivals.length < 2 ? NOBODY : await choiceOf(scope, rivals, body.duplicates);
-  const winner = rivals.find(({ user }) => user.id === choice.winner);
-  const isDecided = winner !== undefined;
-  const losers = rivals.length < 2 ? [] : rivals.filter((rival) => rival !== winner);
-  const staying = candidates.filter(
-    (candidate) => !losers.includes(candidate) && !behind.has(candidate.user.id),
-  );
-  await scope.postgres.transaction(async (connection) => {
-    await connection.query('delete from staging.users where id = any($1::text[])', [[...shared.ids]]);
-    await stageLines(
-      connection,
-      'user',
-      staying.map(({ user, isMarked }) => toLine('user', user, { range: NO_RANGE, isMarked })),
-    );
-    if (losers.length === 0) return;
-    const ids = losers.concat(winner === undefined ? [] : [winner]).map(({ user }) => user.id);
-    const detail = namesOf([...ids].sort());
-    const findings = losers.flatMap(({ user }) => toFindings('user', user.id, FLAWS, detail));
-    if (!isDecided) await putFindings(connection, run, null, findings);
-    if (body.dryRun || (body.onBad === 'rollback' && !isDecided)) return;
-    await putAside(connection, run, losers.map(originalOf), scope.environment.date());
-    if (isDecided) {
-      await connection.query(
-        `update copy_quarantine set state = 'accepted', resolved_at = $3, resolution = $4
-         where entity = 'user' and run = $1 and record_id = any($2::text[]) and state = 'held'`,
-        [run, losers.map(({ user }) => user.id), scope.environment.date(), `${BY_POLICY}${choice.by}`],
-      );
+interface Shared {
+  readonly emailKey: string;
+  readonly ids: readonly string[];
+  readonly chooser: Chooser | null;
+}
+
+/** A user that has another address by now. */
+interface Moved {
+  readonly line: string;
+  readonly raw: RawDocument;
+}
+
+/**
+ * Those that still have the address, by their documents as they stand now. Who is gone, cannot be read any more or stays
+ * behind is taken out of staging, and who has another address is staged with that.
+ */
+async function readAgain(work: Work, { emailKey, ids, chooser }: Shared): Promise<readonly string[]> {
+  const { scope, body, tally } = work;
+  const { mongo, postgres } = scope;
+  const decided = await postgres.transaction((connection) => decidedAmong(connection, 'user', ids));
+  const rivals: string[] = [];
+  const moved: Moved[] = [];
+  for await (const raw of eachRaw(mongo, 'user', ids.map(decodeId))) {
+    const result = classify(mongo.codec, 'user', raw, new Date(0), createCounts());
+    if (result.kind !== 'good' || (decided.has(raw.id) && (await staysBehind(scope, raw)))) continue;
+    const { record: user, isMarked } = result;
+    if (user.emailKey !== emailKey) {
+      moved.push({ line: toLine('user', user, { range: NO_RANGE, isMarked }), raw });
+      continue;
     }
-  });
-  return { losers: losers.length, isDecided };
+    rivals.push(user.id);
+    if (chooser === null || body.duplicates === null) continue;
+    chooser.add(await rivalOf(body.duplicates, { doc: raw.doc ?? {}, user }, mongo.codec, sessionsIn(scope)));
+  }
+  const others = ids.filter((id) => !rivals.includes(id));
+  if (others.length > 0) {
+    await postgres.transaction(async (connection) => {
+      await unstage(connection, 'user', others);
+      await restage(work, connection, moved);
+    });
+  }
+  tally.moved += moved.length;
+  return rivals.sort();
 }
 
-/** Of an address that thousands share not each is named with each other. */
-const IDS_MAX = 100;
-function namesOf(ids: readonly string[]): { readonly ids: readonly string[]; readonly more?: number } {
-  return ids.length <= IDS_MAX ? { ids } : { ids: ids.slice(0, IDS_MAX), more: ids.length - IDS_MAX };
+async function staysBehind({ postgres }: CopyScope, raw: RawDocument): Promise<boolean> {
+  const behind = await postgres.transaction((connection) =>
+    leftBehind(connection, [originalOf('user', raw, FLAWS)]),
+  );
+  return behind.size > 0;
 }
 
-const FLAWS: readonly Flaw[] = [{ field: 'email', reason: 'duplicate-email' }];
-const originalOf = ({ raw, user }: Candidate): Original => {
-  return { entity: 'user', id: user.id, reasons: FLAWS, document: toExtendedJson(raw.bytes) };
+const sessionsIn =
+  ({ mongo }: CopyScope): FindSession =>
+  (filter, options) =>
+    mongo.collection('session').findOne(filter as never, { ...options, maxTimeMS: mongo.timeoutMs } as never);
+
+async function restage(
+  { scope, run, body, tally }: Work,
+  connection: Connection,
+  moved: readonly Moved[],
+): Promise<void> {
+  const refused = await stageLines(
+    connection,
+    'user',
+    moved.map(({ line }) => line),
+  );
+  for (const { place, constraint } of refused) {
+    const raw = moved[place]?.raw;
+    if (raw === undefined) continue;
+    const flaws: readonly Flaw[] = [{ field: constraint, reason: 'refused' }];
+    tally.bad += 1;
+    await putFindings(connection, run, null, toFindings('user', raw.id, flaws, null));
+    if (body.onBad === 'rollback' || body.dryRun) continue;
+    await putAside(connection, run, [originalOf('user', raw, flaws)], scope.environment.date());
+  }
+}
+
+const originalOf = (entity: Entity, { id, bytes }: RawDocument, reasons: readonly Flaw[]): Original => {
+  return { entity, id, reasons, document: toExtendedJson(bytes) };
 };
 
-/** The users as they stand now; who is gone or cannot be read any more is left to the mirror. */
-async function readAgain({ mongo }: CopyScope, { ids }: SharedEmail): Promise<readonly Candidate[]> {
-  const raws = await readRaw(mongo, 'user', ids.map(decodeId));
-  const candidates = raws.flatMap((raw): Candidate[] => {
-    const result = classify(mongo.codec, 'user', raw, new Date(0), createCounts());
-    return result.kind === 'good' ? [{ raw, user: result.record, isMarked: result.isMarked }] : [];
+/** Takes users out of staging: as bad, or as the policy decided. */
+async function giveUp(
+  { scope, run, body }: Work,
+  losers: readonly string[],
+  choice: Choice,
+  detail: { readonly ids: readonly string[]; readonly more?: number },
+): Promise<void> {
+  const isDecided = choice.winner !== null;
+  const now = scope.environment.date();
+  await scope.postgres.transaction(async (connection) => {
+    await unstage(connection, 'user', losers);
+    const findings = losers.flatMap((id) => toFindings('user', id, FLAWS, detail));
+    if (!isDecided) await putFindings(connection, run, null, findings);
+    if (body.dryRun || (body.onBad === 'rollback' && !isDecided)) return;
+    await putAllAside(scope, connection, run, 'user', losers, FLAWS);
+    if (!isDecided) return;
+    await connection.query(
+      `update copy_quarantine set state = 'accepted', resolved_at = $3, resolution = $4
+       where entity = 'user' and run = $1 and record_id = any($2::text[]) and state = 'held'`,
+      [run, losers, now, `${BY_POLICY}${choice.by}`],
+    );
   });
-  return candidates.sort((a, b) => (a.user.id < b.user.id ? -1 : 1));
 }
 
-const NOBODY: Choice = { winner: null, by: 'no policy' };
-
-async function choiceOf(
-  { mongo }: CopyScope,
-  rivals: readonly Candidate[],
-  policy: DuplicatePolicy | null,
-): Promise<Choice> {
-  if (policy === null) return NOBODY;
-  const contenders = rivals.map(({ raw, user }) => ({ doc: raw.doc ?? {}, user }));
-  const sessions = mongo.collection('session');
-  return chooseAmong(policy, contenders, mongo.codec, (filter, options) =>
-    sessions.findOne(filter as never, { ...options, maxTimeMS: mongo.timeoutMs } as never),
-  );
+/** Their documents as they stand now, a few at a time where they are large. */
+async function putAllAside(
+  { mongo, environment }: CopyScope,
+  connection: Connection,
+  run: string,
+  entity: Entity,
+  ids: readonly string[],
+  reasons: readonly Flaw[],
+): Promise<void> {
+  let originals: Original[] = [];
+  let chars = 0;
+  for await (const raw of eachRaw(mongo, entity, ids.map(decodeId))) {
+    const original = originalOf(entity, raw, reasons);
+    originals.push(original);
+    chars += original.document.length;
+    if (chars < ASIDE_CHARS_MAX) continue;
+    await putAside(connection, run, originals, environment.date());
+    [originals, chars] = [[], 0];
+  }
+  await putAside(connection, run, originals, environment.date());
 }
 
 /** Sessions of users that were put aside go with them, or only of those that are to stay so. How many. */
@@ -147,22 +246,17 @@ export async function putSessionsAside(
     const page = await sessionsOfAside(scope.postgres, who, { after, limit: PAGE });
     if (page.length === 0) return count;
     const ids = page.map(({ id }) => id);
-    const raws = await readRaw(scope.mongo, 'session', ids.map(decodeId));
     const reasons: readonly Flaw[] = [{ field: 'userId', reason: 'user-put-aside' }];
-    const originals = raws.map(({ id, bytes }): Original => {
-      return { entity: 'session', id, reasons, document: toExtendedJson(bytes) };
-    });
     const decided = page.filter(({ isHeld }) => !isHeld).map(({ id }) => id);
-    const now = scope.environment.date();
     await scope.postgres.transaction(async (connection) => {
-      await putAside(connection, run, originals, now);
+      await putAllAside(scope, connection, run, 'session', ids, reasons);
       await connection.query(
         `update copy_quarantine set state = 'accepted', resolved_at = $3, resolution = $4
          where entity = 'session' and run = $1 and record_id = any($2::text[]) and state = 'held'`,
-        [run, decided, now, WITH_ITS_USER],
+        [run, decided, scope.environment.date(), WITH_ITS_USER],
       );
+      await unstage(connection, 'session', ids);
     });
-    await unstage(scope.postgres, 'session', ids);
     count += ids.length;
     after = ids.at(-1) ?? after;
   }

@@ -1,6 +1,6 @@
 /** Why a document that reads well by itself is not to be moved yet: another one is in its way. */
 import { decodeId } from '../../db/ids.ts';
-import { readRaw } from '../../db/mongo/copy/scan.ts';
+import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import type { Quarantined } from '../../db/postgres/copy/findings.ts';
 import type { RecordOf, UserRecord } from '../../db/records.ts';
 import { classify, createCounts } from './classify.ts';
@@ -33,15 +33,12 @@ async function isShared(scope: CopyScope, run: string, { id, emailKey }: UserRec
      )`,
     [run, id, emailKey],
   );
-  const raws = await readRaw(
-    mongo,
-    'user',
-    rows.map((row) => decodeId(row.id)),
-  );
-  return raws.some((raw) => {
+  const _ids = rows.map((row) => decodeId(row.id));
+  for await (const raw of eachRaw(mongo, 'user', _ids)) {
     const read = classify(mongo.codec, 'user', raw, new Date(0), createCounts());
-    return read.kind === 'good' && read.record.emailKey === emailKey;
-  });
+    if (read.kind === 'good' && read.record.emailKey === emailKey) return true;
+  }
+  return false;
 }
 
 /** Whether a user was put aside, and the other store has none of that name. */

@@ -30,25 +30,58 @@ export interface Choice {
   readonly by: string;
 }
 
-/** The policy's winner. Equal ones in the order of their age, the older first: it was there before the other. */
-export function choose({ rules, keep }: DuplicatePolicy, rivals: readonly Rival[]): Choice {
-  const ids = rivals.map(({ id }) => id);
-  const named = ids.filter((id) => Object.hasOwn(keep, id));
-  const [id] = named;
-  if (id !== undefined) {
-    // A choice that was made without knowing of one of them is no choice among all of them.
-    const isWhole = named.length === 1 && ids.every((each) => each === id || keep[id]?.includes(each));
-    return isWhole ? { winner: id, by: 'keep' } : { winner: null, by: 'keep names others than there are' };
+/** Takes rivals one by one, so that any number of them may share an address. */
+export interface Chooser {
+  add(rival: Rival): void;
+  choice(): Choice;
+}
+
+/** Equal ones in the order of their age, the older first: it was there before the other. */
+export function createChooser({ rules, keep }: DuplicatePolicy): Chooser {
+  let count = 0;
+  let best: Rival | null = null;
+  const named: string[] = [];
+  /** Of each choice, how many of those it is about there are. */
+  const known = new Map<string, number>();
+  const choiceOf = new Map(
+    Object.entries(keep).flatMap(([id, losers]) => [id, ...losers].map((each) => [each, id])),
+  );
+  return {
+    add(rival) {
+      count += 1;
+      const owner = choiceOf.get(rival.id);
+      if (owner !== undefined) known.set(owner, (known.get(owner) ?? 0) + 1);
+      if (owner === rival.id) named.push(rival.id);
+      if (best === null || order(rules, rival, best) < 0) best = rival;
+    },
+    choice() {
+      const [id] = named;
+      if (id !== undefined) {
+        // A choice that was made without knowing of one of them is no choice among all of them.
+        const isWhole = named.length === 1 && known.get(id) === count;
+        return isWhole
+          ? { winner: id, by: 'keep' }
+          : { winner: null, by: 'keep names others than there are' };
+      }
+      if (rules.length === 0) return { winner: null, by: 'no rule' };
+      return { winner: best?.id ?? null, by: rules.join(', then ') };
+    },
+  };
+}
+
+function order(rules: readonly Rule[], a: Rival, b: Rival): number {
+  for (const rule of rules) {
+    const difference = score(rule, b) - score(rule, a);
+    if (difference !== 0) return difference;
   }
-  if (rules.length === 0) return { winner: null, by: 'no rule' };
-  const [first] = [...rivals].sort((a, b) => {
-    for (const rule of rules) {
-      const order = score(rule, b) - score(rule, a);
-      if (order !== 0) return order;
-    }
-    return a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1);
-  });
-  return { winner: first?.id ?? null, by: rules.join(', then ') };
+  return a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1);
+}
+
+/** The policy's winner. */
+export function choose(policy: DuplicatePolicy, rivals: readonly Rival[]): Choice {
+  const chooser = createChooser(policy);
+  for (const rival of rivals) chooser.add(rival);
+  return chooser.choice();
 }
 
 function score(rule: Rule, { createdAt, isVerified, lastLoginAt }: Rival): number {

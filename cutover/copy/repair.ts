@@ -120,8 +120,8 @@ async function stampHeld(
   { entity, id }: Pick<Difference, 'entity' | 'id'>,
 ): Promise<Stamp | null> {
   if (store === 'mongo') {
-    const [raw] = await readRaw(mongo, entity, [decodeId(id)]);
-    return raw === undefined ? null : raw.doc === null ? { epoch: 0, version: 0 } : stampOf(raw.doc);
+    const raw = await readRaw(mongo, entity, decodeId(id));
+    return raw === null ? null : raw.doc === null ? { epoch: 0, version: 0 } : stampOf(raw.doc);
   }
   return (await stores.postgres.replica.read(entity, [id])).found.get(id)?.record.stamp ?? null;
 }

@@ -3,7 +3,7 @@
 import { stampOf } from '../../db/canonical.ts';
 import { decodeId } from '../../db/ids.ts';
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
-import { readRaw } from '../../db/mongo/copy/scan.ts';
+import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import { type BadDocument, putFindings } from '../../db/postgres/copy/findings.ts';
 import { createRuns } from '../../db/postgres/copy/runs.ts';
 import { cutIds, forgetUndo, keepUndo, markedAmong, type UndoEntry } from '../../db/postgres/copy/undo.ts';
@@ -19,6 +19,8 @@ import { type Claim, workRanges } from './work.ts';
 
 const BATCH_MAX = 100;
 const RANGE_ROWS_MAX = 10_000;
+/** What is kept of large documents goes in several statements. */
+const KEPT_CHARS_MAX = 4 * 1024 * 1024;
 
 interface RowBounds {
   /** Excluded; null: from the first. */
@@ -157,18 +159,27 @@ async function keepBefore<E extends Entity>(
   records: readonly RecordOf[E][],
   run: string,
 ): Promise<ReadonlySet<string>> {
-  const raws = await readRaw(
-    mongo,
-    entity,
-    records.map(({ id }) => decodeId(id)).filter((id) => id !== undefined),
-  );
-  const held = new Map(raws.map((raw) => [raw.id, raw]));
-  const entries = records.flatMap(({ id, stamp }): UndoEntry[] => {
-    const raw = held.get(id);
-    if (raw === undefined) return [{ id, ...stamp, before: null }];
-    const isOlder = raw.doc === null || compareStamps(stampOf(raw.doc), stamp) < 0;
-    return isOlder ? [{ id, ...stamp, before: toExtendedJson(raw.bytes) }] : [];
-  });
+  const stamps = new Map(records.map(({ id, stamp }) => [id, stamp]));
+  const kept = new Set<string>();
+  let entries: UndoEntry[] = [];
+  let chars = 0;
+  const keep = async (entry: UndoEntry): Promise<void> => {
+    kept.add(entry.id);
+    entries.push(entry);
+    chars += entry.before?.length ?? 0;
+    if (chars < KEPT_CHARS_MAX) return;
+    await keepUndo(postgres, run, entity, entries);
+    [entries, chars] = [[], 0];
+  };
+  const _ids = records.map(({ id }) => decodeId(id)).filter((id) => id !== undefined);
+  for await (const { id, doc, bytes } of eachRaw(mongo, entity, _ids)) {
+    const stamp = stamps.get(id);
+    if (stamp === undefined) continue;
+    stamps.delete(id);
+    const isOlder = doc === null || compareStamps(stampOf(doc), stamp) < 0;
+    if (isOlder) await keep({ id, ...stamp, before: toExtendedJson(bytes) });
+  }
+  for (const [id, stamp] of stamps) await keep({ id, ...stamp, before: null });
   await keepUndo(postgres, run, entity, entries);
-  return new Set(entries.map(({ id }) => id));
+  return kept;
 }

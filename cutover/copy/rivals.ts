@@ -2,12 +2,7 @@
 import type { Codec, Doc } from '../../db/canonical.ts';
 import { decodeId } from '../../db/ids.ts';
 import type { UserRecord } from '../../db/records.ts';
-import { type Choice, choose, type DuplicatePolicy } from './policy.ts';
-
-export interface Contender {
-  readonly doc: Doc;
-  readonly user: UserRecord;
-}
+import type { DuplicatePolicy, Rival } from './policy.ts';
 
 /** Of a user's sessions in MongoDB. */
 export type FindSession = (
@@ -15,23 +10,21 @@ export type FindSession = (
   options: { readonly sort: Doc; readonly projection: Doc },
 ) => Promise<Doc | null>;
 
-/** The policy's word on them; last logins are only asked for where a rule wants them. */
-export async function chooseAmong(
-  policy: DuplicatePolicy,
-  contenders: readonly Contender[],
+/** A user as the policy sees it; the last login is only asked for where a rule wants it. */
+export async function rivalOf(
+  { rules }: DuplicatePolicy,
+  { doc, user }: { readonly doc: Doc; readonly user: UserRecord },
   codec: Codec,
   findSession: FindSession,
-): Promise<Choice> {
-  const isAsked = policy.rules.includes('most-recent-login');
-  const rivals = await Promise.all(
-    contenders.map(async ({ doc, user }) => ({
-      id: user.id,
-      createdAt: user.createdAt,
-      isVerified: user.isVerified,
-      lastLoginAt: isAsked ? await lastLogin(codec, doc, user.id, findSession) : null,
-    })),
-  );
-  return choose(policy, rivals);
+): Promise<Rival> {
+  const isAsked = rules.includes('most-recent-login');
+  const { id, createdAt, isVerified } = user;
+  return {
+    id,
+    createdAt,
+    isVerified,
+    lastLoginAt: isAsked ? await lastLogin(codec, doc, id, findSession) : null,
+  };
 }
 
 /** By what the mapping names, and by sessions of this service: whichever is later. */

@@ -4,11 +4,11 @@
  * have exactly that.
  */
 
-import { STORE_FIELDS } from '../../db/canonical.ts';
+import { type Codec, type Doc, STORE_FIELDS } from '../../db/canonical.ts';
 import type { StoreName } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
 import { isNameless } from '../../db/mongo/copy/raw-document.ts';
-import { readRaw } from '../../db/mongo/copy/scan.ts';
+import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import { rowsById } from '../../db/postgres/copy/fingerprint.ts';
 import type { Entity } from '../../db/records.ts';
 import { otherStore } from '../mode.ts';
@@ -123,15 +123,17 @@ async function statesOf(
     return new Map(rows.map(({ id, text, isMarked }) => [id, { text, isMarked }]));
   }
   const _ids = ids.map(decodeId).filter((id) => id !== undefined);
-  const raws = await readRaw(mongo, entity, _ids);
-  return new Map(
-    raws.map(({ id, doc }): [string, State] => {
-      const read = doc === null ? null : mongo.codec.read(entity, doc);
-      if (doc === null || read === null || 'bad' in read) return [id, 'unreadable'];
-      const isMarked = doc[STORE_FIELDS.pendingAt] instanceof Date;
-      return [id, { text: textOf(entity, read.record), isMarked }];
-    }),
-  );
+  const states = new Map<string, State>();
+  for await (const { id, doc } of eachRaw(mongo, entity, _ids))
+    states.set(id, stateOf(mongo.codec, entity, doc));
+  return states;
+}
+
+function stateOf(codec: Codec, entity: Entity, doc: Doc | null): State {
+  const read = doc === null ? null : codec.read(entity, doc);
+  if (doc === null || read === null || 'bad' in read) return 'unreadable';
+  const isMarked = doc[STORE_FIELDS.pendingAt] instanceof Date;
+  return { text: textOf(entity, read.record), isMarked };
 }
 
 interface Seen {

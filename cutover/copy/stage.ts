@@ -4,7 +4,14 @@ import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { IdRange } from '../../db/mongo/copy/ranges.ts';
 import { type Batch, scanRange } from '../../db/mongo/copy/scan.ts';
 import type { Connection } from '../../db/postgres/copy/client.ts';
-import { type BadDocument, type Original, putAside, putFindings } from '../../db/postgres/copy/findings.ts';
+import {
+  type BadDocument,
+  decidedAmong,
+  leftBehind,
+  type Original,
+  putAside,
+  putFindings,
+} from '../../db/postgres/copy/findings.ts';
 import { toLine } from '../../db/postgres/copy/rows.ts';
 import type { RangeRow } from '../../db/postgres/copy/runs.ts';
 import { stageLines, stagingTable } from '../../db/postgres/copy/staging.ts';
@@ -133,7 +140,7 @@ async function writeBatch(
   counts: Counts,
 ): Promise<void> {
   const refused = await stageLines(connection, entity, sorted.lines);
-  const bad: Sorted['bad'][number][] = [
+  const found: Sorted['bad'] = [
     ...sorted.bad,
     ...refused.flatMap(({ place, constraint }) => {
       const source = sorted.sources[place];
@@ -143,6 +150,7 @@ async function writeBatch(
     }),
   ];
   counts.add('staged', sorted.lines.length - refused.length);
+  const bad = await withoutLeftBehind(connection, entity, found, counts);
   if (bad.length === 0) return;
   counts.add('bad', bad.length);
   await putFindings(
@@ -152,10 +160,28 @@ async function writeBatch(
     bad.flatMap(({ id, flaws }) => toFindings(entity, id, flaws, null)),
   );
   if (body.onBad === 'rollback' || body.dryRun) return;
-  const originals = bad.map(({ id, bytes, flaws }): Original => {
-    return { entity, id, reasons: flaws, document: toExtendedJson(bytes) };
-  });
+  const originals = bad.map((each) => originalOf(entity, each));
   await putAside(connection, run, originals, environment.date());
+}
+
+const originalOf = (entity: Entity, { id, bytes, flaws }: Sorted['bad'][number]): Original => {
+  return { entity, id, reasons: flaws, document: toExtendedJson(bytes) };
+};
+
+/** What stays behind by an operator's word is as it is to be. */
+async function withoutLeftBehind(
+  connection: Connection,
+  entity: Entity,
+  bad: Sorted['bad'],
+  counts: Counts,
+): Promise<Sorted['bad']> {
+  const ids = bad.map(({ id }) => id);
+  const decided = await decidedAmong(connection, entity, ids);
+  if (decided.size === 0) return bad;
+  const originals = bad.filter(({ id }) => decided.has(id)).map((each) => originalOf(entity, each));
+  const behind = await leftBehind(connection, originals);
+  counts.add('leftBehind', behind.size);
+  return bad.filter(({ id }) => !behind.has(id));
 }
 
 /** One finding for each field, without its value. */

@@ -7,8 +7,8 @@ import type { MongoSession } from '../../db/mongo/snapshot/client.ts';
 import { countDocuments, readDocuments } from '../../db/mongo/snapshot/inspect.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
 import { classify, countsOf, createCounts } from '../copy/classify.ts';
-import type { DuplicatePolicy } from '../copy/policy.ts';
-import { type Contender, chooseAmong } from '../copy/rivals.ts';
+import { type Chooser, createChooser, type DuplicatePolicy } from '../copy/policy.ts';
+import { type FindSession, rivalOf } from '../copy/rivals.ts';
 import type { BadLine, Documents } from './types.ts';
 
 const EXAMPLES_MAX = 20;
@@ -106,6 +106,8 @@ function createKeys() {
 
 const hashOf = (key: string): bigint => createHash('sha256').update(key).digest().readBigUInt64LE();
 
+const NO_POLICY: DuplicatePolicy = { rules: [], keep: {} };
+
 /** How many users would still be bad: those who share an e-mail are read once more, and the policy asked. */
 async function undecidedOf(
   session: MongoSession,
@@ -114,7 +116,10 @@ async function undecidedOf(
   shared: ReadonlySet<bigint>,
 ): Promise<number> {
   if (shared.size === 0) return 0;
-  const groups = new Map<string, Contender[]>();
+  const groups = new Map<string, { users: number; readonly chooser: Chooser }>();
+  const sessions = session.db.collection(codec.collections.session);
+  const findSession: FindSession = (filter, options) => sessions.findOne(filter as never, options as never);
+  const given = policy ?? NO_POLICY;
   for await (const batch of readDocuments(session, codec.collections.user, null)) {
     for (const bytes of batch) {
       const raw = toRaw(bytes);
@@ -122,19 +127,16 @@ async function undecidedOf(
       const result = classify(codec, 'user', raw, new Date(0), createCounts());
       if (doc === null || result.kind !== 'good' || result.record.emailKey === null) continue;
       const key = result.record.emailKey;
-      if (shared.has(hashOf(key)))
-        groups.set(key, [...(groups.get(key) ?? []), { doc, user: result.record }]);
+      if (!shared.has(hashOf(key))) continue;
+      const group = groups.get(key) ?? { users: 0, chooser: createChooser(given) };
+      groups.set(key, group);
+      group.users += 1;
+      group.chooser.add(await rivalOf(given, { doc, user: result.record }, codec, findSession));
     }
   }
-  const sessions = session.db.collection(codec.collections.session);
   let undecided = 0;
-  for (const group of [...groups.values()].filter(({ length }) => length > 1)) {
-    const choice =
-      policy &&
-      (await chooseAmong(policy, group, codec, (filter, options) =>
-        sessions.findOne(filter as never, options as never),
-      ));
-    if ((choice?.winner ?? null) === null) undecided += group.length;
+  for (const { users, chooser } of groups.values()) {
+    if (users > 1 && chooser.choice().winner === null) undecided += users;
   }
   return undecided;
 }

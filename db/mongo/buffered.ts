@@ -30,17 +30,6 @@ export function takeBuffered(cursor: Cursor, max = Number.POSITIVE_INFINITY): re
   }
 }
 
-/** Whatever is left of it. */
-export async function takeAll(cursor: Cursor): Promise<readonly Uint8Array[]> {
-  const documents: Uint8Array[] = [];
-  try {
-    while (await cursor.hasNext()) documents.push(...takeBuffered(cursor));
-  } finally {
-    await cursor.close().catch(() => {});
-  }
-  return documents;
-}
-
 function documentsIn(answer: Uint8Array): readonly Uint8Array[] {
   const fieldsAsRaw = { firstBatch: true, nextBatch: true };
   const { cursor } = deserialize(answer, { fieldsAsRaw, validation: { utf8: false } });

@@ -112,5 +112,13 @@ describe('quarantine', async () => {
     const again = await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
     expect(again.outcome).toBe('complete');
     expect(await listQuarantine(bench)).toEqual([]);
+    // Nor is it a reason to take a run back that wants no bad documents.
+    const strict = await runBackfill(bench, { from: 'mongo', onBad: 'rollback' });
+    expect(strict).toMatchObject({ outcome: 'complete', counts: { bad: 0 } });
+    await bench.mongo
+      .collection('user')
+      .updateOne({ _id: accepted?._id as never }, { $set: { name: 'New' } });
+    const changed = await runBackfill(bench, { from: 'mongo', onBad: 'rollback' });
+    expect(changed.bad).toMatchObject([{ id: ids[1], field: 'email' }]);
   });
 });

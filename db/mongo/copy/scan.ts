@@ -1,6 +1,6 @@
 import type { Doc } from '../../canonical.ts';
 import type { Entity } from '../../records.ts';
-import { takeAll, takeBuffered } from '../buffered.ts';
+import { takeBuffered } from '../buffered.ts';
 import { type MongoBulk, packValue } from './client.ts';
 import { type IdRange, mayCutAfter, type Query, queriesOf } from './ranges.ts';
 import { isNameless, type RawDocument, toRaw } from './raw-document.ts';
@@ -18,9 +18,13 @@ export interface ScanOptions {
   readonly where?: Doc;
 }
 
+/** A batch ends here as well: of large documents a thousand would not fit. One document may be larger by itself. */
+const BATCH_BYTES_MAX = 2 * 1024 * 1024;
+
 /**
- * Documents of a range in the order of `_id`, in batches: never more than two of them in memory. The next one is on its
- * way while this one is worked on. Each is bounded in time by the socket: a server counts `maxTimeMS` over all of them.
+ * Documents of a range in the order of `_id`, in batches: never more than two of the server's answers in memory, and of
+ * them no more than a batch decoded. The next one is on its way while this one is worked on. Each is bounded in time by the
+ * socket: a server counts `maxTimeMS` over all of them.
  */
 export async function* scanRange(
   bulk: MongoBulk,
@@ -53,18 +57,24 @@ async function* scanQuery(
   let isFirst = 'min' in bounds;
   try {
     let documents: RawDocument[] = [];
+    let bytes = 0;
     while (await ahead) {
-      const taken = takeBuffered(cursor, batchMax - documents.length).map(toRaw);
-      const [first] = taken;
-      if (isFirst && first !== undefined && packedId(first) === range.after) taken.shift();
-      isFirst = false;
-      documents.push(...taken);
+      const taken = takeBuffered(cursor);
       ahead = cursor.hasNext();
       // Whoever asks for the next batch learns of the failure; nobody may.
       ahead.catch(() => {});
-      if (documents.length < batchMax) continue;
-      yield { documents, cut: cutAfter(range, documents) };
-      documents = [];
+      for (const each of taken) {
+        const raw = toRaw(each);
+        const isRepeated = isFirst && packedId(raw) === range.after;
+        isFirst = false;
+        if (isRepeated) continue;
+        documents.push(raw);
+        bytes += each.byteLength;
+        if (documents.length < batchMax && bytes < BATCH_BYTES_MAX) continue;
+        yield { documents, cut: cutAfter(range, documents) };
+        documents = [];
+        bytes = 0;
+      }
     }
     if (documents.length > 0) yield { documents, cut: cutAfter(range, documents) };
   } finally {
@@ -73,16 +83,26 @@ async function* scanQuery(
   }
 }
 
-/** The documents with these `_id`s, as bytes. */
-export async function readRaw(
+/** The documents with these `_id`s, one by one: whoever keeps none of them has only one decoded at a time. */
+export async function* eachRaw(
   bulk: MongoBulk,
   entity: Entity,
   _ids: readonly unknown[],
-): Promise<readonly RawDocument[]> {
-  if (_ids.length === 0) return [];
+): AsyncGenerator<RawDocument> {
+  if (_ids.length === 0) return;
   const options = { raw: true, maxTimeMS: bulk.timeoutMs } as const;
   const cursor = bulk.collection(entity).find({ _id: { $in: [..._ids] } } as never, options);
-  return (await takeAll(cursor)).map(toRaw);
+  try {
+    while (await cursor.hasNext()) for (const bytes of takeBuffered(cursor)) yield toRaw(bytes);
+  } finally {
+    await cursor.close().catch(() => {});
+  }
+}
+
+/** The document with this `_id`, as bytes. */
+export async function readRaw(bulk: MongoBulk, entity: Entity, _id: unknown): Promise<RawDocument | null> {
+  for await (const raw of eachRaw(bulk, entity, [_id])) return raw;
+  return null;
 }
 
 function cutAfter(range: IdRange, documents: readonly RawDocument[]): string | null {

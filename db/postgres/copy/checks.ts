@@ -1,28 +1,40 @@
 /** Checks over all staged rows together, and the changes of staging that follow from them. */
 import type { Entity } from '../../records.ts';
-import type { PostgresBulk } from './client.ts';
+import type { Connection, PostgresBulk } from './client.ts';
 import { stagingTable } from './staging.ts';
 
-export interface SharedEmail {
-  readonly emailKey: string;
-  /** Of the living users that share it, ascending. */
-  readonly ids: readonly string[];
-}
-
-/** E-mails that more than one staged user answers to, in pages. */
-export function sharedEmails(
+/** E-mail keys that more than one staged user answers to, in pages. */
+export async function sharedEmails(
   bulk: PostgresBulk,
   page: { readonly after: string; readonly limit: number },
-): Promise<readonly SharedEmail[]> {
-  return bulk.query<{ emailKey: string; ids: string[] }>(
-    `select email_key as "emailKey", array_agg(id order by id) as ids from staging.users
+): Promise<readonly string[]> {
+  const rows = await bulk.query<{ key: string }>(
+    `select email_key as key from staging.users
      where email_key > $1 group by email_key having count(*) > 1 order by email_key limit $2`,
     [page.after, page.limit],
   );
+  return rows.map(({ key }) => key);
 }
 
-export async function unstage(bulk: PostgresBulk, entity: Entity, ids: readonly string[]): Promise<void> {
-  await bulk.query(`delete from ${stagingTable(entity)} where id = any($1::text[])`, [[...ids]]);
+/** Staged users of an e-mail key, in pages. */
+export async function stagedByKey(
+  bulk: PostgresBulk,
+  emailKey: string,
+  page: { readonly after: string; readonly limit: number },
+): Promise<readonly string[]> {
+  const rows = await bulk.query<{ id: string }>(
+    'select id from staging.users where email_key = $1 and id > $2 order by id limit $3',
+    [emailKey, page.after, page.limit],
+  );
+  return rows.map(({ id }) => id);
+}
+
+export async function unstage(
+  connection: Pick<Connection, 'query'>,
+  entity: Entity,
+  ids: readonly string[],
+): Promise<void> {
+  await connection.query(`delete from ${stagingTable(entity)} where id = any($1::text[])`, [[...ids]]);
 }
 
 /** Staged sessions of users that were put aside, in pages; `isHeld`: nothing was decided about the user yet. */

@@ -4,6 +4,8 @@ import type { Entity, RecordOf } from '../../records.ts';
 import { toRow } from '../rows.ts';
 
 const KEY_BYTES_MAX = ID_BYTES_MAX;
+/** No request could have brought a longer one; pages of rows are read at once, and must fit into the memory. */
+const TEXT_BYTES_MAX = 65_536;
 const INTEGER_MAX = 2_147_483_647;
 
 export interface Misfit {
@@ -17,12 +19,9 @@ export function misfitOf<E extends Entity>(record: RecordOf[E]): Misfit | null {
     if (typeof value === 'number' && value > INTEGER_MAX) return { field, reason: 'out-of-range' };
     if (typeof value !== 'string') continue;
     if (value.includes('\0') || !value.isWellFormed()) return { field, reason: 'unreadable' };
-    if (KEYS.has(field)) {
-      if (value === '') return { field, reason: 'empty' };
-      if (value.length * 4 > KEY_BYTES_MAX && Buffer.byteLength(value) > KEY_BYTES_MAX) {
-        return { field, reason: 'too-long' };
-      }
-    }
+    if (KEYS.has(field) && value === '') return { field, reason: 'empty' };
+    const max = KEYS.has(field) ? KEY_BYTES_MAX : TEXT_BYTES_MAX;
+    if (value.length * 4 > max && Buffer.byteLength(value) > max) return { field, reason: 'too-long' };
   }
   const { epoch, version } = record.stamp;
   return epoch > INTEGER_MAX || version > INTEGER_MAX ? { field: 'version', reason: 'out-of-range' } : null;
