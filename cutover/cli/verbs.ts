@@ -352,7 +352,8 @@ export const VERBS = {
     words: [0],
     details: [
       'Never writes to a record. Exit code 1 on any difference, named by collection, id and field, without values. Records ' +
-        'that are still being mirrored count as lagging, not as different.',
+        'that are still being mirrored count as lagging, not as different; they are looked at once more in the end, and while ' +
+        'nobody mirrors one of them the result is not clean.',
       'Only a full one that is clean is evidence for the step to postgres-primary.',
       ...COPY_RUNS,
     ],

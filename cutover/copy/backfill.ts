@@ -3,7 +3,7 @@
  * copy is complete. Every step can be made again, so a run that was killed anywhere is resumed by the same code.
  */
 import { createFindings } from '../../db/postgres/copy/findings.ts';
-import { analyzeLive } from '../../db/postgres/copy/merge.ts';
+import { analyzeLive, settleAside } from '../../db/postgres/copy/merge.ts';
 import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
 import { dropStaging, sealState } from '../../db/postgres/copy/staging.ts';
 import { hasWritten } from '../../db/postgres/copy/undo.ts';
@@ -191,6 +191,7 @@ async function finish(scope: CopyScope, context: Context): Promise<BackfillResul
     const merged = await mergeStaged(scope, authority, { run: run.id, epoch: body.epoch, pace, jobs });
     // What was emptied meanwhile looks like nothing left to merge.
     if (await isLost(scope, context)) return 'lost';
+    await settleAside(scope.postgres, scope.environment.date());
     body = { ...body, counts: { ...body.counts, ...merged } };
   }
   if (!(await analyzeLive(scope.postgres))) {

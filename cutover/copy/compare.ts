@@ -2,6 +2,7 @@
  * One range of a verify. Ranges whose hashes are equal are done; in the others records are told apart one by one. MongoDB
  * is read through the canonical function, PostgreSQL hashes its own rows.
  */
+import { ObjectId } from 'bson';
 import { z } from 'zod';
 import { isExpired } from '../../db/apply.ts';
 import type { Codec, Doc } from '../../db/canonical.ts';
@@ -23,7 +24,7 @@ import type { Counts } from './classify.ts';
 import { digestOf, isSampled, textOf } from './fingerprint.ts';
 import type { Pace } from './pace.ts';
 import { type Difference, settle } from './settle.ts';
-import type { CopyScope } from './types.ts';
+import type { CopyScope, RecordName } from './types.ts';
 
 /** So much is compared again, at most, when a worker dies. */
 const STRETCH_DOCUMENTS_MAX = 20_000;
@@ -61,6 +62,8 @@ export interface Context {
 export interface Tally {
   readonly counts: Counts;
   readonly differences: Difference[];
+  /** Those that could not be compared yet. */
+  readonly lagging: RecordName[];
 }
 
 /** Compares a range a stretch at a time, with one cursor all along: a server may have to look far for a second one. */
@@ -148,14 +151,33 @@ function hexOf(packed: string | null): string | null {
   return packed === null ? null : encodeId(unpackValue(packed));
 }
 
-/** What a document may have been written since, wherever it says so. */
+/** Numbers below are seconds, others milliseconds. */
+const SECONDS_MAX = 1e11;
+/** Times that no query can compare with one: the reader tells. */
+const OTHER_TIMES = ['string', 'object', 'array', 'timestamp'];
+
+/**
+ * What a document may have been written since, wherever and however it says so: others write times in other places, and
+ * as other types, than this service does. Too many cost time, too few a difference.
+ */
 function sinceFilter(codec: Codec, entity: Entity, sinceMs: number): Doc {
   const since = new Date(sinceMs);
-  const mapped = (['createdAt', 'updatedAt', 'deletedAt'] as const).map((field) => ({
-    [codec.path(entity, field).text]: { $gte: codec.time(entity, field, since) },
-  }));
-  const own = ['rotatedAt', 'revokedAt'].map((field) => ({ [field]: { $gte: since } }));
-  return { $or: [...mapped, ...own] };
+  const inSeconds = Math.floor(sinceMs / 1_000);
+  const placesOf = (field: 'createdAt' | 'updatedAt' | 'deletedAt') =>
+    codec.sources(entity, codec.path(entity, field)).map(({ text }) => text);
+  const created = placesOf('createdAt');
+  const places = [...created, ...placesOf('updatedAt'), ...placesOf('deletedAt'), 'rotatedAt', 'revokedAt'];
+  const clauses = [...new Set(places)].flatMap((path): readonly Doc[] => [
+    { [path]: { $gte: since } },
+    { [path]: { $gte: sinceMs } },
+    { [path]: { $gte: inSeconds, $lt: SECONDS_MAX } },
+    { [path]: { $type: OTHER_TIMES } },
+    // A deletion that does not say when.
+    { [path]: true },
+  ]);
+  // Without any, the time is that of the id.
+  const undated = Object.fromEntries(created.map((path) => [path, null]));
+  return { $or: [{ _id: { $gte: ObjectId.createFromTime(inSeconds) }, ...undated }, ...clauses] };
 }
 
 interface Text {
@@ -267,11 +289,11 @@ async function settleInto(
   entity: Entity,
   ids: readonly string[],
   { body }: Context,
-  { counts, differences }: Tally,
+  { counts, differences, lagging }: Tally,
 ): Promise<void> {
   if (ids.length === 0) return;
   const settled = await settle(scope, body.authority, entity, ids);
   differences.push(...settled.differences);
-  counts.add('lagging', settled.lagging);
+  lagging.push(...settled.lagging.map((id) => ({ entity, id })));
   counts.add('excused', settled.excused);
 }

@@ -7,13 +7,21 @@
 import { type Codec, type Doc, STORE_FIELDS } from '../../db/canonical.ts';
 import type { StoreName } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
+import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import { isNameless } from '../../db/mongo/copy/raw-document.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
+import {
+  asPutAside,
+  type BadDocument,
+  type Original,
+  type Quarantined,
+} from '../../db/postgres/copy/findings.ts';
 import { rowsById } from '../../db/postgres/copy/fingerprint.ts';
+import { misfitOf } from '../../db/postgres/copy/rows.ts';
 import type { Entity } from '../../db/records.ts';
 import { otherStore } from '../mode.ts';
 import { differingFields, expiryIn, ownerIn, textOf } from './fingerprint.ts';
-import type { CopyScope } from './types.ts';
+import type { CopyScope, RecordName } from './types.ts';
 
 export type Difference = {
   readonly entity: Entity;
@@ -26,7 +34,9 @@ export type Difference = {
 export interface Settled {
   readonly differences: readonly Difference[];
   /** Still being mirrored, or written all the time. */
-  readonly lagging: number;
+  readonly lagging: readonly string[];
+  /** Those of them that nobody has written meanwhile: whoever is to mirror them does not. */
+  readonly stuck: number;
   /** Past retention, put aside by a copy, or a session without a user: not meant to be alike. */
   readonly excused: number;
 }
@@ -48,7 +58,8 @@ export async function settle(
   for (let from = 0; from < named.length; from += BATCH) {
     const part = await settleBatch(scope, authority, entity, named.slice(from, from + BATCH));
     sum.differences.push(...part.differences);
-    sum.lagging += part.lagging;
+    sum.lagging.push(...part.lagging);
+    sum.stuck += part.stuck;
     sum.excused += part.excused;
   }
   return sum;
@@ -60,7 +71,7 @@ async function settleNameless(scope: CopyScope, entity: Entity, ids: readonly st
   const differences = ids
     .filter((id) => !aside.has(id))
     .map((id): Difference => ({ entity, id, kind: 'unreadable', fields: ['_id'] }));
-  return { differences, lagging: 0, excused: aside.size };
+  return { differences, lagging: [] as string[], stuck: 0, excused: aside.size };
 }
 
 async function settleBatch(
@@ -72,10 +83,14 @@ async function settleBatch(
   const differences: Difference[] = [];
   let excused = 0;
   let open: readonly string[] = ids;
+  let first: ReadonlyMap<string, State> | null = null;
+  let last: ReadonlyMap<string, State> = new Map();
   for (const waitMs of [...WAITS_MS, null]) {
     const before = await statesOf(scope, authority, entity, open);
+    first ??= before;
     const mirror = await statesOf(scope, otherStore(authority), entity, open);
     const after = await statesOf(scope, authority, entity, open);
+    last = after;
     const excuses = await excusesFor(scope, authority, entity, open, { before, mirror });
     const moving: string[] = [];
     for (const id of open) {
@@ -91,7 +106,9 @@ async function settleBatch(
     if (open.length === 0 || waitMs === null) break;
     await scope.environment.sleep(waitMs);
   }
-  return { differences, lagging: open.length, excused };
+  const held = (states: ReadonlyMap<string, State> | null, id: string) => textIn(states?.get(id) ?? 'absent');
+  const stuck = open.filter((id) => held(first, id) === held(last, id)).length;
+  return { differences, lagging: open, stuck, excused };
 }
 
 function judge(before: State, mirror: State, after: State): 'same' | 'moving' | 'different' {
@@ -131,7 +148,7 @@ async function statesOf(
 
 function stateOf(codec: Codec, entity: Entity, doc: Doc | null): State {
   const read = doc === null ? null : codec.read(entity, doc);
-  if (doc === null || read === null || 'bad' in read) return 'unreadable';
+  if (doc === null || read === null || 'bad' in read || misfitOf(read.record) !== null) return 'unreadable';
   const isMarked = doc[STORE_FIELDS.pendingAt] instanceof Date;
   return { text: textOf(entity, read.record), isMarked };
 }
@@ -164,24 +181,63 @@ async function excusesFor(
     const users = await statesOf(scope, authority, 'user', [...new Set(owners.values())]);
     for (const [id, owner] of owners) if (!users.has(owner)) excused.add(id);
   }
-  const aside = await putAside(scope, entity, ids);
-  for (const id of aside) if ((mirror.get(id) ?? 'absent') === 'absent') excused.add(id);
+  const [documents, rows] = authority === 'mongo' ? [before, mirror] : [mirror, before];
+  const notThere = ids.filter((id) => !excused.has(id) && (rows.get(id) ?? 'absent') === 'absent');
+  for (const id of await stillAside(scope, entity, notThere, documents)) excused.add(id);
   return excused;
 }
 
-/** Which of these a copy has put aside. */
+/** What was good by itself and put aside for the sake of others. */
+const OF_OTHERS: ReadonlySet<string> = new Set(['duplicate-email', 'user-put-aside', 'refused']);
+/** Originals that are in memory at once. */
+const COMPARED_MAX = 20;
+
+/**
+ * Which of these a copy has put aside, and are what they were then: no record, or the very document. One that was mended
+ * since was to be moved, and may not be missing.
+ */
+async function stillAside(
+  scope: CopyScope,
+  entity: Entity,
+  ids: readonly string[],
+  documents: ReadonlyMap<string, State>,
+): Promise<readonly string[]> {
+  const aside = await putAside(scope, entity, ids);
+  const isBad = (id: string) => documents.get(id) === 'unreadable';
+  const still = [...aside.keys()].filter(isBad);
+  const good = [...aside].filter(([id]) => !isBad(id));
+  // Nothing was kept to compare these with.
+  const forgotten = good.filter(([, { state }]) => state === 'dropped');
+  for (const [id, { reasons }] of forgotten) {
+    if (reasons.every(({ reason }) => OF_OTHERS.has(reason))) still.push(id);
+  }
+  const kept = good.flatMap(([id, { state }]) => (state === 'dropped' ? [] : [id]));
+  for (let from = 0; from < kept.length; from += COMPARED_MAX) {
+    const part = kept.slice(from, from + COMPARED_MAX);
+    const originals: Original[] = [];
+    for await (const { id, bytes } of eachRaw(scope.mongo, entity, part.map(decodeId))) {
+      originals.push({ entity, id, reasons: [], document: toExtendedJson(bytes) });
+    }
+    still.push(...(await scope.postgres.transaction((connection) => asPutAside(connection, originals))));
+  }
+  return still;
+}
+
+type Aside = Pick<Quarantined, 'state' | 'reasons'>;
+
+/** Which of these a copy has put aside, and none has moved since. */
 async function putAside(
   { postgres }: CopyScope,
   entity: Entity,
   ids: readonly string[],
-): Promise<ReadonlySet<string>> {
-  if (ids.length === 0) return new Set();
-  const rows = await postgres.query<{ id: string }>(
-    `select record_id as id from copy_quarantine
+): Promise<ReadonlyMap<string, Aside>> {
+  if (ids.length === 0) return new Map();
+  const rows = await postgres.query<Aside & { readonly id: string }>(
+    `select record_id as id, state, reasons from copy_quarantine
      where entity = $1 and record_id = any($2::text[]) and state <> 'moved'`,
     [entity, [...ids]],
   );
-  return new Set(rows.map(({ id }) => id));
+  return new Map(rows.map(({ id, ...aside }) => [id, aside]));
 }
 
 /** Retention works at its own times: what is about to expire may be gone on one side only. */
@@ -195,8 +251,25 @@ export async function foundBy(
 ): Promise<readonly Difference[]> {
   const rows = await postgres.query<Difference & Record<string, unknown>>(
     `select entity, record_id as id, reason as kind, array_agg(field order by field) filter (where field <> '') as fields
-     from copy_findings where run = $1 group by 1, 2, 3 order by 1, 2, 3 limit $2`,
-    [run, limit],
+     from copy_findings where run = $1 and reason <> $3 group by 1, 2, 3 order by 1, 2, 3 limit $2`,
+    [run, limit, LAGGING],
   );
   return rows.map((row) => ({ ...row, fields: row.fields ?? [] }));
+}
+
+/** What a verify notes of a record that it could not compare yet. */
+export const LAGGING = 'lagging';
+
+/** As the books of a verify name what it found. */
+export function findingsOf(
+  differences: readonly Difference[],
+  lagging: readonly RecordName[],
+): readonly BadDocument[] {
+  return [
+    ...differences.flatMap(({ entity, id, kind, fields }) => {
+      const named = fields.length === 0 ? [''] : fields;
+      return named.map((field) => ({ entity, id, field, reason: kind, detail: null }));
+    }),
+    ...lagging.map(({ entity, id }) => ({ entity, id, field: '', reason: LAGGING, detail: null })),
+  ];
 }

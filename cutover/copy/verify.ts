@@ -26,8 +26,8 @@ import { coordinating } from './lock.ts';
 import { assertOneMapping, assertSameMapping } from './one-mapping.ts';
 import { createPace } from './pace.ts';
 import { authorityNow, logCopy, markCopy, putEvidence } from './ready.ts';
-import { type Difference, foundBy, RETENTION_MARGIN_MS } from './settle.ts';
-import { CopyRefused, type CopyScope, type Report } from './types.ts';
+import { type Difference, findingsOf, foundBy, LAGGING, RETENTION_MARGIN_MS, settle } from './settle.ts';
+import { CopyRefused, type CopyScope, type RecordName, type Report } from './types.ts';
 import { type Claim, workRanges } from './work.ts';
 
 export interface VerifyOptions {
@@ -47,6 +47,7 @@ export interface VerifyResult {
   /** Records that were compared, on either side. */
   readonly compared: number;
   readonly differing: number;
+  /** Not compared: still being mirrored in the end. Clean all the same, but for those that nobody mirrors. */
   readonly lagging: number;
   readonly excused: number;
   /** The first thousand. */
@@ -170,14 +171,11 @@ async function compareStretch(
   comparison: Comparison,
   { run, pace }: Context,
 ): Promise<RangeRow | null> {
-  const tally: Tally = { counts: createCounts(), differences: [] };
+  const tally: Tally = { counts: createCounts(), differences: [], lagging: [] };
   const rest = (await comparison.next(tally)) as unknown as Json | null;
   const keepsRest = !(await pace.paused());
   return postgres.transaction(async (connection) => {
-    const findings = tally.differences.flatMap(({ entity, id, kind, fields }) => {
-      const named = fields.length === 0 ? [''] : fields;
-      return named.map((field) => ({ entity, id, field, reason: kind, detail: null }));
-    });
+    const findings = findingsOf(tally.differences, tally.lagging);
     await putFindings(connection, run, range.seq, findings);
     const result = { counts: tally.counts.toJson(), bounds: range.bounds, rest, keepsRest };
     const seq = await claim.close(connection, range, result);
@@ -185,35 +183,68 @@ async function compareStretch(
   });
 }
 
-async function conclude(
+/** More are not looked at again: the mirror is far behind, and the verify too early. */
+const LAGGARDS_MAX = 2_000;
+
+/** What could not be compared yet, looked at once more now that everything else has been. */
+async function settleLaggards(
   scope: CopyScope,
   { run, body }: Context,
+): Promise<{ readonly lagging: number; readonly stuck: number; readonly excused: number }> {
+  const rows = await scope.postgres.query<RecordName & Record<string, unknown>>(
+    `select entity, record_id as id from copy_findings where run = $1 and reason = $2`,
+    [run, LAGGING],
+  );
+  const sum = { lagging: 0, stuck: 0, excused: 0 };
+  if (rows.length > LAGGARDS_MAX) return { lagging: rows.length, stuck: rows.length, excused: 0 };
+  for (const entity of ENTITIES) {
+    const ids = rows.filter((row) => row.entity === entity).map(({ id }) => id);
+    const { differences, lagging, stuck, excused } = await settle(scope, body.authority, entity, ids);
+    await scope.postgres.transaction(async (connection) => {
+      await connection.query(
+        `delete from copy_findings where run = $1 and entity = $2 and reason = $3 and record_id <> all($4::text[])`,
+        [run, entity, LAGGING, [...lagging]],
+      );
+      await putFindings(connection, run, null, findingsOf(differences, []));
+    });
+    sum.lagging += lagging.length;
+    sum.stuck += stuck;
+    sum.excused += excused;
+  }
+  return sum;
+}
+
+async function conclude(
+  scope: CopyScope,
+  context: Context,
   startedAt: Date,
   record: ControlRecord,
 ): Promise<VerifyResult> {
+  const { run, body } = context;
+  const late = await settleLaggards(scope, context);
   const sums = sumCounts((await createRuns(scope.postgres).ranges(run)).map(({ counts }) => counts));
   const found = await foundBy(scope, run, SHOWN);
   const [row] = await scope.postgres.query<{ count: number }>(
-    'select count(distinct (entity, record_id))::int as count from copy_findings where run = $1',
-    [run],
+    'select count(distinct (entity, record_id))::int as count from copy_findings where run = $1 and reason <> $2',
+    [run, LAGGING],
   );
   const differing = row?.count ?? 0;
   const result: VerifyResult = {
     run,
     authority: body.authority,
-    clean: differing === 0,
+    clean: differing === 0 && late.stuck === 0,
     compared: (sums['compared'] ?? 0) + (sums['swept'] ?? 0),
     differing,
-    lagging: sums['lagging'] ?? 0,
-    excused: sums['excused'] ?? 0,
+    lagging: late.lagging,
+    excused: (sums['excused'] ?? 0) + late.excused,
     differences: found,
     tookMs: scope.environment.date().getTime() - startedAt.getTime(),
   };
   const store = scope.stores[body.authority];
   const { clean, compared, lagging, excused } = result;
   const { copy } = body;
-  // A part that is clean proves nothing about the rest; a part that is not, does.
-  if (body.what === 'full' || !clean) await putEvidence(scope, store, 'verify', { clean, run, copy });
+  // A part that is clean proves nothing about the rest; a part that differs, does.
+  if (body.what === 'full' || differing > 0) await putEvidence(scope, store, 'verify', { clean, run, copy });
   // Another copy may have been made while this one was looked at.
   if (body.what === 'full' && clean && record.copy.kind === 'complete' && record.copy.run === copy) {
     await markCopy(store, record.epoch, record.copy, { ...record.copy, verifiedAtMs: startedAt.getTime() });

@@ -122,3 +122,37 @@ describe('quarantine', async () => {
     expect(changed.bad).toMatchObject([{ id: ids[1], field: 'email' }]);
   });
 });
+
+describe('what was put aside', async () => {
+  const bench = await openBench();
+  beforeAll(() => bench.setMode('dual-write'));
+
+  it.each(['held', 'accepted', 'dropped'] as const)(
+    '%s, and mended and moved since, is missed when it is lost',
+    async (state) => {
+      const doc = legacyUser({ email: [] });
+      const id = String(doc._id);
+      await bench.insert('user', [doc]);
+      await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
+      if (state !== 'held') {
+        const verb = state === 'accepted' ? 'accept' : 'drop';
+        await resolveQuarantine(bench, { entity: 'user', id, verb, reason: 'so far' });
+      }
+      const ofIt = async () => (await verify(bench)).differences.filter((each) => each.id === id);
+      expect(await ofIt()).toEqual([]);
+      await bench.mongo
+        .collection('user')
+        .updateOne({ _id: doc._id as never }, { $set: { email: `${id}@x.org` } });
+      const missing = [{ entity: 'user', id, kind: 'missing-in-mirror', fields: [] }];
+      expect(await ofIt()).toEqual(missing);
+      await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
+      expect(await ofIt()).toEqual([]);
+      expect((await listQuarantine(bench, { state: 'moved' })).map((each) => each.id)).toContain(id);
+      // Even where it is bad again.
+      await bench.mongo.collection('user').updateOne({ _id: doc._id as never }, { $set: { email: [] } });
+      await bench.postgres.query('delete from users where id = $1', [id]);
+      expect(await ofIt()).toMatchObject([{ id, kind: 'unreadable' }]);
+      await bench.mongo.collection('user').deleteOne({ _id: doc._id as never });
+    },
+  );
+});

@@ -125,10 +125,12 @@ export function undoneLines(
 
 export function verifyLines(body: Body<'verify'>, style: Style): string[] {
   const { run, authority, clean, compared, differing, lagging, excused, differences, tookMs } = body;
+  const found =
+    differing > 0
+      ? `${counted(differing, 'record')} differ`
+      : `not clean: ${counted(lagging, 'record')} could not be compared, because nobody mirrors what is pending`;
   return [
-    clean
-      ? style.good('clean: both stores hold the same')
-      : style.bad(`${counted(differing, 'record')} differ`),
+    clean ? style.good('clean: both stores hold the same') : style.bad(found),
     ...columns([
       ['run', `${printable(run)}, ${duration(tookMs)}, authority ${authority}`],
       ['compared', count(compared)],
@@ -136,7 +138,10 @@ export function verifyLines(body: Body<'verify'>, style: Style): string[] {
       ['excused', `${count(excused)} that need not be alike`],
     ]),
     ...differenceLines(differences, style),
-    ...(clean ? [] : ['', '`cutover repair` takes up what was found.']),
+    ...(differing === 0 ? [] : ['', '`cutover repair` takes up what was found.']),
+    ...(clean || differing > 0
+      ? []
+      : ['', '`cutover pending` names them; verify again once the mirror has caught up.']),
   ];
 }
 

@@ -106,15 +106,25 @@ export async function leftBehind(
 
 /** Without those that were accepted as they are. */
 async function unaccepted(connection: Asking, originals: readonly Original[]): Promise<readonly Original[]> {
+  const accepted = await asPutAside(connection, originals, ['accepted']);
+  return originals.filter(({ id }) => !accepted.has(id));
+}
+
+/** The ids of those that are what was put aside, in one of these states. Of one entity. */
+export async function asPutAside(
+  connection: Asking,
+  originals: readonly Original[],
+  states: readonly QuarantineState[] = ['held', 'accepted'],
+): Promise<ReadonlySet<string>> {
   const { rows } = await connection.query<{ entity: Entity; id: string; document: string }>(
     `select entity, record_id as id, document from copy_quarantine
      join unnest($1::text[], $2::text[]) as q (entity, record_id) using (entity, record_id)
-     where state = 'accepted'`,
-    [originals.map(({ entity }) => entity), originals.map(({ id }) => id)],
+     where state = any($3::text[])`,
+    [originals.map(({ entity }) => entity), originals.map(({ id }) => id), [...states]],
   );
-  const accepted = new Map(rows.map(({ entity, id, document }) => [`${entity}/${id}`, unkeyed(document)]));
-  return originals.filter(
-    ({ entity, id, document }) => accepted.get(`${entity}/${id}`) !== unkeyed(document),
+  const kept = new Map(rows.map(({ id, document }) => [id, unkeyed(document)]));
+  return new Set(
+    originals.filter(({ id, document }) => kept.get(id) === unkeyed(document)).map(({ id }) => id),
   );
 }
 

@@ -148,6 +148,19 @@ async function insertNew(connection: Connection, entity: Entity, within: readonl
   return rowCount ?? 0;
 }
 
+/** What an earlier copy put aside, and this one has staged, is in its place by now. */
+export async function settleAside(bulk: PostgresBulk, now: Date): Promise<void> {
+  for (const [entity, table] of Object.entries(TABLES)) {
+    await bulk.query(
+      `update copy_quarantine as aside set state = 'moved', resolution = 'copied', resolved_at = $2
+       where entity = $1 and state <> 'moved'
+         and exists (select from staging.${table} as s where s.id = aside.record_id)
+         and exists (select from ${table} as held where held.id = aside.record_id)`,
+      [entity, now],
+    );
+  }
+}
+
 export interface UndoStep {
   readonly removed: number;
   readonly restored: number;
