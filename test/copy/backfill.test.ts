@@ -254,7 +254,7 @@ describe('backfill from MongoDB', async () => {
     await at.endSessions({ userId: String(written._id), now: new Date() });
     const session = sessionAt([1, 1], String(referred._id), { expiresAt: LATER });
     await stores.postgres.replica.apply('session', [session], { epoch: 1, expiredBefore: new Date(0) });
-    expect(await rollbackBackfill(bench, run)).toEqual({ run, removed: 1, restored: 1, spared: 2 });
+    expect(await rollbackBackfill(bench, run)).toMatchObject({ run, removed: 1, restored: 1, spared: 2 });
     const { users = [] } = await bench.rows();
     expect(users).toHaveLength(3);
     expect(users).toContain(before['users']?.[0]);
@@ -299,6 +299,50 @@ describe('backfill from MongoDB', async () => {
     expect(after['users']).toEqual(before['users']?.filter((row) => !row.includes(String(plain._id))));
     expect(after['sessions']).toEqual(before['sessions']);
     expect(after['password_reset_tokens']).toHaveLength(1);
+  });
+
+  /** Right before staging gets its indexes, all ranges being there. */
+  const afterRanges = (work: () => Promise<unknown>): typeof bench => {
+    let isDue = true;
+    const query: typeof bench.postgres.query = async (sql, values) => {
+      if (isDue && sql.includes('create unique index')) {
+        isDue = false;
+        await work();
+      }
+      return bench.postgres.query(sql, values);
+    };
+    return { ...bench, postgres: { ...bench.postgres, query } };
+  };
+
+  it('copies a document once that was inserted anew in front of the cursor, as it is by now', async () => {
+    const doc = legacyUser({ name: 'earlier' });
+    await bench.insert('user', [doc, legacyUser()]);
+    const scope = afterRanges(async () => {
+      const earlier = `select * from staging.users where name = 'earlier'`;
+      await bench.postgres.query(`insert into staging.users ${earlier}`);
+      await bench.postgres.query(
+        `update staging.users set name = 'later' where ctid = (select max(ctid) from staging.users)`,
+      );
+    });
+    const result = await runBackfill(scope, { from: 'mongo', onBad: 'rollback' });
+    expect(result).toMatchObject({ outcome: 'complete', counts: { inserted: 2 } });
+    const { found } = await stores.postgres.replica.read('user', [String(doc._id)]);
+    expect(found.get(String(doc._id))?.record.name).toBe('later');
+  });
+
+  it('names a user whom the table refuses once the address that it shared is another', async () => {
+    const [a, b] = [legacyUser(), legacyUser()];
+    await bench.insert('user', [a, { ...b, email: a['email'] }]);
+    const scope = afterRanges(async () => {
+      await bench.postgres.query(
+        `alter table staging.users add constraint unplanted check (name <> 'planted') not valid`,
+      );
+      const changed = { $set: { email: 'other@example.org', name: 'planted' } };
+      await bench.mongo.collection('user').updateOne({ _id: b._id as never }, changed);
+    });
+    const result = await runBackfill(scope, { from: 'mongo', onBad: 'quarantine' });
+    expect(result).toMatchObject({ outcome: 'complete', counts: { bad: 1, quarantined: 1, inserted: 1 } });
+    expect(result.bad).toMatchObject([{ id: String(b._id), field: 'unplanted', reason: 'refused' }]);
   });
 
   it('counts marked users among those that share an e-mail', async () => {

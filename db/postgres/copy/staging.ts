@@ -3,6 +3,7 @@ import { finished } from 'node:stream/promises';
 import { from as copyFrom } from 'pg-copy-streams';
 import { ENTITIES, type Entity } from '../../records.ts';
 import { TABLES } from '../database.ts';
+import { StatementRefused } from '../errors.ts';
 import { attempt, type Connection, type PostgresBulk } from './client.ts';
 import { columnsOf } from './rows.ts';
 
@@ -58,11 +59,27 @@ export async function dropStaging(bulk: PostgresBulk): Promise<void> {
 /** After all rows are in: what checks and merge look them up by. */
 export async function indexStaging(bulk: PostgresBulk): Promise<void> {
   for (const entity of ENTITIES) {
-    const [schema, table] = stagingTable(entity).split('.');
-    await bulk.query(`create unique index if not exists ${table}_staged_id on ${schema}.${table} (id)`);
+    await indexIds(bulk, entity).catch(async (error: unknown) => {
+      if (!(error instanceof StatementRefused) || error.code !== '23505') throw error;
+      await keepLatest(bulk, entity);
+      await indexIds(bulk, entity);
+    });
   }
   await bulk.query('create index if not exists users_staged_email_key on staging.users (email_key)');
   for (const entity of ENTITIES) await bulk.query(`analyze ${stagingTable(entity)}`);
+}
+
+async function indexIds(bulk: PostgresBulk, entity: Entity): Promise<void> {
+  const [schema, table] = stagingTable(entity).split('.');
+  await bulk.query(`create unique index if not exists ${table}_staged_id on ${schema}.${table} (id)`);
+}
+
+/** A document that was deleted and inserted again in front of a cursor comes twice: of its rows the later one counts. */
+async function keepLatest(bulk: PostgresBulk, entity: Entity): Promise<void> {
+  const table = stagingTable(entity);
+  await bulk.query(
+    `delete from ${table} as earlier using ${table} as later where earlier.id = later.id and earlier.ctid < later.ctid`,
+  );
 }
 
 /**
