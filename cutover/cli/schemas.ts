@@ -372,6 +372,9 @@ export const OUTPUTS = {
     removed: count,
     restored: count,
     spared: count.describe('Written since, or referred to by what was'),
+    unrestorable: count.describe(
+      'Documents that no driver can write as they were; left as the run wrote them',
+    ),
   }),
   verify: z.strictObject({
     ...envelope('verify'),

@@ -19,7 +19,7 @@ import { createPace } from './pace.ts';
 import { policyOf } from './policy.ts';
 import { matchNotes } from './quarantine.ts';
 import { assertCopyable, awaitInstances, logCopy, markCopy, putEvidence } from './ready.ts';
-import { applyRanges, cutRowRanges } from './reverse.ts';
+import { applyRanges, countRows, cutRowRanges } from './reverse.ts';
 import { undoRun } from './rollback.ts';
 import { parseRun, type RunBody, toBody } from './run.ts';
 import {
@@ -256,7 +256,7 @@ async function conclude(
 ): Promise<BackfillResult> {
   const { environment, stores, postgres } = scope;
   const ranges = await createRuns(postgres).ranges(run.id);
-  const sums = sumCounts([...ranges.map(({ counts }) => counts)]);
+  const sums = sumCounts([...ranges.map(({ counts }) => counts), body.counts]);
   const findings = createFindings(postgres);
   const [written] = await postgres.query<{ inserted: number; updated: number }>(
     `select count(*) filter (where before is null)::int as inserted,
@@ -281,10 +281,10 @@ async function conclude(
       quarantined: aside?.count ?? 0,
       inserted: written?.inserted ?? 0,
       updated: written?.updated ?? 0,
-      deferred: (body.counts['deferred'] ?? 0) + (sums['deferred'] ?? 0),
-      dangling: body.counts['dangling'] ?? 0,
+      deferred: sums['deferred'] ?? 0,
+      dangling: sums['dangling'] ?? 0,
     },
-    cleaned: countsOf(sumCounts([sums, body.counts]), 'clean:'),
+    cleaned: countsOf(sums, 'clean:'),
     unknownFields: countsOf(sums, 'unknown:'),
     bad: await findings.bad(run.id, { limit: FINDINGS_MAX }),
     tookMs: environment.date().getTime() - run.startedAt.getTime(),
@@ -300,8 +300,9 @@ async function reverse(scope: CopyScope, context: Context, options: GoOn): Promi
   const runs = createRuns(scope.postgres);
   if (run.state === 'copying') {
     if (body.dryRun) {
-      await runs.advance(run.id, 'copying', 'rolled-back', toBody(body), scope.environment.date());
-      return conclude(scope, context, 'dry-run');
+      const counted = { ...body, counts: await countRows(scope, body) };
+      await runs.advance(run.id, 'copying', 'rolled-back', toBody(counted), scope.environment.date());
+      return conclude(scope, { ...context, body: counted }, 'dry-run');
     }
     await options.beforeMerge?.();
     if ((await runs.ranges(run.id)).length === 0) await cutRowRanges(scope, run.id, jobs * 4);

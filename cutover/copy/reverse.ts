@@ -37,6 +37,26 @@ export async function cutRowRanges({ postgres }: CopyScope, run: string, parts: 
   }
 }
 
+/** What a copy would come to, but for what MongoDB would refuse or has already. */
+export async function countRows(
+  { postgres }: CopyScope,
+  { expiredBeforeMs }: RunBody,
+): Promise<RunBody['counts']> {
+  const sum: Record<string, number> = { read: 0, deferred: 0, expired: 0, staged: 0 };
+  for (const entity of ENTITIES) {
+    const isPast = entity === 'user' ? '$1::timestamptz is null' : 'expires_at < $1';
+    const [row] = await postgres.query<Record<'read' | 'deferred' | 'expired', number>>(
+      `select count(*)::int as read, count(*) filter (where pending_at is not null)::int as deferred,
+         count(*) filter (where pending_at is null and ${isPast})::int as expired from ${TABLES[entity]}`,
+      [new Date(expiredBeforeMs)],
+    );
+    const { read = 0, deferred = 0, expired = 0 } = row ?? {};
+    const counts = { read, deferred, expired, staged: read - deferred - expired };
+    for (const [name, count] of Object.entries(counts)) sum[name] = (sum[name] ?? 0) + count;
+  }
+  return sum;
+}
+
 interface Options {
   readonly run: string;
   readonly body: RunBody;

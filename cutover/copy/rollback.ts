@@ -32,6 +32,8 @@ export interface RollbackResult {
   readonly restored: number;
   /** Written since, or referred to by what was: left alone. */
   readonly spared: number;
+  /** Documents that no driver can write as they were, such as invalid UTF-8: left as the run wrote them. */
+  readonly unrestorable: number;
 }
 
 export interface RollbackOptions {
@@ -110,23 +112,28 @@ export async function undoRun(
   { run, body, pace }: { readonly run: string; readonly body: RunBody; readonly pace: Pace },
 ): Promise<Omit<RollbackResult, 'run'>> {
   pace.phase('undoing', null);
-  const sum = { removed: 0, restored: 0, spared: 0 };
+  const sum = { removed: 0, restored: 0, spared: 0, unrestorable: 0 };
   for (const entity of UNDO_ORDER) {
     for (let done = false; !done; ) {
       if (await pace.wait()) throw pace.stopped(`roll run ${run} back once more`);
       const step = await again(scope, () =>
         body.from === 'mongo'
-          ? undoStep(scope.postgres, entity, { run, epoch: body.epoch, limit: STEP_ROWS })
+          ? undoInPostgres(scope, run, entity, body.epoch)
           : undoInMongo(scope, run, entity, body.epoch),
       );
       sum.removed += step.removed;
       sum.restored += step.restored;
       sum.spared += step.spared;
+      sum.unrestorable += step.unrestorable;
       await pace.take(step.removed + step.restored);
       done = step.done;
     }
   }
   return sum;
+}
+
+async function undoInPostgres({ postgres }: CopyScope, run: string, entity: Entity, epoch: number) {
+  return { ...(await undoStep(postgres, entity, { run, epoch, limit: STEP_ROWS })), unrestorable: 0 };
 }
 
 async function undoInMongo(
@@ -139,7 +146,7 @@ async function undoInMongo(
   // Even where a failover has made it the authority meanwhile.
   const control = await readControl(stores.mongo);
   if (control !== null && control.epoch > epoch) throw new StaleEpoch(control.epoch, epoch);
-  const step = { removed: 0, restored: 0, spared: 0 };
+  const step = { removed: 0, restored: 0, spared: 0, unrestorable: 0 };
   for (const entry of entries) step[await undoDocument(mongo, entity, entry)] += 1;
   await forgetUndo(
     postgres,

@@ -1,6 +1,8 @@
 /** The copy from PostgreSQL back to MongoDB. */
+import { serialize } from 'bson';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';
+import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { Entity, RecordOf } from '../../db/records.ts';
 import { resetAt, sessionAt, tombstoneAt, userAt, verificationAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
@@ -32,6 +34,8 @@ describe('backfill from PostgreSQL', async () => {
     await put('postgres', 'verificationToken', { ...verificationAt([2, 1], id), expiresAt: LATER });
     await put('postgres', 'resetToken', { ...resetAt([2, 1], id), expiresAt: LATER });
     await put('postgres', 'session', sessionAt([2, 1], id, { expiresAt: LATER }));
+    const dry = await runBackfill(bench, { from: 'postgres', onBad: 'rollback', dryRun: true });
+    expect(dry).toMatchObject({ outcome: 'dry-run', counts: { read: 355, staged: 355, inserted: 0 } });
     const result = await runBackfill(bench, { from: 'postgres', onBad: 'rollback' });
     expect(result).toMatchObject({
       outcome: 'complete',
@@ -64,6 +68,19 @@ describe('backfill from PostgreSQL', async () => {
     const after = await bench.documents('user');
     expect(after.filter((doc) => !doc.includes(live.id))).toEqual(before);
     expect(after).toHaveLength(3);
+  });
+
+  it('says what of it nobody can put back', async () => {
+    const old = legacyUser({ note: 'no UTF?8' });
+    await bench.insert('user', [old]);
+    await put('postgres', 'user', userAt([2, 1], { id: String(old._id) }));
+    const { run, counts } = await runBackfill(bench, { from: 'postgres', onBad: 'rollback' });
+    expect(counts).toMatchObject({ updated: 1 });
+    // As if it had had these bytes, which not every server takes.
+    const bytes = Buffer.from(serialize(old));
+    bytes[bytes.indexOf('UTF?8') + 3] = 0xff;
+    await bench.postgres.query('update copy_undo set before = $1', [toExtendedJson(bytes)]);
+    expect(await rollbackBackfill(bench, run)).toMatchObject({ restored: 0, spared: 0, unrestorable: 1 });
   });
 
   it('leaves clashes, and what is ahead, to the mirror, by touches', async () => {

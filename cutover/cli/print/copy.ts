@@ -1,5 +1,5 @@
 /** Copies, comparisons and what was put aside, for people. Ids may hold anything; values never get here. */
-import type { Progress } from '../../copy/types.ts';
+import { FINDINGS_MAX, type Progress } from '../../copy/types.ts';
 import type { Output } from '../schemas.ts';
 import type { Style } from '../style.ts';
 import { columns, indented } from '../table.ts';
@@ -80,6 +80,9 @@ function badLines(bad: Body<'backfill'>['bad'], documents: number, style: Style)
     style.bad(`bad: ${counted(documents, 'document')}`),
     ...indented(columns(rows)),
     ...left(bad.length, style),
+    ...(bad.length < FINDINGS_MAX
+      ? []
+      : [style.dim(`  no more than ${count(FINDINGS_MAX)} are named anywhere`)]),
   ];
 }
 
@@ -114,12 +117,15 @@ export function runLines(body: Body<'backfillRun'>, style: Style): string[] {
 }
 
 export function undoneLines(
-  { run, removed, restored, spared }: Body<'backfillUndone'>,
+  { run, removed, restored, spared, unrestorable }: Body<'backfillUndone'>,
   style: Style,
 ): string[] {
   return [
     style.good(`${printable(run)}: undone`),
     `removed ${count(removed)}, restored ${count(restored)}, spared ${count(spared)} that were written since`,
+    ...(unrestorable === 0
+      ? []
+      : [style.bad(`${counted(unrestorable, 'document')} stayed: no driver can write them as they were`)]),
   ];
 }
 

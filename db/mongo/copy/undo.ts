@@ -10,12 +10,12 @@ export interface Written extends Stamp {
   readonly before: string | null;
 }
 
-/** Puts back what was there before a copy, unless it was written since. */
+/** Puts back what was there before a copy, unless it was written since, or is nothing that a driver can write. */
 export async function undoDocument(
   bulk: MongoBulk,
   entity: Entity,
   { id, epoch, version, before }: Written,
-): Promise<'removed' | 'restored' | 'spared'> {
+): Promise<'removed' | 'restored' | 'spared' | 'unrestorable'> {
   const _id = decodeId(id);
   const filter = { _id: { $eq: _id }, epoch, version, pendingAt: { $exists: false } } as never;
   const collection = bulk.collection(entity);
@@ -26,7 +26,7 @@ export async function undoDocument(
   }
   try {
     const found = fromExtendedJson(before);
-    if (found === null) return 'spared';
+    if (found === null) return 'unrestorable';
     const { _id: _, ...document } = found;
     const { matchedCount } = await collection.replaceOne(filter, document);
     return matchedCount === 1 ? 'restored' : 'spared';
