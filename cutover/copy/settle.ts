@@ -44,19 +44,25 @@ export interface Settled {
 type State = { readonly text: string; readonly isMarked: boolean } | 'absent' | 'unreadable';
 
 const WAITS_MS = [250, 1_000, 3_000];
+const FURTHER_MS = 3_000;
 const BATCH = 200;
 
+/** `patienceMs`: how long what nobody has written meanwhile may take to be mirrored, where that is longer than the usual looks. */
 export async function settle(
   scope: CopyScope,
   authority: StoreName,
   entity: Entity,
   ids: readonly string[],
+  patienceMs = 0,
 ): Promise<Settled> {
+  const usualMs = WAITS_MS.reduce((sum, waitMs) => sum + waitMs, 0);
+  const further = Math.max(0, Math.ceil((patienceMs - usualMs) / FURTHER_MS));
+  const waitsMs = [...WAITS_MS, ...Array.from({ length: further }, () => FURTHER_MS)];
   const nameless = ids.filter(isNameless);
   const sum = await settleNameless(scope, entity, nameless);
   const named = nameless.length === 0 ? ids : ids.filter((id) => !isNameless(id));
   for (let from = 0; from < named.length; from += BATCH) {
-    const part = await settleBatch(scope, authority, entity, named.slice(from, from + BATCH));
+    const part = await settleBatch(scope, authority, entity, named.slice(from, from + BATCH), waitsMs);
     sum.differences.push(...part.differences);
     sum.lagging.push(...part.lagging);
     sum.stuck += part.stuck;
@@ -79,13 +85,16 @@ async function settleBatch(
   authority: StoreName,
   entity: Entity,
   ids: readonly string[],
+  waitsMs: readonly number[],
 ): Promise<Settled> {
   const differences: Difference[] = [];
   let excused = 0;
   let open: readonly string[] = ids;
   let first: ReadonlyMap<string, State> | null = null;
   let last: ReadonlyMap<string, State> = new Map();
-  for (const waitMs of [...WAITS_MS, null]) {
+  const held = (states: ReadonlyMap<string, State> | null, id: string) => textIn(states?.get(id) ?? 'absent');
+  const isStuck = (id: string): boolean => held(first, id) === held(last, id);
+  for (const [look, waitMs] of [...waitsMs, null].entries()) {
     const before = await statesOf(scope, authority, entity, open);
     first ??= before;
     const mirror = await statesOf(scope, otherStore(authority), entity, open);
@@ -104,11 +113,10 @@ async function settleBatch(
     }
     open = moving;
     if (open.length === 0 || waitMs === null) break;
+    if (look >= WAITS_MS.length && !open.some(isStuck)) break;
     await scope.environment.sleep(waitMs);
   }
-  const held = (states: ReadonlyMap<string, State> | null, id: string) => textIn(states?.get(id) ?? 'absent');
-  const stuck = open.filter((id) => held(first, id) === held(last, id)).length;
-  return { differences, lagging: open, stuck, excused };
+  return { differences, lagging: open, stuck: open.filter(isStuck).length, excused };
 }
 
 function judge(before: State, mirror: State, after: State): 'same' | 'moving' | 'different' {

@@ -11,6 +11,7 @@ import { ENTITIES } from '../../db/records.ts';
 import type { Json } from '../../db/replica.ts';
 import { copyRun } from '../mode.ts';
 import type { ControlRecord } from '../protocol/types.ts';
+import { settingsOf } from '../settings.ts';
 import { createCounts, sumCounts } from './classify.ts';
 import {
   type Bounds,
@@ -186,20 +187,32 @@ async function compareStretch(
 /** More are not looked at again: the mirror is far behind, and the verify too early. */
 const LAGGARDS_MAX = 2_000;
 
+/** Besides the longest wait between two tries of the mirror. */
+const PATIENCE_MS = 5_000;
+
 /** What could not be compared yet, looked at once more now that everything else has been. */
 async function settleLaggards(
   scope: CopyScope,
   { run, body }: Context,
+  record: ControlRecord,
 ): Promise<{ readonly lagging: number; readonly stuck: number; readonly excused: number }> {
   const rows = await scope.postgres.query<RecordName & Record<string, unknown>>(
     `select entity, record_id as id from copy_findings where run = $1 and reason = $2`,
     [run, LAGGING],
   );
   const sum = { lagging: 0, stuck: 0, excused: 0 };
+  const settings = settingsOf(record);
+  const patienceMs = settings['mirror-paused'] ? 0 : settings['mirror-retry-max-ms'] + PATIENCE_MS;
   if (rows.length > LAGGARDS_MAX) return { lagging: rows.length, stuck: rows.length, excused: 0 };
   for (const entity of ENTITIES) {
     const ids = rows.filter((row) => row.entity === entity).map(({ id }) => id);
-    const { differences, lagging, stuck, excused } = await settle(scope, body.authority, entity, ids);
+    const { differences, lagging, stuck, excused } = await settle(
+      scope,
+      body.authority,
+      entity,
+      ids,
+      patienceMs,
+    );
     await scope.postgres.transaction(async (connection) => {
       await connection.query(
         `delete from copy_findings where run = $1 and entity = $2 and reason = $3 and record_id <> all($4::text[])`,
@@ -221,7 +234,7 @@ async function conclude(
   record: ControlRecord,
 ): Promise<VerifyResult> {
   const { run, body } = context;
-  const late = await settleLaggards(scope, context);
+  const late = await settleLaggards(scope, context, record);
   const sums = sumCounts((await createRuns(scope.postgres).ranges(run)).map(({ counts }) => counts));
   const found = await foundBy(scope, run, SHOWN);
   const [row] = await scope.postgres.query<{ count: number }>(

@@ -19,7 +19,10 @@ export interface Queue {
   /** To be tried again at that time, ms on the monotonic clock, unless it is written and added before. */
   retry(item: Item, atMs: number): void;
   has(entity: Entity, id: string): boolean;
-  /** Up to `max` of one entity that are due, users before the rest. */
+  /**
+   * Up to `max` of one entity that are due. In rounds, each with what is due when it begins, users before the rest: what
+   * belongs to a user follows it, and users who are written all the time do not keep sessions waiting for ever.
+   */
   take(nowMs: number, max: number): readonly Item[];
   /** When something will be due; null when nothing is queued. */
   dueAtMs(): number | null;
@@ -43,6 +46,8 @@ export function createQueue(itemsMax: number): Queue {
     resetToken: new Map(),
     session: new Map(),
   };
+  /** What of this round is left, by entity: so many of the longest due. */
+  let round: Record<Entity, number> = { user: 0, verificationToken: 0, resetToken: 0, session: 0 };
   const waiting = new Map<string, Waiting>();
   /** The earliest of the waiting, or earlier. */
   let nextMs = Number.POSITIVE_INFINITY;
@@ -74,6 +79,19 @@ export function createQueue(itemsMax: number): Queue {
     }
   }
 
+  function nextOfRound(): Entity | undefined {
+    const left = ENTITIES.find((each) => round[each] > 0 && due[each].size > 0);
+    if (left !== undefined) return left;
+    const sizeOf = (entity: Entity): number => due[entity].size;
+    round = {
+      user: sizeOf('user'),
+      verificationToken: sizeOf('verificationToken'),
+      resetToken: sizeOf('resetToken'),
+      session: sizeOf('session'),
+    };
+    return ENTITIES.find((each) => round[each] > 0);
+  }
+
   return {
     size,
     clear,
@@ -95,15 +113,17 @@ export function createQueue(itemsMax: number): Queue {
     has: (entity, id) => due[entity].has(id) || waiting.has(keyOf(entity, id)),
     take(nowMs, max) {
       wake(nowMs);
-      const entity = ENTITIES.find((each) => due[each].size > 0);
+      const entity = nextOfRound();
       if (entity === undefined) return [];
+      const most = Math.min(max, round[entity]);
       const taken: Item[] = [];
       for (const item of due[entity].values()) {
-        if (taken.length >= max || (item.alone && taken.length > 0)) break;
+        if (taken.length >= most || (item.alone && taken.length > 0)) break;
         taken.push(item);
         if (item.alone) break;
       }
       for (const { id } of taken) due[entity].delete(id);
+      round[entity] -= taken.length;
       return taken;
     },
     dueAtMs() {

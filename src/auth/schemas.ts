@@ -36,7 +36,7 @@ export const transportHeaders = z.looseObject({
     .string()
     .optional()
     .describe('`body`: the refresh token comes in the body, and no cookie is set. Anything else: by cookie.')
-    .meta(like('body')),
+    .meta(like('cookie')),
 });
 
 export const loginBody = z.object({ email: knownEmail, password });

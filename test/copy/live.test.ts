@@ -1,6 +1,6 @@
 /** A copy while the service writes: nothing is lost, nothing comes back, and verify has nothing to say. */
 import { ObjectId } from 'bson';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import {
   type Progress,
   resumeBackfill,
@@ -71,6 +71,10 @@ describe('a copy under load', { timeout: 90_000 }, async () => {
       }
     }
     const load = Promise.all([live(0), live(1)]);
+    onTestFinished(async () => {
+      ended.abort();
+      await load;
+    });
     const result = await runBackfill(bench, { from: 'mongo', onBad: 'rollback', rate: 800 });
     expect(result.outcome).toBe('complete');
     const during = writes;

@@ -56,4 +56,17 @@ describe('the queue of the mirror', () => {
     expect(queue.take(0, 9)).toEqual([failed]);
     expect(queue.size()).toBe(0);
   });
+
+  test('lets users who are written all the time keep nobody else waiting', () => {
+    const queue = createQueue(100);
+    queue.add('user', 'u0');
+    queue.add('session', 's0');
+    const taken: string[] = [];
+    for (let turn = 1; turn <= 4; turn += 1) {
+      taken.push(...queue.take(0, 10).map(({ id }) => id));
+      queue.add('user', `u${turn}`);
+      queue.add('session', `s${turn}`);
+    }
+    expect(taken).toEqual(['u0', 's0', 'u1', 'u2', 's1', 's2']);
+  });
 });

@@ -1,6 +1,7 @@
 import mongoose from 'mongoose';
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
+import { freezeProcess } from '../support/faults.ts';
 import { freeze, thaw } from '../support/freeze.ts';
 import { newPostgresDatabase, ownMongo, ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
@@ -50,9 +51,9 @@ describe('a frozen server', async () => {
     });
     const ping = (): Promise<unknown> => client.db('admin').command({ ping: 1 });
     await ping();
-    freeze(mongo);
+    const frozen = await freezeProcess(mongo);
     await expect(ping()).rejects.toThrow();
-    thaw(mongo);
+    frozen.thaw();
     await eventually(ping);
     await client.close();
   });
