@@ -85,10 +85,17 @@ async function onTheWay(system: System, fault: LinkFault): Promise<string | null
   if (fault.kind === 'delay') proxy.delay(fault.delayMs);
   if (fault.kind === 'lose-replies') proxy.loseReplies(fault.count, isRecordWrite);
   let heldMax = 0;
-  const endMs = performance.now() + fault.lastsMs;
-  while (performance.now() < endMs) {
+  const startMs = performance.now();
+  let isAnyLost = false;
+  while (performance.now() < startMs + fault.lastsMs) {
     await sleep(10);
-    heldMax = Math.max(heldMax, proxy.stats().heldBytes);
+    const { heldBytes, repliesLost: lost } = proxy.stats();
+    heldMax = Math.max(heldMax, heldBytes);
+    // In a mode without this store nobody writes records there.
+    if (fault.kind !== 'lose-replies' || isAnyLost || lost > before.repliesLost) continue;
+    if (performance.now() < startMs + fault.lastsMs / 2) continue;
+    isAnyLost = true;
+    proxy.loseReplies(fault.count);
   }
   const { refused, repliesLost } = proxy.stats();
   proxy.heal();
@@ -100,7 +107,7 @@ async function onTheWay(system: System, fault: LinkFault): Promise<string | null
   }
   if (fault.kind === 'lose-replies') {
     const lost = repliesLost - before.repliesLost;
-    return lost > 0 ? `${lost} replies lost after their write` : null;
+    return lost > 0 ? `${lost} replies lost after their ${isAnyLost ? 'statement' : 'write'}` : null;
   }
   return heldMax > 0 ? `up to ${heldMax} bytes held back` : null;
 }
