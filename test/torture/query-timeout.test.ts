@@ -101,7 +101,7 @@ describe('in postgres-primary', () => {
         goOn();
         toMongo.heal();
       }
-      expect(log()).toMatch(/"outcome":"refused".*PostgreSQL failed a read"/);
+      await eventually(() => expect(log()).toMatch(/"outcome":"refused".*PostgreSQL failed a read"/));
       await eventually(async () => expect((await me(url, token)).status).toBe(200), { timeoutMs: 30_000 });
       await nothingPending(system);
     },
