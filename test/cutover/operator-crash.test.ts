@@ -13,7 +13,7 @@ import {
 import { unfinishedChange } from '../../cutover/protocol/follow.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { signUp } from '../contract/fixtures.ts';
-import { createWorld, type World } from './operator-world.ts';
+import { createWorld, REQUEST, type World } from './operator-world.ts';
 
 const BEFORE_LOSS = [
   'canary',
@@ -29,14 +29,6 @@ const BEFORE_LOSS = [
   'ask-winner',
   'lose',
 ] as const;
-const REQUEST: MoveRequest = {
-  to: null,
-  direction: 'promote',
-  force: null,
-  timeoutMs: 60_000,
-  noForeignWriters: true,
-};
-
 class Died extends Error {}
 
 let world: World;

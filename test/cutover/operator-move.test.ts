@@ -5,15 +5,7 @@ import { log, type MoveRequest, move, planMove, setSetting } from '../../cutover
 import { NOTES } from '../../cutover/operator/types.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { newAccount, signUp, userOf } from '../contract/fixtures.ts';
-import { createWorld, type World } from './operator-world.ts';
-
-const REQUEST: MoveRequest = {
-  to: null,
-  direction: 'promote',
-  force: null,
-  timeoutMs: 60_000,
-  noForeignWriters: true,
-};
+import { createWorld, REQUEST, type World } from './operator-world.ts';
 
 let world: World;
 beforeEach(() => {

@@ -2,17 +2,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type MoveRequest, move, NOTES, readStatus, setSetting } from '../../cutover/operator/index.ts';
 import type { Event } from '../../cutover/operator/types.ts';
-import { createWorld, type World } from './operator-world.ts';
+import { createWorld, REQUEST, type World } from './operator-world.ts';
 
 const HOUR_MS = 3_600_000;
-const REQUEST: MoveRequest = {
-  to: null,
-  direction: 'promote',
-  force: null,
-  timeoutMs: 60_000,
-  noForeignWriters: true,
-};
-
 let world: World;
 beforeEach(() => {
   world = createWorld();

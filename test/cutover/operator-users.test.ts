@@ -4,15 +4,7 @@ import { changeControl } from '../../cutover/control.ts';
 import { endSessions, eraseUser, log, type MoveRequest, move, NOTES } from '../../cutover/operator/index.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { logIn, sessionOf, signUp, userOf } from '../contract/fixtures.ts';
-import { createWorld, type World } from './operator-world.ts';
-
-const REQUEST: MoveRequest = {
-  to: null,
-  direction: 'promote',
-  force: null,
-  timeoutMs: 60_000,
-  noForeignWriters: true,
-};
+import { createWorld, REQUEST, type World } from './operator-world.ts';
 
 let world: World;
 beforeEach(() => {

@@ -3,10 +3,19 @@ import { setImmediate } from 'node:timers/promises';
 import { createEngine, type Engine } from '../../cutover/engine.ts';
 import type { Environment } from '../../cutover/environment.ts';
 import type { Mode } from '../../cutover/mode.ts';
-import type { OperatorContext, Progress } from '../../cutover/operator/index.ts';
+import type { MoveRequest, OperatorContext, Progress } from '../../cutover/operator/index.ts';
 import { SILENT, type Telemetry } from '../../cutover/telemetry.ts';
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import { createMemoryStore, type Hooks, type MemoryStore, type Operation } from '../../db/memory/store.ts';
+
+/** One step up, as most operators ask for it. */
+export const REQUEST: MoveRequest = {
+  to: null,
+  direction: 'promote',
+  force: null,
+  timeoutMs: 60_000,
+  noForeignWriters: true,
+};
 
 const START_MS = Date.parse('2026-03-01T12:00:00Z');
 
