@@ -43,3 +43,15 @@ export function assertRaises(stamps: {
 }): void {
   if (compareStamps(stamps.to, stamps.expected) <= 0) throw new RangeError('a stamp never goes back');
 }
+
+/** Ids of the users whose tombstones the store holds after this apply. */
+export function erasedAmong(
+  records: readonly RecordOf[Entity][],
+  outcomes: readonly (ApplyOutcome | null)[],
+): readonly string[] {
+  return records.flatMap((record, place) => {
+    const kind = outcomes[place]?.kind;
+    const isErased = 'deletedAt' in record && record.deletedAt !== null;
+    return isErased && (kind === 'applied' || kind === 'same') ? [record.id] : [];
+  });
+}

@@ -78,7 +78,10 @@ export interface Repository {
     readonly now: Date;
   }): Promise<'done' | 'gone' | 'changed'>;
 
-  /** `transitions.eraseUser`, then every session of the user is revoked and scrubbed. */
+  /**
+   * `transitions.eraseUser`, then every session of the user is revoked and scrubbed, and what the store keeps aside of the
+   * user forgotten.
+   */
   eraseUser(change: {
     readonly userId: string;
     readonly sessionGeneration: number | null;

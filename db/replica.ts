@@ -77,7 +77,8 @@ export interface Replica {
    * One that cannot be written never keeps the others from it. Throws `StaleEpoch` when the store's control record has
    * a higher epoch than `epoch`. PostgreSQL checks that in the statement that writes, so nothing is written after such a
    * record was committed; MongoDB before and after it, so a batch under way may still land, each record only over an
-   * older stamp and never over a higher epoch than `epoch`, and the call still throws.
+   * older stamp and never over a higher epoch than `epoch`, and the call still throws. A user's tombstone takes along what
+   * is kept aside.
    */
   apply<E extends Entity>(
     entity: E,
@@ -122,8 +123,11 @@ export interface Replica {
   /** What was moved aside, the latest first. */
   asides(query: { readonly limit: number }): Promise<readonly Aside[]>;
 
-  /** Erases from that log whatever is this user's: the record itself, tokens, sessions. How many. */
-  eraseAsides(userId: string): Promise<number>;
+  /**
+   * Forgets what is kept of these users besides their records: what was moved aside, and in PostgreSQL the originals that
+   * a copy put aside and what it wrote over. How many things. Erasing a user does it, and applying a tombstone.
+   */
+  forgetKept(userIds: readonly string[]): Promise<number>;
 
   /**
    * Gives the user's e-mail key free for another, if its stamp is `expected`; stamp and mark stay. For a cycle of

@@ -11,6 +11,7 @@ import type { Json } from '../../db/replica.ts';
 import type { CopyState } from '../mode.ts';
 import { otherStore } from '../mode.ts';
 import { countsOf, sumCounts } from './classify.ts';
+import { forgetErased } from './erased.ts';
 import { type Context, checkStaging, fillStaging } from './filling.ts';
 import { coordinating } from './lock.ts';
 import { again, mergeStaged } from './merge.ts';
@@ -227,6 +228,7 @@ async function isLost(scope: CopyScope, { run, body }: Context): Promise<boolean
 async function complete(scope: CopyScope, { run, body }: Context): Promise<void> {
   const { environment, stores, postgres } = scope;
   const authority = stores[body.from];
+  await forgetErased(scope, body.from);
   await matchNotes(scope, body.from);
   const now = environment.date();
   const state: CopyState = {

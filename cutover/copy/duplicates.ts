@@ -4,7 +4,6 @@
  * share one, so they are looked at a page at a time.
  */
 import { decodeId } from '../../db/ids.ts';
-import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import { sessionsOfAside, sharedEmails, stagedByKey, unstage } from '../../db/postgres/copy/checks.ts';
@@ -22,6 +21,7 @@ import { toLine } from '../../db/postgres/copy/rows.ts';
 import { stageLines } from '../../db/postgres/copy/staging.ts';
 import type { Entity } from '../../db/records.ts';
 import { classify, createCounts, type Flaw } from './classify.ts';
+import { originalOf } from './originals.ts';
 import { type Choice, type Chooser, createChooser } from './policy.ts';
 import { type FindSession, rivalOf } from './rivals.ts';
 import type { RunBody } from './run.ts';
@@ -152,9 +152,9 @@ async function readAgain(work: Work, { emailKey, ids, chooser }: Shared): Promis
   return rivals.sort();
 }
 
-async function staysBehind({ postgres }: CopyScope, raw: RawDocument): Promise<boolean> {
+async function staysBehind({ mongo, postgres }: CopyScope, raw: RawDocument): Promise<boolean> {
   const behind = await postgres.transaction((connection) =>
-    leftBehind(connection, [originalOf('user', raw, FLAWS)]),
+    leftBehind(connection, [originalOf(mongo.codec, 'user', raw, FLAWS)]),
   );
   return behind.size > 0;
 }
@@ -181,13 +181,14 @@ async function restage(
     tally.bad += 1;
     await putFindings(connection, run, null, toFindings('user', raw.id, flaws, null));
     if (body.onBad === 'rollback' || body.dryRun) continue;
-    await putAside(connection, run, [originalOf('user', raw, flaws)], scope.environment.date());
+    await putAside(
+      connection,
+      run,
+      [originalOf(scope.mongo.codec, 'user', raw, flaws)],
+      scope.environment.date(),
+    );
   }
 }
-
-const originalOf = (entity: Entity, { id, bytes }: RawDocument, reasons: readonly Flaw[]): Original => {
-  return { entity, id, reasons, document: toExtendedJson(bytes) };
-};
 
 /** Takes users out of staging: as bad, or as the policy decided. */
 async function giveUp(
@@ -225,7 +226,7 @@ async function putAllAside(
   let originals: Original[] = [];
   let chars = 0;
   for await (const raw of eachRaw(mongo, entity, ids.map(decodeId))) {
-    const original = originalOf(entity, raw, reasons);
+    const original = originalOf(mongo.codec, entity, raw, reasons);
     originals.push(original);
     chars += original.document.length;
     if (chars < ASIDE_CHARS_MAX) continue;

@@ -7,6 +7,7 @@ import { ENTITIES, type Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
 import { NOTES } from '../operator/types.ts';
 import { classify, createCounts } from './classify.ts';
+import { forgetErased } from './erased.ts';
 import { inTheWay } from './in-the-way.ts';
 import { assertOneMapping } from './one-mapping.ts';
 import { assertUnmoved, authorityNow, logCopy } from './ready.ts';
@@ -39,6 +40,7 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
   const { authority, record } = await authorityNow(scope);
   if (authority !== 'mongo') throw new CopyRefused('not-authority', 'MongoDB is not the authority any more');
   await assertOneMapping(scope, scope.stores.mongo, record);
+  await forgetErased(scope, authority);
   await matchNotes(scope, authority);
   const findings = createFindings(scope.postgres);
   const result = {

@@ -6,8 +6,9 @@ import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import { type BadDocument, putFindings } from '../../db/postgres/copy/findings.ts';
 import { createRuns } from '../../db/postgres/copy/runs.ts';
-import { cutIds, forgetUndo, keepUndo, markedAmong, type UndoEntry } from '../../db/postgres/copy/undo.ts';
+import { cutIds, forgetUndo, type KeptEntry, keepUndo, markedAmong } from '../../db/postgres/copy/undo.ts';
 import { TABLES } from '../../db/postgres/database.ts';
+import { ERASED } from '../../db/postgres/kept.ts';
 import { compareStamps, ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
 import type { ApplyOutcome } from '../../db/replica.ts';
 import { type Counts, createCounts } from './classify.ts';
@@ -179,11 +180,13 @@ async function keepBefore<E extends Entity>(
   records: readonly RecordOf[E][],
   run: string,
 ): Promise<ReadonlySet<string>> {
-  const stamps = new Map(records.map(({ id, stamp }) => [id, stamp]));
+  const left = new Map<string, RecordOf[Entity]>(records.map((record) => [record.id, record]));
   const kept = new Set<string>();
-  let entries: UndoEntry[] = [];
+  let entries: KeptEntry[] = [];
   let chars = 0;
-  const keep = async (entry: UndoEntry): Promise<void> => {
+  const keep = async (record: RecordOf[Entity], before: string | null): Promise<void> => {
+    const owner = 'userId' in record ? record.userId : record.id;
+    const entry = { id: record.id, ...record.stamp, before, owner };
     kept.add(entry.id);
     entries.push(entry);
     chars += entry.before?.length ?? 0;
@@ -193,13 +196,14 @@ async function keepBefore<E extends Entity>(
   };
   const _ids = records.map(({ id }) => decodeId(id)).filter((id) => id !== undefined);
   for await (const { id, doc, bytes } of eachRaw(mongo, entity, _ids)) {
-    const stamp = stamps.get(id);
-    if (stamp === undefined) continue;
-    stamps.delete(id);
-    const isOlder = doc === null || compareStamps(stampOf(doc), stamp) < 0;
-    if (isOlder) await keep({ id, ...stamp, before: toExtendedJson(bytes) });
+    const record = left.get(id);
+    if (record === undefined) continue;
+    left.delete(id);
+    const isOlder = doc === null || compareStamps(stampOf(doc), record.stamp) < 0;
+    const isErased = 'deletedAt' in record && record.deletedAt !== null;
+    if (isOlder) await keep(record, isErased ? ERASED : toExtendedJson(bytes));
   }
-  for (const [id, stamp] of stamps) await keep({ id, ...stamp, before: null });
+  for (const record of left.values()) await keep(record, null);
   await keepUndo(postgres, run, entity, entries);
   return kept;
 }

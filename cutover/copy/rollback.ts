@@ -11,6 +11,7 @@ import type { Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
 import { authorityOf } from '../mode.ts';
 import { NOTES } from '../operator/types.ts';
+import { forgetErased } from './erased.ts';
 import { coordinating } from './lock.ts';
 import { again } from './merge.ts';
 import { createPace, type Pace } from './pace.ts';
@@ -30,7 +31,7 @@ export interface RollbackResult {
   readonly removed: number;
   /** Records that are again what they were before it. */
   readonly restored: number;
-  /** Written since, or referred to by what was: left alone. */
+  /** Written since, referred to by what was, or of a user who has been erased: left alone. */
   readonly spared: number;
   /** Documents that no driver can write as they were, such as invalid UTF-8: left as the run wrote them. */
   readonly unrestorable: number;
@@ -106,12 +107,13 @@ async function unnoteQuarantine({ books }: Store, run: string): Promise<void> {
   }
 }
 
-/** Every write of the run, back. */
+/** Every write of the run, back; but nobody who has been erased since. */
 export async function undoRun(
   scope: CopyScope,
   { run, body, pace }: { readonly run: string; readonly body: RunBody; readonly pace: Pace },
 ): Promise<Omit<RollbackResult, 'run'>> {
   pace.phase('undoing', null);
+  await forgetErased(scope, body.from);
   const sum = { removed: 0, restored: 0, spared: 0, unrestorable: 0 };
   for (const entity of UNDO_ORDER) {
     for (let done = false; !done; ) {

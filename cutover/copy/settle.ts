@@ -7,7 +7,6 @@
 import { type Codec, type Doc, STORE_FIELDS } from '../../db/canonical.ts';
 import type { StoreName } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
-import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import { isNameless } from '../../db/mongo/copy/raw-document.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import {
@@ -21,6 +20,7 @@ import { misfitOf } from '../../db/postgres/copy/rows.ts';
 import type { Entity } from '../../db/records.ts';
 import { otherStore } from '../mode.ts';
 import { differingFields, expiryIn, ownerIn, textOf } from './fingerprint.ts';
+import { originalOf } from './originals.ts';
 import type { CopyScope, RecordName } from './types.ts';
 
 export type Difference = {
@@ -223,8 +223,8 @@ async function stillAside(
   for (let from = 0; from < kept.length; from += COMPARED_MAX) {
     const part = kept.slice(from, from + COMPARED_MAX);
     const originals: Original[] = [];
-    for await (const { id, bytes } of eachRaw(scope.mongo, entity, part.map(decodeId))) {
-      originals.push({ entity, id, reasons: [], document: toExtendedJson(bytes) });
+    for await (const raw of eachRaw(scope.mongo, entity, part.map(decodeId))) {
+      originals.push(originalOf(scope.mongo.codec, entity, raw, []));
     }
     still.push(...(await scope.postgres.transaction((connection) => asPutAside(connection, originals))));
   }

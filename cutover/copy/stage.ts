@@ -1,14 +1,13 @@
 /** Ranges of documents into staging; a stretch of one is a transaction: all of it is there and noted, or nothing is. */
 import type { Codec } from '../../db/canonical.ts';
-import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { IdRange } from '../../db/mongo/copy/ranges.ts';
+import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
 import { type Batch, scanRange } from '../../db/mongo/copy/scan.ts';
 import type { Connection } from '../../db/postgres/copy/client.ts';
 import {
   type BadDocument,
   decidedAmong,
   leftBehind,
-  type Original,
   putAside,
   putFindings,
 } from '../../db/postgres/copy/findings.ts';
@@ -18,6 +17,7 @@ import { stageLines, stagingTable } from '../../db/postgres/copy/staging.ts';
 import type { Entity } from '../../db/records.ts';
 import type { Json } from '../../db/replica.ts';
 import { type Counts, classify, createCounts, type Flaw } from './classify.ts';
+import { originalOf } from './originals.ts';
 import type { Pace } from './pace.ts';
 import type { RunBody } from './run.ts';
 import type { CopyScope } from './types.ts';
@@ -32,12 +32,8 @@ const STRETCH_MS_MAX = 30_000;
 interface Sorted {
   readonly lines: readonly string[];
   /** Of the lines. */
-  readonly sources: readonly { readonly id: string; readonly bytes: Uint8Array }[];
-  readonly bad: readonly {
-    readonly id: string;
-    readonly bytes: Uint8Array;
-    readonly flaws: readonly Flaw[];
-  }[];
+  readonly sources: readonly RawDocument[];
+  readonly bad: readonly (RawDocument & { readonly flaws: readonly Flaw[] })[];
 }
 
 export interface StageOptions {
@@ -117,13 +113,12 @@ function sortBatch(codec: Codec, range: RangeRow, batch: Batch, body: RunBody, c
   const sources: Sorted['sources'][number][] = [];
   const bad: Sorted['bad'][number][] = [];
   for (const raw of batch.documents) {
-    const { bytes, id } = raw;
     const result = classify(codec, range.entity, raw, expiredBefore, counts);
     if (result.kind === 'good') {
       lines.push(toLine(range.entity, result.record, { range: range.seq, isMarked: result.isMarked }));
-      sources.push({ id, bytes });
+      sources.push(raw);
     } else if (result.kind === 'bad') {
-      bad.push({ id, bytes, flaws: result.flaws });
+      bad.push({ ...raw, flaws: result.flaws });
     } else {
       counts.add('expired');
     }
@@ -132,7 +127,7 @@ function sortBatch(codec: Codec, range: RangeRow, batch: Batch, body: RunBody, c
 }
 
 async function writeBatch(
-  { environment }: CopyScope,
+  { environment, mongo: { codec } }: CopyScope,
   connection: Connection,
   { entity, seq }: RangeRow,
   { run, body }: StageOptions,
@@ -150,7 +145,7 @@ async function writeBatch(
     }),
   ];
   counts.add('staged', sorted.lines.length - refused.length);
-  const bad = await withoutLeftBehind(connection, entity, found, counts);
+  const bad = await withoutLeftBehind(codec, connection, entity, found, counts);
   if (bad.length === 0) return;
   counts.add('bad', bad.length);
   await putFindings(
@@ -160,16 +155,13 @@ async function writeBatch(
     bad.flatMap(({ id, flaws }) => toFindings(entity, id, flaws, null)),
   );
   if (body.onBad === 'rollback' || body.dryRun) return;
-  const originals = bad.map((each) => originalOf(entity, each));
+  const originals = bad.map((each) => originalOf(codec, entity, each, each.flaws));
   await putAside(connection, run, originals, environment.date());
 }
 
-const originalOf = (entity: Entity, { id, bytes, flaws }: Sorted['bad'][number]): Original => {
-  return { entity, id, reasons: flaws, document: toExtendedJson(bytes) };
-};
-
 /** What stays behind by an operator's word is as it is to be. */
 async function withoutLeftBehind(
+  codec: Codec,
   connection: Connection,
   entity: Entity,
   bad: Sorted['bad'],
@@ -178,7 +170,9 @@ async function withoutLeftBehind(
   const ids = bad.map(({ id }) => id);
   const decided = await decidedAmong(connection, entity, ids);
   if (decided.size === 0) return bad;
-  const originals = bad.filter(({ id }) => decided.has(id)).map((each) => originalOf(entity, each));
+  const originals = bad
+    .filter(({ id }) => decided.has(id))
+    .map((each) => originalOf(codec, entity, each, each.flaws));
   const behind = await leftBehind(connection, originals);
   counts.add('leftBehind', behind.size);
   return bad.filter(({ id }) => !behind.has(id));

@@ -30,7 +30,7 @@ export async function endSessions(context: OperatorContext, { userId }: Target):
   return { ...result, reasons: [...result.reasons, ...hintsFor(userId, result)] };
 }
 
-/** Erases the user down to a tombstone, and what is kept of it aside: moved records and notes, in both stores. */
+/** Erases the user down to a tombstone, and what is kept of it aside, notes included, in both stores. */
 export async function eraseUser(context: OperatorContext, { userId }: Target): Promise<EraseResult> {
   const standing = await readStanding(context);
   const { authority, record, situation } = standing;
@@ -125,7 +125,7 @@ async function underAuthority(
 const KINDS = [NOTES.poison, NOTES.conflict, NOTES.difference, NOTES.foreign, NOTES.quarantine];
 
 async function eraseLeftovers(store: Store, userId: string) {
-  const asides = await attempt(() => store.replica.eraseAsides(userId));
+  const asides = await attempt(() => store.replica.forgetKept([userId]));
   const notes: (boolean | null)[] = [];
   for (const kind of KINDS) notes.push(await attempt(() => store.books.deleteNote(kind, `user/${userId}`)));
   const isAnswered = asides !== null && !notes.includes(null);

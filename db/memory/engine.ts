@@ -2,7 +2,7 @@
 import { IdTaken, StaleWrite, type StoreName, StoreUnavailable } from '../errors.ts';
 import type { WriteContext } from '../port.ts';
 import { ENTITIES, type Entity, type New, type RecordOf } from '../records.ts';
-import type { Held } from '../replica.ts';
+import type { Aside, Held } from '../replica.ts';
 import type { Decision } from '../transitions.ts';
 
 export type Tables = { readonly [E in Entity]: Map<string, Held<E>> };
@@ -33,6 +33,10 @@ export interface Engine {
   readonly operate: Operate;
   put<E extends Entity>(entity: E, id: string, held: Held<E>): void;
   remove(entity: Entity, id: string): void;
+  /** What was moved aside, the latest first. */
+  readonly asides: (Aside & { readonly userId: string })[];
+  /** Takes out of it what is these users'; how many. */
+  forgetKept(userIds: readonly string[]): number;
 }
 
 export function createEngine(store: StoreName, now: () => Date, hooks: Hooks): Engine {
@@ -42,6 +46,7 @@ export function createEngine(store: StoreName, now: () => Date, hooks: Hooks): E
     resetToken: new Map(),
     session: new Map(),
   };
+  const asides: Engine['asides'] = [];
   let undo: (() => void)[] = [];
 
   function remember<E extends Entity>(entity: E, id: string): void {
@@ -81,6 +86,13 @@ export function createEngine(store: StoreName, now: () => Date, hooks: Hooks): E
     remove(entity, id) {
       remember(entity, id);
       tables[entity].delete(id);
+    },
+    asides,
+    forgetKept(userIds) {
+      const kept = asides.filter(({ userId }) => !userIds.includes(userId));
+      const count = asides.length - kept.length;
+      asides.splice(0, asides.length, ...kept);
+      return count;
     },
   };
 }

@@ -1,4 +1,4 @@
-import { assertRaises, judge, screen } from '../apply.ts';
+import { assertRaises, erasedAmong, judge, screen } from '../apply.ts';
 import { StaleEpoch } from '../errors.ts';
 import {
   compareStamps,
@@ -8,14 +8,13 @@ import {
   type Stamp,
   type UserRecord,
 } from '../records.ts';
-import type { ApplyOutcome, Aside, ControlEntry, Held, Mark, Replica } from '../replica.ts';
+import type { ApplyOutcome, ControlEntry, Held, Mark, Replica } from '../replica.ts';
 import { type Engine, records } from './engine.ts';
 import { deleteExpired } from './purge.ts';
 
 /** `control` gives the control record as it stands within a step. */
 export function createReplica(engine: Engine, control: () => ControlEntry | null): Replica {
-  const { operate, tables } = engine;
-  const asides: (Aside & { readonly userId: string })[] = [];
+  const { operate, tables, asides } = engine;
 
   function get<E extends Entity>(entity: E, id: string): Held<E> | null {
     const table: Map<string, Held<E>> = tables[entity];
@@ -84,7 +83,9 @@ export function createReplica(engine: Engine, control: () => ControlEntry | null
       operate('apply', 'write', () => {
         const stored = control()?.epoch ?? 0;
         if (stored > under.epoch) throw new StaleEpoch(stored, under.epoch);
-        return batch.map((record) => screen(record, under) ?? applyOne(entity, record));
+        const outcomes = batch.map((record) => screen(record, under) ?? applyOne(entity, record));
+        engine.forgetKept(erasedAmong(batch, outcomes));
+        return outcomes;
       }),
 
     marks: ({ limit, olderThan, after }) =>
@@ -136,13 +137,7 @@ export function createReplica(engine: Engine, control: () => ControlEntry | null
     asides: ({ limit }) =>
       operate('asides', 'read', () => asides.slice(0, limit).map(({ userId: _, ...aside }) => aside)),
 
-    eraseAsides: (userId) =>
-      operate('eraseAsides', 'write', () => {
-        const kept = asides.filter((aside) => aside.userId !== userId);
-        const count = asides.length - kept.length;
-        asides.splice(0, asides.length, ...kept);
-        return count;
-      }),
+    forgetKept: (userIds) => operate('forgetKept', 'write', () => engine.forgetKept(userIds)),
 
     releaseEmailKey: (userId, { expected }) =>
       operate('releaseEmailKey', 'write', () => {

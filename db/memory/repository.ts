@@ -76,6 +76,7 @@ export function createRepository(engine: Engine, context: WriteContext): Reposit
         for (const { id } of ofUser(erasure.userId)) {
           change('session', id, (session) => transitions.scrubSession(session, erasure));
         }
+        engine.forgetKept([erasure.userId]);
         return 'done';
       }),
 

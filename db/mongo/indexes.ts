@@ -1,7 +1,7 @@
 /** The indexes every query of the repository relies on. */
 import type mongoose from 'mongoose';
 import { type Codec, STORE_FIELDS } from '../canonical.ts';
-import type { Entity } from '../records.ts';
+import { ENTITIES, type Entity } from '../records.ts';
 import { LIMITS_COLLECTION } from './models.ts';
 
 export interface IndexSpec {
@@ -11,6 +11,9 @@ export interface IndexSpec {
   readonly sparse?: true;
   readonly partialFilterExpression?: mongoose.mongo.Document;
 }
+
+/** Documents that were moved out of their collections. */
+export const ASIDE_COLLECTION = 'cutover_aside';
 
 export const INDEX_NAMES = { emailKey: 'auth_email_key', unkeyed: 'auth_unkeyed' } as const;
 
@@ -74,7 +77,17 @@ export function indexesFor(codec: Codec): Indexes {
     ],
     cutover_log: [{ name: 'log_at', key: { at: 1, _id: 1 } }],
     cutover_notes: [{ name: 'notes_first_at', key: { kind: 1, firstAt: 1, key: 1 } }],
-    cutover_aside: [{ name: 'aside_moved_at', key: { movedAt: 1 } }],
+    [ASIDE_COLLECTION]: [
+      { name: 'aside_moved_at', key: { movedAt: 1 } },
+      { name: 'aside_record', key: { recordId: 1 } },
+      ...asideOwners(codec).map((path, i) => ({ name: `aside_owner_${i}`, key: { [path]: 1 } }) as const),
+    ],
     [LIMITS_COLLECTION]: [{ name: 'auth_touched', key: { touchedAt: 1 } }],
   };
+}
+
+/** Where a document that was moved aside says whose it is. */
+export function asideOwners(codec: Codec): readonly string[] {
+  const owned = ENTITIES.filter((entity) => entity !== 'user');
+  return [...new Set(owned.map((entity) => `document.${codec.path(entity, 'userId').text}`))];
 }

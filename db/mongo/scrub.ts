@@ -7,6 +7,7 @@ import { decodeId } from '../ids.ts';
 import * as transitions from '../transitions.ts';
 import type { Opened } from './client.ts';
 import { duplicateKey } from './errors.ts';
+import { forgetKept } from './kept.ts';
 import { ERASURES_COLLECTION } from './models.ts';
 import { assertMayWrite } from './steps.ts';
 import { change, find, findAll, type Scope } from './writes.ts';
@@ -44,11 +45,17 @@ export async function endErasure({ client, context, steps }: Scope, userId: stri
   steps?.wrote();
 }
 
+/** All that a user leaves behind besides the tombstone. */
+export async function scrubErased(scope: Scope, userId: string, now: Date): Promise<void> {
+  await scrubSessions(scope, userId, now);
+  await forgetKept(scope.client, [userId], () => assertMayWrite(scope.context));
+}
+
 /**
  * Every session of the user, also those that had ended before. Asked for in two ways, one after the other: with both in one
  * `$or` there are servers that look through everybody's.
  */
-export async function scrubSessions(scope: Scope, userId: string, now: Date): Promise<void> {
+async function scrubSessions(scope: Scope, userId: string, now: Date): Promise<void> {
   const owner = { userId: { $eq: decodeId(userId) } };
   for (const dirty of [{ revokedAt: null }, { userAgent: { $ne: null } }]) {
     for (let count = BATCH_MAX; count === BATCH_MAX; ) {
@@ -68,7 +75,7 @@ export async function finishErasures(scope: Scope, limit: number, startedBefore:
   );
   for (const { _id, startedAt } of left) {
     const deletedAt = (await find(scope.client, 'user', _id))?.record.deletedAt ?? null;
-    if (deletedAt !== null) await scrubSessions(scope, _id, deletedAt);
+    if (deletedAt !== null) await scrubErased(scope, _id, deletedAt);
     // Of a user who lives the erasure may be just about to be written.
     if (deletedAt !== null || startedAt < startedBefore) await endErasure(scope, _id);
   }

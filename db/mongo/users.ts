@@ -4,7 +4,7 @@ import type { Repository } from '../port.ts';
 import * as transitions from '../transitions.ts';
 import { dropKey, type EmailKeyPass } from './email-keys.ts';
 import { lookUpEmail } from './emails.ts';
-import { beginErasure, endErasure, scrubSessions } from './scrub.ts';
+import { beginErasure, endErasure, scrubErased } from './scrub.ts';
 import { inSteps } from './steps.ts';
 import { type Change, change, find, insert, type Scope } from './writes.ts';
 
@@ -83,7 +83,7 @@ export function createUsers(scope: Scope, pass: EmailKeyPass): Users {
           { bare: true },
         );
         const isTombstone = result !== null && ('done' in result || result.refused === 'gone');
-        if (isTombstone) await scrubSessions(inner, erasure.userId, erasure.now);
+        if (isTombstone) await scrubErased(inner, erasure.userId, erasure.now);
         await endErasure(inner, erasure.userId);
         return outcome(result);
       }),

@@ -216,7 +216,10 @@ export const cutoverAside = pgTable(
     movedAt: time('moved_at').notNull(),
     body: jsonb('body').notNull(),
   },
-  (t) => [index('cutover_aside_record').on(t.entity, t.recordId)],
+  (t) => [
+    index('cutover_aside_record').on(t.entity, t.recordId),
+    index('cutover_aside_owner').on(sql`(${t.body} ->> 'user_id')`),
+  ],
 );
 
 /** Runs of the bulk copy and of verify, in either direction: both stores are up while one runs. */
@@ -285,14 +288,20 @@ export const copyQuarantine = pgTable(
     putAt: time('put_at').notNull(),
     resolvedAt: time('resolved_at'),
     resolution: text('resolution'),
+    /** The user whose it is; null: it does not say. */
+    owner: bytewise('owner'),
   },
   (t) => [
     primaryKey({ columns: [t.entity, t.recordId] }),
+    index('copy_quarantine_owner').on(t.owner).where(sql`${t.document} <> ''`),
     check('copy_quarantine_state', sql`${t.state} in ('held', 'moved', 'accepted', 'dropped')`),
   ],
 );
 
-/** What a merge wrote over what, so that it can be undone exactly: no `before` where there was no record. */
+/**
+ * What a merge wrote over what, so that it can be undone exactly: no `before` where there was no record, and an empty one
+ * where its user has been erased.
+ */
 export const copyUndo = pgTable(
   'copy_undo',
   {
@@ -302,6 +311,11 @@ export const copyUndo = pgTable(
     epoch: integer('epoch').notNull(),
     version: integer('version').notNull(),
     before: text('before'),
+    /** The user whose `before` is; null where there is none. */
+    owner: bytewise('owner'),
   },
-  (t) => [primaryKey({ columns: [t.run, t.entity, t.recordId] })],
+  (t) => [
+    primaryKey({ columns: [t.run, t.entity, t.recordId] }),
+    index('copy_undo_owner').on(t.owner).where(sql`${t.before} <> ''`),
+  ],
 );

@@ -2,6 +2,7 @@ import { emailKey } from '../email.ts';
 import type { Repository } from '../port.ts';
 import * as transitions from '../transitions.ts';
 import { COLUMNS } from './columns.ts';
+import { forgetKept } from './kept.ts';
 import { fromRow } from './rows.ts';
 import { scrubAll } from './scrub.ts';
 import { prepare } from './statements.ts';
@@ -82,6 +83,7 @@ export function createUsers(scope: Scope): Users {
         if ('refused' in decision) return decision.refused;
         await replaceLocked(inner, 'user', user, decision.next);
         await scrubAll(inner, user.id, request.now);
+        await forgetKept(inner.db, [user.id]);
         return 'done';
       }),
 

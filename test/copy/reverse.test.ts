@@ -48,7 +48,7 @@ describe('backfill from PostgreSQL', async () => {
     expect(await verify(bench)).toMatchObject({ clean: true, authority: 'postgres' });
   });
 
-  it('can be undone exactly, but for what was written since', async () => {
+  it('can be undone exactly, but for what was written or erased since', async () => {
     const kept = legacyUser({ plan: 'gold', email: ' Kept@Example.org' });
     const erased = legacyUser({ phone: 'personal' });
     await bench.insert('user', [kept, erased]);
@@ -64,10 +64,11 @@ describe('backfill from PostgreSQL', async () => {
     const { run } = await runBackfill(bench, { from: 'postgres', onBad: 'rollback' });
     expect((await bench.documents('user')).join()).not.toContain('personal');
     await put('mongo', 'user', { ...live, name: 'newer', stamp: { epoch: 2, version: 2 } });
-    expect(await rollbackBackfill(bench, run)).toMatchObject({ removed: 1, restored: 2, spared: 1 });
+    expect(await rollbackBackfill(bench, run)).toMatchObject({ removed: 1, restored: 1, spared: 2 });
     const after = await bench.documents('user');
-    expect(after.filter((doc) => !doc.includes(live.id))).toEqual(before);
     expect(after).toHaveLength(3);
+    expect(after.find((doc) => doc.includes(a.id))).toBe(before.find((doc) => doc.includes(a.id)));
+    expect(after.join()).not.toContain('personal');
   });
 
   it('says what of it nobody can put back', async () => {

@@ -144,12 +144,12 @@ describe.each([
       await store.replica.moveAside('verificationToken', token.id, move);
       await store.replica.moveAside('user', user.id, move);
     }
-    expect(await store.replica.eraseAsides(gone.user.id)).toBe(4);
+    expect(await store.replica.forgetKept([gone.user.id])).toBe(4);
     const ids = (await store.replica.asides({ limit: 100 })).map(({ id }) => id);
     expect(ids).toEqual(expect.arrayContaining([kept.user.id, kept.token.id, kept.session.id]));
     for (const id of [gone.user.id, gone.token.id, gone.session.id, session.id])
       expect(ids).not.toContain(id);
-    expect(await store.replica.eraseAsides(gone.user.id)).toBe(0);
+    expect(await store.replica.forgetKept([gone.user.id])).toBe(0);
   });
 });
 

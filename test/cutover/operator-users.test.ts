@@ -114,8 +114,8 @@ describe('erasing a user', () => {
   });
 
   it.each([
-    ['eraseAsides', 'mongo'],
-    ['eraseAsides', 'postgres'],
+    ['forgetKept', 'mongo'],
+    ['forgetKept', 'postgres'],
     ['deleteNote', 'mongo'],
   ] as const)('is not done while %s fails in %s', async (name, store) => {
     const engine = await startOne();
@@ -136,13 +136,13 @@ describe('erasing a user', () => {
     const engine = await startOne();
     const { user } = await run(signUp(engine.repository));
     const { postgres } = world.stores;
-    const eraseAsides = async () => {
+    const forgetKept = async () => {
       throw new TypeError('there is no such table');
     };
     const bare = {
       ...postgres,
       isMigrated: async () => false,
-      replica: { ...postgres.replica, eraseAsides },
+      replica: { ...postgres.replica, forgetKept },
     };
     const context = { ...world.context, stores: { ...world.stores, postgres: bare } };
     expect(await run(eraseUser(context, { userId: user.id }))).toMatchObject({ kind: 'done', reasons: [] });

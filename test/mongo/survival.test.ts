@@ -1,7 +1,7 @@
 /** What a document of the old service holds beside a record survives every write of ours, and so does a password we refused. */
 import { BSONRegExp, Double, Long, ObjectId } from 'bson';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { ASIDE_COLLECTION } from '../../db/mongo/replica/repair.ts';
+import { ASIDE_COLLECTION } from '../../db/mongo/indexes.ts';
 import type { MongoStore } from '../../db/mongo/store.ts';
 import type { Repository } from '../../db/port.ts';
 import type { Entity, RecordOf } from '../../db/records.ts';

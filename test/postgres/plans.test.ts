@@ -51,6 +51,15 @@ const FILL = `
       case when n % 3 = 0 then 'logout' end, 0, 1
     from generate_series(1, ${4 * USERS}) n;
   insert into rate_limits select 'k' || n, 1, now() from generate_series(1, ${USERS}) n;
+  insert into cutover_aside (entity, record_id, epoch, version, reason, moved_at, body)
+    select case when n % 2 = 0 then 'user' else 'session' end, 'a' || n, 0, 1, 'orphan', now(),
+      jsonb_build_object('user_id', 'u' || n)
+    from generate_series(1, ${USERS}) n;
+  insert into copy_quarantine (entity, record_id, run, state, reasons, document, put_at, owner)
+    select 'session', 'q' || n, 'run', 'held', '[]', '{}', now(), 'u' || n from generate_series(1, ${USERS}) n;
+  insert into copy_undo (run, entity, record_id, epoch, version, before, owner)
+    select 'run', 'session', 's' || n, 0, 1, case when n % 2 = 0 then '{}' end, 'u' || n
+    from generate_series(1, ${USERS}) n;
   analyze`;
 
 const MARK = { entity: 'session', id: 's7', stamp: { epoch: 0, version: 1 }, markedAt: NOW } as const;

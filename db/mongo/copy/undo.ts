@@ -6,11 +6,11 @@ import { fromExtendedJson, type MongoBulk } from './client.ts';
 
 export interface Written extends Stamp {
   readonly id: string;
-  /** As canonical extended JSON; null: there was no document. */
+  /** As canonical extended JSON; null: there was no document. Empty: its user has been erased. */
   readonly before: string | null;
 }
 
-/** Puts back what was there before a copy, unless it was written since, or is nothing that a driver can write. */
+/** Puts back what was there before a copy, unless it was written since, its user was erased, or no driver can write it. */
 export async function undoDocument(
   bulk: MongoBulk,
   entity: Entity,
@@ -24,6 +24,7 @@ export async function undoDocument(
     const { deletedCount } = await collection.deleteOne(filter, { maxTimeMS: bulk.timeoutMs });
     return deletedCount === 1 ? 'removed' : 'spared';
   }
+  if (before === '') return 'spared';
   try {
     const found = fromExtendedJson(before);
     if (found === null) return 'unrestorable';

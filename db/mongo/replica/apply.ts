@@ -1,10 +1,11 @@
-import { judge, screen } from '../../apply.ts';
+import { erasedAmong, judge, screen } from '../../apply.ts';
 import { type Codec, pathOf, STORE_FIELDS, stampOf } from '../../canonical.ts';
 import { StaleEpoch, StoreUnavailable } from '../../errors.ts';
 import { compareStamps, type Entity, type RecordOf } from '../../records.ts';
 import type { ApplyOutcome, Books, Replica } from '../../replica.ts';
 import type { Client } from '../client.ts';
 import { INDEX_NAMES } from '../indexes.ts';
+import { forgetKept } from '../kept.ts';
 import type { StoredDoc } from '../models.ts';
 import { type BulkOperation, bulkWrite, type Failure } from './bulk.ts';
 import { applyUpdate, filterFor, idOf } from './documents.ts';
@@ -55,6 +56,8 @@ export function createApply(
       }
       // What another instance wrote meanwhile may be a later authority's word.
       if (attempted.size > 0) await assertEpoch(under.epoch);
+      const all = records.map((_, index) => outcomes.get(index) ?? null);
+      await forgetKept(client, erasedAmong(records, all));
       return records.map((_, index) => outcomes.get(index) ?? { kind: 'refused', reason: 'no-outcome' });
     },
   };

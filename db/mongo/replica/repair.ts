@@ -4,9 +4,11 @@ import { assertRaises } from '../../apply.ts';
 import type { Doc } from '../../canonical.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import { decodeId } from '../../ids.ts';
-import { compareStamps, ENTITIES, type Entity, type RecordOf, type Stamp } from '../../records.ts';
+import { compareStamps, type Entity, type RecordOf, type Stamp } from '../../records.ts';
 import type { Replica } from '../../replica.ts';
 import type { Client, Opened } from '../client.ts';
+import { ASIDE_COLLECTION } from '../indexes.ts';
+import { forgetKept } from '../kept.ts';
 import type { StoredDoc } from '../models.ts';
 import { filterFor, idOf, releaseUpdate, touchUpdate, type Update } from './documents.ts';
 import { readDocuments } from './read.ts';
@@ -23,12 +25,11 @@ interface AsideDoc {
   readonly document: StoredDoc;
 }
 
-export const ASIDE_COLLECTION = 'cutover_aside';
 /** Each time a foreign writer changed the document without raising its stamp. */
 const ATTEMPTS_MAX = 10;
 const SESSIONS_BATCH = 200;
 
-type Repair = Pick<Replica, 'touch' | 'moveAside' | 'asides' | 'eraseAsides' | 'releaseEmailKey'>;
+type Repair = Pick<Replica, 'touch' | 'moveAside' | 'asides' | 'forgetKept' | 'releaseEmailKey'>;
 
 /** A change of the document as it stands; null: there is nothing left to do. */
 type Change<E extends Entity> = (doc: StoredDoc, record: RecordOf[E]) => Update | null;
@@ -136,18 +137,7 @@ export function createRepair(client: Client): Repair {
       }));
     },
 
-    async eraseAsides(userId) {
-      // Legacy references may be strings.
-      const references = { $in: [userId, decodeId(userId)] };
-      const owners = ENTITIES.filter((entity) => entity !== 'user').map((entity) => ({
-        [`document.${codec.path(entity, 'userId').text}`]: references,
-      }));
-      const filter = { $or: [{ entity: 'user', recordId: userId }, ...owners] };
-      const { deletedCount } = await client.write((opened) =>
-        asideLog(opened).deleteMany(filter as never, { maxTimeMS: opened.maxTimeMS }),
-      );
-      return deletedCount;
-    },
+    forgetKept: (userIds) => forgetKept(client, userIds),
 
     releaseEmailKey: (userId, { expected }) =>
       guarded('user', userId, expected, (doc, user) => releaseUpdate(codec, doc, user)),

@@ -31,6 +31,8 @@ export interface Original {
   readonly id: string;
   readonly reasons: readonly { readonly field: string; readonly reason: string }[];
   readonly document: string;
+  /** The user whose it is; null: it does not say. */
+  readonly owner: string | null;
 }
 
 /** What the resolution of a document begins with that a policy passed over. */
@@ -139,11 +141,13 @@ export async function putAside(
   const originals = await unaccepted(connection, given);
   if (originals.length === 0) return;
   await connection.query(
-    `insert into copy_quarantine as held (entity, record_id, run, state, reasons, document, put_at)
-     select entity, record_id, $1, 'held', reasons, document, $2
-     from unnest($3::text[], $4::text[], $5::jsonb[], $6::text[]) as q (entity, record_id, reasons, document)
+    `insert into copy_quarantine as held (entity, record_id, run, state, reasons, document, put_at, owner)
+     select entity, record_id, $1, 'held', reasons, document, $2, owner
+     from unnest($3::text[], $4::text[], $5::jsonb[], $6::text[], $7::text[])
+       as q (entity, record_id, reasons, document, owner)
      on conflict (entity, record_id) do update
      set run = excluded.run, reasons = excluded.reasons, document = excluded.document, put_at = excluded.put_at,
+       owner = excluded.owner,
        state = 'held', resolved_at = null, resolution = null
      where held.state <> 'dropped'`,
     [
@@ -153,6 +157,7 @@ export async function putAside(
       originals.map(({ id }) => id),
       originals.map(({ reasons }) => JSON.stringify(reasons)),
       originals.map(({ document }) => document),
+      originals.map(({ owner }) => owner),
     ],
   );
 }

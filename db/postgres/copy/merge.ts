@@ -5,6 +5,7 @@
 import { StaleEpoch } from '../../errors.ts';
 import type { Entity } from '../../records.ts';
 import { TABLES } from '../database.ts';
+import { ERASED, FORGET_KEPT } from '../kept.ts';
 import { type AnalyzeWay, analyzeWay } from '../statistics.ts';
 import { attempt, type Connection, type PostgresBulk } from './client.ts';
 import { columnsOf } from './rows.ts';
@@ -57,6 +58,7 @@ export function mergeStep(
     const within = [run, entity, after, upTo];
     const updated = await updateOlder(connection, entity, within);
     const inserted = await insertNew(connection, entity, within);
+    if (entity === 'user') await forgetErased(connection, after, upTo);
     const { rows } = await connection.query<{ id: string }>(
       `select s.id from ${stagingTable(entity)} as s where s.id > $1 and s.id <= $2 and (
          select (held.epoch, held.version) >= (s.epoch, s.version) from ${TABLES[entity]} as held
@@ -65,6 +67,15 @@ export function mergeStep(
     );
     return { inserted, updated, deferred: rows.map(({ id }) => id) };
   });
+}
+
+/** Tombstones come here as well: what an earlier copy, or this one, keeps of their users goes. */
+async function forgetErased(connection: Connection, after: string, upTo: string): Promise<void> {
+  const { rows } = await connection.query<{ id: string }>(
+    `select id from ${stagingTable('user')} where id > $1 and id <= $2 and deleted_at is not null`,
+    [after, upTo],
+  );
+  if (rows.length > 0) await connection.query(FORGET_KEPT, [rows.map(({ id }) => id)]);
 }
 
 /** The lock keeps a change of authority waiting until this step has committed, and none later is passed over. */
@@ -102,10 +113,10 @@ async function updateOlder(
   const [live, staging] = [TABLES[entity], stagingTable(entity)];
   // Locked here, so that what is kept is what the update writes over.
   const kept = await connection.query(
-    `insert into copy_undo (run, entity, record_id, epoch, version, before)
-     select $1, $2, s.id, s.epoch, s.version, held.before
+    `insert into copy_undo (run, entity, record_id, epoch, version, before, owner)
+     select $1, $2, s.id, s.epoch, s.version, held.before, held.owner
      from ${staging} as s cross join lateral (
-       select to_jsonb(older)::text as before from ${live} as older
+       select to_jsonb(older)::text as before, older.${entity === 'user' ? 'id' : 'user_id'} as owner from ${live} as older
        where older.id = s.id and (older.epoch, older.version) < (s.epoch, s.version)
        for no key update) as held
      where s.id > $3 and s.id <= $4 and ${fits(entity)}
@@ -164,7 +175,7 @@ export async function settleAside(bulk: PostgresBulk, now: Date): Promise<void> 
 export interface UndoStep {
   readonly removed: number;
   readonly restored: number;
-  /** Written since by others, or referred to by what was. */
+  /** Written since by others, referred to by what was, or of a user who has been erased. */
   readonly spared: number;
   readonly done: boolean;
 }
@@ -202,7 +213,7 @@ export function undoStep(
     );
     let restored = 0;
     for (const row of rows) {
-      if (row.before === null) continue;
+      if (row.before === null || row.before === ERASED) continue;
       const refused = await attempt(connection, async () => {
         const columns = columnsOf(entity).filter((column) => column !== 'id');
         const { rowCount } = await connection.query(

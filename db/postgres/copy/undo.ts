@@ -7,8 +7,13 @@ export interface UndoEntry {
   readonly id: string;
   readonly epoch: number;
   readonly version: number;
-  /** The document as canonical extended JSON; null: there was none. */
+  /** The document as canonical extended JSON; null: there was none. Empty: its user has been erased. */
   readonly before: string | null;
+}
+
+export interface KeptEntry extends UndoEntry {
+  /** The user whose it is. */
+  readonly owner: string;
 }
 
 /** The first entry of a record stays: a step that is made again must not take its own work for what was there before. */
@@ -16,13 +21,13 @@ export async function keepUndo(
   bulk: PostgresBulk,
   run: string,
   entity: Entity,
-  entries: readonly UndoEntry[],
+  entries: readonly KeptEntry[],
 ): Promise<void> {
   if (entries.length === 0) return;
   await bulk.query(
-    `insert into copy_undo (run, entity, record_id, epoch, version, before)
-     select $1, $2, id, epoch, version, before
-     from unnest($3::text[], $4::int[], $5::int[], $6::text[]) as u (id, epoch, version, before)
+    `insert into copy_undo (run, entity, record_id, epoch, version, before, owner)
+     select $1, $2, id, epoch, version, before, owner
+     from unnest($3::text[], $4::int[], $5::int[], $6::text[], $7::text[]) as u (id, epoch, version, before, owner)
      on conflict (run, entity, record_id) do update set epoch = excluded.epoch, version = excluded.version`,
     [
       run,
@@ -31,6 +36,7 @@ export async function keepUndo(
       entries.map(({ epoch }) => epoch),
       entries.map(({ version }) => version),
       entries.map(({ before }) => before),
+      entries.map(({ before, owner }) => (before === null ? null : owner)),
     ],
   );
 }

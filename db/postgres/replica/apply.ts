@@ -1,11 +1,12 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { judge, screen } from '../../apply.ts';
+import { erasedAmong, judge, screen } from '../../apply.ts';
 import { EmailTaken, IdTaken, StaleEpoch, StoreUnavailable } from '../../errors.ts';
 import { compareStamps, type Entity, type RecordOf } from '../../records.ts';
 import type { ApplyOutcome, Replica } from '../../replica.ts';
 import { typesOf } from '../columns.ts';
 import { type Database, TABLES } from '../database.ts';
 import { StatementRefused } from '../errors.ts';
+import { forgetKept } from '../kept.ts';
 import { toRow } from '../rows.ts';
 import { clearMarks } from './marks.ts';
 import { look } from './records.ts';
@@ -33,6 +34,8 @@ export function createApply(db: Kysely<Database>): Apply {
       for (const [index, outcome] of await applyItems(db, entity, items, under.epoch, 1)) {
         outcomes[index] = outcome;
       }
+      // Who applies it takes the mark off only afterwards, so that it is made good if this process dies here.
+      await forgetKept(db, erasedAmong(records, outcomes));
       return outcomes.map((outcome) => outcome ?? { kind: 'refused', reason: 'no-outcome' });
     },
   };

@@ -5,11 +5,12 @@ import type { Aside, Held, Looked, Replica } from '../../replica.ts';
 import { columnList } from '../columns.ts';
 import { type Database, TABLES } from '../database.ts';
 import { emptyWhenNoTable } from '../errors.ts';
+import { forgetKept } from '../kept.ts';
 import { fromRow, type RowOf } from '../rows.ts';
 
 type Records = Pick<
   Replica,
-  'read' | 'touch' | 'moveAside' | 'asides' | 'eraseAsides' | 'releaseEmailKey' | 'scan' | 'holdsUsers'
+  'read' | 'touch' | 'moveAside' | 'asides' | 'forgetKept' | 'releaseEmailKey' | 'scan' | 'holdsUsers'
 >;
 
 interface AsideRow {
@@ -74,12 +75,7 @@ export function createRecords(db: Kysely<Database>): Records {
       );
     },
 
-    async eraseAsides(userId) {
-      const { numAffectedRows } = await sql`
-        delete from cutover_aside
-        where (entity = 'user' and record_id = ${userId}) or body ->> 'user_id' = ${userId}`.execute(db);
-      return Number(numAffectedRows ?? 0n);
-    },
+    forgetKept: (userIds) => forgetKept(db, userIds),
 
     async releaseEmailKey(userId, { expected }) {
       // A blank is in no address, so nobody can ever hold this key; the address itself stays readable.

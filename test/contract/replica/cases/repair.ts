@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { New, UserRecord } from '../../../../db/records.ts';
 import { later, logIn, NOW, signUp } from '../../fixtures.ts';
 import type { ReplicaSubject } from '../harness.ts';
-import { applyTo, heldBy, next, userAt, verificationAt } from '../records.ts';
+import { applyTo, heldBy, next, sessionAt, tombstoneAt, userAt, verificationAt } from '../records.ts';
 
 export function repairCases({ store, readRaw }: ReplicaSubject): void {
   const { replica } = store;
@@ -87,6 +87,33 @@ export function repairCases({ store, readRaw }: ReplicaSubject): void {
       const ids = (await replica.asides({ limit: 50 })).map(({ id }) => id);
       expect(ids).toEqual(expect.arrayContaining([user.id, session.id, second.id]));
       await signUp(repo, { email: user.email });
+    });
+  });
+
+  describe('what was moved aside of a user', () => {
+    const move = { expected: AT_FIRST, reason: 'orphan', now: NOW };
+    const idsAside = async () => (await replica.asides({ limit: 50 })).map(({ id }) => id);
+
+    it('goes when the user is erased, and only that', async () => {
+      const [gone, kept] = [await signUp(repo), await signUp(repo)];
+      for (const { token } of [gone, kept]) await replica.moveAside('verificationToken', token.id, move);
+      expect(await repo.eraseUser({ userId: gone.user.id, sessionGeneration: null, now: NOW })).toBe('done');
+      expect(await idsAside()).toContain(kept.token.id);
+      expect(await idsAside()).not.toContain(gone.token.id);
+    });
+
+    it('goes when the tombstone is applied, or once more', async () => {
+      const user = userAt([1, 1]);
+      const tombstone = tombstoneAt([1, 2], user, NOW);
+      await applyTo(store, 'user', user);
+      for (const outcome of ['applied', 'same']) {
+        const session = sessionAt([1, 1], user.id);
+        await applyTo(store, 'session', session);
+        await replica.moveAside('session', session.id, move);
+        expect(await idsAside()).toContain(session.id);
+        expect(await applyTo(store, 'user', tombstone)).toEqual([outcome]);
+        expect(await idsAside()).not.toContain(session.id);
+      }
     });
   });
 

@@ -1,0 +1,29 @@
+/** Documents as they are put aside. */
+import { at, type Codec } from '../../db/canonical.ts';
+import { encodeId } from '../../db/ids.ts';
+import { toExtendedJson } from '../../db/mongo/copy/client.ts';
+import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
+import type { Original } from '../../db/postgres/copy/findings.ts';
+import type { Entity } from '../../db/records.ts';
+
+export function originalOf(
+  codec: Codec,
+  entity: Entity,
+  raw: RawDocument,
+  reasons: Original['reasons'],
+): Original {
+  const { id, bytes } = raw;
+  return { entity, id, reasons, document: toExtendedJson(bytes), owner: ownerOf(codec, entity, raw) };
+}
+
+/** The user whose it is; null: it does not say. */
+function ownerOf(codec: Codec, entity: Entity, { id, doc }: RawDocument): string | null {
+  if (entity === 'user') return id;
+  const reference = doc === null ? undefined : at(doc, codec.path(entity, 'userId'));
+  try {
+    // A legacy reference may be the digits of an ObjectId.
+    return typeof reference === 'string' ? reference : encodeId(reference);
+  } catch {
+    return null;
+  }
+}

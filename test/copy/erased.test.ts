@@ -1,0 +1,149 @@
+/** What copies keep of users goes when they are erased, and no copy brings it back. */
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { listQuarantine, retryQuarantine, rollbackBackfill, runBackfill } from '../../cutover/copy/index.ts';
+import { createEngine, type Engine } from '../../cutover/engine.ts';
+import type { UserRecord } from '../../db/records.ts';
+import { logIn, signUp } from '../contract/fixtures.ts';
+import { userAt } from '../contract/replica/records.ts';
+import { legacyUser } from '../mongo/legacy.ts';
+import { eventually } from '../support/wait.ts';
+import { clear, openBench } from './support.ts';
+
+const LATER = new Date(Date.now() + 3_600_000);
+const AGENT = { userAgent: 'Agent 007', expiresAt: LATER, idleExpiresAt: LATER };
+const SECRETS = ['gone@example.org', 'Gone Away', 'Agent 007'];
+
+describe('of erased users', async () => {
+  const bench = await openBench();
+  const { stores, postgres, environment, telemetry, retentionMs } = bench;
+  const unmarked = (store: 'mongo' | 'postgres', epoch: number) =>
+    stores[store].at({ epoch, pending: false });
+  beforeEach(() => clear(bench));
+
+  /** How much in the tables of the copy, and of what was moved aside, has something of the user in it. */
+  async function kept(): Promise<number> {
+    const [row] = await postgres.query<{ count: number }>(
+      `select count(*)::int as count from (
+         select before as text from copy_undo union all select document from copy_quarantine
+         union all select body::text from cutover_aside) as kept
+       where text ilike any($1::text[])`,
+      [SECRETS.map((secret) => `%${secret}%`)],
+    );
+    return row?.count ?? 0;
+  }
+  const isErased = async (id: string): Promise<boolean | null> => {
+    const [row] = await postgres.query<{ erased: boolean }>(
+      'select deleted_at is not null as erased from users where id = $1',
+      [id],
+    );
+    return row?.erased ?? null;
+  };
+  const backfill = (from: 'mongo' | 'postgres' = 'mongo') =>
+    runBackfill(bench, { from, onBad: 'quarantine' });
+
+  async function start(): Promise<Engine> {
+    const engine = createEngine({
+      stores,
+      environment,
+      telemetry,
+      firstMode: 'dual-write',
+      retentionMs,
+      storeTimeoutMs: 10_000,
+      digestKey: new Uint8Array(32),
+    });
+    afterAll(() => engine.stop(1_000));
+    await engine.start();
+    await eventually(() => engine.status().standing === 'serving');
+    return engine;
+  }
+
+  /** A user of whom a second run has written over what a first one copied. */
+  async function copiedTwice(): Promise<{ readonly user: UserRecord; readonly run: string }> {
+    const repository = unmarked('mongo', 1);
+    const { user } = await signUp(repository, { email: 'gone@example.org', name: 'Gone Away' });
+    const session = await logIn(repository, user.id, AGENT);
+    await backfill();
+    const now = new Date();
+    await repository.revokeSession({ sessionId: session.id, userId: user.id, reason: 'ended', now });
+    await repository.endSessions({ userId: user.id, now });
+    const { run, counts } = await backfill();
+    expect(counts).toMatchObject({ updated: 2 });
+    const record = (await stores.mongo.replica.read('user', [user.id])).found.get(user.id)?.record;
+    if (record === undefined) throw new Error('no user');
+    return { user: record, run };
+  }
+
+  it('nothing is kept once the mirror has the tombstone, and no rollback brings them back', async () => {
+    await bench.setMode('dual-write');
+    const { user, run } = await copiedTwice();
+    const twin = legacyUser({ email: 'other@example.org' });
+    const rival = legacyUser({ email: 'Other@example.org', name: 'Gone Away' });
+    await bench.insert('user', [twin, rival]);
+    await logIn(unmarked('mongo', 1), String(rival._id), AGENT);
+    await backfill();
+    expect(await listQuarantine(bench)).toHaveLength(3);
+    expect(await kept()).toBe(4);
+    const engine = await start();
+    for (const userId of [user.id, String(rival._id)]) {
+      const erasure = { userId, sessionGeneration: null, now: new Date() };
+      expect(await engine.repository.eraseUser(erasure)).toBe('done');
+    }
+    await eventually(async () => (await stores.mongo.replica.countMarks()).count === 0);
+    expect(await kept()).toBe(0);
+    expect((await listQuarantine(bench)).map(({ id }) => id)).toEqual([String(twin._id)]);
+    // As if the run had kept it only now.
+    await postgres.query(
+      `update copy_undo set before = to_jsonb(users)::text from users where record_id = id`,
+    );
+    await postgres.query(`update copy_undo set before = $1 where before = ''`, ['Gone Away']);
+    expect(await rollbackBackfill(bench, run)).toMatchObject({ restored: 0, removed: 0, spared: 2 });
+    expect(await isErased(user.id)).toBe(true);
+    expect(await kept()).toBe(0);
+  });
+
+  it('nothing is kept after a copy, where PostgreSQL was not told', async () => {
+    await bench.setMode('dual-write');
+    const { user } = await copiedTwice();
+    await bench.setMode('mongo-only');
+    await unmarked('mongo', 1).eraseUser({ userId: user.id, sessionGeneration: null, now: new Date() });
+    expect(await kept()).toBe(2);
+    await bench.setMode('dual-write');
+    const { run, counts } = await backfill();
+    expect(counts).toMatchObject({ updated: 2 });
+    expect(await kept()).toBe(0);
+    expect(await rollbackBackfill(bench, run)).toMatchObject({ restored: 0, spared: 2 });
+    expect(await isErased(user.id)).toBe(true);
+  });
+
+  it('what was put aside goes at the next look, where PostgreSQL was not told', async () => {
+    await bench.setMode('dual-write');
+    const rivals = ['gone@example.org', 'Gone@example.org'].map((email) => legacyUser({ email }));
+    await bench.insert('user', rivals);
+    await backfill();
+    await bench.setMode('mongo-only');
+    for (const { _id } of rivals) {
+      const erasure = { userId: String(_id), sessionGeneration: null, now: new Date() };
+      await unmarked('mongo', 1).eraseUser(erasure);
+    }
+    expect(await kept()).toBe(2);
+    await retryQuarantine(bench);
+    expect(await kept()).toBe(0);
+    expect(await listQuarantine(bench)).toEqual([]);
+  });
+
+  it('nothing is kept of the way back either', async () => {
+    const old = legacyUser({ email: 'gone@example.org', name: 'Gone Away' });
+    await bench.insert('user', [old]);
+    const id = String(old._id);
+    await bench.setMode('postgres-primary');
+    const under = { epoch: 9, expiredBefore: new Date(0) };
+    const newer = { ...userAt([2, 1], { id, email: 'gone@example.org' }) };
+    await stores.postgres.replica.apply('user', [newer], under);
+    const { run } = await backfill('postgres');
+    expect(await kept()).toBe(1);
+    const erasure = { userId: id, sessionGeneration: null, now: new Date() };
+    expect(await unmarked('postgres', 2).eraseUser(erasure)).toBe('done');
+    expect(await kept()).toBe(0);
+    expect(await rollbackBackfill(bench, run)).toMatchObject({ restored: 0, spared: 1 });
+  });
+});
