@@ -440,6 +440,7 @@ export const OUTPUTS = {
         read: count,
         expired: count,
         bad: count,
+        leftBehind: count.describe('Bad, but accepted or dropped: in nobody’s way'),
         cleaned: z.record(z.string(), count),
         unknownFields: z.record(z.string(), count),
         examples: z.array(z.strictObject({ id: z.string(), field: z.string(), reason: z.string() })),

@@ -3,7 +3,8 @@ import { at, type Codec } from '../../db/canonical.ts';
 import { encodeId } from '../../db/ids.ts';
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
-import type { Original } from '../../db/postgres/copy/findings.ts';
+import type { Connection } from '../../db/postgres/copy/client.ts';
+import { decidedAmong, leftBehind, type Original } from '../../db/postgres/copy/findings.ts';
 import type { Entity } from '../../db/records.ts';
 
 export function originalOf(
@@ -14,6 +15,25 @@ export function originalOf(
 ): Original {
   const { id, bytes } = raw;
   return { entity, id, reasons, document: toExtendedJson(bytes), owner: ownerOf(codec, entity, raw) };
+}
+
+/** Which of these stay behind by an operator's word: as they are, or whatever they are. */
+export async function staysBehind(
+  codec: Codec,
+  connection: Pick<Connection, 'query'>,
+  entity: Entity,
+  raws: readonly RawDocument[],
+): Promise<ReadonlySet<string>> {
+  const decided = await decidedAmong(
+    connection,
+    entity,
+    raws.map(({ id }) => id),
+  );
+  const among = raws.filter(({ id }) => decided.has(id));
+  return leftBehind(
+    connection,
+    among.map((raw) => originalOf(codec, entity, raw, [])),
+  );
 }
 
 /** The user whose it is; null: it does not say. */

@@ -4,20 +4,14 @@ import type { IdRange } from '../../db/mongo/copy/ranges.ts';
 import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
 import { type Batch, scanRange } from '../../db/mongo/copy/scan.ts';
 import type { Connection } from '../../db/postgres/copy/client.ts';
-import {
-  type BadDocument,
-  decidedAmong,
-  leftBehind,
-  putAside,
-  putFindings,
-} from '../../db/postgres/copy/findings.ts';
+import { type BadDocument, putAside, putFindings } from '../../db/postgres/copy/findings.ts';
 import { toLine } from '../../db/postgres/copy/rows.ts';
 import type { RangeRow } from '../../db/postgres/copy/runs.ts';
 import { stageLines, stagingTable } from '../../db/postgres/copy/staging.ts';
 import type { Entity } from '../../db/records.ts';
 import type { Json } from '../../db/replica.ts';
 import { type Counts, classify, createCounts, type Flaw } from './classify.ts';
-import { originalOf } from './originals.ts';
+import { originalOf, staysBehind } from './originals.ts';
 import type { Pace } from './pace.ts';
 import type { RunBody } from './run.ts';
 import type { CopyScope } from './types.ts';
@@ -145,7 +139,10 @@ async function writeBatch(
     }),
   ];
   counts.add('staged', sorted.lines.length - refused.length);
-  const bad = await withoutLeftBehind(codec, connection, entity, found, counts);
+  // What stays behind by an operator's word is as it is to be.
+  const behind = await staysBehind(codec, connection, entity, found);
+  if (behind.size > 0) counts.add('leftBehind', behind.size);
+  const bad = found.filter(({ id }) => !behind.has(id));
   if (bad.length === 0) return;
   counts.add('bad', bad.length);
   await putFindings(
@@ -157,25 +154,6 @@ async function writeBatch(
   if (body.onBad === 'rollback' || body.dryRun) return;
   const originals = bad.map((each) => originalOf(codec, entity, each, each.flaws));
   await putAside(connection, run, originals, environment.date());
-}
-
-/** What stays behind by an operator's word is as it is to be. */
-async function withoutLeftBehind(
-  codec: Codec,
-  connection: Connection,
-  entity: Entity,
-  bad: Sorted['bad'],
-  counts: Counts,
-): Promise<Sorted['bad']> {
-  const ids = bad.map(({ id }) => id);
-  const decided = await decidedAmong(connection, entity, ids);
-  if (decided.size === 0) return bad;
-  const originals = bad
-    .filter(({ id }) => decided.has(id))
-    .map((each) => originalOf(codec, entity, each, each.flaws));
-  const behind = await leftBehind(connection, originals);
-  counts.add('leftBehind', behind.size);
-  return bad.filter(({ id }) => !behind.has(id));
 }
 
 /** One finding for each field, without its value. */

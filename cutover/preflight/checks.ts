@@ -174,19 +174,20 @@ const judgeSchema = ({ migrated }: Wanted, what: string): Judged =>
 
 export function judgeDocuments(documents: readonly Documents[], isSample: boolean): readonly Check[] {
   const checks = documents.flatMap(
-    ({ collection, read, bad, total, duplicates, undecided, cleaned, unknownFields }) => {
+    ({ collection, read, bad, leftBehind, total, duplicates, undecided, cleaned, unknownFields }) => {
       const of = isSample ? `of ${read} looked at, ${total} in all` : `of ${read}`;
       const cleanings = Object.values(cleaned).reduce((sum, count) => sum + count, 0);
+      const behind = leftBehind === 0 ? '' : `, ${leftBehind} stay behind as decided`;
       const unknown = Object.keys(unknownFields);
       return [
         bad === 0
           ? ok(
               'documents',
-              `${collection}: none bad ${of}${cleanings === 0 ? '' : `, ${cleanings} cleanings`}`,
+              `${collection}: none bad ${of}${behind}${cleanings === 0 ? '' : `, ${cleanings} cleanings`}`,
             )
           : block(
               'documents',
-              `${collection}: ${bad} bad ${of}`,
+              `${collection}: ${bad} bad ${of}${behind}`,
               'mend them, or backfill --on-bad quarantine; cutover backfill --dry-run names them all',
             ),
         ...(unknown.length === 0
@@ -203,7 +204,7 @@ export function judgeDocuments(documents: readonly Documents[], isSample: boolea
               undecided === 0
                 ? warn(
                     'duplicates',
-                    `${collection}: ${duplicates} share an e-mail with another, and give way by the policy`,
+                    `${collection}: ${duplicates} share an e-mail with another, and give way by the policy, or stay behind as decided`,
                   )
                 : block(
                     'duplicates',

@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto';
 import type { Codec } from '../../db/canonical.ts';
 import { emailKey } from '../../db/email.ts';
-import { toRaw } from '../../db/mongo/copy/raw-document.ts';
+import { type RawDocument, toRaw } from '../../db/mongo/copy/raw-document.ts';
 import type { MongoSession } from '../../db/mongo/snapshot/client.ts';
 import { countDocuments, readDocuments } from '../../db/mongo/snapshot/inspect.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
-import { classify, countsOf, createCounts } from '../copy/classify.ts';
+import { classify, countsOf, createCounts, type Flaw } from '../copy/classify.ts';
 import { type Chooser, createChooser, type DuplicatePolicy } from '../copy/policy.ts';
 import { type FindSession, rivalOf } from '../copy/rivals.ts';
 import type { BadLine, Documents } from './types.ts';
@@ -30,21 +30,27 @@ interface DryOptions {
   readonly policy: DuplicatePolicy | null;
   readonly sample: number | null;
   readonly expiredBefore: Date;
+  /** Which of these stay behind by an operator's word. */
+  readonly findLeftBehind: FindLeftBehind;
   readonly signal?: AbortSignal;
 }
+
+export type FindLeftBehind = (entity: Entity, raws: readonly RawDocument[]) => Promise<ReadonlySet<string>>;
 
 async function classifyEntity(
   session: MongoSession,
   entity: Entity,
-  { codec, policy, sample, expiredBefore, signal }: DryOptions,
+  options: DryOptions,
 ): Promise<Documents> {
+  const { codec, sample, expiredBefore, findLeftBehind, signal } = options;
   const collection = codec.collections[entity];
   const counts = createCounts();
   const examples: BadLine[] = [];
   const keys = sample === null && entity === 'user' ? createKeys() : null;
-  const tally = { read: 0, expired: 0, bad: 0 };
+  const tally = { read: 0, expired: 0, bad: 0, leftBehind: 0 };
   for await (const batch of readDocuments(session, collection, sample)) {
     signal?.throwIfAborted();
+    const bad: { readonly raw: RawDocument; readonly flaws: readonly Flaw[] }[] = [];
     for (const bytes of batch) {
       tally.read += 1;
       const raw = toRaw(bytes);
@@ -58,9 +64,17 @@ async function classifyEntity(
       ) {
         keys.add(emailKey(result.record.email));
       }
-      if (result.kind !== 'bad') continue;
+      if (result.kind === 'bad') bad.push({ raw, flaws: result.flaws });
+    }
+    const behind = await findLeftBehind(
+      entity,
+      bad.map(({ raw }) => raw),
+    );
+    tally.leftBehind += behind.size;
+    for (const { raw, flaws } of bad) {
+      if (behind.has(raw.id)) continue;
       tally.bad += 1;
-      for (const { field, reason } of result.flaws) {
+      for (const { field, reason } of flaws) {
         if (examples.length < EXAMPLES_MAX) examples.push({ id: raw.id, field, reason });
       }
     }
@@ -76,7 +90,7 @@ async function classifyEntity(
     unknownFields: countsOf(all, `unknown:${entity}.`),
     examples,
     duplicates: shared?.length ?? null,
-    undecided: shared && (await undecidedOf(session, codec, policy, new Set(shared))),
+    undecided: shared && (await undecidedOf(session, options, new Set(shared))),
   };
 }
 
@@ -111,8 +125,7 @@ const NO_POLICY: DuplicatePolicy = { rules: [], keep: {} };
 /** How many users would still be bad: those who share an e-mail are read once more, and the policy asked. */
 async function undecidedOf(
   session: MongoSession,
-  codec: Codec,
-  policy: DuplicatePolicy | null,
+  { codec, policy, findLeftBehind }: DryOptions,
   shared: ReadonlySet<bigint>,
 ): Promise<number> {
   if (shared.size === 0) return 0;
@@ -121,17 +134,23 @@ async function undecidedOf(
   const findSession: FindSession = (filter, options) => sessions.findOne(filter as never, options as never);
   const given = policy ?? NO_POLICY;
   for await (const batch of readDocuments(session, codec.collections.user, null)) {
-    for (const bytes of batch) {
+    const sharing = batch.flatMap((bytes) => {
       const raw = toRaw(bytes);
-      const { doc } = raw;
       const result = classify(codec, 'user', raw, new Date(0), createCounts());
-      if (doc === null || result.kind !== 'good' || result.record.emailKey === null) continue;
+      if (raw.doc === null || result.kind !== 'good' || result.record.emailKey === null) return [];
       const key = result.record.emailKey;
-      if (!shared.has(hashOf(key))) continue;
+      return shared.has(hashOf(key)) ? [{ raw, doc: raw.doc, key, user: result.record }] : [];
+    });
+    const behind = await findLeftBehind(
+      'user',
+      sharing.map(({ raw }) => raw),
+    );
+    for (const { raw, doc, key, user } of sharing) {
+      if (behind.has(raw.id)) continue;
       const group = groups.get(key) ?? { users: 0, chooser: createChooser(given) };
       groups.set(key, group);
       group.users += 1;
-      group.chooser.add(await rivalOf(given, { doc, user: result.record }, codec, findSession));
+      group.chooser.add(await rivalOf(given, { doc, user }, codec, findSession));
     }
   }
   let undecided = 0;

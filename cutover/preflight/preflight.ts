@@ -1,13 +1,14 @@
 /** `cutover preflight`: looks at both stores and every kind of document before anything is moved. Only reads. */
-import { DEFAULT_CODEC } from '../../db/canonical.ts';
+import { type Codec, DEFAULT_CODEC } from '../../db/canonical.ts';
 import { connectMongo } from '../../db/mongo/snapshot/client.ts';
 import { inspectMongo } from '../../db/mongo/snapshot/inspect.ts';
 import { connectPostgres } from '../../db/postgres/snapshot/client.ts';
 import { inspectPostgres } from '../../db/postgres/snapshot/inspect.ts';
 import { findTools } from '../../db/postgres/snapshot/tools.ts';
+import { staysBehind } from '../copy/originals.ts';
 import { attempt } from '../operator/situation.ts';
 import { judgeDocuments, judgeMongo, judgePostgres } from './checks.ts';
-import { classifyDocuments } from './documents.ts';
+import { classifyDocuments, type FindLeftBehind } from './documents.ts';
 import type { Check, Documents, Preflight, PreflightContext, PreflightOptions } from './types.ts';
 
 /** Of fewer, the time says more about the machine than about the documents. */
@@ -50,6 +51,7 @@ async function lookAtMongo(
     return { checks: [check], documents: [], estimate, dataBytes: null };
   }
   const session = await connectMongo(urls.mongo, signal);
+  const decisions = await openDecisions(urls.postgres, codec, signal);
   try {
     const facts = await inspectMongo(session, codec);
     const migrated = await attempt(() => store.isMigrated());
@@ -61,6 +63,7 @@ async function lookAtMongo(
       policy,
       sample,
       expiredBefore,
+      findLeftBehind: decisions.find,
       ...(signal && { signal }),
     });
     const tookMs = environment.now().monotonicMs - startedMs;
@@ -75,7 +78,25 @@ async function lookAtMongo(
     };
   } finally {
     await session.close();
+    await decisions.close();
   }
+}
+
+/** What operators have decided about documents, as far as PostgreSQL can be asked. */
+async function openDecisions(
+  url: string | null,
+  codec: Codec,
+  signal?: AbortSignal,
+): Promise<{ readonly find: FindLeftBehind; close(): Promise<void> }> {
+  const client = url === null ? null : await attempt(() => connectPostgres(url, signal));
+  const none: ReadonlySet<string> = new Set();
+  return {
+    find: async (entity, raws) => {
+      if (client === null) return none;
+      return (await attempt(() => staysBehind(codec, client, entity, raws))) ?? none;
+    },
+    close: async () => client?.end(),
+  };
 }
 
 function estimateOf(documents: readonly Documents[], read: number, tookMs: number): Preflight['estimate'] {

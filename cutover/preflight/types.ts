@@ -47,6 +47,8 @@ export interface Documents {
   readonly read: number;
   readonly expired: number;
   readonly bad: number;
+  /** Bad, but accepted or dropped by an operator: they stay behind, and are in nobody's way. */
+  readonly leftBehind: number;
   /** `email: white-space` and the like, the most frequent first. */
   readonly cleaned: Readonly<Record<string, number>>;
   readonly unknownFields: Readonly<Record<string, number>>;

@@ -1,8 +1,12 @@
 /** A first look at real stores: it names what is in the way, and changes nothing. */
 import { ObjectId } from 'bson';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { openBulk } from '../../cutover/copy/index.ts';
+import { originalOf } from '../../cutover/copy/originals.ts';
 import { preflight } from '../../cutover/preflight/preflight.ts';
 import type { Check, Preflight, PreflightOptions } from '../../cutover/preflight/types.ts';
+import { readRaw } from '../../db/mongo/copy/scan.ts';
+import { createFindings, putAside } from '../../db/postgres/copy/findings.ts';
 import { fakeHash } from '../contract/fixtures.ts';
 import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
 import { inside, json } from './cli-program.ts';
@@ -93,6 +97,45 @@ describe('preflight', () => {
     expect(users?.examples.map(({ field }) => field)).toContain('email');
     expect(blocks(found)).toEqual(expect.arrayContaining(['documents', 'duplicates']));
     expect(JSON.stringify(found)).not.toContain(PLANTED);
+  });
+
+  test('what stays behind by an operator’s word is in nobody’s way, as long as it is what it was', async () => {
+    const world = await tidyWorld();
+    const [bad, other] = [
+      person(['a@example.org', 'b@example.org']),
+      person(['c@example.org', 'd@example.org']),
+    ];
+    const [twin, rival] = [person('twin@example.org'), person('Twin@example.org')];
+    await insert(world, [bad, other, twin, rival]);
+    const bulk = openBulk({ mongoUrl: world.urls.mongo, postgresUrl: world.urls.postgres });
+    onTestFinished(() => bulk.close());
+    const decide = async (
+      to: 'accepted' | 'dropped',
+      ...documents: readonly { readonly _id: ObjectId }[]
+    ) => {
+      for (const { _id } of documents) {
+        const raw = await readRaw(bulk.mongo, 'user', _id);
+        if (raw === null) throw new Error('no document');
+        const original = originalOf(bulk.mongo.codec, 'user', raw, []);
+        await bulk.postgres.transaction((connection) => putAside(connection, 'run', [original], new Date()));
+        const how = { to, resolution: 'not worth it', now: new Date(), forgets: to === 'dropped' };
+        await createFindings(bulk.postgres).resolve('user', raw.id, how);
+      }
+    };
+    await decide('accepted', bad);
+    const half = await look(world);
+    expect(half.documents[0]).toMatchObject({ bad: 1, leftBehind: 1, duplicates: 1, undecided: 2 });
+    expect(half.documents[0]?.examples.map(({ id }) => id)).toEqual([String(other._id)]);
+    await decide('dropped', other, rival);
+    const all = await look(world);
+    expect(all.documents[0]).toMatchObject({ bad: 0, leftBehind: 2, duplicates: 1, undecided: 0 });
+    expect(blocks(all)).not.toEqual(expect.arrayContaining(['documents']));
+    expect(blocks(all)).not.toEqual(expect.arrayContaining(['duplicates']));
+    // Of a document that was changed since, nobody has decided.
+    await withMongo(world.urls.mongo, (db) =>
+      db.collection('users').updateOne({ _id: bad._id }, { $set: { name: 'another' } }),
+    );
+    expect((await look(world)).documents[0]).toMatchObject({ bad: 1, leftBehind: 1 });
   });
 
   test('of a sample, it says how many it looked at', async () => {
