@@ -20,6 +20,7 @@ import {
   sweepRows,
 } from '../../db/postgres/copy/fingerprint.ts';
 import type { Entity } from '../../db/records.ts';
+import { underWay } from '../../db/under-way.ts';
 import type { Counts } from './classify.ts';
 import { digestOf, isSampled, textOf } from './fingerprint.ts';
 import type { Pace } from './pace.ts';
@@ -212,11 +213,12 @@ async function compareHashed(
 ): Promise<void> {
   // One more than there may be: a range that holds more than its documents differs, however many they are.
   const limit = documents.length + 1;
-  const asked = digestRange(scope.postgres, entity, range, { expiredBefore: context.expiredBefore, limit });
+  const options = { expiredBefore: context.expiredBefore, limit };
+  const theirDigest = await underWay(digestRange(scope.postgres, entity, range, options));
   const texts = textsOf(scope.mongo.codec, entity, documents, context);
   tally.counts.add('compared', texts.length);
   const ours = digestOf(texts.flatMap(({ text }) => (text === null ? [] : [text])));
-  const theirs = await asked;
+  const theirs = await theirDigest();
   const isWhole = ours.count === texts.length;
   if (isWhole && ours.count === theirs.count && ours.md5 === theirs.md5) return;
   tally.counts.add('descended');

@@ -8,6 +8,33 @@ import { cutRanges, type IdRange, usefulParts } from '../../db/mongo/copy/ranges
 import { scanRange } from '../../db/mongo/copy/scan.ts';
 import { newMongoDatabase } from '../support/stores.ts';
 
+describe('a scan', () => {
+  it('has asked for the next batch before it hands this one out', async () => {
+    const url = new URL(newMongoDatabase());
+    url.searchParams.set('monitorCommands', 'true');
+    const bulk = openMongoBulk({ url: url.href, poolMax: 4, timeoutMs: 10_000, codec: DEFAULT_CODEC });
+    try {
+      await bulk.collection('user').insertMany([1, 2, 3, 4, 5].map((_id) => ({ _id }) as never));
+      let asked = 0;
+      bulk.db.client.on('commandStarted', ({ commandName }) => {
+        if (commandName === 'getMore') asked += 1;
+      });
+      const seen: (readonly [documents: number, asked: number])[] = [];
+      const all: IdRange = { type: 'any', after: null, upTo: null };
+      for await (const { documents } of scanRange(bulk, 'user', all, { batchMax: 2 })) {
+        seen.push([documents.length, asked]);
+      }
+      expect(seen).toEqual([
+        [2, 1],
+        [2, 2],
+        [1, 2],
+      ]);
+    } finally {
+      await bulk.close();
+    }
+  });
+});
+
 describe('ranges over _id', () => {
   const bulk = openMongoBulk({
     url: newMongoDatabase(),

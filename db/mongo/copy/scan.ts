@@ -1,5 +1,6 @@
 import type { Doc } from '../../canonical.ts';
 import type { Entity } from '../../records.ts';
+import { underWay } from '../../under-way.ts';
 import { takeBuffered } from '../buffered.ts';
 import { type MongoBulk, packValue } from './client.ts';
 import { type IdRange, mayCutAfter, type Query, queriesOf } from './ranges.ts';
@@ -52,17 +53,15 @@ async function* scanQuery(
     raw: true,
     noCursorTimeout: false,
   });
-  let ahead = cursor.hasNext();
+  let ahead = await underWay(cursor.hasNext());
   // The lower bound is the last document of what was before.
   let isFirst = 'min' in bounds;
   try {
     let documents: RawDocument[] = [];
     let bytes = 0;
-    while (await ahead) {
+    while (await ahead()) {
       const taken = takeBuffered(cursor);
-      ahead = cursor.hasNext();
-      // Whoever asks for the next batch learns of the failure; nobody may.
-      ahead.catch(() => {});
+      ahead = await underWay(cursor.hasNext());
       for (const each of taken) {
         const raw = toRaw(each);
         const isRepeated = isFirst && packedId(raw) === range.after;
@@ -78,7 +77,7 @@ async function* scanQuery(
     }
     if (documents.length > 0) yield { documents, cut: cutAfter(range, documents) };
   } finally {
-    await ahead.catch(() => {});
+    await ahead().catch(() => {});
     await cursor.close().catch(() => {});
   }
 }
