@@ -1,13 +1,12 @@
 /** What copies keep of users goes when they are erased, and no copy brings it back. */
-import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { listQuarantine, retryQuarantine, rollbackBackfill, runBackfill } from '../../cutover/copy/index.ts';
-import { createEngine, type Engine } from '../../cutover/engine.ts';
 import type { UserRecord } from '../../db/records.ts';
 import { logIn, signUp } from '../contract/fixtures.ts';
 import { userAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
-import { clear, openBench } from './support.ts';
+import { clear, openBench, serve, started } from './support.ts';
 
 const LATER = new Date(Date.now() + 3_600_000);
 const AGENT = { userAgent: 'Agent 007', expiresAt: LATER, idleExpiresAt: LATER };
@@ -15,7 +14,7 @@ const SECRETS = ['gone@example.org', 'Gone Away', 'Agent 007'];
 
 describe('of erased users', async () => {
   const bench = await openBench();
-  const { stores, postgres, environment, telemetry, retentionMs } = bench;
+  const { stores, postgres } = bench;
   const unmarked = (store: 'mongo' | 'postgres', epoch: number) =>
     stores[store].at({ epoch, pending: false });
   beforeEach(() => clear(bench));
@@ -40,22 +39,6 @@ describe('of erased users', async () => {
   };
   const backfill = (from: 'mongo' | 'postgres' = 'mongo') =>
     runBackfill(bench, { from, onBad: 'quarantine' });
-
-  async function start(): Promise<Engine> {
-    const engine = createEngine({
-      stores,
-      environment,
-      telemetry,
-      firstMode: 'dual-write',
-      retentionMs,
-      storeTimeoutMs: 10_000,
-      digestKey: new Uint8Array(32),
-    });
-    afterAll(() => engine.stop(1_000));
-    await engine.start();
-    await eventually(() => engine.status().standing === 'serving');
-    return engine;
-  }
 
   /** A user of whom a second run has written over what a first one copied. */
   async function copiedTwice(): Promise<{ readonly user: UserRecord; readonly run: string }> {
@@ -83,7 +66,7 @@ describe('of erased users', async () => {
     await backfill();
     expect(await listQuarantine(bench)).toHaveLength(3);
     expect(await kept()).toBe(4);
-    const engine = await start();
+    const engine = await started(serve(bench));
     for (const userId of [user.id, String(rival._id)]) {
       const erasure = { userId, sessionGeneration: null, now: new Date() };
       expect(await engine.repository.eraseUser(erasure)).toBe('done');

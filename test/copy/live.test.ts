@@ -1,6 +1,6 @@
 /** A copy while the service writes: nothing is lost, nothing comes back, and verify has nothing to say. */
 import { ObjectId } from 'bson';
-import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   type Progress,
   resumeBackfill,
@@ -8,10 +8,9 @@ import {
   runBackfill,
   verify,
 } from '../../cutover/copy/index.ts';
-import { createEngine } from '../../cutover/engine.ts';
 import { legacyUser, newAccount } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
-import { openBench } from './support.ts';
+import { openBench, serve, started } from './support.ts';
 
 const USERS = 3_000;
 /** The service may be as slow as this machine is. */
@@ -21,24 +20,14 @@ const TOO_SLOW_MS = 0.001;
 
 describe('a copy under load', { timeout: 90_000 }, async () => {
   const bench = await openBench();
-  const { stores, environment, telemetry, retentionMs } = bench;
-  const engine = createEngine({
-    stores,
-    environment,
-    telemetry,
-    firstMode: 'dual-write',
-    retentionMs,
-    storeTimeoutMs: 10_000,
-    digestKey: new Uint8Array(32),
-  });
-  afterAll(() => engine.stop(1_000));
+  const { stores } = bench;
+  const engine = serve(bench);
 
   it('ends with both stores alike', async () => {
     const users = Array.from({ length: USERS }, () => legacyUser());
     await bench.insert('user', users);
     await bench.setMode('dual-write', undefined, HEEDLESS);
-    await engine.start();
-    await eventually(() => engine.status().standing === 'serving');
+    await started(engine);
     const { repository } = engine;
     let writes = 0;
     const made: string[] = [];

@@ -1,10 +1,9 @@
 /** TC07 under load: a run that finds bad data rolls back, and each row that nobody wrote meanwhile is as it was, to the byte. */
-import { afterAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { runBackfill } from '../../cutover/copy/index.ts';
-import { createEngine } from '../../cutover/engine.ts';
 import { legacyUser, newAccount } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
-import { openBench } from './support.ts';
+import { openBench, serve, started } from './support.ts';
 
 const USERS = 800;
 /** Of them the service writes to these. */
@@ -15,7 +14,7 @@ it('TC07 a run rolled back under load leaves every row without a live write as i
   timeout: 90_000,
 }, async () => {
   const bench = await openBench();
-  const { stores, environment, telemetry, retentionMs } = bench;
+  const { stores } = bench;
   const users = Array.from({ length: USERS }, () => legacyUser());
   await bench.insert('user', users);
   await bench.setMode('dual-write', undefined, HEEDLESS);
@@ -25,18 +24,7 @@ it('TC07 a run rolled back under load leaves every row without a live write as i
   const bad = Array.from({ length: 3 }, () => legacyUser({ email: {} }));
   await bench.insert('user', [...Array.from({ length: 200 }, () => legacyUser()), ...bad]);
   const before = await bench.rows();
-  const engine = createEngine({
-    stores,
-    environment,
-    telemetry,
-    firstMode: 'dual-write',
-    retentionMs,
-    storeTimeoutMs: 10_000,
-    digestKey: new Uint8Array(32),
-  });
-  afterAll(() => engine.stop(1_000));
-  await engine.start();
-  await eventually(() => engine.status().standing === 'serving');
+  const engine = await started(serve(bench));
 
   const touched = new Set<string>();
   const ended = new AbortController();

@@ -2,6 +2,7 @@
 import { afterAll } from 'vitest';
 import { fromControl, readControl } from '../../cutover/control.ts';
 import { type Bulk, type CopyScope, openBulk } from '../../cutover/copy/index.ts';
+import { createEngine, type Engine } from '../../cutover/engine.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
 import type { CopyState, Mode } from '../../cutover/mode.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
@@ -12,6 +13,7 @@ import { ENTITIES, type Entity } from '../../db/records.ts';
 import { asSuperuser } from '../support/databases.ts';
 import type { PostgresTarget } from '../support/global-setup.ts';
 import { newMongoDatabase, type OpenedStore, openPostgres, TIMEOUT_MS } from '../support/stores.ts';
+import { eventually } from '../support/wait.ts';
 
 export const DAY_MS = 86_400_000;
 
@@ -107,6 +109,28 @@ export async function openBench(target?: PostgresTarget): Promise<Bench> {
       return raws.map((bytes) => toExtendedJson(bytes as unknown as Uint8Array));
     },
   };
+}
+
+/** An instance of the service's engine beside the copy; it stops with the file. */
+export function serve({ stores, environment, telemetry, retentionMs }: Bench): Engine {
+  const engine = createEngine({
+    stores,
+    environment,
+    telemetry,
+    firstMode: 'dual-write',
+    retentionMs,
+    storeTimeoutMs: TIMEOUT_MS,
+    digestKey: new Uint8Array(32),
+  });
+  afterAll(() => engine.stop(1_000));
+  return engine;
+}
+
+/** Starts it, and waits until it serves. */
+export async function started(engine: Engine): Promise<Engine> {
+  await engine.start();
+  await eventually(() => engine.status().standing === 'serving');
+  return engine;
 }
 
 /** Empties both stores. */

@@ -17,15 +17,8 @@ import {
 } from '../../cutover/operator/index.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { signUp, userOf } from '../contract/fixtures.ts';
-import { createWorld, type World } from './operator-world.ts';
+import { createWorld, FORCED, type World } from './operator-world.ts';
 
-const REQUEST: MoveRequest = {
-  to: null,
-  direction: 'promote',
-  force: { reason: 'a test' },
-  timeoutMs: 60_000,
-  noForeignWriters: true,
-};
 const LOSS = { acceptLoss: true, reason: 'the data centre is gone' };
 
 let world: World;
@@ -36,7 +29,7 @@ afterEach(() => world.stop());
 
 const run = <T>(promise: Promise<T>) => world.clock.run(promise);
 const go = (to: MoveRequest['to'], direction: MoveRequest['direction'] = 'promote') =>
-  run(move(world.context, { ...REQUEST, to, direction }));
+  run(move(world.context, { ...FORCED, to, direction }));
 const status = (watchMs = 1_000) => run(readStatus(world.context, { watchMs }));
 const events = async () => (await run(log(world.context, { limit: 100 }))).lines.map(({ event }) => event);
 

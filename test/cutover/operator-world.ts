@@ -16,6 +16,8 @@ export const REQUEST: MoveRequest = {
   timeoutMs: 60_000,
   noForeignWriters: true,
 };
+/** Past the gates: what a test is about comes after them. */
+export const FORCED: MoveRequest = { ...REQUEST, force: { reason: 'a test' } };
 
 const START_MS = Date.parse('2026-03-01T12:00:00Z');
 

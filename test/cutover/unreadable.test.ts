@@ -19,15 +19,7 @@ import type { StoreName } from '../../db/errors.ts';
 import type { Json } from '../../db/replica.ts';
 import { signUp } from '../contract/fixtures.ts';
 import { inside, json } from './cli-program.ts';
-import { createWorld, type World } from './operator-world.ts';
-
-const REQUEST: MoveRequest = {
-  to: null,
-  direction: 'promote',
-  force: { reason: 'a test' },
-  timeoutMs: 60_000,
-  noForeignWriters: true,
-};
+import { createWorld, FORCED, type World } from './operator-world.ts';
 
 let world: World;
 beforeEach(() => {
@@ -37,7 +29,7 @@ afterEach(() => world.stop());
 
 const run = <T>(promise: Promise<T>) => world.clock.run(promise);
 const go = (to: Mode, direction: MoveRequest['direction'] = 'promote') =>
-  run(move(world.context, { ...REQUEST, to, direction }));
+  run(move(world.context, { ...FORCED, to, direction }));
 const status = (watchMs = 1_500) => run(readStatus(world.context, { watchMs }));
 
 async function startOne(mode: Mode) {
@@ -186,7 +178,7 @@ describe('verbs', () => {
         'set',
       );
       expect((await run(planMove(world.context, { to: null, direction: 'promote' }))).kind).toBe('planned');
-      const refused = await run(move(world.context, REQUEST));
+      const refused = await run(move(world.context, FORCED));
       expect(refused).toMatchObject({
         kind: 'refused',
         failing: [{ name: 'reachable', found: expect.stringMatching(says), kind: 'safety' }],
@@ -280,7 +272,7 @@ describe('a row of leases that cannot be read', () => {
     );
     const gate = next[0]?.gates.find(({ name }) => name === 'instances');
     expect(gate).toMatchObject({ ok: false, remedy: expect.stringMatching(/newer \(of another version\)/) });
-    const refused = await run(move(world.context, { ...REQUEST, timeoutMs: 5_000 }));
+    const refused = await run(move(world.context, { ...FORCED, timeoutMs: 5_000 }));
     expect(refused.failing.map(({ name }) => name)).toContain('instances');
   });
 
