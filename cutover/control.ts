@@ -120,6 +120,12 @@ export class RestoredStore extends UnreadableControl {
   }
 }
 
+/**
+ * The epoch of a fence that stands in for a control record: no apply acts under so high a one, so that the store refuses them
+ * all. The fence itself says what it is to go on from.
+ */
+export const FENCED_EPOCH = 2_000_000_000;
+
 const STORE_NAMES = { mongo: 'MongoDB', postgres: 'PostgreSQL' } as const;
 
 export function toControl(
@@ -128,7 +134,7 @@ export function toControl(
 ): ControlRecord {
   const known = Number.isSafeInteger(epoch) ? epoch : null;
   const isObject = typeof body === 'object' && body !== null;
-  if (isObject && 'restored' in body) throw new RestoredStore(store, known);
+  if (isObject && 'restored' in body) throw new RestoredStore(store, epochIn(body.restored) ?? known);
   const parsed = controlBody.safeParse(isObject ? { ...body, epoch, revision } : body);
   if (parsed.success) return parsed.data;
   const name = store === null ? 'a store' : STORE_NAMES[store];
@@ -136,6 +142,13 @@ export function toControl(
   const where = paths.length === 0 ? 'it is no object' : `check ${paths.join(', ')}`;
   const message = `the control record of ${name} was written by another version, or is damaged: ${where}`;
   throw new UnreadableControl(message, store, known);
+}
+
+/** What a fence goes on from. */
+export function epochIn(fence: unknown): number | null {
+  const isObject = typeof fence === 'object' && fence !== null;
+  const epoch = isObject && 'epoch' in fence ? fence.epoch : null;
+  return Number.isSafeInteger(epoch) ? (epoch as number) : null;
 }
 
 export function fromControl({ epoch, revision, ...body }: ControlRecord): ControlEntry {

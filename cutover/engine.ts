@@ -120,6 +120,7 @@ export function createEngine(options: EngineOptions): Engine {
     onRead: shadow.offer,
     tryElsewhere: fallback.tryRead,
     onOperation: latency.note,
+    isMirrorFenced: () => mirror.stats().standsBecause !== null,
   });
   const ready = new Set<Store>();
   const ended = new AbortController();

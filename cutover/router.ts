@@ -62,6 +62,8 @@ export interface RouterOptions {
     answer: Answer<K>,
     ticket: Ticket,
   ) => void;
+  /** Whether nothing may be written to the mirror now. */
+  readonly isMirrorFenced: () => boolean;
   /** Told of each operation's time in the store that answers, ms. */
   readonly onOperation: (ms: number) => void;
   /** Where else a read that its store failed may be answered; null: nowhere. */
@@ -80,7 +82,7 @@ export interface Router {
 
 export function createRouter(options: RouterOptions): Router {
   const { stores, member, environment, telemetry, traffic } = options;
-  const { onMarked, onUntold, onRead, tryElsewhere, onOperation } = options;
+  const { onMarked, onUntold, onRead, tryElsewhere, onOperation, isMirrorFenced } = options;
   let cached: { readonly ticket: Ticket; readonly repository: Repository } | null = null;
 
   function storeOf(name: StoreName): Store {
@@ -200,7 +202,7 @@ export function createRouter(options: RouterOptions): Router {
     const counts = await carryOut('purge', admitted, () => repositoryFor(admitted).purge(query));
     const mode = member.mode();
     const mirror = mode === null ? null : mirrorOf(mode);
-    const other = mirror === null ? null : stores[mirror];
+    const other = mirror === null || isMirrorFenced() ? null : stores[mirror];
     other?.replica.purge(query).catch((error: unknown) => {
       telemetry.warn({ err: error, store: other.name }, 'retention could not reach the mirror');
     });

@@ -7,6 +7,7 @@ import { StaleEpoch, type StoreName, StoreUnavailable } from '../../db/errors.ts
 import type { Store } from '../../db/port.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
 import { type BreakerState, createBreaker } from '../breaker.ts';
+import { FENCED_EPOCH } from '../control.ts';
 import type { Environment } from '../environment.ts';
 import type { Member } from '../instance/member.ts';
 import { authorityOf, mirrorOf } from '../mode.ts';
@@ -22,6 +23,7 @@ import { notePoison } from './notes.ts';
 import { createOutages } from './outages.ts';
 import { createPass, type Pass, PermitEnded } from './pass.ts';
 import { createQueue, type Item } from './queue.ts';
+import { createRestored } from './restored.ts';
 import { createSweeper } from './sweeper.ts';
 
 export interface MirrorStats {
@@ -37,6 +39,8 @@ export interface MirrorStats {
   readonly oldestAgeMs: number | null;
   /** Marks in the mirror at the last count. */
   readonly orphans: number | null;
+  /** Why nothing is written to the mirror, which answers; null: it is. */
+  readonly standsBecause: string | null;
 }
 
 export interface Mirror {
@@ -89,11 +93,13 @@ export function createMirror(options: MirrorOptions): Mirror {
   const sweepNap = createNap(environment);
   const counting = createCounting(environment);
   const noteOutage = createOutages({ environment, telemetry });
+  const restored = createRestored(telemetry, () => workNap.wake());
   const sweeper = createSweeper({
     environment,
     queue,
     asides,
     counting,
+    restored,
     isInFlight: (entity, id) => inFlight.some((item) => item.id === id && item.entity === entity),
     onQueued: () => workNap.wake(),
   });
@@ -185,6 +191,7 @@ export function createMirror(options: MirrorOptions): Mirror {
     if (dueAtMs === null) return FOREVER_MS;
     const untilMs = Math.max(dueAtMs, pausedUntilMs);
     if (untilMs > nowMs()) return untilMs - nowMs();
+    if (restored.reason() !== null) return FOREVER_MS;
     await gather();
     const pass = permit();
     if (typeof pass === 'number') return pass;
@@ -245,6 +252,10 @@ export function createMirror(options: MirrorOptions): Mirror {
     if (error instanceof PermitEnded || error instanceof StaleEpoch) {
       for (const { entity, id } of items) queue.add(entity, id);
       if (error instanceof PermitEnded) return REST_MS;
+      if (error.stored === FENCED_EPOCH) {
+        restored.note(store);
+        return FOREVER_MS;
+      }
       if (staleLogged !== pass.epoch) {
         telemetry.warn({ store, epoch: pass.epoch }, 'mirror: the store knows of a later authority');
       }
@@ -336,6 +347,7 @@ export function createMirror(options: MirrorOptions): Mirror {
       sweeper.reset();
       counting.reset();
       asides.clear();
+      restored.reset();
     }
     if (record.transition !== null) {
       pausedUntilMs = Number.NEGATIVE_INFINITY;
@@ -392,6 +404,7 @@ export function createMirror(options: MirrorOptions): Mirror {
       breaker: breaker.state(),
       ...counting.last(),
       orphans: sweeper.orphans(),
+      standsBecause: restored.reason(),
     }),
   };
 }

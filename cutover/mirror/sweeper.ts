@@ -11,6 +11,7 @@ import { tidyNotes } from './notes.ts';
 import { resolveOrphans } from './orphans.ts';
 import type { Pass } from './pass.ts';
 import type { Queue } from './queue.ts';
+import type { Restored } from './restored.ts';
 
 /** Marks in one page. */
 const PAGE = 500;
@@ -42,11 +43,12 @@ export function createSweeper(options: {
   readonly queue: Queue;
   readonly asides: Asides;
   readonly counting: Counting;
+  readonly restored: Restored;
   /** Whether it is being mirrored at this moment. */
   readonly isInFlight: (entity: Entity, id: string) => boolean;
   readonly onQueued: () => void;
 }): Sweeper {
-  const { environment, queue, asides, counting, isInFlight, onQueued } = options;
+  const { environment, queue, asides, counting, restored, isInFlight, onQueued } = options;
   let after: Mark | undefined;
   let orphanAfter: Mark | undefined;
   let orphans: number | null = null;
@@ -115,6 +117,8 @@ export function createSweeper(options: {
       await queueMarks(pass, behindFence || sweeps % ALL_EVERY === 0);
       // Nothing is repaired there, and requests wait.
       if (behindFence) return;
+      await restored.look(pass);
+      if (restored.reason() !== null) return;
       await sweepOrphans(pass);
       await tidy(pass);
     },

@@ -1,4 +1,4 @@
-import { UnreadableControl } from '../control.ts';
+import { RestoredStore, UnreadableControl } from '../control.ts';
 import {
   authorityOf,
   type Mode,
@@ -116,7 +116,8 @@ async function storeStatus(
   const role = authorityOf(mode) === name ? 'authority' : mirrorOf(mode) === name ? 'mirror' : 'unused';
   const server = store === null || !reachable ? null : await attempt(() => store.describe());
   const control = own === null ? null : { mode: own.mode, epoch: own.epoch, revision: own.revision };
-  const problem = trouble?.message ?? null;
+  const stands = role === 'mirror' && trouble instanceof RestoredStore ? ': nothing is mirrored to it' : '';
+  const problem = trouble === null ? null : `${trouble.message}${stands}`;
   return { name, configured: store !== null, reachable, role, server, control, problem };
 }
 

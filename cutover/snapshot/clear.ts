@@ -27,7 +27,7 @@ export async function clearRestored(context: OperatorContext, name: StoreName | 
   const record: ControlRecord = {
     ...beginning(store.name, environment.date().getTime()),
     // Above every record in it, so that none refuses the first write.
-    epoch: entry.epoch + 1,
+    epoch: fence.epoch + 1,
     revision: entry.revision + 1,
     transition: null,
     changedBy: null,

@@ -97,8 +97,11 @@ async function dumpedMongo(scope: Scope, url: string): Promise<MongoPart> {
       (control) => {
         const fence = { snapshot: name, complete: true, atMs: createdAt.getTime() };
         const entry = fenceEntry(
-          { ...fence, control: (control?.body ?? null) as Json },
-          Math.max(epoch, control?.epoch ?? 0),
+          {
+            ...fence,
+            control: (control?.body ?? null) as Json,
+            epoch: Math.max(epoch, control?.epoch ?? 0),
+          },
           control?.revision ?? 0,
         );
         return controlDocument(entry);

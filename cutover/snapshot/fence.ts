@@ -3,6 +3,7 @@
  * operator clears it.
  */
 import type { ControlEntry, Json } from '../../db/replica.ts';
+import { epochIn, FENCED_EPOCH } from '../control.ts';
 
 export interface Fence {
   readonly snapshot: string;
@@ -11,15 +12,16 @@ export interface Fence {
   readonly atMs: number;
   /** The store's own record, as the snapshot has it; null: it had none. */
   readonly control: Json;
+  /** The highest that any record in it may carry. */
+  readonly epoch: number;
 }
 
-/** `epoch` is the highest that any record in it may carry. */
-export function fenceEntry(fence: Fence, epoch: number, revision: number): ControlEntry {
-  return { epoch, revision, body: { restored: { ...fence } } };
+export function fenceEntry(fence: Fence, revision: number): ControlEntry {
+  return { epoch: FENCED_EPOCH, revision, body: { restored: { ...fence } } };
 }
 
 /** The fence that this control record is; null: it is a real one. */
-export function fenceOf({ body }: Pick<ControlEntry, 'body'>): Fence | null {
+export function fenceOf({ epoch, body }: Pick<ControlEntry, 'epoch' | 'body'>): Fence | null {
   if (typeof body !== 'object' || body === null || !('restored' in body)) return null;
   const { restored } = body;
   if (typeof restored !== 'object' || restored === null || !('snapshot' in restored)) return null;
@@ -29,5 +31,6 @@ export function fenceOf({ body }: Pick<ControlEntry, 'body'>): Fence | null {
     complete: complete === true,
     atMs: typeof atMs === 'number' ? atMs : 0,
     control: control ?? null,
+    epoch: epochIn(restored) ?? epoch,
   };
 }

@@ -87,9 +87,9 @@ function entryFor({ context, manifest }: Job, part: MongoPart | PostgresPart): C
     complete: false,
     atMs: context.environment.date().getTime(),
     control: (part.control?.body ?? null) as Json,
+    epoch: Math.max(manifest.system?.epoch ?? 0, part.control?.epoch ?? 0),
   };
-  const epoch = Math.max(manifest.system?.epoch ?? 0, part.control?.epoch ?? 0);
-  return fenceEntry(fence, epoch, part.control?.revision ?? 0);
+  return fenceEntry(fence, part.control?.revision ?? 0);
 }
 
 const begun = (): SnapshotRefused =>

@@ -1,6 +1,8 @@
 /** The mirror over stores in memory, on a clock that jumps: plain work, outages, and what a record can do to others. */
 import { describe, expect, test } from 'vitest';
+import { fromControl } from '../../cutover/control.ts';
 import type { Mode } from '../../cutover/mode.ts';
+import { fenceEntry } from '../../cutover/snapshot/fence.ts';
 import { createTraffic } from '../../cutover/traffic.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Operation } from '../../db/memory/store.ts';
@@ -54,6 +56,48 @@ describe.each<Mode>(['dual-write', 'shadow-read', 'postgres-primary'])('in %s', 
     await world.clock.run(world.mirror.idle());
     expect(disagreements(world)).toEqual([]);
     expect(world.mirror.stats().breaker).toBe('closed');
+  });
+});
+
+describe('a mirror that has been restored from a snapshot', () => {
+  const fence = { snapshot: 's', complete: true, atMs: 0, control: null, epoch: 1 };
+
+  test.each([
+    ['is not written to, until the fence is gone', fenceEntry(fence, 1), 0],
+    ['nor with a fence of an earlier version, once it is seen', { ...fenceEntry(fence, 1), epoch: 1 }, 2_000],
+  ])('%s', async (_, entry, passMs) => {
+    const world = mirrorWorld();
+    const { copy, mirror, clock } = world;
+    const orphan = userAt([1, 1]);
+    await clock.pass(2_000);
+    plant(copy, 'user', orphan, NOW);
+    await copy.books.createControl(entry);
+    await clock.pass(passMs);
+    const written: string[] = [];
+    world.hooks.copy = {
+      after({ kind, name }) {
+        if (kind === 'write') written.push(name);
+      },
+    };
+    for (let i = 0; i < 5; i += 1) {
+      await signUp(world.repo);
+      await clock.pass(1_000);
+    }
+    await clock.pass(2_000);
+    expect(written).toEqual([]);
+    expect(copy.tables.user.get(orphan.id)?.pendingAt).toEqual(NOW);
+    expect(mirror.stats()).toMatchObject({
+      pending: 15,
+      breaker: 'closed',
+      standsBecause: expect.stringMatching(/PostgreSQL was restored from a snapshot/),
+    });
+    expect(world.logs.filter(({ message }) => message.includes('nothing is written'))).toHaveLength(1);
+    const control = { mode: 'dual-write', epoch: 1, revision: 1, transition: null, changedBy: null } as const;
+    await copy.books.replaceControl(entry, fromControl({ ...control, copy: { kind: 'none' }, settings: {} }));
+    await clock.pass(5_000);
+    await clock.run(mirror.idle());
+    expect(mirror.stats()).toMatchObject({ pending: 0, standsBecause: null });
+    expect(disagreements(world)).toEqual([]);
   });
 });
 

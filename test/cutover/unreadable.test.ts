@@ -15,6 +15,7 @@ import {
   readStatus,
   setSetting,
 } from '../../cutover/operator/index.ts';
+import { fenceEntry } from '../../cutover/snapshot/fence.ts';
 import type { StoreName } from '../../db/errors.ts';
 import type { Json } from '../../db/replica.ts';
 import { signUp } from '../contract/fixtures.ts';
@@ -61,7 +62,7 @@ const TROUBLES: readonly [string, RegExp, (store: StoreName) => unknown][] = [
     'restored',
     /was restored from a snapshot/,
     (store) =>
-      plant(store, { body: { restored: { snapshot: 's', complete: true, atMs: 0, control: null } } }),
+      plant(store, fenceEntry({ snapshot: 's', complete: true, atMs: 0, control: null, epoch: 1 }, 1)),
   ],
   [
     'another version’s',
@@ -185,6 +186,30 @@ describe('verbs', () => {
       });
     },
   );
+
+  it('status says why nothing is mirrored to a store that was restored, and retention does not touch it', async () => {
+    const engine = await startOne('mongo-only');
+    await go('dual-write');
+    await RESTORED[2]('postgres');
+    const { user, session } = await run(signUp(engine.repository));
+    await world.clock.pass(3_000);
+    expect(world.stores.postgres.tables.user.has(user.id)).toBe(false);
+    expect((await status()).stores[1]).toMatchObject({
+      role: 'mirror',
+      problem: expect.stringMatching(/^PostgreSQL was restored .*: nothing is mirrored to it$/),
+    });
+    expect(engine.status().mirror).toMatchObject({ standsBecause: expect.stringMatching(RESTORED[1]) });
+    const written: string[] = [];
+    world.hooks.postgres = {
+      before({ kind, name }) {
+        if (kind === 'write') written.push(name);
+      },
+    };
+    const expiredBefore = new Date(session.expiresAt.getTime() + 1);
+    await run(engine.repository.purge({ expiredBefore, limit: 10 }));
+    await world.clock.pass(3_000);
+    expect(written).toEqual([]);
+  });
 
   it('roll back to where the store with such a record is not needed', async () => {
     await startOne('mongo-only');
