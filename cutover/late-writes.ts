@@ -1,7 +1,8 @@
 /**
  * Writes of a mode without a mirror whose outcome nobody knows. They carry no mark, and may still be on their way: landing
  * after the copy, one would stay in one store for good. So once a mirror is on, each record that it may have changed is
- * touched. A write that has landed gets its mark by that; one that has not finds another stamp than it has read.
+ * touched. A write that has landed gets its mark by that; one that has not finds another stamp than it has read. A record
+ * that is not there may still come into being, so it is looked for as long as a network may hold a write back.
  */
 import { StoreUnavailable } from '../db/errors.ts';
 import type { Repository, Store } from '../db/port.ts';
@@ -12,7 +13,8 @@ import { authorityOf, mirrorOf } from './mode.ts';
 import { nextStamp } from './protocol/stamps.ts';
 import type { PerStore } from './protocol/types.ts';
 import type { Operation, ReadOperation } from './router.ts';
-import type { RecordName } from './shadow/records.ts';
+import { readAll } from './shadow/look.ts';
+import { nameOf, type RecordName } from './shadow/records.ts';
 import type { Telemetry } from './telemetry.ts';
 
 export type WriteOperation = Exclude<Operation, ReadOperation | 'purge'>;
@@ -36,6 +38,10 @@ export interface LateWritesOptions {
 const KEPT_MS = 30 * 60_000;
 const KEPT_MAX = 10_000;
 const RETRY_MS = 500;
+/** Between two looks for a record that is not there. */
+const ABSENT_MS = 5_000;
+/** Records that are looked for together. */
+const LOOK_MAX = 200;
 
 const user = (id: string): RecordName => ({ entity: 'user', id });
 const session = (id: string): RecordName => ({ entity: 'session', id });
@@ -66,7 +72,7 @@ const NAMED: {
 export function createLateWrites(options: LateWritesOptions): LateWrites {
   const { stores, environment, telemetry, member, onMarked } = options;
   /** By entity and id, the oldest first. */
-  const kept = new Map<string, { readonly name: RecordName; readonly sinceMs: number }>();
+  const kept = new Map<string, { readonly name: RecordName; readonly sinceMs: number; dueMs: number }>();
   const ended = new AbortController();
   let working: Promise<void> | null = null;
   const unfollow = member.onFollow(begin);
@@ -91,9 +97,30 @@ export function createLateWrites(options: LateWritesOptions): LateWrites {
   async function work(): Promise<void> {
     while (!ended.signal.aborted && hasMirror()) {
       forgetOld();
-      for (const [key, { name }] of [...kept]) if (await isMarked(name)) kept.delete(key);
+      const nowMs = environment.now().monotonicMs;
+      const due = [...kept.values()].filter(({ dueMs }) => dueMs <= nowMs).map(({ name }) => name);
+      for (let from = 0; from < due.length; from += LOOK_MAX) await lookAt(due.slice(from, from + LOOK_MAX));
       if (kept.size === 0) return;
       await environment.sleep(RETRY_MS, ended.signal);
+    }
+  }
+
+  async function lookAt(names: readonly RecordName[]): Promise<void> {
+    try {
+      const record = member.record();
+      const authority = record === null ? null : stores[authorityOf(record.mode)];
+      if (authority === null) return;
+      const seen = await readAll(authority.replica, names);
+      for (const name of names) {
+        const key = nameOf(name);
+        const known = kept.get(key);
+        if (seen(name) === null && known !== undefined)
+          known.dueMs = environment.now().monotonicMs + ABSENT_MS;
+        else if (await isMarked(name)) kept.delete(key);
+      }
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable))
+        telemetry.warn({ err: error }, 'late writes were not looked for');
     }
   }
 
@@ -115,7 +142,7 @@ export function createLateWrites(options: LateWritesOptions): LateWrites {
     const authority = stores[authorityOf(mode)];
     if (authority === null) return false;
     const held = (await authority.replica.read(entity, [id])).found.get(id);
-    // What is not there cannot be told from what will never be; a mark says that it was written since.
+    // Not readable; or, by its mark, written since.
     if (held === undefined || held.pendingAt !== null) return true;
     const expected = held.record.stamp;
     if (expected.epoch > epoch) return false;
@@ -139,9 +166,9 @@ export function createLateWrites(options: LateWritesOptions): LateWrites {
       // The compiler does not see that an operation's own arguments fit it once the operation is a type parameter.
       const named = NAMED[operation] as (...given: typeof args) => readonly RecordName[];
       for (const name of named(...args)) {
-        const key = `${name.entity}/${name.id}`;
+        const key = nameOf(name);
         kept.delete(key);
-        kept.set(key, { name, sinceMs });
+        kept.set(key, { name, sinceMs, dueMs: sinceMs });
       }
       forgetOld();
       begin();

@@ -1,11 +1,13 @@
 /** Writes whose outcome nobody knows, begun while no mirror was on. */
 import { expect, it, onTestFinished } from 'vitest';
 import { changeControl } from '../../cutover/control.ts';
+import { move } from '../../cutover/operator/index.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { createMemoryStore, type Hooks } from '../../db/memory/store.ts';
 import { NOW, newAccount } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
 import { eventually } from '../support/wait.ts';
+import { createWorld, REQUEST } from './operator-world.ts';
 
 const LOST = new StoreUnavailable('mongo', 'unknown', 'timeout');
 const DONE = { revokedReason: 'logout' };
@@ -59,6 +61,30 @@ it('one that is still on its way finds another stamp than it has read', async ()
   await startMirror();
   await eventually(() => expect(held('postgres')?.record).toMatchObject({ revokedReason: null }));
   expect(held('mongo')?.record).toMatchObject({ stamp: { epoch: 1, version: 2 }, revokedReason: null });
+});
+
+it('a record that comes into being only after the copy is found, and reaches the mirror', async () => {
+  const world = createWorld();
+  onTestFinished(() => world.stop());
+  const { mongo, postgres } = world.stores;
+  const [engine] = await world.start(1, 'mongo-only');
+  if (engine === undefined) throw new Error('one was started');
+  const account = newAccount();
+  world.hooks.mongo = {
+    before: ({ name }) => {
+      if (name === 'createAccount') throw LOST;
+    },
+  };
+  const lost = engine.repository.createAccount(account).catch((error: unknown) => error);
+  expect(await world.clock.run(lost)).toBe(LOST);
+  world.mend('mongo');
+  await world.clock.run(move(world.context, { ...REQUEST, to: 'dual-write' }));
+  await world.clock.pass(60_000);
+  await world.clock.run(mongo.at({ epoch: 1, pending: false }).createAccount(account));
+  await world.clock.pass(10_000);
+  expect(postgres.tables.user.get(account.user.id)?.record).toMatchObject({ email: account.user.email });
+  expect(postgres.tables.session.has(account.session.id)).toBe(true);
+  expect(postgres.tables.verificationToken.has(account.token.id)).toBe(true);
 });
 
 it('one that was answered is left to the copy', async () => {
