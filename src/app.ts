@@ -15,6 +15,7 @@ import mailer from '../plugins/mailer.ts';
 import metrics from '../plugins/metrics.ts';
 import mongo from '../plugins/mongo.ts';
 import openapi from '../plugins/openapi.ts';
+import { HASH_WAIT_MAX_MS } from '../plugins/passwords/passwords.ts';
 import passwords from '../plugins/passwords.ts';
 import postgres from '../plugins/postgres.ts';
 import repositories, { type Seams } from '../plugins/repositories.ts';
@@ -43,7 +44,8 @@ export async function buildApp({ config, now, seams }: AppOptions): Promise<Fast
     bodyLimit: 64 * 1024,
     // Before it is ready a service brings its stores' schemas up to date, which takes as long as the data is large.
     pluginTimeout: 0,
-    connectionTimeout: 30_000,
+    // No connection ends under a request that gets an answer: it waits for a thread twice at most, for a new password.
+    connectionTimeout: 2 * (HASH_WAIT_MAX_MS + config.storeTimeoutMs) + 30_000,
     keepAliveTimeout: 72_000,
     requestTimeout: config.requestTimeoutMs,
     // Node swaps the two limits when the one for headers is the longer, so both are the same. The interval is how often

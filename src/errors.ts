@@ -108,7 +108,7 @@ export const ERRORS = {
   hashing_overloaded: {
     status: 503,
     title: 'Busy, try again',
-    when: 'More passwords wait to be hashed than the queue holds; nothing was done. Retry after `Retry-After`.',
+    when: 'More passwords wait to be hashed than the queue holds, or this one waited for 30 s; nothing was done. Retry after `Retry-After`.',
   },
   store_unavailable: {
     status: 503,

@@ -202,7 +202,7 @@ const passwords = {
     unset: 'one per core',
   }),
   HASH_QUEUE_MAX: open(v.integer(1, 100_000), {
-    description: 'Hashes that may wait; what does not fit is answered 503.',
+    description: 'Hashes that may wait, for 30 s at most; what does not fit is answered 503.',
     unset: '16 per thread, at least 128',
   }),
 };

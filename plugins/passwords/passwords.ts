@@ -1,8 +1,9 @@
 import { Piscina } from 'piscina';
 import { dummyHash, formatPreHashed, needsPreHash, parseStored, preHash, type StoredHash } from './stored.ts';
+import { createTurns } from './turns.ts';
 import type { HashJob, WorkerSettings } from './worker.ts';
 
-/** All threads are busy and the queue is full: nothing was computed, try again later. */
+/** All threads are busy, and the queue is full or has not moved on in time: nothing was computed, try again later. */
 export class HashingOverloaded extends Error {
   override readonly name = 'HashingOverloaded';
   constructor() {
@@ -44,6 +45,9 @@ export interface PasswordOptions {
 /** A little precedence for the event loop on busy cores; more would starve hashing beside other processes. */
 const NICENESS = 2;
 
+/** Longest wait for a thread. Whoever waited so long is told to come again while the connection still stands. */
+export const HASH_WAIT_MAX_MS = 30_000;
+
 /** Hashes passwords in threads of their own. Close it, or the process does not end. */
 export function createPasswords(options: PasswordOptions): Passwords {
   const { cost, threads, queueMax, preHashKeys } = options;
@@ -58,16 +62,18 @@ export function createPasswords(options: PasswordOptions): Passwords {
     execArgv: [],
   });
   const dummy = dummyHash(cost);
-  let pending = 0;
+  const turns = createTurns(threads, HASH_WAIT_MAX_MS, () => new HashingOverloaded());
+  const accepted = new Set<Promise<string | boolean>>();
   let closed = false;
 
   async function run(job: HashJob): Promise<string | boolean> {
-    if (closed || pending >= threads + queueMax) throw new HashingOverloaded();
-    pending += 1;
+    if (closed || accepted.size >= threads + queueMax) throw new HashingOverloaded();
+    const done = turns.run(() => pool.run(job));
+    accepted.add(done);
     try {
-      return await pool.run(job);
+      return await done;
     } finally {
-      pending -= 1;
+      accepted.delete(done);
     }
   }
 
@@ -109,9 +115,10 @@ export function createPasswords(options: PasswordOptions): Passwords {
       const keyVersion = needsPreHash(password) ? preHashKeys.current : null;
       return stored.cost < cost || stored.keyVersion !== keyVersion;
     },
-    pending: () => pending,
+    pending: () => accepted.size,
     async close() {
       closed = true;
+      await Promise.allSettled(accepted);
       await pool.close();
     },
   };

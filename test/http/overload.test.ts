@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { expect, test } from 'vitest';
+import { HASH_WAIT_MAX_MS } from '../../plugins/passwords/passwords.ts';
 import { startApp } from '../support/app.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -45,4 +46,8 @@ test('past its memory the service sheds load with 503, but not those who ask whe
   for (const probe of ['/livez', '/readyz', '/metrics']) {
     expect((await client.get(probe)).status).toBe(200);
   }
+});
+
+test('who waits for a thread that hashes is answered before the connection ends, at each of two hashes', () => {
+  expect(app.app.server.timeout).toBeGreaterThan(2 * HASH_WAIT_MAX_MS + app.config.storeTimeoutMs);
 });

@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { hashSync } from 'bcryptjs';
 import fc from 'fast-check';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   createPasswords,
+  HASH_WAIT_MAX_MS,
   HashingOverloaded,
   type PasswordOptions,
 } from '../../plugins/passwords/passwords.ts';
@@ -204,6 +205,22 @@ describe('the queue', () => {
     expect(results.slice(0, 5).every(({ status }) => status === 'fulfilled')).toBe(true);
     expect(passwords.pending()).toBe(0);
     expect(await passwords.verify('a', await passwords.hash('a'))).toBe(true);
+  });
+
+  it('refuses who has waited too long, and serves who has not', async () => {
+    const passwords = open({ cost: 8 });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const [running, ...waiting] = [passwords.hash('a'), passwords.hash('b'), passwords.verify('c', null)];
+    vi.advanceTimersByTime(HASH_WAIT_MAX_MS - 1);
+    const later = passwords.verify('d', null);
+    vi.advanceTimersByTime(1);
+    const waited = await Promise.allSettled(waiting);
+    const reasons = waited.map((result) => result.status === 'rejected' && result.reason);
+    expect(reasons).toEqual([expect.any(HashingOverloaded), expect.any(HashingOverloaded)]);
+    await expect(running).resolves.toMatch(/^\$2b\$08\$/);
+    await expect(later).resolves.toBe(false);
+    expect(passwords.pending()).toBe(0);
   });
 
   it('leaves the event loop alone', async () => {
