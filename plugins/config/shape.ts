@@ -1,5 +1,6 @@
 /** From the environment's names to the names the code uses, with the defaults that depend on other values. */
 import { availableParallelism } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import type { AuthSecret } from '../keys/auth-secrets.ts';
 import type { JwtKey } from '../keys/jwt-keys.ts';
@@ -9,6 +10,17 @@ import type { Environment } from './variables.ts';
 export interface Keys {
   readonly authSecrets: readonly AuthSecret[];
   readonly jwtKeys: readonly JwtKey[];
+}
+
+const MEBIBYTE = 1024 * 1024;
+
+/** What V8 sets aside for young objects where memory is not scarce. Its limit includes that, and is never reached so far. */
+const YOUNG_BYTES = 192 * MEBIBYTE;
+
+/** Bytes of heap at which it is time to shed load: past them V8 might end the process before anything is refused. */
+function fillableHeap(): number {
+  const limit = getHeapStatistics().heap_size_limit;
+  return Math.floor(Math.max(0.8 * (limit - YOUNG_BYTES), 0.5 * limit));
 }
 
 const SAME_SITE = { Strict: 'strict', Lax: 'lax', None: 'none' } as const;
@@ -32,7 +44,7 @@ export function shapeConfig(env: Environment, keys: Keys, production: boolean) {
     logPretty:
       env.LOG_PRETTY === 'auto' ? !production && process.stdout.isTTY === true : env.LOG_PRETTY === 'true',
     requestTimeoutMs: env.REQUEST_TIMEOUT,
-    shedHeapMaxBytes: env.SHED_HEAP_MAX * 1024 * 1024,
+    shedHeapMaxBytes: env.SHED_HEAP_MAX === null ? fillableHeap() : env.SHED_HEAP_MAX * MEBIBYTE,
     shutdownGraceMs: env.SHUTDOWN_GRACE,
     shutdownDelayMs: env.SHUTDOWN_DELAY,
 

@@ -75,11 +75,10 @@ const service = {
     v.duration('1s', '5m'),
     'Longest time a client may take to send a request, headers and body.',
   ),
-  SHED_HEAP_MAX: set(
-    '1500',
-    v.integer(1, 1_000_000),
-    'Heap in MiB past which requests are refused with 503, before memory grows further.',
-  ),
+  SHED_HEAP_MAX: open(v.integer(1, 1_000_000), {
+    description: 'Heap in MiB past which requests are refused with 503, before memory grows further.',
+    unset: "80 % or less of Node's own limit",
+  }),
   SHUTDOWN_GRACE: set(
     '20s',
     v.duration('0s', '1h'),

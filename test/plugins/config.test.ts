@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
 import { renderExample } from '../../plugins/config/example.ts';
@@ -10,6 +12,7 @@ import { ConfigError, configVariables, loadConfig } from '../../plugins/config.t
 const random = () => randomBytes(32).toString('base64url');
 const pem = () =>
   generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'config-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -54,6 +57,17 @@ describe('development', () => {
     });
     expect(config.jwtKeys).toHaveLength(1);
     expect(config.authSecrets).toHaveLength(1);
+  });
+
+  test.each([256, 1024])('load is shed before a heap of %i MiB is full', (mebibytes) => {
+    const program = `
+      import { loadConfig } from './plugins/config.ts';
+      console.log(loadConfig({}, { production: false }).shedHeapMaxBytes);
+    `;
+    const options = [`--max-old-space-size=${mebibytes}`, '--input-type=module', '--eval', program];
+    const shedAt = Number(execFileSync(process.execPath, options, { cwd: root, encoding: 'utf8' }));
+    expect(shedAt / 1024 / 1024).toBeLessThan(mebibytes);
+    expect(shedAt / 1024 / 1024).toBeGreaterThan(mebibytes / 2);
   });
 
   test('keys are made up anew each time', () => {
