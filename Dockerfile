@@ -2,18 +2,21 @@
 FROM node:24-alpine AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
-# Without scripts: the package `node` would fetch another Node, and this image has one.
-RUN npm ci --omit=dev --ignore-scripts
+# Without scripts: the package `node` would fetch another Node. This image has one, which `cutover` finds in its place.
+RUN npm ci --omit=dev --ignore-scripts && mkdir -p node_modules/node/bin \
+  && ln -sf "$(command -v node)" node_modules/node/bin/node
 
 FROM node:24-alpine
 ENV NODE_ENV=production
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
+COPY bin bin
 COPY db db
 COPY cutover cutover
 COPY plugins plugins
 COPY src src
+RUN ln -s /app/bin/cutover.js /usr/local/bin/cutover
 USER node
 EXPOSE 3000
 STOPSIGNAL SIGTERM

@@ -43,6 +43,19 @@ export const CHANGES: readonly Change[] = [
   change('package.json', '    "demo": "node test/demo/run.ts",\n'),
   change('package.json', '    "torture": "node test/torture/run.ts",\n'),
 
+  // The image
+  change('Dockerfile', 'COPY bin bin\n'),
+  change('Dockerfile', 'COPY cutover cutover\n'),
+  change('Dockerfile', 'RUN ln -s /app/bin/cutover.js /usr/local/bin/cutover\n'),
+  change('Dockerfile', ' This image has one, which `cutover` finds in its place.', ' This image has one.'),
+  change(
+    'Dockerfile',
+    ` && mkdir -p node_modules/node/bin \\
+  && ln -sf "$(command -v node)" node_modules/node/bin/node`,
+  ),
+  change('.dockerignore', '!bin\n'),
+  change('.dockerignore', '!cutover\n'),
+
   // The tests
   change('test/contract/replica/harness.ts', "import { decisionCases } from './cases/decisions.ts';\n"),
   change('test/contract/replica/harness.ts', '  decisions: decisionCases,\n'),
