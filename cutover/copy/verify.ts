@@ -22,10 +22,12 @@ import {
   type VerifyBody,
   verifyBody,
 } from './compare.ts';
+import { forgetErased } from './erased.ts';
 import { noteFindings } from './foreign.ts';
 import { coordinating } from './lock.ts';
 import { assertOneMapping, assertSameMapping } from './one-mapping.ts';
 import { createPace } from './pace.ts';
+import { matchNotes } from './quarantine.ts';
 import { authorityNow, logCopy, markCopy, putEvidence } from './ready.ts';
 import { type Difference, findingsOf, foundBy, LAGGING, RETENTION_MARGIN_MS, settle } from './settle.ts';
 import { CopyRefused, type CopyScope, type RecordName, type Report } from './types.ts';
@@ -64,6 +66,11 @@ export async function verify(scope: CopyScope, options: VerifyOptions = {}): Pro
   const { what = 'full' } = options;
   const { authority, record } = await authorityNow(scope);
   await assertOneMapping(scope, scope.stores[authority], record);
+  if (what === 'full') {
+    // The gates ask for this verify, and count what is held.
+    await forgetErased(scope, authority);
+    await matchNotes(scope, authority);
+  }
   const now = scope.environment.date();
   const id = options.runId ?? scope.environment.newId();
   const given: VerifyBody = {

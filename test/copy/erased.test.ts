@@ -1,6 +1,12 @@
 /** What copies keep of users goes when they are erased, and no copy brings it back. */
 import { beforeEach, describe, expect, it } from 'vitest';
-import { listQuarantine, retryQuarantine, rollbackBackfill, runBackfill } from '../../cutover/copy/index.ts';
+import {
+  listQuarantine,
+  retryQuarantine,
+  rollbackBackfill,
+  runBackfill,
+  verify,
+} from '../../cutover/copy/index.ts';
 import type { UserRecord } from '../../db/records.ts';
 import { logIn, signUp } from '../contract/fixtures.ts';
 import { userAt } from '../contract/replica/records.ts';
@@ -74,6 +80,9 @@ describe('of erased users', async () => {
     await eventually(async () => (await stores.mongo.replica.countMarks()).count === 0);
     expect(await kept()).toBe(0);
     expect((await listQuarantine(bench)).map(({ id }) => id)).toEqual([String(twin._id)]);
+    // What the gates count by.
+    await verify(bench);
+    expect(await stores.mongo.books.countNotes()).toMatchObject({ quarantine: 1 });
     // As if the run had kept it only now.
     await postgres.query(
       `update copy_undo set before = to_jsonb(users)::text from users where record_id = id`,
