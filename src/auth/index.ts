@@ -29,11 +29,14 @@ export default fp(
       sameSiteRefresh: config.cookieSameSiteRefresh,
       legacy: config.legacyJwt && { cookie: config.legacyJwt.cookie, header: config.legacyJwt.header },
     });
-    const origins = [config.publicUrl, config.appUrl, ...config.corsOrigins];
+    const allowed = [config.publicUrl, config.appUrl, ...config.corsOrigins];
     const deps: RouteDeps = {
       context,
       transport,
-      allowedOrigins: new Set(origins.map((url) => new URL(url).origin)),
+      origins: {
+        allowed: new Set(allowed.map((url) => new URL(url).origin)),
+        secure: config.secureCookies,
+      },
     };
 
     await app.register(async (scope) => {

@@ -15,6 +15,10 @@ const OWN: readonly (readonly [string, Record<string, string>])[] = [
   ['our own Origin', { origin: 'http://auth.example.test', 'sec-fetch-site': 'same-origin' }],
   ["the app's Origin", { origin: 'https://app.example.test', 'sec-fetch-site': 'same-site' }],
   ['a user who typed the address', { 'sec-fetch-site': 'none' }],
+  [
+    'a page whose proxy passes its requests on',
+    { origin: 'http://localhost:5173', 'sec-fetch-site': 'same-origin' },
+  ],
 ];
 
 inEveryMode(async (mode) => {
@@ -169,6 +173,27 @@ inEveryMode(async (mode) => {
       expect(headers['content-security-policy']).toContain("default-src 'none'");
       expect(headers['x-powered-by']).toBeUndefined();
       expect(headers['server']).toBeUndefined();
+    }
+  });
+});
+
+describe('where cookies are Secure', async () => {
+  const app = await startApp('postgres-only', { env: { PUBLIC_URL: 'https://auth.example.test' } });
+  const page = (url: string) => ({ headers: { origin: url, host: new URL(url).host } });
+
+  test('a page on our own host is none of ours without TLS: anybody on the way could have written it', async () => {
+    const ada = await newPerson(app);
+    for (const host of ['auth.example.test', 'another.example.test:8443']) {
+      const clear = await ada.client.get('/auth/me', page(`http://${host}`));
+      expect([clear.status, clear.body.code]).toEqual([403, 'cross_site']);
+      expect((await ada.client.get('/auth/me', page(`https://${host}`))).status).toBe(200);
+    }
+  });
+
+  test('on the same machine there is nobody on the way', async () => {
+    const ada = await newPerson(app);
+    for (const host of ['localhost:3000', '127.0.0.1:3000', '[::1]:3000']) {
+      expect((await ada.client.get('/auth/me', page(`http://${host}`))).status).toBe(200);
     }
   });
 });

@@ -13,7 +13,7 @@ import { answerSignedIn, callerOf, type RouteDeps } from './support.ts';
 
 /** In and out: signup, login, refresh, logout. */
 export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
-  const { context, transport, allowedOrigins } = deps;
+  const { context, transport, origins } = deps;
 
   app.route({
     method: 'POST',
@@ -74,7 +74,7 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
       const caller = callerOf(app, request, reply);
       const bearer = readBearer(request);
       const cookie = transport.readRefreshCookie(request);
-      if (bearer === null || cookie !== null) refuseCrossSite(request, allowedOrigins);
+      if (bearer === null || cookie !== null) refuseCrossSite(request, origins);
       if (bearer !== null && parseRefreshToken(bearer) !== null) {
         return answerSignedIn(deps, reply, await refresh(context, bearer, caller), 'body');
       }
@@ -82,7 +82,7 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
         return answerSignedIn(deps, reply, await refresh(context, cookie, caller), 'cookie');
       const legacy = transport.readLegacy(request);
       if (legacy === null) return answerSignedIn(deps, reply, await refresh(context, null, caller), 'cookie');
-      if (legacy.by === 'cookie') refuseCrossSite(request, allowedOrigins);
+      if (legacy.by === 'cookie') refuseCrossSite(request, origins);
       const result = await exchangeLegacy(context, legacy.token, caller);
       return answerSignedIn(
         deps,
@@ -118,7 +118,7 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
         const cookies = transport.readCookies(request);
         const bearer = readBearer(request);
         // Even without cookies: SameSite keeps them from another site's form, but not from being cleared by the answer to it.
-        if (bearer === null || cookies.length > 0) refuseCrossSite(request, allowedOrigins);
+        if (bearer === null || cookies.length > 0) refuseCrossSite(request, origins);
         const tokens = bearer === null ? cookies : [bearer, ...cookies];
         await logout(context, tokens, callerOf(app, request, reply));
         transport.clearCookies(reply);

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { createAudit } from '../../../plugins/logger.ts';
-import { refuseCrossSite } from '../origin.ts';
+import { type OwnOrigins, refuseCrossSite } from '../origin.ts';
 import type { AuthContext, Caller } from '../service/context.ts';
 import type { SignedIn } from '../service/issue.ts';
 import { type Authenticated, authenticate } from '../service/sessions.ts';
@@ -11,7 +11,7 @@ import { viewUser } from '../views.ts';
 export interface RouteDeps {
   readonly context: AuthContext;
   readonly transport: TokenTransport;
-  readonly allowedOrigins: ReadonlySet<string>;
+  readonly origins: OwnOrigins;
 }
 
 /** For the API docs of what `requireSession` guards. */
@@ -35,7 +35,7 @@ export function callerOf(app: FastifyInstance, request: FastifyRequest, reply: F
 /** The signed-in user of this request; a cookie counts only from this site. */
 export async function requireSession(deps: RouteDeps, request: FastifyRequest): Promise<Authenticated> {
   const access = deps.transport.readAccess(request);
-  if (access?.by === 'cookie') refuseCrossSite(request, deps.allowedOrigins);
+  if (access?.by === 'cookie') refuseCrossSite(request, deps.origins);
   return authenticate(deps.context, access?.token ?? null);
 }
 
