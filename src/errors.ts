@@ -51,7 +51,7 @@ export const ERRORS = {
   cross_site: {
     status: 403,
     title: 'The request comes from another site',
-    when: 'A request authorised by cookie carries a foreign `Origin` or `Sec-Fetch-Site: cross-site`.',
+    when: 'A request authorised by cookie, or a sign-in by cookies, carries a foreign `Origin` or `Sec-Fetch-Site: cross-site`.',
   },
   not_found: { status: 404, title: 'No such resource', when: 'There is no route for this method and path.' },
   user_gone: {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { inEveryMode, startApp } from '../support/app.ts';
-import { isAlive, newPassword, newPerson, resetBody } from '../support/users.ts';
+import { isAlive, newEmail, newPassword, newPerson, resetBody } from '../support/users.ts';
 
 const FOREIGN: readonly (readonly [string, Record<string, string>])[] = [
   ['a foreign Origin', { origin: 'https://evil.example' }],
@@ -82,19 +82,49 @@ inEveryMode(async (mode) => {
   });
 
   test.each(FOREIGN)(
-    'login and signup by %s set no cookie in a browser that is signed in',
+    'login and signup by %s are refused, whether or not the browser is signed in',
     async (_what, headers) => {
       const [ada, eve] = [await newPerson(app), await newPerson(app)];
-      const body = { email: eve.email, password: eve.password };
-      const raw = JSON.stringify(body);
-      // What a foreign form can send without a preflight is not JSON.
-      const form = { raw, headers: { ...headers, 'content-type': 'text/plain' } };
-      expect((await ada.client.request('POST', '/auth/login', form)).status).toBe(415);
-      const answer = await ada.client.post('/auth/login', body, { headers });
-      expect([403, 200]).toContain(answer.status);
-      if (answer.status === 403) expect(await isAlive(ada.client)).toBe(true);
+      const login = { email: eve.email, password: eve.password };
+      const signup = { ...login, name: 'Eve', email: newEmail() };
+      for (const client of [ada.client, app.client()]) {
+        for (const [path, body] of [
+          ['/auth/login', login],
+          ['/auth/signup', signup],
+        ] as const) {
+          const answer = await client.post(path, body, { headers });
+          expect([answer.status, answer.body.code, answer.setCookies]).toEqual([403, 'cross_site', []]);
+          // What a foreign form can send without a preflight is not JSON.
+          const form = { raw: JSON.stringify(body), headers: { ...headers, 'content-type': 'text/plain' } };
+          expect((await client.request('POST', path, form)).status).toBe(415);
+        }
+      }
+      expect(await isAlive(ada.client)).toBe(true);
+      expect((await app.client().post('/auth/signup', signup)).status).toBe(201);
     },
   );
+
+  test.each(FOREIGN)(
+    '%s does not matter to who signs in without cookies, which no other site can ask for',
+    async (_what, headers) => {
+      const [email, password] = [newEmail(), newPassword()];
+      const options = { headers: { ...headers, 'x-token-transport': 'body' } };
+      const client = app.client();
+      expect((await client.post('/auth/signup', { email, name: 'Ada', password }, options)).status).toBe(201);
+      expect((await client.post('/auth/login', { email, password }, options)).status).toBe(200);
+      const ada = await newPerson(app);
+      expect((await ada.client.post('/auth/login', { email, password }, options)).status).toBe(403);
+    },
+  );
+
+  test.each(OWN)('login and signup by %s pass', async (_what, headers) => {
+    const [email, password] = [newEmail(), newPassword()];
+    const client = app.client();
+    expect((await client.post('/auth/signup', { email, name: 'Ada', password }, { headers })).status).toBe(
+      201,
+    );
+    expect((await client.post('/auth/login', { email, password }, { headers })).status).toBe(200);
+  });
 
   test('CORS is closed by default: no origin is reflected, on any method', async () => {
     const ada = await newPerson(app);

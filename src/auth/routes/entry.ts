@@ -9,7 +9,7 @@ import { login } from '../service/login.ts';
 import { refresh } from '../service/refresh.ts';
 import { logout } from '../service/sessions.ts';
 import { readBearer } from '../transport.ts';
-import { answerSignedIn, callerOf, type RouteDeps } from './support.ts';
+import { answerSignedIn, callerOf, type RouteDeps, refuseForeignSignIn } from './support.ts';
 
 /** In and out: signup, login, refresh, logout. */
 export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
@@ -25,10 +25,11 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
       body: signupBody,
       response: {
         201: signedIn,
-        ...problems('weak_password', 'email_taken', 'rate_limited', 'hashing_overloaded'),
+        ...problems('weak_password', 'cross_site', 'email_taken', 'rate_limited', 'hashing_overloaded'),
       },
     },
     handler: async (request, reply) => {
+      refuseForeignSignIn(deps, request);
       const caller = callerOf(app, request, reply);
       const result = await signup(context, request.body, transport.readRefreshCookie(request), caller);
       return reply.code(201).send(answerSignedIn(deps, reply, result, transport.chosen(request)));
@@ -45,10 +46,17 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
       body: loginBody,
       response: {
         200: signedIn,
-        ...problems('invalid_credentials', 'email_not_verified', 'rate_limited', 'hashing_overloaded'),
+        ...problems(
+          'invalid_credentials',
+          'email_not_verified',
+          'cross_site',
+          'rate_limited',
+          'hashing_overloaded',
+        ),
       },
     },
     handler: async (request, reply) => {
+      refuseForeignSignIn(deps, request);
       const caller = callerOf(app, request, reply);
       const result = await login(context, request.body, transport.readRefreshCookie(request), caller);
       return answerSignedIn(deps, reply, result, transport.chosen(request));

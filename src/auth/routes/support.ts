@@ -32,6 +32,13 @@ export function callerOf(app: FastifyInstance, request: FastifyRequest, reply: F
   };
 }
 
+/** Refuses another site's sign-in where cookies come or go: it would end this browser's session, or leave it in a stranger's. */
+export function refuseForeignSignIn({ transport, origins }: RouteDeps, request: FastifyRequest): void {
+  const withoutCookies =
+    transport.chosen(request) === 'body' && transport.readRefreshCookie(request) === null;
+  if (!withoutCookies) refuseCrossSite(request, origins);
+}
+
 /** The signed-in user of this request; a cookie counts only from this site. */
 export async function requireSession(deps: RouteDeps, request: FastifyRequest): Promise<Authenticated> {
   const access = deps.transport.readAccess(request);
