@@ -16,6 +16,7 @@ const ms = z.number();
 const moment = z.iso.datetime();
 const mode = z.enum(MODES);
 const store = z.enum(['mongo', 'postgres']);
+const json = z.json();
 const setting = z.union([z.string(), z.number(), z.boolean()]);
 const reasons = z.array(z.string()).describe('Sentences for people');
 
@@ -168,7 +169,7 @@ const pendingList = z.strictObject({
 const note = z
   .strictObject({
     key: z.string(),
-    body: z.json(),
+    body: json,
     firstAt: moment,
     lastAt: moment,
     times: count,
@@ -213,7 +214,7 @@ const badDocuments = z
       id: z.string(),
       field: z.string(),
       reason: z.string(),
-      detail: z.json().describe('Names and ids that belong to it; never a value'),
+      detail: json.describe('Names and ids that belong to it; never a value'),
     }),
   )
   .describe('The first hundred thousand; docs/cleaning.md explains the reasons');
@@ -554,6 +555,7 @@ export const OUTPUTS = {
 
 /** Names of what the JSON Schema shares. */
 export const PARTS = {
+  json,
   mode,
   copy,
   transition,

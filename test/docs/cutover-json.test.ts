@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
 import { expect, test } from 'vitest';
 import { cutoverJsonSchema, renderCutoverJson } from './cutover-json.ts';
 
@@ -7,4 +9,17 @@ const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta
 test('docs/cutover-json.* are what the code says', () => {
   expect(read('docs/cutover-json.md')).toBe(renderCutoverJson());
   expect(JSON.parse(read('docs/cutover-json.schema.json'))).toEqual(cutoverJsonSchema());
+});
+
+test('any validator of JSON Schema takes the schema: every reference leads somewhere', () => {
+  const schema = JSON.parse(read('docs/cutover-json.schema.json'));
+  const ajv = new Ajv2020({ strict: false });
+  formats.default(ajv);
+  const isOutput = ajv.compile(schema);
+  const note = {
+    ...{ key: 'user/1', firstAt: '2030-01-31T12:00:00.000Z', lastAt: '2030-01-31T12:00:00.000Z', times: 1 },
+    body: { holderId: '2', stamp: { epoch: 1, version: 2 }, more: [null, true] },
+  };
+  expect(isOutput({ verb: 'conflicts', outcome: 'difference', exitCode: 1, conflicts: [note] })).toBe(true);
+  expect(isOutput({ verb: 'conflicts', outcome: 'difference', exitCode: 1, conflicts: [{}] })).toBe(false);
 });
