@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { type Kysely, sql } from 'kysely';
+import { CompiledQuery, type Kysely, sql } from 'kysely';
 import pg from 'pg';
 import type { Database } from './database.ts';
 import { toStoreError } from './errors.ts';
 
 const FOLDER = new URL('./migrations/', import.meta.url);
+const UNIQUE_VIOLATION = '23505';
 /** Any number no other program uses on this database. */
 const LOCK_KEY = 4_717_026_501;
 
@@ -43,8 +44,9 @@ export interface MigrateOptions {
 
 /**
  * Applies the generated migrations that are missing, each in a transaction of its own, on a dedicated connection
- * under an advisory lock: whoever comes first works, the others wait and find nothing to do. A role that may not
- * create tables can run it too, as long as nothing is missing. Throws when a migration that was applied has changed.
+ * under an advisory lock: whoever comes first works, the others wait and find nothing to do. Unique indexes that were
+ * lost are made again. A role that may not create tables can run it too, as long as nothing is missing. Throws when a
+ * migration that was applied has changed.
  */
 export async function migrate(options: MigrateOptions, report: (line: string) => void): Promise<void> {
   const migrations = await readMigrations();
@@ -56,6 +58,12 @@ export async function migrate(options: MigrateOptions, report: (line: string) =>
     for (const migration of wanted.filter((each) => !isApplied(each, applied))) {
       await apply(client, migration);
       report(`postgres: applied migration ${migration.tag}`);
+    }
+    const unique = uniqueIndexes(wanted);
+    const { rows } = await client.query<{ name: string }>(LOST, [[...unique.keys()]]);
+    for (const { name } of rows) {
+      await remake(client, name, unique.get(name) ?? '');
+      report(`postgres: made the unique index ${name} again`);
     }
   } catch (error) {
     throw error instanceof pg.DatabaseError ? toStoreError(error, 'committing') : error;
@@ -78,7 +86,41 @@ export async function readMigrations(): Promise<readonly Migration[]> {
   );
 }
 
-/** Whether every migration has been applied as it stands here. */
+/** The unique indexes that these migrations leave, by name, each with the statement that makes it. */
+function uniqueIndexes(migrations: readonly Migration[]): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  for (const statement of migrations.flatMap(({ statements }) => statements)) {
+    const made = /^\s*CREATE UNIQUE INDEX "(\w+)"/i.exec(statement)?.[1];
+    const dropped = /^\s*DROP INDEX "(\w+)"/i.exec(statement)?.[1];
+    if (made !== undefined) found.set(made, statement);
+    if (dropped !== undefined) found.delete(dropped);
+  }
+  return found;
+}
+
+/** Those of these indexes that keep nothing apart: gone, not valid, or no longer unique. */
+const LOST = `
+  select name from unnest($1::text[]) as name
+  where not exists (
+    select from pg_index where indexrelid = to_regclass(quote_ident(name)) and indisunique and indisvalid)`;
+
+/** In one transaction, so that a failure leaves what was there. */
+async function remake(client: pg.Client, name: string, statement: string): Promise<void> {
+  await client.query('begin');
+  try {
+    await client.query(`drop index if exists "${name}"`);
+    await client.query(statement);
+    await client.query('commit');
+  } catch (error) {
+    await client.query('rollback');
+    const isTaken = error instanceof pg.DatabaseError && error.code === UNIQUE_VIOLATION;
+    throw isTaken
+      ? new Error(`the unique index ${name} is lost, and cannot be made again: rows share its key`)
+      : error;
+  }
+}
+
+/** Whether every migration has been applied as it stands here, and what has to keep keys apart is there. */
 export async function isMigrated(db: Kysely<Database>): Promise<boolean> {
   const exists = await sql<{ name: string | null }>`
     select to_regclass('schema_migrations') as name`.execute(db);
@@ -86,7 +128,11 @@ export async function isMigrated(db: Kysely<Database>): Promise<boolean> {
   const { rows } = await sql<{ tag: string; hash: string }>`
     select tag, hash from schema_migrations`.execute(db);
   const applied = new Map(rows.map(({ tag, hash }) => [tag, hash]));
-  return (await readMigrations()).every(({ tag, hash }) => applied.get(tag) === hash);
+  const migrations = await readMigrations();
+  if (!migrations.every(({ tag, hash }) => applied.get(tag) === hash)) return false;
+  const names = [...uniqueIndexes(migrations).keys()];
+  const lost = await db.executeQuery(CompiledQuery.raw(LOST, [names]));
+  return lost.rows.length === 0;
 }
 
 async function connect(options: MigrateOptions): Promise<pg.Client> {

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { migrate, readMigrations } from '../../db/postgres/migrate.ts';
+import { openPostgresStore } from '../../db/postgres/store.ts';
+import { signUp } from '../contract/fixtures.ts';
 import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
 import { newPostgresDatabase } from '../support/stores.ts';
 
@@ -41,6 +43,33 @@ describe('migrations', async () => {
   it('refuse to go on when one was changed after it had been applied', async () => {
     await asSuperuser(migrated, `update schema_migrations set hash = 'another' where tag like '0000%'`);
     await expect(migrateAt(migrated)).rejects.toThrow(/was changed after/);
+  });
+
+  it('miss the unique index on e-mails once it is gone, and make it again', async () => {
+    const url = await newPostgresDatabase();
+    const store = await openPostgresStore({ url });
+    onTestFinished(() => store.close());
+    expect(await store.isMigrated()).toBe(true);
+    await asSuperuser(url, 'drop index users_email_key_unique');
+    expect(await store.isMigrated()).toBe(false);
+    expect(await migrateAt(url)).toEqual(['postgres: made the unique index users_email_key_unique again']);
+    expect(await store.isMigrated()).toBe(true);
+  });
+
+  it('say so when rows have come to share a key meanwhile', async () => {
+    const url = await newPostgresDatabase();
+    const store = await openPostgresStore({ url });
+    onTestFinished(() => store.close());
+    await asSuperuser(url, 'drop index users_email_key_unique');
+    const repository = store.at({ epoch: 1, pending: false });
+    const first = await signUp(repository);
+    const second = await signUp(repository);
+    await asSuperuser(url, 'update users set email_key = $1 where id = $2', [
+      first.user.emailKey,
+      second.user.id,
+    ]);
+    await expect(migrateAt(url)).rejects.toThrow(/users_email_key_unique is lost.*share/);
+    expect(await store.isMigrated()).toBe(false);
   });
 
   it('leave the limits unlogged and everything else logged', async () => {
