@@ -16,7 +16,8 @@ export async function runSearch({ statesMax, allowCut }: SearchOptions): Promise
     {},
   );
   const problems: string[] = [];
-  if (search.code !== 0) problems.push('the search found a violation, or never took one of the steps');
+  if (search.code === null) problems.push('the search was ended before it was done');
+  else if (search.code !== 0) problems.push('the search found a violation, or never took one of the steps');
   const cut = search.output.split('\n').filter((line) => line.includes('bound reached'));
   if (!allowCut) problems.push(...cut.map((line) => `not searched to its end: ${line}`));
   return problems;

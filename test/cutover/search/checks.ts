@@ -3,7 +3,7 @@ import { authorityOf, otherStore } from '../../../cutover/mode.ts';
 import { decideAdmission } from '../../../cutover/protocol/admission.ts';
 import type { ControlRecord } from '../../../cutover/protocol/types.ts';
 import type { StoreName } from '../../../db/errors.ts';
-import { type Context, NOW } from './model.ts';
+import { NOW, type Terms } from './model.ts';
 import { ackedBits, bitsOf } from './operations.ts';
 import { CONTROL, DATA, INSTANCES, isUp, OPERATIONS, type World } from './world.ts';
 
@@ -13,7 +13,7 @@ function newest(world: World): ControlRecord {
 }
 
 /** Why this state must not be; null when it may. */
-export function violation(world: World, context: Context): string | null {
+export function violation(world: World, context: Terms): string | null {
   if (world.env.bad !== null) return world.env.bad;
   const record = newest(world);
   const authority = authorityOf(record.mode);
@@ -43,7 +43,7 @@ export function violation(world: World, context: Context): string | null {
   });
 }
 
-function serves(world: World, context: Context): boolean {
+function serves(world: World, context: Terms): boolean {
   return INSTANCES.every((key) => {
     const part = world[key];
     if (!part.alive) return !context.scenario.restarts;
@@ -52,7 +52,7 @@ function serves(world: World, context: Context): boolean {
 }
 
 /** At rest and whole: both stores up and alike, nothing marked or on its way, every instance serving. */
-export function isAtRest(world: World, context: Context): boolean {
+export function isAtRest(world: World, context: Terms): boolean {
   if (!world.env.mongoUp || !world.env.postgresUp || world.cm.epoch !== world.cp.epoch) return false;
   if (world.t0 !== null || world.t1 !== null) return false;
   const record = world[CONTROL[authorityOf(world.cm.mode)]];
@@ -76,7 +76,7 @@ export function mirrorIsDown(world: World): boolean {
 }
 
 /** Every instance serves, no attempt stands in the way: all that can be had while the mirror is down. */
-export function servesAlone(world: World, context: Context): boolean {
+export function servesAlone(world: World, context: Terms): boolean {
   const record = newest(world);
   return world[CONTROL[authorityOf(record.mode)]].transition === null && serves(world, context);
 }

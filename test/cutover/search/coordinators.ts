@@ -12,13 +12,13 @@ import {
 } from '../../../cutover/protocol/coordinator.ts';
 import { watchRows } from '../../../cutover/protocol/silence.ts';
 import type { LeaseRow } from '../../../cutover/protocol/types.ts';
-import { type Context, type Emit, mayFail } from './model.ts';
-import { paid } from './operations.ts';
+import { type Context, type Emit, mayFail, paid } from './model.ts';
 import {
   CONTROL,
   COORDINATORS,
   DATA,
   type Draft,
+  draftOf,
   isUp,
   OPERATIONS,
   ROWS,
@@ -26,34 +26,36 @@ import {
   type World,
 } from './world.ts';
 
-export function coordinatorSteps(world: World, k: 0 | 1, context: Context): void {
-  const { emit } = context;
-  const part = world[COORDINATORS[k]];
-  const who = `coordinator ${k}`;
-  if (part === 'over') return;
-  if (part === 'idle') {
-    if (k >= context.scenario.attempts || (k === 1 && world.k0 === 'idle')) return;
-    for (const store of STORES) {
-      const record = world[CONTROL[store]];
-      if (!isUp(world, store) || authorityOf(record.mode) !== store) continue;
-      const target = record.mode === 'shadow-read' ? 'postgres-primary' : 'shadow-read';
-      const attempt = newAttempt(String(k), record, target, context.timing);
-      // Waiting out the silent stops nobody and decides nothing: the model lets it pass at once.
-      if (attempt === null) continue;
-      const rows = world[ROWS[store]].filter((row): row is LeaseRow => row !== null);
-      const watch = watchRows({}, rows, 0);
-      const begun = { ...attempt, stage: 'announce', watch } as const;
-      if (context.reductions.attempts) beginWhole(world, k, begun, context);
-      else advance(world, k, begun, context);
-    }
-    return;
+/** The beginning of an attempt. */
+export function beginStep(world: World, k: 0 | 1, context: Context): void {
+  if (world[COORDINATORS[k]] !== 'idle') return;
+  if (k >= context.scenario.attempts || (k === 1 && world.k0 === 'idle')) return;
+  for (const store of STORES) {
+    const record = world[CONTROL[store]];
+    if (!isUp(world, store) || authorityOf(record.mode) !== store) continue;
+    const target = record.mode === 'shadow-read' ? 'postgres-primary' : 'shadow-read';
+    const attempt = newAttempt(String(k), record, target, context.timing);
+    // Waiting out the silent stops nobody and decides nothing: the model lets it pass at once.
+    if (attempt === null) continue;
+    const rows = world[ROWS[store]].filter((row): row is LeaseRow => row !== null);
+    const watch = watchRows({}, rows, 0);
+    const begun = { ...attempt, stage: 'announce', watch } as const;
+    if (context.reductions.attempts) beginWhole(world, k, begun, context);
+    else advance(world, k, begun, context);
   }
+}
+
+/** What a coordinator under way does next; or it dies. */
+export function coordinatorSteps(world: World, k: 0 | 1, context: Context): void {
+  const part = world[COORDINATORS[k]];
+  if (typeof part === 'string') return;
   watchStep(world, k, part, context);
   advance(world, k, part, context);
   if (mayFail(world, 'coordinator', context)) {
-    const draft = paid({ ...world });
+    const draft = paid(draftOf(world));
     draft[COORDINATORS[k]] = 'over';
-    emit('crash', who, draft, 'fault', context.reductions.attempts ? 'covered' : 'counts');
+    const cover = context.reductions.attempts ? 'covered' : 'counts';
+    context.emit('crash', `coordinator ${k}`, draft, 'fault', cover);
   }
 }
 
@@ -64,7 +66,7 @@ export function coordinatorSteps(world: World, k: 0 | 1, context: Context): void
 function beginWhole(world: World, k: 0 | 1, part: CoordinatorState, context: Context): void {
   const reached: Draft[] = [];
   const emit: Emit = (_step, _who, draft, stepClass) => void (stepClass === 'choice' && reached.push(draft));
-  let now: Draft = { ...world, env: { ...world.env, mongoUp: true, postgresUp: true } };
+  let now = draftOf(world, { env: { ...world.env, mongoUp: true, postgresUp: true } });
   let state = part;
   while (isBefore(state, 'fence')) {
     advance(now, k, state, { ...context, emit });
@@ -76,7 +78,7 @@ function beginWhole(world: World, k: 0 | 1, part: CoordinatorState, context: Con
     now = next;
     state = after;
   }
-  advance({ ...now, env: world.env }, k, state, context);
+  advance(draftOf(now, { env: world.env }), k, state, context);
 }
 
 /** It may look at the rows long before it depends on them, as the real one does while it waits for the silent. */
@@ -84,7 +86,7 @@ export function watchStep(world: World, k: 0 | 1, part: CoordinatorState, contex
   if (!isBefore(part, 'await-stopped') || !isUp(world, part.loser)) return;
   const rows = world[ROWS[part.loser]].filter((row): row is LeaseRow => row !== null);
   if (rows.every((row) => part.watch[row.instance] !== undefined)) return;
-  const draft: Draft = { ...world };
+  const draft = draftOf(world);
   draft[COORDINATORS[k]] = { ...part, watch: watchRows(part.watch, rows, 0) };
   context.emit('watch rows', `coordinator ${k}`, draft, 'choice');
 }
@@ -93,7 +95,7 @@ export function isBefore(part: CoordinatorState, stage: Stage): boolean {
   return STAGES.indexOf(part.stage) < STAGES.indexOf(stage);
 }
 
-function put(world: World, k: 0 | 1, state: CoordinatorState, base: Draft = { ...world }): Draft {
+function put(world: World, k: 0 | 1, state: CoordinatorState, base = draftOf(world)): Draft {
   const over = state.stage === 'done' || state.stage === 'aborted';
   const record = { ...state.record, revision: 0 };
   // Once all have stopped, or are known to be silent, no row is looked at again.
@@ -146,7 +148,7 @@ export function advance(world: World, k: 0 | 1, part: CoordinatorState, context:
       const key = CONTROL[request.store];
       const before = world[key];
       const decision = decideChange(request.store, before, request.change, rules);
-      const draft: Draft = { ...world };
+      const draft = draftOf(world);
       if (decision.kind === 'write') draft[key] = { ...decision.record, revision: 0 };
       if (decision.kind === 'write' && request.change.kind === 'lose' && !handsOverExactly(world, part)) {
         draft.env = { ...world.env, bad: 'authority moved to a store with other contents' };
@@ -161,14 +163,14 @@ export function advance(world: World, k: 0 | 1, part: CoordinatorState, context:
       emit(
         `${request.change.kind}${decision.kind === 'write' ? '' : ` (${decision.kind})`}`,
         `${who}, ${request.store}`,
-        put(world, k, next, { ...draft }),
+        put(world, k, next, draftOf(draft)),
         'choice',
       );
       if (mayFail(world, 'message', context) && decision.kind === 'write') {
         emit(
           'lose the reply to a change',
           `${who}, ${request.change.kind}`,
-          paid({ ...draft }),
+          paid(draftOf(draft)),
           'fault',
           context.reductions.attempts ? 'covered' : 'counts',
         );
@@ -201,7 +203,7 @@ export function abortSteps(world: World, context: Context): void {
       if (authorityOf(record.mode) !== store && record.transition !== null) continue;
       const decision = decideChange(store, record, { kind: 'abort', id }, context.rules);
       if (decision.kind !== 'write') continue;
-      const draft: Draft = { ...world };
+      const draft = draftOf(world);
       draft[CONTROL[store]] = { ...decision.record, revision: 0 };
       // What an attempt does before authority moves only keeps others from something: without it they could do the same.
       context.emit(

@@ -2,6 +2,7 @@
 export interface Growing {
   readonly push: (value: number) => void;
   readonly at: (index: number) => number;
+  readonly count: () => number;
   readonly bytes: () => number;
 }
 
@@ -18,6 +19,7 @@ export function createGrowing(): Growing {
       list[length++] = value;
     },
     at: (index) => list[index] ?? 0,
+    count: () => length,
     bytes: () => list.byteLength,
   };
 }

@@ -14,18 +14,19 @@ import {
 import type { Watched } from '../../../cutover/protocol/silence.ts';
 import type { ControlRecord, Instant, LeaseRow } from '../../../cutover/protocol/types.ts';
 import type { StoreName } from '../../../db/errors.ts';
-import { type Context, mayFail, NOW } from './model.ts';
+import { type Context, mayFail, NOW, paid } from './model.ts';
 import {
   CONTROL,
   COORDINATORS,
+  controlKey,
   type Draft,
+  draftOf,
   INSTANCES,
   type InstancePart,
   isUp,
   OPERATIONS,
   OVER,
   ROWS,
-  STORES,
   TASKS,
   type World,
 } from './world.ts';
@@ -117,74 +118,77 @@ function forgetWatch(draft: Draft, store: StoreName, id: string): void {
   }
 }
 
-export function instanceSteps(world: World, i: 0 | 1, context: Context) {
-  const { emit, rules, timing } = context;
-  const part = world[INSTANCES[i]];
-  const who = `instance ${i}`;
-  const { state, beat } = part;
-  if (!part.alive) return restartStep(world, i, context);
-  for (const store of STORES) {
-    if (!isUp(world, store)) continue;
-    // The other store's copy is looked at where the authority cannot be, or is not known yet.
-    const known = state.following.record;
-    if (known !== null && authorityOf(known.mode) !== store && isUp(world, authorityOf(known.mode))) continue;
-    const read = onControlRead(state, store, world[CONTROL[store]], rules);
-    const next = { ...read, following: plain(read.following) };
-    if (sameView(next, state)) continue;
-    const draft: Draft = { ...world };
-    putInstance(draft, i, next, context);
-    overtake(draft, i, store);
-    emit('read control', `${who}, ${store}`, draft);
+/** A look at a control record. */
+export function lookStep(world: World, i: 0 | 1, store: StoreName, context: Context): void {
+  const { alive, state } = world[INSTANCES[i]];
+  if (!alive || !isUp(world, store)) return;
+  // The other store's copy is looked at where the authority cannot be, or is not known yet.
+  const known = state.following.record;
+  if (known !== null && authorityOf(known.mode) !== store && isUp(world, authorityOf(known.mode))) return;
+  const read = onControlRead(state, store, world[CONTROL[store]], context.rules);
+  const next = { ...read, following: plain(read.following) };
+  if (sameView(next, state)) return;
+  const draft = draftOf(world);
+  putInstance(draft, i, next, context);
+  overtake(draft, i, store);
+  context.emit('read control', `instance ${i}, ${store}`, draft);
+}
+
+/** The next step of the heartbeat on its way, or a new one. */
+export function beatStep(world: World, i: 0 | 1, context: Context): void {
+  const { alive, state, beat } = world[INSTANCES[i]];
+  if (!alive) return;
+  if (beat !== null) {
+    beatSteps(world, i, context);
+    return;
   }
   const age = state.lease?.startedAt.wallMs ?? -1;
-  if (beat === null && age < 0) {
-    const begun = beginHeartbeat(state, null, 0, NOW, timing, rules);
-    if (begun !== null && isUp(world, begun.heartbeat.store)) {
-      const draft: Draft = { ...world };
-      const row = { ...begun.heartbeat.row, counter: 0 };
-      putInstance(draft, i, begun.state, context);
-      draft[INSTANCES[i]] = {
-        ...draft[INSTANCES[i]],
-        beat: { heartbeat: { ...begun.heartbeat, row }, done: 0, read: null },
-      };
-      if (context.reductions.heartbeats && state.lease === null) {
-        context.note('send heartbeat', who);
-        beatSteps(draft, i, context);
-      } else emit('send heartbeat', who, draft);
-    }
-  }
-  if (beat !== null) beatSteps(world, i, context);
-  acknowledgeStep(world, i, context);
+  if (age >= 0) return;
+  const begun = beginHeartbeat(state, null, 0, NOW, context.timing, context.rules);
+  if (begun === null || !isUp(world, begun.heartbeat.store)) return;
+  const draft = draftOf(world);
+  const row = { ...begun.heartbeat.row, counter: 0 };
+  putInstance(draft, i, begun.state, context);
+  draft[INSTANCES[i]] = {
+    ...draft[INSTANCES[i]],
+    beat: { heartbeat: { ...begun.heartbeat, row }, done: 0, read: null },
+  };
+  if (context.reductions.heartbeats && state.lease === null) {
+    context.note('send heartbeat', `instance ${i}`);
+    beatSteps(draft, i, context);
+  } else context.emit('send heartbeat', `instance ${i}`, draft);
+}
+
+/** What a coordinator left half done, whoever sees it may finish. */
+export function finishStep(world: World, i: 0 | 1, context: Context): void {
+  const { alive, state } = world[INSTANCES[i]];
   const unfinished = unfinishedChange(state.following);
-  if (unfinished !== null && isUp(world, unfinished.store)) {
-    const key = CONTROL[unfinished.store];
-    const decision = decideChange(
-      unfinished.store,
-      world[key],
-      { kind: 'gain', record: unfinished.record },
-      rules,
-    );
-    if (decision.kind === 'write') {
-      const draft: Draft = { ...world };
-      draft[key] = { ...decision.record, revision: 0 };
-      emit('finish forward', `${who}, ${unfinished.store}`, draft);
-    }
-  }
-  if (mayFail(world, 'crash', context)) {
-    const draft: Draft = { ...world, env: { ...world.env, faultsLeft: world.env.faultsLeft - 1 } };
-    draft[INSTANCES[i]] = { alive: false, state: newInstance(String(i)), beat: null };
-    demote(draft, i, -1, context);
-    const lost = OPERATIONS.some((key, j) => {
-      const { phase, step, stray } = world[key];
-      return phase === 'admitted' && step === 0 && !stray && context.scenario.operations[j]?.on === i;
-    });
-    emit('crash', who, draft, 'fault', lost && context.reductions.operations ? 'never-begun' : 'counts');
-  }
+  if (!alive || unfinished === null || !isUp(world, unfinished.store)) return;
+  const key = CONTROL[unfinished.store];
+  const change = { kind: 'gain', record: unfinished.record } as const;
+  const decision = decideChange(unfinished.store, world[key], change, context.rules);
+  if (decision.kind !== 'write') return;
+  const draft = draftOf(world);
+  draft[key] = { ...decision.record, revision: 0 };
+  context.emit('finish forward', `instance ${i}, ${unfinished.store}`, draft);
+}
+
+export function crashStep(world: World, i: 0 | 1, context: Context): void {
+  if (!mayFail(world, 'crash', context) || !world[INSTANCES[i]].alive) return;
+  const draft = paid(draftOf(world));
+  draft[INSTANCES[i]] = { alive: false, state: newInstance(String(i)), beat: null };
+  demote(draft, i, -1, context);
+  const lost = OPERATIONS.some((key, j) => {
+    const { phase, step, stray } = world[key];
+    return phase === 'admitted' && step === 0 && !stray && context.scenario.operations[j]?.on === i;
+  });
+  const cover = lost && context.reductions.operations ? 'never-begun' : 'counts';
+  context.emit('crash', `instance ${i}`, draft, 'fault', cover);
 }
 
 export function restartStep(world: World, i: 0 | 1, context: Context): void {
-  if (!context.scenario.restarts) return;
-  const draft: Draft = { ...world };
+  if (!context.scenario.restarts || world[INSTANCES[i]].alive) return;
+  const draft = draftOf(world);
   draft[INSTANCES[i]] = { alive: true, state: newInstance(String(i)), beat: null };
   context.emit('restart', `instance ${i}`, draft);
 }
@@ -197,7 +201,7 @@ export function acknowledgeStep(world: World, i: 0 | 1, context: Context): void 
   if (!row || !isUp(world, authority)) return;
   const ack = acknowledgement(state, inFlightOf(world, i, context), context.rules);
   if (ack?.phase !== 'stopped' || row.ack?.id === ack.id) return;
-  const draft: Draft = { ...world };
+  const draft = draftOf(world);
   writeRow(draft, authority, i, { ...row, ack });
   context.emit('acknowledge stop', `instance ${i}, ${ack.id}`, draft);
 }
@@ -221,7 +225,7 @@ function overtake(draft: Draft, i: 0 | 1, store: StoreName): void {
   const part = draft[INSTANCES[i]];
   const { beat } = part;
   if (beat === null || beat.read === null || beat.heartbeat.store !== store) return;
-  if (beat.read === draft[CONTROL[store]]) return;
+  if (controlKey(beat.read) === controlKey(draft[CONTROL[store]])) return;
   draft[INSTANCES[i]] = { ...part, beat: { ...beat, read: { ...beat.read, revision: -1 } } };
 }
 
@@ -233,7 +237,7 @@ export function beatSteps(world: World, i: 0 | 1, context: Context) {
   const { heartbeat, done } = beat;
   const { store } = heartbeat;
   const who = `instance ${i}, ${store}`;
-  const draft: Draft = { ...world };
+  const draft = draftOf(world);
   if (done < 2 && !isUp(world, store)) {
     draft[INSTANCES[i]] = { ...part, beat: null };
     emit('heartbeat fails', who, draft);
@@ -267,7 +271,7 @@ export function beatSteps(world: World, i: 0 | 1, context: Context) {
  */
 export function tick(world: World, context: Context, frozen: 0 | 1 | null, only: 0 | 1 | null): Draft | null {
   const { leaseMs } = context.timing;
-  const draft: Draft = { ...world };
+  const draft = draftOf(world);
   let changed = false;
   const older = (ms: number) => Math.max(ms - (only === null ? 1 : leaseMs), -leaseMs);
   for (const i of [0, 1] as const) {
@@ -319,7 +323,7 @@ export function pauseSteps(world: World, i: 0 | 1, context: Context): void {
   for (const frozen of context.scenario.suspends ? [null, i] : [null]) {
     const draft = tick(world, context, frozen, i);
     if (draft === null) continue;
-    if (!free) draft.env = { ...draft.env, faultsLeft: draft.env.faultsLeft - 1 };
+    if (!free) paid(draft);
     const step = free ? 'time passes' : frozen === null ? 'pause' : 'suspend';
     context.emit(step, `instance ${i}`, draft, free ? 'normal' : 'fault');
   }

@@ -3,8 +3,8 @@ import type { Growing } from './growing.ts';
 
 export interface Ways {
   readonly states: number;
-  /** One successor of each state; itself or an earlier one tells nothing. */
-  readonly onwards: Growing;
+  /** Some successors of each state, a list for each; the state itself tells nothing. */
+  readonly some: readonly Growing[];
   readonly isGoal: (state: number) => boolean;
   /** Whether any successor of this state is good. */
   readonly hasGood: (state: number, isGood: (successor: number) => boolean) => boolean;
@@ -13,20 +13,27 @@ export interface Ways {
 }
 
 /** The first state without a way; null when each has one. */
-export function findWays({ states, onwards, isGoal, hasGood, isAsked }: Ways): number | null {
+export function findWays({ states, some, isGoal, hasGood, isAsked }: Ways): number | null {
   const good = new Uint8Array(states);
   const isGood = (state: number): boolean => good[state] === 1;
-  let open: number[] = [];
-  // Backwards, since a way on leads to later states far more often than not.
-  for (let state = states - 1; state >= 0; state--) {
-    const onward = onwards.at(state);
-    if ((onward > state && isGood(onward)) || isGoal(state)) good[state] = 1;
-    else open.push(state);
+  for (let state = 0; state < states; state++) if (isGoal(state)) good[state] = 1;
+  const spread = (state: number): boolean => {
+    if (isGood(state) || !some.some((list) => isGood(list.at(state)))) return false;
+    good[state] = 1;
+    return true;
+  };
+  // To and fro until nothing is found any more: this settles nearly all, and takes no step again.
+  for (let found = true; found; ) {
+    found = false;
+    for (let state = states - 1; state >= 0; state--) found = spread(state) || found;
+    for (let state = 0; state < states; state++) found = spread(state) || found;
   }
+  let open: number[] = [];
+  for (let state = states - 1; state >= 0; state--) if (!isGood(state)) open.push(state);
   for (let before = -1; before !== open.length; ) {
     before = open.length;
     open = open.filter((state) => {
-      if (hasGood(state, isGood)) good[state] = 1;
+      if (some.some((list) => isGood(list.at(state))) || hasGood(state, isGood)) good[state] = 1;
       return good[state] === 0;
     });
   }

@@ -16,6 +16,7 @@ import {
   CONTROL,
   DATA,
   type Draft,
+  draftOf,
   INSTANCES,
   type Incoming,
   isUp,
@@ -31,7 +32,7 @@ export function mirrorSteps(world: World, i: 0 | 1, context: Context): void {
 }
 
 function putTask(world: World, i: 0 | 1, task: Task | null): Draft {
-  const draft: Draft = { ...world };
+  const draft = draftOf(world);
   draft[TASKS[i]] = task;
   return draft;
 }

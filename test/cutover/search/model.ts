@@ -116,12 +116,16 @@ export function soundUnder(rules: Rules, { pauses }: Scenario, wanted: Reduction
   return { ...wanted, heartbeats, attempts };
 }
 
-export interface Context {
+/** Under what a world is looked at. */
+export interface Terms {
   readonly scenario: Scenario;
   readonly rules: Rules;
   readonly timing: Timing;
-  readonly emit: Emit;
   readonly reductions: Reductions;
+}
+
+export interface Context extends Terms {
+  readonly emit: Emit;
   /** A step that was taken together with the one emitted next. */
   readonly note: (step: string, who: string) => void;
 }
@@ -129,4 +133,9 @@ export interface Context {
 /** Whether a fault of this kind may happen now. */
 export function mayFail(world: World, kind: FaultKind, context: Context): boolean {
   return world.env.faultsLeft > 0 && context.scenario.kinds.includes(kind);
+}
+
+export function paid(draft: Draft): Draft {
+  draft.env = { ...draft.env, faultsLeft: draft.env.faultsLeft - 1 };
+  return draft;
 }

@@ -3,11 +3,12 @@ import { mirrorOf } from '../../../cutover/mode.ts';
 import { decideAdmission, mayAcknowledge, mayContinue } from '../../../cutover/protocol/admission.ts';
 import { decideWrite, nextStamp } from '../../../cutover/protocol/stamps.ts';
 import { settleAnswers } from './instances.ts';
-import { type Context, mayFail, NOW } from './model.ts';
+import { type Context, mayFail, NOW, paid } from './model.ts';
 import {
   DATA,
   type Data,
   type Draft,
+  draftOf,
   INSTANCES,
   isUp,
   OPERATIONS,
@@ -48,7 +49,7 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context) {
   const part = world[INSTANCES[spec.on]];
   const who = `${spec.name} at instance ${spec.on}`;
   const to = (next: OperationPart): Draft => {
-    const draft: Draft = { ...world };
+    const draft = draftOf(world);
     draft[key] = next;
     return draft;
   };
@@ -159,9 +160,4 @@ export function operationSteps(world: World, j: 0 | 1 | 2, context: Context) {
 /** What the second write knows of the first; the first begins afresh. */
 function written(operation: OperationPart, writes: number): number {
   return writes > 1 && operation.step === 1 ? operation.bits : 0;
-}
-
-export function paid(draft: Draft): Draft {
-  draft.env = { ...draft.env, faultsLeft: draft.env.faultsLeft - 1 };
-  return draft;
 }

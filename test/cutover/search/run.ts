@@ -9,7 +9,7 @@ import { NO_REDUCTIONS } from './model.ts';
 import { STEPS } from './steps.ts';
 
 export function describe(result: Result): string {
-  const size = `${result.states} states, ${result.edges} edges`;
+  const size = `${result.states} states, ${result.edges} edges in ${result.seconds.toFixed(1)} s`;
   const verdict =
     result.finding?.what ?? (result.complete ? 'all seen, nothing found' : 'bound reached, nothing found');
   return [`${result.scenario}: ${size}: ${verdict}`, ...(result.finding?.trace ?? [])].join('\n');
@@ -34,7 +34,6 @@ function main(): number {
   );
   const results: Result[] = [];
   for (const scenario of bounds) {
-    const startedMs = performance.now();
     const result = explore(scenario, {
       statesMax,
       ...(scenario === UNREDUCED ? { reductions: NO_REDUCTIONS } : {}),
@@ -42,7 +41,6 @@ function main(): number {
     });
     results.push(result);
     console.log(describe(result));
-    process.stderr.write(`in ${((performance.now() - startedMs) / 1_000).toFixed(0)} s\n`);
   }
   const states = results.reduce((sum, result) => sum + result.states, 0);
   const { maxRSS, userCPUTime } = process.resourceUsage();

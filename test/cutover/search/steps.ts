@@ -1,30 +1,44 @@
 /** Everything that can happen next. */
-import { abortSteps, coordinatorSteps } from './coordinators.ts';
+import { abortSteps, beginStep, coordinatorSteps } from './coordinators.ts';
 import { faultSteps } from './faults.ts';
-import { instanceSteps, pauseSteps, tick } from './instances.ts';
+import {
+  acknowledgeStep,
+  beatStep,
+  crashStep,
+  finishStep,
+  lookStep,
+  pauseSteps,
+  restartStep,
+  tick,
+} from './instances.ts';
 import { mirrorSteps } from './mirror.ts';
 import type { Context } from './model.ts';
 import { operationSteps } from './operations.ts';
-import type { World } from './world.ts';
+import { STORES, type World } from './world.ts';
 
-export function allSteps(world: World, context: Context): void {
+/** One function for each thing that may do something next: apart, since each looks at a few parts of the world only. */
+export function allSteps(context: Context): readonly ((world: World) => void)[] {
+  const { pauses, suspends } = context.scenario;
+  const steps: ((world: World) => void)[] = [];
   for (const i of [0, 1] as const) {
-    instanceSteps(world, i, context);
-    mirrorSteps(world, i, context);
-    coordinatorSteps(world, i, context);
+    for (const store of STORES) steps.push((world) => lookStep(world, i, store, context));
+    for (const step of [restartStep, beatStep, acknowledgeStep, finishStep, crashStep, mirrorSteps]) {
+      steps.push((world) => step(world, i, context));
+    }
+    steps.push((world) => beginStep(world, i, context));
+    steps.push((world) => coordinatorSteps(world, i, context));
+    if (pauses === 'paid') steps.push((world) => pauseSteps(world, i, context));
   }
-  for (const j of [0, 1, 2] as const) operationSteps(world, j, context);
-  abortSteps(world, context);
-  faultSteps(world, context);
-  if (context.scenario.pauses === 'paid') {
-    pauseSteps(world, 0, context);
-    pauseSteps(world, 1, context);
-    return;
+  for (const j of [0, 1, 2] as const) steps.push((world) => operationSteps(world, j, context));
+  for (const step of [abortSteps, faultSteps]) steps.push((world) => step(world, context));
+  if (pauses === 'paid') return steps;
+  for (const frozen of suspends ? ([null, 0, 1] as const) : ([null] as const)) {
+    steps.push((world) => {
+      const later = tick(world, context, frozen, null);
+      if (later !== null) context.emit(frozen === null ? 'tick' : 'tick while suspended', 'time', later);
+    });
   }
-  for (const frozen of context.scenario.suspends ? ([null, 0, 1] as const) : ([null] as const)) {
-    const later = tick(world, context, frozen, null);
-    if (later !== null) context.emit(frozen === null ? 'tick' : 'tick while suspended', 'time', later);
-  }
+  return steps;
 }
 
 /** Every step of the protocol; a search that never takes one has not looked at it. */

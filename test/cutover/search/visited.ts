@@ -71,7 +71,7 @@ function createTable(width: number, make: (length: number) => Numbers) {
 export interface Visited {
   readonly count: () => number;
   readonly bytes: () => number;
-  /** The state's number; negative minus one when it is new: `-1 - number`. */
+  /** The state's number. */
   readonly add: (parts: Uint16Array) => number;
   readonly read: (state: number, into: Uint16Array) => void;
 }
@@ -80,7 +80,14 @@ export function createVisited(): Visited {
   const halves = [0, 1].map(() => createTable(HALF, (length) => new Uint16Array(length)));
   const states = createTable(2, (length) => new Uint32Array(length));
   const pair = new Uint32Array(2);
+  /** The state read last, whose successors mostly share one half with it. */
+  const last = { parts: new Uint16Array(2 * HALF), numbers: new Uint32Array(2), isKnown: false };
+  const isShared = (half: number, parts: Uint16Array): boolean => {
+    for (let n = half * HALF; n < (half + 1) * HALF; n++) if (parts[n] !== last.parts[n]) return false;
+    return true;
+  };
   const numberOf = (half: number, parts: Uint16Array): number => {
+    if (last.isKnown && isShared(half, parts)) return last.numbers[half] ?? 0;
     const found = halves[half]?.add(parts, half * HALF) ?? 0;
     return found < 0 ? -1 - found : found;
   };
@@ -90,13 +97,17 @@ export function createVisited(): Visited {
     add: (parts) => {
       pair[0] = numberOf(0, parts);
       pair[1] = numberOf(1, parts);
-      return states.add(pair, 0);
+      const found = states.add(pair, 0);
+      return found < 0 ? -1 - found : found;
     },
     read: (state, into) => {
       for (let half = 0; half < 2; half++) {
         const row = states.at(state, half);
         for (let n = 0; n < HALF; n++) into[half * HALF + n] = halves[half]?.at(row, n) ?? 0;
+        last.numbers[half] = row;
       }
+      last.parts.set(into);
+      last.isKnown = true;
     },
   };
 }

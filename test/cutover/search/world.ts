@@ -190,7 +190,7 @@ const ticketKey = (t: Ticket | null) => (t === null ? '-' : `${t.incarnation},${
 const batchKey = (batch: readonly Incoming[]) =>
   batch.map((b) => `${b.record}:${stampKey(b.stamp)}:${b.bits}`).join(';');
 
-function controlKey(c: ControlRecord): string {
+export function controlKey(c: ControlRecord): string {
   const t = c.transition;
   return `${modeKey(c.mode)}${c.epoch}${t === null ? '-' : `${t.id}${t.phase[0]}${modeKey(t.target)}`}${c.changedBy ?? '-'}${c.revision < 0 ? '<' : ''}`;
 }
@@ -217,7 +217,7 @@ function instanceKey(part: InstancePart): string {
     `${seen.mongo?.epoch ?? '-'}${seen.postgres?.epoch ?? '-'}`,
     beat === null
       ? '-'
-      : `${beat.done}${beat.heartbeat.store[0]}${beat.heartbeat.row.epoch},${beat.heartbeat.row.incarnation}@${beat.heartbeat.sentAt.monotonicMs}${beat.read === null ? '' : controlKey(beat.read)}`,
+      : `${beat.done}${beat.heartbeat.store[0]}${beat.heartbeat.row.epoch},${beat.heartbeat.row.incarnation}@${beat.heartbeat.sentAt.monotonicMs},${beat.heartbeat.sentAt.wallMs}${beat.read === null ? '' : controlKey(beat.read)}`,
   ].join('/');
 }
 function operationKey(o: OperationPart): string {
@@ -249,22 +249,61 @@ function environmentKey(e: Environment): string {
   return `${e.mongoUp ? 1 : 0}${e.postgresUp ? 1 : 0}${e.faultsLeft}${e.bad ?? ''}`;
 }
 
-/** The parts in a fixed order, each with the text that identifies it. */
-export const SLOTS: readonly { readonly name: keyof World; readonly key: (world: World) => string }[] = [
-  { name: 'cm', key: (w) => controlKey(w.cm) },
-  { name: 'cp', key: (w) => controlKey(w.cp) },
-  { name: 'rm', key: (w) => rowsKey(w.rm) },
-  { name: 'rp', key: (w) => rowsKey(w.rp) },
-  { name: 'i0', key: (w) => instanceKey(w.i0) },
-  { name: 'i1', key: (w) => instanceKey(w.i1) },
-  { name: 'k0', key: (w) => coordinatorKey(w.k0) },
-  { name: 'k1', key: (w) => coordinatorKey(w.k1) },
-  { name: 'dm', key: (w) => dataKey(w.dm) },
-  { name: 'dp', key: (w) => dataKey(w.dp) },
-  { name: 'o0', key: (w) => operationKey(w.o0) },
-  { name: 'o1', key: (w) => operationKey(w.o1) },
-  { name: 'o2', key: (w) => operationKey(w.o2) },
-  { name: 't0', key: (w) => taskKey(w.t0) },
-  { name: 't1', key: (w) => taskKey(w.t1) },
-  { name: 'env', key: (w) => environmentKey(w.env) },
+export interface Slot {
+  readonly name: keyof World;
+  /** The text that identifies this part. */
+  readonly key: (part: World[keyof World]) => string;
+}
+function slot<K extends keyof World>(name: K, key: (part: World[K]) => string): Slot {
+  return { name, key: (part) => key(part as World[K]) };
+}
+
+/** The parts in a fixed order. */
+export const SLOTS: readonly Slot[] = [
+  slot('cm', controlKey),
+  slot('cp', controlKey),
+  slot('rm', rowsKey),
+  slot('rp', rowsKey),
+  slot('i0', instanceKey),
+  slot('i1', instanceKey),
+  slot('k0', coordinatorKey),
+  slot('k1', coordinatorKey),
+  slot('dm', dataKey),
+  slot('dp', dataKey),
+  slot('o0', operationKey),
+  slot('o1', operationKey),
+  slot('o2', operationKey),
+  slot('t0', taskKey),
+  slot('t1', taskKey),
+  slot('env', environmentKey),
 ];
+
+/** A world seen through some other parts: nothing is read of what lies beneath but what is asked for. */
+class Overlay {
+  readonly beneath: World;
+  readonly parts: Partial<Draft>;
+  constructor(world: World, parts: Partial<World>) {
+    this.beneath = world instanceof Overlay ? world.beneath : world;
+    this.parts = world instanceof Overlay ? { ...world.parts, ...parts } : { ...parts };
+  }
+}
+for (const { name } of SLOTS) {
+  Object.defineProperty(Overlay.prototype, name, {
+    get(this: Overlay) {
+      return name in this.parts ? this.parts[name] : this.beneath[name];
+    },
+    set(this: Overlay, part: never) {
+      this.parts[name] = part;
+    },
+  });
+}
+
+/** A successor in the making: `world` with these parts in place of its own, and whatever is assigned to it next. */
+export function draftOf(world: World, parts: Partial<World> = {}): Draft {
+  return new Overlay(world, parts) as unknown as Draft;
+}
+
+/** The parts that were assigned to a draft. */
+export function partsOf(draft: World): Partial<World> {
+  return draft instanceof Overlay ? draft.parts : {};
+}

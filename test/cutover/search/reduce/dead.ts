@@ -15,7 +15,6 @@ import {
   type Draft,
   INSTANCES,
   type Incoming,
-  type InstancePart,
   OPERATIONS,
   OVER,
   ROWS,
@@ -27,57 +26,62 @@ import {
 type Live = Exclude<CoordinatorPart, string>;
 
 /**
- * Changes the draft in place; a part keeps its identity where nothing in it is dead. Whether the state counts: not if one
- * of its operations can never write any more, and never has, so that it was as well never begun.
+ * Each changes the draft in place, and keeps a part's identity where nothing in it is dead. Whether the state counts: not
+ * if one of its operations can never write any more, and never has, so that it was as well never begun.
  */
-export function createForget({ scenario, rules, reductions }: Context): (draft: Draft) => boolean {
+export function createForget({
+  scenario,
+  rules,
+  reductions,
+}: Context): readonly ((draft: Draft) => boolean)[] {
   const asEver = (...names: readonly (keyof Rules)[]) => names.every((name) => rules[name] === RULES[name]);
   const ids = asEver('sameTransition', 'abortable', 'loserFirst');
   const gaps = asEver('heldWithoutGap', 'leaseStartsAt', 'elapsedMs');
   const views = asEver('isLower');
   const applies = asEver('isNewer', 'applyIsStale', 'isStale', 'clearsMark');
-
-  return (draft) => {
-    if (ids) {
-      coordinators(draft);
-      names(draft);
+  const all: ((draft: Draft) => unknown)[] = [];
+  if (ids) {
+    for (const key of COORDINATORS) all.push((draft) => coordinator(draft, key));
+    for (const store of STORES) {
+      all.push((draft) => control(draft, store));
+      all.push((draft) => rows(draft, store));
     }
-    for (const key of INSTANCES) {
-      if (views) draft[key] = seen(draft[key]);
+    for (const key of INSTANCES) all.push((draft) => changer(draft, key));
+  }
+  if (views) {
+    for (const key of INSTANCES) all.push((draft) => seen(draft, key));
+  }
+  if (applies) {
+    for (const key of TASKS) all.push((draft) => mirrored(draft, key, scenario, rules));
+  }
+  if (applies && gaps) {
+    for (const [j] of OPERATIONS.entries()) {
+      all.push((draft) => !(late(draft, j, scenario) && reductions.operations));
     }
-    if (applies) {
-      for (const key of TASKS) {
-        const task = draft[key];
-        if (task !== null) draft[key] = unsigned(stillOf(draft, task, scenario, rules), scenario);
-      }
-      if (gaps && late(draft, scenario) && reductions.operations) return false;
-    }
-    if (ids) strays(draft, scenario);
-    return true;
-  };
+  }
+  if (ids) all.push((draft) => strays(draft, scenario));
+  return all.map((forget) => (draft) => forget(draft) !== false);
 }
 
 /** Who only wants to abort can do no more than anybody may at any time. */
-function coordinators(draft: Draft): void {
-  for (const key of COORDINATORS) {
-    const part = draft[key];
-    if (typeof part === 'string') continue;
-    if (part.stage === 'abort') {
-      draft[key] = 'over';
-      continue;
-    }
-    const { record, transition, loser } = part;
-    let next: Live = part;
-    if (record.changedBy !== null && record.changedBy !== transition.id) {
-      next = { ...next, record: { ...record, changedBy: null } };
-    }
-    if (part.stage === 'await-stopped') {
-      const rows = draft[ROWS[loser]];
-      const waits = Object.entries(part.watch).filter(([id]) => rows[Number(id)]?.ack?.id !== transition.id);
-      if (waits.length < Object.keys(part.watch).length) next = { ...next, watch: Object.fromEntries(waits) };
-    }
-    draft[key] = next;
+function coordinator(draft: Draft, key: 'k0' | 'k1'): void {
+  const part = draft[key];
+  if (typeof part === 'string') return;
+  if (part.stage === 'abort') {
+    draft[key] = 'over';
+    return;
   }
+  const { record, transition, loser } = part;
+  let next: Live = part;
+  if (record.changedBy !== null && record.changedBy !== transition.id) {
+    next = { ...next, record: { ...record, changedBy: null } };
+  }
+  if (part.stage === 'await-stopped') {
+    const rows = draft[ROWS[loser]];
+    const waits = Object.entries(part.watch).filter(([id]) => rows[Number(id)]?.ack?.id !== transition.id);
+    if (waits.length < Object.keys(part.watch).length) next = { ...next, watch: Object.fromEntries(waits) };
+  }
+  draft[key] = next;
 }
 
 function liveOf(draft: Draft, id: string): Live | null {
@@ -88,35 +92,36 @@ function liveOf(draft: Draft, id: string): Live | null {
   return null;
 }
 
-/** Names of coordinators, and what is only read by them, once none is left who would. */
-function names(draft: Draft): void {
-  for (const store of STORES) {
-    const key = CONTROL[store];
-    draft[key] = control(draft, store, draft[key]);
-    const rows = draft[ROWS[store]];
-    const [a, b] = [row(draft, store, rows[0] ?? null), row(draft, store, rows[1] ?? null)];
-    if (a !== rows[0] || b !== rows[1]) draft[ROWS[store]] = [a, b];
-  }
-  for (const key of INSTANCES) {
-    const part = draft[key];
-    const { following } = part.state;
-    if (following.record === null || following.record.changedBy === null) continue;
-    const record = { ...following.record, changedBy: null };
-    draft[key] = { ...part, state: { ...part.state, following: { ...following, record } } };
-  }
-}
-
-function control(draft: Draft, store: StoreName, record: ControlRecord): ControlRecord {
-  let next = record;
+/** Names of coordinators, once none is left who would read them; here and in the next three. */
+function control(draft: Draft, store: StoreName): void {
+  const key = CONTROL[store];
+  const record = draft[key];
+  let next: ControlRecord = record;
   const { changedBy, transition } = record;
   if (changedBy !== null) {
     const part = liveOf(draft, changedBy);
     if (part === null || part.stage !== 'lose' || part.loser !== store) next = { ...next, changedBy: null };
   }
-  if (transition === null || authorityOf(record.mode) === store) return next;
-  // What the winner was told is read once more, by whoever told it.
-  const part = liveOf(draft, transition.id);
-  return part === null || !isBefore(part, 'lose') ? { ...next, transition: null } : next;
+  if (transition !== null && authorityOf(record.mode) !== store) {
+    // What the winner was told is read once more, by whoever told it.
+    const part = liveOf(draft, transition.id);
+    if (part === null || !isBefore(part, 'lose')) next = { ...next, transition: null };
+  }
+  draft[key] = next;
+}
+
+function changer(draft: Draft, key: 'i0' | 'i1'): void {
+  const part = draft[key];
+  const { following } = part.state;
+  if (following.record === null || following.record.changedBy === null) return;
+  const record = { ...following.record, changedBy: null };
+  draft[key] = { ...part, state: { ...part.state, following: { ...following, record } } };
+}
+
+function rows(draft: Draft, store: StoreName): void {
+  const before = draft[ROWS[store]];
+  const [a, b] = [row(draft, store, before[0] ?? null), row(draft, store, before[1] ?? null)];
+  if (a !== before[0] || b !== before[1]) draft[ROWS[store]] = [a, b];
 }
 
 function row(draft: Draft, store: StoreName, row: LeaseRow | null): LeaseRow | null {
@@ -129,16 +134,22 @@ function row(draft: Draft, store: StoreName, row: LeaseRow | null): LeaseRow | n
 }
 
 /** How far the other store's record was matters only while the authority's own is behind. */
-function seen(part: InstancePart): InstancePart {
+function seen(draft: Draft, key: 'i0' | 'i1'): void {
+  const part = draft[key];
   const { following } = part.state;
   const { record } = following;
-  if (record === null) return part;
+  if (record === null) return;
   const store = authorityOf(record.mode);
   const other = otherStore(store);
-  if (following.seen[other] === null || following.seen[store]?.epoch !== record.epoch) return part;
-  if (part.beat?.heartbeat.store === other) return part;
+  if (following.seen[other] === null || following.seen[store]?.epoch !== record.epoch) return;
+  if (part.beat?.heartbeat.store === other) return;
   const next = { ...following, seen: { ...following.seen, [other]: null } };
-  return { ...part, state: { ...part.state, following: next } };
+  draft[key] = { ...part, state: { ...part.state, following: next } };
+}
+
+function mirrored(draft: Draft, key: 't0' | 't1', scenario: Scenario, rules: Rules): void {
+  const task = draft[key];
+  if (task !== null) draft[key] = unsigned(stillOf(draft, task, scenario, rules), scenario);
 }
 
 /** What of a worker's task can still have an effect; null when nothing can. */
@@ -206,22 +217,22 @@ function withBatch<T extends Extract<Task, { readonly batch: readonly Incoming[]
   return batch.length === 0 ? null : { ...task, batch };
 }
 
-/** Ends operations that have no answer to give any more, at a record that has gone on under a newer epoch. */
-function late(draft: Draft, scenario: Scenario): boolean {
-  let unwritten = false;
-  for (const [j, key] of OPERATIONS.entries()) {
-    const operation = draft[key];
-    const { ticket, phase, step, stray } = operation;
-    if (ticket === null || ticket.incarnation === 1 || (phase !== 'admitted' && phase !== 'sending'))
-      continue;
-    const record = scenario.operations[j]?.writes[step]?.record;
-    if (record === undefined || (scenario.records[record] ?? null) === null) continue;
-    const stored = draft[DATA[ticket.store]][record] ?? null;
-    if (stored === null || stored.stamp.epoch <= ticket.epoch) continue;
-    draft[key] = { ...OVER, stray };
-    unwritten ||= step === 0 && !stray;
-  }
-  return unwritten;
+/**
+ * Ends an operation that has no answer to give any more, at a record that has gone on under a newer epoch. Whether it has
+ * left nothing.
+ */
+function late(draft: Draft, j: number, scenario: Scenario): boolean {
+  const key = OPERATIONS[j];
+  if (key === undefined) return false;
+  const { ticket, phase, step, stray } = draft[key];
+  if (ticket === null || ticket.incarnation === 1 || (phase !== 'admitted' && phase !== 'sending'))
+    return false;
+  const record = scenario.operations[j]?.writes[step]?.record;
+  if (record === undefined || (scenario.records[record] ?? null) === null) return false;
+  const stored = draft[DATA[ticket.store]][record] ?? null;
+  if (stored === null || stored.stamp.epoch <= ticket.epoch) return false;
+  draft[key] = { ...OVER, stray };
+  return step === 0 && !stray;
 }
 
 /** Once authority will not be given up again, nobody asks what strayed. */

@@ -16,6 +16,8 @@ import {
   INSTANCES,
   isUp,
   OPERATIONS,
+  partsOf,
+  SLOTS,
   type World,
 } from '../world.ts';
 
@@ -27,11 +29,8 @@ export interface Taken {
   readonly covered: boolean;
 }
 
-/** Takes urgent steps until none is left; null when what that leads to is covered. */
-export function createUrgent(
-  context: Context,
-  onStep: (taken: Taken) => void,
-): (world: World) => World | null {
+/** Each looks for one kind of urgent step; the first that finds one takes it. */
+export function createUrgent(context: Context): readonly ((world: World) => Taken | null)[] {
   let caught: Taken[] = [];
   const emit: Emit = (step, who, draft, stepClass = 'normal', cover = 'counts') => {
     if (stepClass !== 'fault') caught.push({ step, who, draft, covered: cover !== 'counts' });
@@ -43,10 +42,6 @@ export function createUrgent(
     return caught.find(({ step }) => names === undefined || names.includes(step)) ?? null;
   };
 
-  function next(world: World): Taken | null {
-    return ofInstance(world, 0) ?? ofInstance(world, 1) ?? ofCoordinators(world) ?? ofOperations(world);
-  }
-
   function ofInstance(world: World, i: 0 | 1): Taken | null {
     const part = world[INSTANCES[i]];
     if (!part.alive && context.scenario.restarts) return first(() => restartStep(world, i, quiet));
@@ -55,7 +50,7 @@ export function createUrgent(
       const taken = first(() => acknowledgeStep(world, i, quiet));
       if (taken !== null) return taken;
     }
-    if (context.scenario.pauses === 'paid' && isWatchedYoung(world, i) && hasNothingToLose(part)) {
+    if (context.scenario.pauses === 'paid' && hasNothingToLose(part) && isWatchedYoung(world, i)) {
       const draft = tick(world, context, null, i);
       if (draft !== null) return { step: 'time passes', who: `instance ${i}`, draft, covered: false };
     }
@@ -76,21 +71,15 @@ export function createUrgent(
     });
   }
 
-  function ofCoordinators(world: World): Taken | null {
-    for (const k of [0, 1] as const) {
-      const part = world[COORDINATORS[k]];
-      if (typeof part === 'string') continue;
-      const watched = first(() => watchStep(world, k, part, quiet));
-      if (watched !== null) return watched;
-      if (
-        part.stage === 'announce' ||
-        (part.stage === 'note' && !isLate(world, part.loser, part.record.epoch))
-      )
-        continue;
-      const taken = first(() => advance(world, k, part, quiet));
-      if (taken !== null && changesItselfOnly(world, taken.draft, k)) return taken;
-    }
-    return null;
+  function ofCoordinator(world: World, k: 0 | 1): Taken | null {
+    const part = world[COORDINATORS[k]];
+    if (typeof part === 'string') return null;
+    const watched = first(() => watchStep(world, k, part, quiet));
+    if (watched !== null) return watched;
+    const { stage, loser, record } = part;
+    if (stage === 'announce' || (stage === 'note' && !isLate(world, loser, record.epoch))) return null;
+    const taken = first(() => advance(world, k, part, quiet));
+    return taken !== null && changesItselfOnly(world, taken.draft, k) ? taken : null;
   }
 
   /** The winner is at a higher epoch than this attempt began from: it can never be noted there. */
@@ -98,35 +87,29 @@ export function createUrgent(
     return world[CONTROL[loser === 'mongo' ? 'postgres' : 'mongo']].epoch > epoch;
   }
 
-  function ofOperations(world: World): Taken | null {
-    for (const j of [0, 1, 2] as const) {
-      const { phase, ticket, step, expected } = world[OPERATIONS[j]];
-      const target = context.scenario.operations[j]?.writes[step];
-      if (ticket === null || target === undefined || !isUp(world, ticket.store)) continue;
-      if (phase === 'admitted' && target.readsOthers === undefined) {
-        return first(() => operationSteps(world, j, quiet));
-      }
-      if (phase !== 'sending') continue;
-      const stored = world[DATA[ticket.store]][target.record]?.stamp ?? null;
-      if (decideWrite(stored, expected, ticket.epoch, context.rules) === 'write') continue;
-      return first(() => operationSteps(world, j, quiet), ['conflict', 'refuse stale']);
+  function ofOperation(world: World, j: 0 | 1 | 2): Taken | null {
+    const { phase, ticket, step, expected } = world[OPERATIONS[j]];
+    const target = context.scenario.operations[j]?.writes[step];
+    if (ticket === null || target === undefined || !isUp(world, ticket.store)) return null;
+    if (phase === 'admitted' && target.readsOthers === undefined) {
+      return first(() => operationSteps(world, j, quiet));
     }
-    return null;
+    if (phase !== 'sending') return null;
+    const stored = world[DATA[ticket.store]][target.record]?.stamp ?? null;
+    if (decideWrite(stored, expected, ticket.epoch, context.rules) === 'write') return null;
+    return first(() => operationSteps(world, j, quiet), ['conflict', 'refuse stale']);
   }
 
-  return (world) => {
-    let now = world;
-    for (let taken = next(now); taken !== null; taken = next(now)) {
-      onStep(taken);
-      if (taken.covered) return null;
-      now = taken.draft;
-    }
-    return now;
-  };
+  return [
+    ...([0, 1] as const).map((i) => (world: World) => ofInstance(world, i)),
+    ...([0, 1] as const).map((k) => (world: World) => ofCoordinator(world, k)),
+    ...([0, 1, 2] as const).map((j) => (world: World) => ofOperation(world, j)),
+  ];
 }
 
 function changesItselfOnly(world: World, draft: Draft, k: 0 | 1): boolean {
-  return (Object.keys(draft) as (keyof World)[]).every(
-    (name) => name === COORDINATORS[k] || draft[name] === world[name],
+  const parts = partsOf(draft);
+  return SLOTS.every(
+    ({ name }) => name === COORDINATORS[k] || parts[name] === undefined || parts[name] === world[name],
   );
 }
