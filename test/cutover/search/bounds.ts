@@ -12,7 +12,7 @@ export const SHORT: readonly Scenario[] = [
     faults: 1,
     kinds: ['message', 'coordinator'],
   },
-  { ...session, name: 'logout, refresh; any fault', without: WRITE, attempts: 1, faults: 1 },
+  { ...session, name: 'write, logout, refresh; any fault', attempts: 1, faults: 1 },
   { ...session, name: 'write; any fault; there and back', without: LOGOUT | REFRESH, faults: 1 },
   { ...session, name: 'write; any two faults', without: LOGOUT | REFRESH, attempts: 1, faults: 2 },
   {
@@ -23,6 +23,14 @@ export const SHORT: readonly Scenario[] = [
   },
   { ...SIGNUP_SCENARIO, name: 'one address; there and back' },
   { ...SIGNUP_SCENARIO, name: 'one address; a crash', attempts: 1, faults: 1, kinds: ['crash'] },
+  {
+    ...SIGNUP_SCENARIO,
+    name: 'one address; a crash; there and back',
+    faults: 1,
+    kinds: ['crash'],
+    restarts: true,
+    workersOverlap: true,
+  },
   { ...HANDOVER_SCENARIO, attempts: 1 },
   { ...KEEP_SCENARIO, attempts: 1, faults: 1, kinds: ['crash'] },
 ];

@@ -14,6 +14,7 @@ import {
 import { mirrorSteps } from './mirror.ts';
 import type { Context } from './model.ts';
 import { operationSteps } from './operations.ts';
+import { repairStep } from './repair.ts';
 import { STORES, type World } from './world.ts';
 
 /** One function for each thing that may do something next: apart, since each looks at a few parts of the world only. */
@@ -30,7 +31,7 @@ export function allSteps(context: Context): readonly ((world: World) => void)[] 
     if (pauses === 'paid') steps.push((world) => pauseSteps(world, i, context));
   }
   for (const j of [0, 1, 2] as const) steps.push((world) => operationSteps(world, j, context));
-  for (const step of [abortSteps, faultSteps]) steps.push((world) => step(world, context));
+  for (const step of [abortSteps, faultSteps, repairStep]) steps.push((world) => step(world, context));
   if (pauses === 'paid') return steps;
   for (const frozen of suspends ? ([null, 0, 1] as const) : ([null] as const)) {
     steps.push((world) => {
@@ -55,6 +56,7 @@ export const STEPS: readonly string[] = [
   'acknowledge',
   // The mirror's.
   ...['read marks', 'apply', 'clear marks', 'find orphan', 'touch', 'move aside', 'clash: holder first'],
+  'repair a difference',
   // What goes wrong.
   ...['crash', 'restart', 'pause', 'store lost', 'store returns', 'lose message', 'lose reply'],
 ];
