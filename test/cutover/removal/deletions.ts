@@ -14,6 +14,7 @@ export const DELETIONS: readonly string[] = [
   'db/postgres/copy',
   'db/postgres/snapshot',
   'db/postgres/statistics.ts',
+  'db/under-way.ts',
 
   // Tests of all that, and tools for them.
   'test/bench',
