@@ -3,6 +3,7 @@ import { afterAll, describe } from 'vitest';
 import { otherStore } from '../../../cutover/mode.ts';
 import * as usual from '../../support/app.ts';
 import { newMongoDatabase, newPostgresDatabase } from '../../support/stores.ts';
+import { knownIn } from './known.ts';
 import { troubleOf } from './trouble.ts';
 import { openTroubled, VARIABLES } from './troubled.ts';
 
@@ -15,9 +16,16 @@ export function inEveryMode(define: (mode: usual.Mode) => Promise<void>): void {
 
 export async function startApp(mode: usual.Mode, settings: usual.AppSettings = {}): Promise<usual.TestApp> {
   const { env = {}, onEnd = afterAll } = settings;
-  // Another instance shares its neighbour's trouble; a test that brings stores of its own has trouble of its own.
-  if (settings.beside !== undefined || 'MONGO_URL' in env || 'DATABASE_URL' in env) {
-    return usual.startApp(mode, settings);
+  // Another instance shares its neighbour's trouble.
+  if (settings.beside !== undefined) return usual.startApp(mode, settings);
+  if ('MONGO_URL' in env || 'DATABASE_URL' in env) {
+    // So does one beside a process; a test that brings stores of its own has trouble of its own.
+    const given = knownIn(env);
+    if (given === undefined) return usual.startApp(mode, settings);
+    return usual.startApp(mode, {
+      ...settings,
+      onEnd: (close) => onEnd(() => given.troubled.undisturbed(close)),
+    });
   }
   const { authority } = usual.STORES[mode];
   const name = otherStore(authority);

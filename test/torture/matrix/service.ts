@@ -2,17 +2,14 @@
 import { afterAll } from 'vitest';
 import { otherStore } from '../../../cutover/mode.ts';
 import { openMongoStore } from '../../../db/mongo/store.ts';
-import type { Store } from '../../../db/port.ts';
 import { openPostgresStore } from '../../../db/postgres/store.ts';
 import { type Mode, STORES } from '../../support/app.ts';
 import * as usual from '../../support/service.ts';
 import { newMongoDatabase, ownPostgres, TIMEOUT_MS } from '../../support/stores.ts';
-import { openTroubled, type Troubled, VARIABLES } from './troubled.ts';
+import { known, knownIn } from './known.ts';
+import { openTroubled, VARIABLES } from './troubled.ts';
 
 export * from '../../support/service.ts';
-
-/** By the URL of its database. */
-const known = new Map<string, { readonly troubled: Troubled; readonly probe: Store }>();
 
 export async function durableStoreEnv(mode: Mode): Promise<Record<string, string>> {
   const { authority } = STORES[mode];
@@ -35,7 +32,7 @@ export async function durableStoreEnv(mode: Mode): Promise<Record<string, string
 
 /** The pool of another process can be neither filled nor asked: the one of a store of ours hangs for it. */
 export async function startService(env: Readonly<Record<string, string>>): Promise<usual.Service> {
-  const given = known.get(env['MONGO_URL'] ?? '') ?? known.get(env['DATABASE_URL'] ?? '');
+  const given = knownIn(env);
   if (given === undefined) throw new Error('the service was not given a store that can be in trouble');
   return given.troubled.begin(
     () => usual.startService(env),
