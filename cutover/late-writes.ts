@@ -6,14 +6,14 @@
  */
 import { StoreUnavailable } from '../db/errors.ts';
 import type { Repository, Store } from '../db/port.ts';
-import type { Entity } from '../db/records.ts';
+import { ENTITIES, type Entity, type RecordOf } from '../db/records.ts';
 import type { Environment } from './environment.ts';
-import type { Member } from './instance/member.ts';
+import { createComplaints } from './instance/complaints.ts';
+import type { Member, WorkPermit } from './instance/member.ts';
 import { authorityOf, mirrorOf } from './mode.ts';
 import { nextStamp } from './protocol/stamps.ts';
 import type { PerStore } from './protocol/types.ts';
 import type { Operation, ReadOperation } from './router.ts';
-import { readAll } from './shadow/look.ts';
 import { nameOf, type RecordName } from './shadow/records.ts';
 import type { Telemetry } from './telemetry.ts';
 
@@ -43,6 +43,13 @@ const ABSENT_MS = 5_000;
 /** Records that are looked for together. */
 const LOOK_MAX = 200;
 
+interface Kept {
+  readonly name: RecordName;
+  readonly sinceMs: number;
+  /** When to look for it. */
+  dueMs: number;
+}
+
 const user = (id: string): RecordName => ({ entity: 'user', id });
 const session = (id: string): RecordName => ({ entity: 'session', id });
 const token = (id: string): RecordName => ({ entity: 'verificationToken', id });
@@ -71,8 +78,9 @@ const NAMED: {
 
 export function createLateWrites(options: LateWritesOptions): LateWrites {
   const { stores, environment, telemetry, member, onMarked } = options;
+  const complain = createComplaints(environment, telemetry);
   /** By entity and id, the oldest first. */
-  const kept = new Map<string, { readonly name: RecordName; readonly sinceMs: number; dueMs: number }>();
+  const kept = new Map<string, Kept>();
   const ended = new AbortController();
   let working: Promise<void> | null = null;
   const unfollow = member.onFollow(begin);
@@ -84,7 +92,10 @@ export function createLateWrites(options: LateWritesOptions): LateWrites {
 
   function forgetOld(): void {
     const sinceMs = environment.now().monotonicMs - KEPT_MS;
-    for (const [key, each] of kept) if (each.sinceMs < sinceMs || kept.size > KEPT_MAX) kept.delete(key);
+    for (const [key, each] of kept) {
+      if (each.sinceMs >= sinceMs && kept.size <= KEPT_MAX) return;
+      kept.delete(key);
+    }
   }
 
   function begin(): void {
@@ -97,66 +108,66 @@ export function createLateWrites(options: LateWritesOptions): LateWrites {
   async function work(): Promise<void> {
     while (!ended.signal.aborted && hasMirror()) {
       forgetOld();
-      const nowMs = environment.now().monotonicMs;
-      const due = [...kept.values()].filter(({ dueMs }) => dueMs <= nowMs).map(({ name }) => name);
-      for (let from = 0; from < due.length; from += LOOK_MAX) await lookAt(due.slice(from, from + LOOK_MAX));
+      await lookAtDue().catch((error: unknown) => {
+        if (!(error instanceof StoreUnavailable)) complain(error, 'late writes were not looked for');
+      });
       if (kept.size === 0) return;
       await environment.sleep(RETRY_MS, ended.signal);
     }
   }
 
-  async function lookAt(names: readonly RecordName[]): Promise<void> {
-    try {
-      const record = member.record();
-      const authority = record === null ? null : stores[authorityOf(record.mode)];
-      if (authority === null) return;
-      const seen = await readAll(authority.replica, names);
-      for (const name of names) {
-        const key = nameOf(name);
-        const known = kept.get(key);
-        if (seen(name) === null && known !== undefined)
-          known.dueMs = environment.now().monotonicMs + ABSENT_MS;
-        else if (await isMarked(name)) kept.delete(key);
+  /** Ends early when the store does not answer, and when nobody wants more of it: there may be many. */
+  async function lookAtDue(): Promise<void> {
+    const nowMs = environment.now().monotonicMs;
+    for (const entity of ENTITIES) {
+      const due = [...kept.values()].filter(({ name, dueMs }) => name.entity === entity && dueMs <= nowMs);
+      for (let from = 0; from < due.length; from += LOOK_MAX) {
+        await lookAt(entity, due.slice(from, from + LOOK_MAX));
       }
-    } catch (error) {
-      if (!(error instanceof StoreUnavailable))
-        telemetry.warn({ err: error }, 'late writes were not looked for');
     }
+  }
+
+  async function lookAt(entity: Entity, some: readonly Kept[]): Promise<void> {
+    const permit = member.permitWork();
+    const authority = permit === null ? null : stores[authorityOf(permit.ticket.mode)];
+    if (permit === null || authority === null || mirrorOf(permit.ticket.mode) === null) return;
+    const ids = some.map(({ name }) => name.id);
+    const { found } = await authority.replica.read(entity, ids);
+    for (const each of some) {
+      if (ended.signal.aborted) return;
+      const held = found.get(each.name.id);
+      if (held === undefined) each.dueMs = environment.now().monotonicMs + ABSENT_MS;
+      // A mark says that it was written since.
+      else if (held.pendingAt !== null || (await touch(permit, authority, entity, held.record))) forget(each);
+    }
+  }
+
+  /** Unless it was noted once more meanwhile. */
+  function forget(each: Kept): void {
+    const key = nameOf(each.name);
+    if (kept.get(key) === each) kept.delete(key);
   }
 
   /** False: not now. */
-  async function isMarked(name: RecordName): Promise<boolean> {
-    try {
-      return await touch(name);
-    } catch (error) {
-      if (!(error instanceof StoreUnavailable))
-        telemetry.warn({ err: error }, 'a late write was not looked at');
-      return false;
-    }
-  }
-
-  async function touch({ entity, id }: RecordName): Promise<boolean> {
-    const permit = member.permitWork();
-    if (permit === null || mirrorOf(permit.ticket.mode) === null) return false;
-    const { epoch, mode } = permit.ticket;
-    const authority = stores[authorityOf(mode)];
-    if (authority === null) return false;
-    const held = (await authority.replica.read(entity, [id])).found.get(id);
-    // Not readable; or, by its mark, written since.
-    if (held === undefined || held.pendingAt !== null) return true;
-    const expected = held.record.stamp;
-    if (expected.epoch > epoch) return false;
-    const begun = permit.mayContinue() ? permit.beginRepair() : null;
+  async function touch<E extends Entity>(
+    permit: WorkPermit,
+    { replica }: Store,
+    entity: E,
+    { id, stamp: expected }: RecordOf[E],
+  ): Promise<boolean> {
+    const { epoch } = permit.ticket;
+    const begun = expected.epoch <= epoch && permit.mayContinue() ? permit.beginRepair() : null;
     if (begun === null) return false;
     try {
-      const touched = await authority.replica.touch(entity, id, { expected, to: nextStamp(expected, epoch) });
+      const touched = await replica.touch(entity, id, { expected, to: nextStamp(expected, epoch) });
       begun.settle();
       if (touched) onMarked(entity, id);
       return touched;
     } catch (error) {
       if (error instanceof StoreUnavailable && error.outcome === 'none') begun.settle();
       else begun.settleLater();
-      throw error;
+      if (error instanceof StoreUnavailable) throw error;
+      return complain(error, 'a late write could not be marked');
     }
   }
 

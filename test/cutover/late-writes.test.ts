@@ -2,9 +2,10 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { changeControl } from '../../cutover/control.ts';
 import { move } from '../../cutover/operator/index.ts';
+import { SILENT } from '../../cutover/telemetry.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { createMemoryStore, type Hooks } from '../../db/memory/store.ts';
-import { NOW, newAccount } from '../contract/fixtures.ts';
+import { NOW, newAccount, signUp } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
 import { eventually } from '../support/wait.ts';
 import { createWorld, REQUEST } from './operator-world.ts';
@@ -96,4 +97,58 @@ it('one that was answered is left to the copy', async () => {
   await engine.repository.createAccount(account);
   await eventually(async () => expect(await mongo.replica.countMarks()).toMatchObject({ count: 0 }));
   expect([held('mongo')?.record.stamp, held('postgres')]).toEqual([{ epoch: 1, version: 2 }, undefined]);
+});
+
+it('however many there are, nobody who stops waits for all of them', async () => {
+  const world = createWorld();
+  const [engine] = await world.start(1, 'mongo-only');
+  if (engine === undefined) throw new Error('one was started');
+  const accounts = Array.from({ length: 50 }, () => newAccount());
+  for (const account of accounts) await world.clock.run(engine.repository.createAccount(account));
+  world.hooks.mongo = {
+    after: ({ name }) => {
+      if (name === 'endSessions') throw LOST;
+    },
+  };
+  for (const { user } of accounts) {
+    const ending = engine.repository.endSessions({ userId: user.id, now: world.clock.date() });
+    await expect(world.clock.run(ending)).rejects.toBe(LOST);
+  }
+  // From now on it hangs, until its own limit.
+  world.hooks.mongo = {
+    before: async ({ name }) => {
+      if (name !== 'touch') return;
+      await world.clock.sleep(2_000);
+      throw LOST;
+    },
+  };
+  await world.clock.run(move(world.context, REQUEST));
+  const startMs = world.clock.elapsedMs();
+  await world.stop();
+  expect(world.clock.elapsedMs() - startMs).toBeLessThan(10_000);
+});
+
+it('one that cannot be marked is told of now and then', async () => {
+  const lines: string[] = [];
+  const world = createWorld({ ...SILENT, warn: (_, message) => lines.push(message) });
+  onTestFinished(() => world.stop());
+  const [engine] = await world.start(1, 'mongo-only');
+  if (engine === undefined) throw new Error('one was started');
+  const { user } = await world.clock.run(signUp(engine.repository));
+  world.hooks.mongo = {
+    before: ({ name }) => {
+      if (name === 'touch') throw new TypeError('permission denied');
+    },
+    after: ({ name }) => {
+      if (name === 'endSessions') throw LOST;
+    },
+  };
+  const ending = engine.repository.endSessions({ userId: user.id, now: world.clock.date() });
+  await expect(world.clock.run(ending)).rejects.toBe(LOST);
+  await world.clock.run(move(world.context, REQUEST));
+  lines.length = 0;
+  await world.clock.pass(61_000);
+  const told = lines.filter((line) => line.includes('late write'));
+  expect(told.length).toBeGreaterThan(0);
+  expect(told.length).toBeLessThanOrEqual(3);
 });
