@@ -39,6 +39,13 @@ interface Waiting {
   readonly atMs: number;
 }
 
+const NONE_LEFT: Readonly<Record<Entity, number>> = {
+  user: 0,
+  verificationToken: 0,
+  resetToken: 0,
+  session: 0,
+};
+
 export function createQueue(itemsMax: number): Queue {
   const due: { readonly [E in Entity]: Map<string, Item> } = {
     user: new Map(),
@@ -47,7 +54,7 @@ export function createQueue(itemsMax: number): Queue {
     session: new Map(),
   };
   /** What of this round is left, by entity: so many of the longest due. */
-  let round: Record<Entity, number> = { user: 0, verificationToken: 0, resetToken: 0, session: 0 };
+  let round = { ...NONE_LEFT };
   const waiting = new Map<string, Waiting>();
   /** The earliest of the waiting, or earlier. */
   let nextMs = Number.POSITIVE_INFINITY;
@@ -58,6 +65,7 @@ export function createQueue(itemsMax: number): Queue {
     for (const entity of ENTITIES) due[entity].clear();
     waiting.clear();
     nextMs = Number.POSITIVE_INFINITY;
+    round = { ...NONE_LEFT };
   }
 
   function put(item: Item): void {

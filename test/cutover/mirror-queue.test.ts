@@ -29,6 +29,16 @@ describe('the queue of the mirror', () => {
     expect([queue.size(), queue.has('user', 'u9'), queue.has('session', 's1')]).toEqual([1, true, false]);
   });
 
+  test('gives users first again once it has forgotten everything in the middle of a round', () => {
+    const queue = createQueue(10);
+    for (const id of ['s1', 's2', 's3']) queue.add('session', id);
+    expect(ids(queue.take(0, 1))).toEqual(['s1']);
+    queue.clear();
+    queue.add('session', 's4');
+    queue.add('user', 'u1');
+    expect([ids(queue.take(0, 9)), ids(queue.take(0, 9))]).toEqual([['u1'], ['s4']]);
+  });
+
   test('keeps what failed until its time, alone if need be', () => {
     const queue = createQueue(10);
     const failed = (id: string): Item => ({ entity: 'user', id, attempts: 1, alone: true });
