@@ -14,7 +14,7 @@ export interface FlagField extends Field {
   readonly sources: readonly FlagAt[];
 }
 
-export interface ConditionAt extends Pick<Condition, 'is' | 'ifVerified'> {
+export interface ConditionAt extends Pick<Condition, 'is' | 'ifVerified' | 'isGuess'> {
   readonly path: Path;
   readonly values: ReadonlySet<Scalar>;
 }
@@ -77,11 +77,12 @@ export function compileUser(user: UserMapping): UserFields {
   };
 }
 
-const compileCondition = ({ path, is, values, ifVerified }: Condition): ConditionAt => ({
+const compileCondition = ({ path, is, values, ifVerified, isGuess }: Condition): ConditionAt => ({
   path: pathOf(path),
   is,
   values: new Set(values.map(comparable)),
   ifVerified,
+  isGuess,
 });
 
 export function compileToken(token: TokenMapping): TokenFields {

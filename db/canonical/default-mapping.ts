@@ -34,6 +34,7 @@ const when = (path: string, given: Partial<Condition>): Condition => ({
   is: 'in',
   values: [],
   ifVerified: false,
+  isGuess: true,
   write: false,
   otherwise: null,
   ...given,

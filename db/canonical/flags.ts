@@ -52,8 +52,8 @@ function isMet(doc: Doc, { path, is, values }: ConditionAt): Read<boolean> {
 }
 
 /**
- * Where a document says that its user was locked out; what cannot be told counts as that. But for a list in a place of a
- * flag, such as of users whom this one has blocked, and a document in a place of a state: they are something else.
+ * Where a document says that its user was locked out; what cannot be told counts as that. But for a list where only a guess
+ * has a flag, such as of users whom this one has blocked, and a document in a place of a state: they are something else.
  */
 export function standsApart(
   doc: Doc,
@@ -82,10 +82,10 @@ export function standsApart(
     .map(({ path }) => path.text);
 }
 
-function isSomethingElse(doc: Doc, { is, path }: ConditionAt): boolean {
+function isSomethingElse(doc: Doc, { is, path, isGuess }: ConditionAt): boolean {
   const value = at(doc, path);
   if (is === 'in') return isDoc(value) && readNumber(value) === null;
-  return is === 'truthy' && Array.isArray(value);
+  return is === 'truthy' && Array.isArray(value) && (isGuess || value.length === 0);
 }
 
 /** Letter case and white space around text do not count. */

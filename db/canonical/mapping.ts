@@ -36,6 +36,8 @@ export interface Condition {
   readonly values: readonly Scalar[];
   /** Counts only where another place says that the user is verified. */
   readonly ifVerified: boolean;
+  /** Of the default mapping: a list in a place of this name is something else than a flag. */
+  readonly isGuess: boolean;
   /** A tombstone of this service's is written so that it meets it. */
   readonly write: boolean;
   /** What new documents of living users hold there; null: nothing. */
@@ -176,7 +178,7 @@ const condition = object({
     const values = among ?? (equals === undefined ? [] : [equals]);
     const is = values.length > 0 ? 'in' : truthy ? 'truthy' : 'falsy';
     const { ifVerified = false, write = true, otherwise = null } = rest;
-    return { path: at, is, values, ifVerified, write, otherwise };
+    return { path: at, is, values, ifVerified, isGuess: false, write, otherwise };
   });
 
 const conditions = z.preprocess(asList, z.array(condition).max(PATHS_MAX));

@@ -160,6 +160,12 @@ describe('reading', () => {
     ]);
   });
 
+  it('a list that the mapping says locks out does, unless it is empty', () => {
+    const byBans = { user: { lockedOut: { path: 'bans', truthy: true } } };
+    expect(userOf(byBans, { bans: [{ until: null }] })).toEqual([{ field: 'bans', reason: 'switched-off' }]);
+    expect(userOf(byBans, { bans: [] })).toMatchObject({ deletedAt: null });
+  });
+
   it('references to users whose ids are text of 24 digits are text, written and read', () => {
     const codec = codecOf({ resetToken: { userId: { from: 'account', as: 'text-id' } } });
     const digits = '64f0c0ffee0123456789abcd';
