@@ -47,6 +47,8 @@ export interface Query {
 
 /** The queries that give a range's documents, one after the other; with the range's own `after` where types mix. */
 export function queriesOf({ type, after, upTo }: IdRange): readonly Query[] {
+  // What is left of a range that was cut at its own end: nothing, and bounds that MongoDB refuses.
+  if (after !== null && after === upTo) return [];
   const [low, high] = [after, upTo].map((packed) =>
     packed === null ? null : { value: unpackValue(packed) },
   );
