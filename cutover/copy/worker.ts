@@ -1,5 +1,6 @@
 /** A process that only helps: it takes up ranges of whatever run is under way, on any machine. */
 import { StoreUnavailable } from '../../db/errors.ts';
+import { toStoreError } from '../../db/mongo/errors.ts';
 import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
 import { verifyBody } from './compare.ts';
 import { assertSameMapping } from './one-mapping.ts';
@@ -27,7 +28,8 @@ export async function runWorker(scope: CopyScope, options: WorkerOptions): Promi
   const { signal } = options;
   while (!signal.aborted) {
     const worked = await workOnce(scope, options).catch((error: unknown) => {
-      if (!(error instanceof StoreUnavailable)) throw error;
+      // What reads MongoDB in bulk throws as the driver does.
+      if (!(toStoreError(error, 'read') instanceof StoreUnavailable)) throw error;
       return false;
     });
     if (!worked) await scope.environment.sleep(LOOK_MS, signal);
