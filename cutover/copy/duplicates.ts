@@ -22,7 +22,7 @@ import { stageLines } from '../../db/postgres/copy/staging.ts';
 import type { Entity } from '../../db/records.ts';
 import { classify, createCounts, type Flaw } from './classify.ts';
 import { originalOf } from './originals.ts';
-import { type Choice, type Chooser, createChooser } from './policy.ts';
+import { type Choice, type Chooser, choosersOf } from './policy.ts';
 import { type FindSession, rivalOf } from './rivals.ts';
 import type { RunBody } from './run.ts';
 import { toFindings } from './stage.ts';
@@ -49,6 +49,8 @@ interface Work {
   readonly scope: CopyScope;
   readonly run: string;
   readonly body: RunBody;
+  /** Null: there is no policy. */
+  readonly newChooser: (() => Chooser) | null;
   readonly tally: Tally;
 }
 
@@ -59,11 +61,13 @@ export async function settleDuplicates(
   body: RunBody,
 ): Promise<{ readonly bad: number; readonly passedOver: number }> {
   const tally: Tally = { bad: 0, passedOver: 0, moved: 0 };
+  const newChooser = body.duplicates && choosersOf(body.duplicates);
+  const work: Work = { scope, run, body, newChooser, tally };
   for (let round = 0, seen = -1; round < ROUNDS_MAX && seen < tally.moved; round += 1) {
     seen = tally.moved;
     for (let after = ''; ; ) {
       const keys = await sharedEmails(scope.postgres, { after, limit: PAGE });
-      for (const key of keys) await settle({ scope, run, body, tally }, key);
+      for (const key of keys) await settle(work, key);
       after = keys.at(-1) ?? after;
       if (keys.length < PAGE) break;
     }
@@ -76,8 +80,8 @@ const NOBODY: Choice = { winner: null, by: 'no policy' };
 const FLAWS: readonly Flaw[] = [{ field: 'email', reason: 'duplicate-email' }];
 
 async function settle(work: Work, emailKey: string): Promise<void> {
-  const { scope, body, tally } = work;
-  const chooser = body.duplicates === null ? null : createChooser(body.duplicates);
+  const { scope, tally } = work;
+  const chooser = work.newChooser?.() ?? null;
   let rivals = 0;
   const first: string[] = [];
   for await (const ids of pagesOf(scope, emailKey)) {

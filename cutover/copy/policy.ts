@@ -36,16 +36,21 @@ export interface Chooser {
   choice(): Choice;
 }
 
+/** Makes a chooser for each address. Whom choices are about is looked up once for all: both may be many. */
+export function choosersOf({ rules, keep }: DuplicatePolicy): () => Chooser {
+  const choiceOf = new Map(
+    Object.entries(keep).flatMap(([id, losers]) => [id, ...losers].map((each) => [each, id])),
+  );
+  return () => createChooser(rules, choiceOf);
+}
+
 /** Equal ones in the order of their age, the older first: it was there before the other. */
-export function createChooser({ rules, keep }: DuplicatePolicy): Chooser {
+function createChooser(rules: readonly Rule[], choiceOf: ReadonlyMap<string, string>): Chooser {
   let count = 0;
   let best: Rival | null = null;
   const named: string[] = [];
   /** Of each choice, how many of those it is about there are. */
   const known = new Map<string, number>();
-  const choiceOf = new Map(
-    Object.entries(keep).flatMap(([id, losers]) => [id, ...losers].map((each) => [each, id])),
-  );
   return {
     add(rival) {
       count += 1;
@@ -75,13 +80,6 @@ function order(rules: readonly Rule[], a: Rival, b: Rival): number {
     if (difference !== 0) return difference;
   }
   return a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1);
-}
-
-/** The policy's winner. */
-export function choose(policy: DuplicatePolicy, rivals: readonly Rival[]): Choice {
-  const chooser = createChooser(policy);
-  for (const rival of rivals) chooser.add(rival);
-  return chooser.choice();
 }
 
 function score(rule: Rule, { createdAt, isVerified, lastLoginAt }: Rival): number {

@@ -7,7 +7,7 @@ import type { MongoSession } from '../../db/mongo/snapshot/client.ts';
 import { countDocuments, readDocuments } from '../../db/mongo/snapshot/inspect.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
 import { classify, countsOf, createCounts, type Flaw } from '../copy/classify.ts';
-import { type Chooser, createChooser, type DuplicatePolicy } from '../copy/policy.ts';
+import { type Chooser, choosersOf, type DuplicatePolicy } from '../copy/policy.ts';
 import { type FindSession, rivalOf } from '../copy/rivals.ts';
 import type { BadLine, Documents } from './types.ts';
 
@@ -133,6 +133,7 @@ async function undecidedOf(
   const sessions = session.db.collection(codec.collections.session);
   const findSession: FindSession = (filter, options) => sessions.findOne(filter as never, options as never);
   const given = policy ?? NO_POLICY;
+  const newChooser = choosersOf(given);
   for await (const batch of readDocuments(session, codec.collections.user, null)) {
     const sharing = batch.flatMap((bytes) => {
       const raw = toRaw(bytes);
@@ -147,7 +148,7 @@ async function undecidedOf(
     );
     for (const { raw, doc, key, user } of sharing) {
       if (behind.has(raw.id)) continue;
-      const group = groups.get(key) ?? { users: 0, chooser: createChooser(given) };
+      const group = groups.get(key) ?? { users: 0, chooser: newChooser() };
       groups.set(key, group);
       group.users += 1;
       group.chooser.add(await rivalOf(given, { doc, user }, codec, findSession));
