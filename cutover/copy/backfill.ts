@@ -156,6 +156,8 @@ async function pass(scope: CopyScope, id: string, options: GoOn): Promise<Backfi
     const seal = scope.environment.newId();
     await fillStaging(scope, context, seal);
     const counts = await checkStaging(scope, context);
+    // Of rows that are gone a dry run would say that nothing is wrong with them; any other looks before and after it merges.
+    if (body.dryRun && (await sealState(scope.postgres, seal)) !== 'whole') return 'lost';
     const checked: RunBody = { ...body, seal, counts };
     const bad = await createFindings(scope.postgres).countBad(id);
     if (body.dryRun || (bad > 0 && body.onBad === 'rollback')) {

@@ -83,6 +83,15 @@ describe('a crash of PostgreSQL', { timeout: 60_000 }, async () => {
     await expectWhole();
   });
 
+  it('while a dry run checks hides nothing that is bad', async () => {
+    await bench.insert('user', [legacyUser({ email: 'twin@x.org' }), legacyUser({ email: 'Twin@x.org' })]);
+    const emptied = meanwhile(CHECKS, async () => {
+      await bench.postgres.query(EMPTY);
+    });
+    const result = await runBackfill(emptied, { from: 'mongo', onBad: 'rollback', dryRun: true });
+    expect(result).toMatchObject({ outcome: 'dry-run', counts: { bad: 2, staged: 3 * USERS + 2 } });
+  });
+
   it('behind the back of a run that was merging costs no record, and what it merged can be taken back', async () => {
     const empty = await bench.rows();
     const died = async () => {
