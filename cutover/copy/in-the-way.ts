@@ -22,10 +22,12 @@ export async function inTheWay(
 async function isShared(scope: CopyScope, run: string, { id, emailKey }: UserRecord): Promise<boolean> {
   if (emailKey === null) return false;
   const { mongo, postgres } = scope;
+  // By what was said of each of them: where many share one, it does not name them all.
   const rows = await postgres.query<{ id: string }>(
     `select id from (
-       select jsonb_array_elements_text(detail -> 'ids') as id from copy_findings
-       where run = $1 and entity = 'user' and record_id = $2 and reason = 'duplicate-email'
+       select other.record_id as id from copy_findings as own
+       join copy_findings as other using (run, entity, field, reason, detail)
+       where own.run = $1 and own.entity = 'user' and own.record_id = $2 and own.reason = 'duplicate-email'
        union select id from users where email_key = $3
      ) as rivals
      where id <> $2 and not exists (

@@ -127,6 +127,26 @@ describe('what was put aside', async () => {
   const bench = await openBench();
   beforeAll(() => bench.setMode('dual-write'));
 
+  it('is kept while more than are named share an e-mail, whatever became of those', async () => {
+    const many = Array.from({ length: 103 }, () => legacyUser({ email: 'none@x.org' }));
+    await bench.insert('user', many);
+    const { bad } = await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
+    const [named = []] = bad.map(({ detail }) => (detail as { readonly ids: readonly string[] }).ids);
+    expect(named).toHaveLength(100);
+    await bench.postgres.query(
+      `update copy_quarantine set state = 'accepted', resolution = 'so far' where record_id = any($1)`,
+      [named],
+    );
+    const { moved, stillBad } = await retryQuarantine(bench);
+    expect({ moved, stillBad: stillBad.length }).toEqual({ moved: [], stillBad: 3 });
+    const [last, ...others] = stillBad.map(({ id }) => id);
+    for (const id of others) {
+      await resolveQuarantine(bench, { entity: 'user', id, verb: 'accept', reason: 'nor these' });
+    }
+    expect((await retryQuarantine(bench)).moved).toEqual([{ entity: 'user', id: last }]);
+    await bench.mongo.collection('user').deleteMany({});
+  });
+
   it.each(['held', 'accepted', 'dropped'] as const)(
     '%s, and mended and moved since, is missed when it is lost',
     async (state) => {
