@@ -340,7 +340,7 @@ export const VERBS = {
     words: [1],
     details: [
       'Exactly what the run wrote, as long as the store it wrote to is not the authority. The copy then counts as stale.',
-      'Stopped in the middle, it goes on when it is run again.',
+      'Stopped in the middle, it goes on when it is run again. Exit code 1 when a document of MongoDB cannot be written as it was.',
     ],
     options: {},
     ends: STORE_ENDS,

@@ -5,6 +5,7 @@ import { rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { Entity, RecordOf } from '../../db/records.ts';
 import { resetAt, sessionAt, tombstoneAt, userAt, verificationAt } from '../contract/replica/records.ts';
+import { inside, json } from '../cutover/cli-program.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { clear, openBench } from './support.ts';
 
@@ -81,7 +82,11 @@ describe('backfill from PostgreSQL', async () => {
     const bytes = Buffer.from(serialize(old));
     bytes[bytes.indexOf('UTF?8') + 3] = 0xff;
     await bench.postgres.query('update copy_undo set before = $1', [toExtendedJson(bytes)]);
-    expect(await rollbackBackfill(bench, run)).toMatchObject({ restored: 0, spared: 0, unrestorable: 1 });
+    const opened = { stores: bench.stores, urls: bench.urls, configuredMode: null, close: async () => {} };
+    const undone = await inside(['backfill', 'rollback', run, '--json'], async () => opened);
+    expect(json('backfillUndone', undone)).toMatchObject({
+      ...{ exitCode: 1, restored: 0, spared: 0, unrestorable: 1 },
+    });
   });
 
   it('leaves clashes, and what is ahead, to the mirror, by touches', async () => {

@@ -96,7 +96,8 @@ export const rollback: Handler = (call) =>
   withBulk(call, async ({ copy, scope }) => {
     const options = { report: call.tell, signal: call.interrupted };
     const body = await copy.rollbackBackfill(scope, runOf(call), options);
-    return answer('backfillUndone', 'done', body, (style) => undoneLines(body, style));
+    const outcome = body.unrestorable > 0 ? 'difference' : 'done';
+    return answer('backfillUndone', outcome, body, (style) => undoneLines(body, style));
   });
 
 export const verify: Handler = async (call) => {
