@@ -68,8 +68,10 @@ export function isStamped(doc: Doc): boolean {
 }
 
 function isNumberUpTo(doc: Doc, field: string, max: number): boolean {
-  if (!Object.hasOwn(doc, field) || typeof doc[field] === 'string') return false;
-  const read = readCount(doc[field]);
+  const value = Object.hasOwn(doc, field) ? doc[field] : undefined;
+  // What was stored as extended JSON was not stored by this service.
+  if (typeof value === 'string' || isDoc(value)) return false;
+  const read = readCount(value);
   return 'value' in read && read.value <= max;
 }
 

@@ -143,8 +143,8 @@ function isSeveral(text: string): boolean {
 
 /** What is meant by `Ann Lee <ann@example.org>` and `mailto:ann@example.org`. */
 function unwrapped(text: string): string {
-  const inner = /^[^<>@]*<([^<>]*@[^<>]*)>\s*$/.exec(text)?.[1] ?? text;
-  return inner.replace(/^\s*mailto:/i, '');
+  const inner = /^[^<>@]*<([^<>]*)>\s*$/.exec(text)?.[1];
+  return (inner?.includes('@') ? inner : text).replace(/^\s*mailto:/i, '');
 }
 
 /** A name that cannot be read is no reason to lose the account. */

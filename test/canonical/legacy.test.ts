@@ -299,10 +299,26 @@ describe('a legacy user', () => {
     expect(user(change, ['isVerified']).isVerified).toBe(expected);
   });
 
+  it.each<Doc>([
+    { version: 3 },
+    { epoch: '1', version: '3' },
+    { epoch: 1, version: { $numberLong: '3' } },
+    { epoch: { $numberInt: '1' }, version: { $numberInt: '3' } },
+  ])('%o is no stamp of this service', (change) => {
+    const { stamp, cleaned } = user(change);
+    expect(stamp).toEqual({ epoch: 0, version: 0 });
+    expect(cleaned).toContain('version: foreign-stamp');
+  });
+
   it('escaped without end is not resolved without end', () => {
     const email = `a&${'amp;'.repeat(1_000)}b@example.org`;
     expect(badUser({ ...LEGACY, email })).toEqual(['email: unreadable']);
     expect(user({ name: email }).name.length).toBe(email.length - 40);
+  });
+
+  it('an e-mail of nothing but signs is read in no more time than its length takes', () => {
+    const email = `<${'@'.repeat(1_000_000)}`;
+    expect(user({ email }).email).toBe(email);
   });
 
   it.each<[unknown, string]>([
