@@ -1,4 +1,8 @@
-/** What is logged and how: JSON lines in UTC with request ids, and nothing that is a secret or names a person. */
+/**
+ * What is logged and how: JSON lines in UTC with request ids. Fields named like a secret or a person are censored
+ * wherever they stand in an entry, and errors are shown by what describes them, scrubbed. The words of a message, and
+ * what a child logger is given inside objects, are written as they are: whoever logs keeps those clean.
+ */
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
