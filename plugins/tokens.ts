@@ -1,6 +1,7 @@
 import jwt from '@fastify/jwt';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
+import { weakness } from './config/strength.ts';
 import type { JwtKey } from './keys/jwt-keys.ts';
 import { ACCESS_TOKEN_TYPE, type AccessTokens, createAccessTokens, type JwtCodec } from './tokens/access.ts';
 import { createLegacyVerifier, type LegacyVerifier } from './tokens/legacy.ts';
@@ -69,7 +70,15 @@ async function tokens(app: FastifyInstance) {
     'accessTokens',
     createAccessTokens(options, (key) => codec(app, key)),
   );
-  app.decorate('legacyTokens', app.config.legacyJwt && createLegacyVerifier(app.config.legacyJwt));
+  const { legacyJwt } = app.config;
+  app.decorate('legacyTokens', legacyJwt && createLegacyVerifier(legacyJwt));
+  // It has to be the old service's, so it cannot be refused.
+  if (legacyJwt !== null && weakness(legacyJwt.secret) !== null) {
+    app.log.warn(
+      { until: legacyJwt.until },
+      'LEGACY_JWT_SECRET is weak: who guesses it signs in as any user whose password is still the old one; let LEGACY_JWT_UNTIL come soon',
+    );
+  }
 }
 
 export default fp(tokens, { name: 'tokens', dependencies: ['config', 'clock'] });
