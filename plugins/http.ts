@@ -1,29 +1,12 @@
 import cookie from '@fastify/cookie';
 import cors from '@fastify/cors';
-import helmet, { type FastifyHelmetOptions } from '@fastify/helmet';
 import underPressure from '@fastify/under-pressure';
-import Fastify from 'fastify';
 import fp from 'fastify-plugin';
+import { takeEmptyBodies } from './http/bodies.ts';
+import { protectiveHeaders } from './http/headers.ts';
 
 /** Past this the event loop is too far behind to answer in time, ms. */
 const EVENT_LOOP_DELAY_MAX_MS = 2_000;
-
-/** Of HTTP itself, not helmet's. */
-const ORDINARY_HEADERS = new Set(['content-length', 'content-type', 'date', 'connection', 'keep-alive']);
-
-/** What helmet answers, taken once: it works out the same headers anew for each request, a twentieth of its time. */
-async function protectiveHeaders(options: FastifyHelmetOptions): Promise<Readonly<Record<string, string>>> {
-  const sample = Fastify();
-  await sample.register(helmet, options);
-  sample.get('/', async () => '');
-  const { headers } = await sample.inject('/');
-  await sample.close();
-  return Object.fromEntries(
-    Object.entries(headers)
-      .filter(([name]) => !ORDINARY_HEADERS.has(name))
-      .map(([name, value]) => [name, String(value)]),
-  );
-}
 
 const PROBES = new Set(['/livez', '/readyz', '/metrics']);
 
@@ -71,13 +54,7 @@ export default fp(
       },
     });
 
-    // An empty body is no body: the schema then says what is missing, and routes without one take it.
-    const parse = app.getDefaultJsonParser('error', 'error');
-    app.removeContentTypeParser(['application/json', 'text/plain']);
-    app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body: string, done) => {
-      if (body === '') done(null, undefined);
-      else parse(request, body, done);
-    });
+    takeEmptyBodies(app);
   },
   { name: 'http', dependencies: ['config'] },
 );

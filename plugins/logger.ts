@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
+import { type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import fp from 'fastify-plugin';
 import { type LoggerOptions, stdTimeFunctions } from 'pino';
 import type { Config } from './config.ts';
@@ -76,42 +76,6 @@ export const requestIdOptions = {
     return typeof given === 'string' && SANE_ID.test(given) ? given : randomUUID();
   },
 } as const;
-
-/** One thing that happened to an account or a session. */
-export interface AuditEvent {
-  /** Such as `login`, `refresh`, `reset-asked`: a fixed word, it becomes a metric label. */
-  readonly event: string;
-  /** `ignored`: answered like a success, but nothing was there to be done. */
-  readonly outcome: 'success' | 'failure' | 'ignored';
-  /** A class of reasons, never a text of the client's. */
-  readonly reason?: string | undefined;
-  readonly userId?: string | undefined;
-  readonly sessionId?: string | undefined;
-}
-
-/** Notes one event as one line. */
-export type Audit = (event: AuditEvent) => void;
-
-/** Levels at which a logger would swallow the trail. `silent` does, as it says. */
-const ABOVE_INFO: ReadonlySet<string> = new Set(['warn', 'error', 'fatal']);
-
-/** The trail of one request, written whatever the level of the log. `digest` is keyed: the same address can be recognised, but not read. */
-export function createAudit(
-  log: Pick<FastifyBaseLogger, 'info' | 'level' | 'child'>,
-  digest: (address: string) => string,
-  address: string,
-  onEvent?: (event: AuditEvent) => void,
-): Audit {
-  const trail = ABOVE_INFO.has(log.level) ? log.child({}, { level: 'info' }) : log;
-  return (event) => {
-    const { event: name, outcome, reason, userId, sessionId } = event;
-    trail.info(
-      { audit: { event: name, outcome, reason, userId, sessionId, addressDigest: digest(address) } },
-      `audit: ${name} ${outcome}`,
-    );
-    onEvent?.(event);
-  };
-}
 
 /** Every answer names its request id, so that a user can quote it. */
 export default fp(

@@ -1,8 +1,9 @@
 import pino from 'pino';
 import { describe, expect, test } from 'vitest';
 import type { Config } from '../../plugins/config.ts';
+import { type AuditEvent, createAudit } from '../../plugins/logger/audit.ts';
 import { describeError, onOneLine, scrub } from '../../plugins/logger/scrub.ts';
-import { type AuditEvent, createAudit, loggerOptions, requestIdOptions } from '../../plugins/logger.ts';
+import { loggerOptions, requestIdOptions } from '../../plugins/logger.ts';
 
 function record(logLevel: Config['logLevel'] = 'info') {
   const lines: string[] = [];

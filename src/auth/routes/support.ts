@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { createAudit } from '../../../plugins/logger.ts';
+import { createAudit } from '../../../plugins/logger/audit.ts';
 import { type OwnOrigins, refuseCrossSite } from '../origin.ts';
 import type { AuthContext, Caller } from '../service/context.ts';
 import type { SignedIn } from '../service/issue.ts';

@@ -3,7 +3,7 @@ import type { Background } from '../../../plugins/background.ts';
 import type { Config } from '../../../plugins/config.ts';
 import type { Keyring } from '../../../plugins/keys/keyring.ts';
 import type { Limits } from '../../../plugins/limits.ts';
-import type { Audit } from '../../../plugins/logger.ts';
+import type { Audit } from '../../../plugins/logger/audit.ts';
 import type { Mailer } from '../../../plugins/mailer.ts';
 import type { Passwords } from '../../../plugins/passwords/passwords.ts';
 import type { PasswordPolicy } from '../../../plugins/passwords/policy.ts';
