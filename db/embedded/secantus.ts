@@ -5,7 +5,7 @@ import { logTail } from './folders.ts';
 import { findOnPath, sameAccount } from './privileges.ts';
 import type { Supervisor } from './supervise.ts';
 
-export const SECANTUS_VERSION = '0.7.0b3';
+const SECANTUS_VERSION = '0.7.0b3';
 
 /** How long another run's installation is waited for, and ours may take. */
 const INSTALL_TIMEOUT_MS = 10 * 60_000;

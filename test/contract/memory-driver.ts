@@ -1,5 +1,5 @@
 import type { StoreName } from '../../db/errors.ts';
-import { createMemoryStore } from '../../db/memory/store.ts';
+import { createMemoryStore } from '../support/memory/store.ts';
 import type { StoreDriver } from './harness.ts';
 
 export function memoryDriver(name: StoreName): StoreDriver {

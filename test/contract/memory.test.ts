@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { StoreUnavailable } from '../../db/errors.ts';
-import { createMemoryStore, type Operation } from '../../db/memory/store.ts';
+import { createMemoryStore, type Operation } from '../support/memory/store.ts';
 import { NOW, newAccount } from './fixtures.ts';
 import { storeContract } from './harness.ts';
 import { memoryDriver } from './memory-driver.ts';

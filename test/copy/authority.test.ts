@@ -11,7 +11,8 @@ import {
   verify,
 } from '../../cutover/copy/index.ts';
 import type { Mode } from '../../cutover/mode.ts';
-import { createSnapshot, restoreSnapshot } from '../../cutover/snapshot/index.ts';
+import { createSnapshot } from '../../cutover/snapshot/create.ts';
+import { restoreSnapshot } from '../../cutover/snapshot/restore.ts';
 import type { StoreName } from '../../db/errors.ts';
 import { ENTITIES } from '../../db/records.ts';
 import { userAt } from '../contract/replica/records.ts';

@@ -3,10 +3,10 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { changeControl, fromControl, readControl, readLeases } from '../../cutover/control.ts';
 import { RULES } from '../../cutover/protocol/rules.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
-import { createMemoryStore, type MemoryStore } from '../../db/memory/store.ts';
 import type { Store } from '../../db/port.ts';
 import { freshId, newAccount } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
+import { createMemoryStore, type MemoryStore } from '../support/memory/store.ts';
 import { eventually } from '../support/wait.ts';
 
 const transition = {

@@ -4,9 +4,9 @@ import { changeControl } from '../../cutover/control.ts';
 import { move } from '../../cutover/operator/index.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
-import { createMemoryStore, type Hooks } from '../../db/memory/store.ts';
 import { NOW, newAccount, signUp } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
+import { createMemoryStore, type Hooks } from '../support/memory/store.ts';
 import { eventually } from '../support/wait.ts';
 import { createWorld, REQUEST } from './operator-world.ts';
 

@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, inject, it } from 'vitest';
-import { verifySnapshot } from '../../cutover/snapshot/index.ts';
+import { verifySnapshot } from '../../cutover/snapshot/read.ts';
 import { migrate, readMigrations } from '../../db/postgres/migrate.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import { newAccount } from '../contract/fixtures.ts';

@@ -4,9 +4,9 @@ import { fromControl } from '../../cutover/control.ts';
 import type { Mode } from '../../cutover/mode.ts';
 import { fenceEntry } from '../../cutover/snapshot/fence.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
-import type { Operation } from '../../db/memory/store.ts';
 import { HOUR_MS, later, logIn, NOW, newUser, signUp } from '../contract/fixtures.ts';
 import { userAt } from '../contract/replica/records.ts';
+import type { Operation } from '../support/memory/store.ts';
 import { disagreements, mirrorWorld, plant } from './support/mirror.ts';
 
 const down = (store: 'mongo' | 'postgres') => () => {

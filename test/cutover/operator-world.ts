@@ -6,7 +6,7 @@ import type { Mode } from '../../cutover/mode.ts';
 import type { MoveRequest, OperatorContext, Progress } from '../../cutover/operator/index.ts';
 import { SILENT, type Telemetry } from '../../cutover/telemetry.ts';
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
-import { createMemoryStore, type Hooks, type MemoryStore, type Operation } from '../../db/memory/store.ts';
+import { createMemoryStore, type Hooks, type MemoryStore, type Operation } from '../support/memory/store.ts';
 
 /** One step up, as most operators ask for it. */
 export const REQUEST: MoveRequest = {

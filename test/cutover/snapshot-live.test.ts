@@ -1,6 +1,7 @@
 /** A snapshot taken under live writes: each store is consistent in itself. */
 import { expect, test } from 'vitest';
-import { createSnapshot, restoreSnapshot } from '../../cutover/snapshot/index.ts';
+import { createSnapshot } from '../../cutover/snapshot/create.ts';
+import { restoreSnapshot } from '../../cutover/snapshot/restore.ts';
 import { withoutUnknownSettings } from '../../db/postgres/snapshot/script.ts';
 import { findTools } from '../../db/postgres/snapshot/tools.ts';
 import { newAccount } from '../contract/fixtures.ts';

@@ -8,7 +8,7 @@ import { afterAll, inject } from 'vitest';
 import { fromControl } from '../../cutover/control.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
 import type { Mode } from '../../cutover/mode.ts';
-import type { SnapshotContext } from '../../cutover/snapshot/index.ts';
+import type { SnapshotContext } from '../../cutover/snapshot/types.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Store } from '../../db/port.ts';

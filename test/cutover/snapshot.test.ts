@@ -4,13 +4,10 @@ import { join } from 'node:path';
 import { deserialize } from 'bson';
 import { describe, expect, test } from 'vitest';
 import { NOTES } from '../../cutover/operator/types.ts';
-import {
-  createSnapshot,
-  listSnapshots,
-  restoreSnapshot,
-  type SnapshotRefused,
-  verifySnapshot,
-} from '../../cutover/snapshot/index.ts';
+import { createSnapshot } from '../../cutover/snapshot/create.ts';
+import { listSnapshots, verifySnapshot } from '../../cutover/snapshot/read.ts';
+import { restoreSnapshot } from '../../cutover/snapshot/restore.ts';
+import type { SnapshotRefused } from '../../cutover/snapshot/types.ts';
 import { findTools } from '../../db/postgres/snapshot/tools.ts';
 import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
 import { newMongoDatabase, newPostgresDatabase } from '../support/stores.ts';

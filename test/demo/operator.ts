@@ -13,7 +13,7 @@ import type { Mode } from '../../cutover/mode.ts';
 import { move, readStatus, setSetting } from '../../cutover/operator/index.ts';
 import type { MoveResult, OperatorContext, Progress, Status } from '../../cutover/operator/types.ts';
 import type { SettingKey } from '../../cutover/settings.ts';
-import { type Created, createSnapshot } from '../../cutover/snapshot/index.ts';
+import { type Created, createSnapshot } from '../../cutover/snapshot/create.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';

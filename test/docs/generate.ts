@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { renderExample } from '../../plugins/config/example.ts';
 import { writeCutoverJson } from './cutover-json.ts';
+import { renderExample } from './example.ts';
 import { renderErrors, withConfiguration } from './render.ts';
 
 const readme = new URL('../../README.md', import.meta.url);

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
-import { renderExample } from '../../plugins/config/example.ts';
 import { ConfigError, configVariables, loadConfig } from '../../plugins/config.ts';
+import { renderExample } from '../docs/example.ts';
 
 const random = () => randomBytes(32).toString('base64url');
 const pem = () =>

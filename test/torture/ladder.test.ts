@@ -11,7 +11,7 @@ import { openBulk, runBackfill, verify } from '../../cutover/copy/index.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
 import { authorityOf, MODES, type Mode, mirrorOf } from '../../cutover/mode.ts';
 import { move, setSetting } from '../../cutover/operator/index.ts';
-import { createSnapshot } from '../../cutover/snapshot/index.ts';
+import { createSnapshot } from '../../cutover/snapshot/create.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import type { Repository } from '../../db/port.ts';
 import { legacyUser, newAccount } from '../mongo/legacy.ts';

@@ -11,7 +11,7 @@ import { ENTITIES, type Entity } from '../../records.ts';
 import { type MongoBulk, packValue, unpackValue } from './client.ts';
 
 /** Every type an `_id` can have; by number where servers differ about the name. */
-export const ID_TYPES = [
+const ID_TYPES = [
   'objectId',
   'number',
   'string',

@@ -7,10 +7,10 @@ import { createEngine, type Engine } from '../../../cutover/engine.ts';
 import { systemEnvironment } from '../../../cutover/environment.ts';
 import { MODES, type Mode } from '../../../cutover/mode.ts';
 import type { StoreName } from '../../../db/errors.ts';
-import { createMemoryStore } from '../../../db/memory/store.ts';
 import type { Repository, Store, WriteContext } from '../../../db/port.ts';
 import { createMetrics } from '../../../plugins/metrics/metrics.ts';
 import { createTelemetry } from '../../../plugins/repositories/telemetry.ts';
+import { createMemoryStore } from '../../support/memory/store.ts';
 import { type CallsRequest, timeCalls } from '../lib/calls.ts';
 import { answerRequests, endWithParent } from '../lib/child.ts';
 

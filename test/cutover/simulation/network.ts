@@ -3,9 +3,9 @@
  * may never arrive, arrive long after its sender gave up, or be carried out and its reply be lost.
  */
 import { type StoreName, StoreUnavailable } from '../../../db/errors.ts';
-import type { MemoryStore } from '../../../db/memory/store.ts';
 import type { Repository, Store, WriteContext } from '../../../db/port.ts';
 import type { Entity } from '../../../db/records.ts';
+import type { MemoryStore } from '../../support/memory/store.ts';
 import type { SimProcess } from './process.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';

@@ -8,10 +8,10 @@ import type { ControlRecord, PerStore, Setting } from '../../../cutover/protocol
 import { settingsOf } from '../../../cutover/settings.ts';
 import type { Telemetry } from '../../../cutover/telemetry.ts';
 import { isSameContent } from '../../../db/apply.ts';
-import { createMemoryStore, type Hooks, type MemoryStore } from '../../../db/memory/store.ts';
 import type { Repository, Store } from '../../../db/port.ts';
 import { compareStamps, ENTITIES, type Entity, type RecordOf } from '../../../db/records.ts';
 import type { Held } from '../../../db/replica.ts';
+import { createMemoryStore, type Hooks, type MemoryStore } from '../../support/memory/store.ts';
 import { type Clock, createClock } from '../operator-world.ts';
 
 export interface Told {

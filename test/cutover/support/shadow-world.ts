@@ -10,11 +10,11 @@ import type { ControlRecord, Setting } from '../../../cutover/protocol/types.ts'
 import { settingsOf } from '../../../cutover/settings.ts';
 import type { Telemetry } from '../../../cutover/telemetry.ts';
 import type { StoreName } from '../../../db/errors.ts';
-import { createMemoryStore, type MemoryStore, type Operation } from '../../../db/memory/store.ts';
 import type { Store } from '../../../db/port.ts';
 import { ENTITIES } from '../../../db/records.ts';
 import type { Note } from '../../../db/replica.ts';
 import { NOW } from '../../contract/fixtures.ts';
+import { createMemoryStore, type MemoryStore, type Operation } from '../../support/memory/store.ts';
 
 export const RETENTION_MS = 7 * 86_400_000;
 export const DIGEST_KEY = Buffer.from('a key of this test alone');

@@ -15,7 +15,7 @@ import {
 import { systemEnvironment } from '../../../cutover/environment.ts';
 import { move, setSetting } from '../../../cutover/operator/index.ts';
 import type { MoveRequest, OperatorContext } from '../../../cutover/operator/types.ts';
-import { createSnapshot } from '../../../cutover/snapshot/index.ts';
+import { createSnapshot } from '../../../cutover/snapshot/create.ts';
 import { SILENT } from '../../../cutover/telemetry.ts';
 import type { StoreName } from '../../../db/errors.ts';
 import { openMongoStore } from '../../../db/mongo/store.ts';

@@ -1,5 +1,5 @@
 /** The verdict on one run. */
-import type { MemoryStore } from '../../../../db/memory/store.ts';
+import type { MemoryStore } from '../../../support/memory/store.ts';
 import type { Entry } from '../history.ts';
 import { judgeAnswer, type Ledger, noteAttempts } from './answers.ts';
 import { createAttempts } from './attempts.ts';

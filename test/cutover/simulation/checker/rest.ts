@@ -1,8 +1,8 @@
 /** What the stores hold when everything has come to rest: invariants 1, 2, 5 and 7. */
 import { isDeepStrictEqual } from 'node:util';
 import { isExpired } from '../../../../db/apply.ts';
-import type { MemoryStore } from '../../../../db/memory/store.ts';
 import { ENTITIES, type Entity, type RecordOf } from '../../../../db/records.ts';
+import type { MemoryStore } from '../../../support/memory/store.ts';
 import type { Entry } from '../history.ts';
 import type { Ledger } from './answers.ts';
 import { below, type Levels } from './floors.ts';

@@ -1,4 +1,4 @@
-import type { PurgeCounts, PurgeQuery } from '../port.ts';
+import type { PurgeCounts, PurgeQuery } from '../../../db/port.ts';
 import { type Engine, records } from './engine.ts';
 
 /** Within one step. */

@@ -1,4 +1,4 @@
-import { type ConfigVariable, configVariables } from './variables.ts';
+import { type ConfigVariable, configVariables } from '../../plugins/config/variables.ts';
 
 /** `.env.example`: every variable with its default, or empty; nothing in it is a secret. */
 export function renderExample(): string {

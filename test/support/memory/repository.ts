@@ -1,8 +1,8 @@
-import { emailKey } from '../email.ts';
-import { EmailTaken } from '../errors.ts';
-import type { DueMail, Repository, WriteContext } from '../port.ts';
-import type { MailedToken, ResetTokenRecord, SessionRecord, UserRecord } from '../records.ts';
-import * as transitions from '../transitions.ts';
+import { emailKey } from '../../../db/email.ts';
+import { EmailTaken } from '../../../db/errors.ts';
+import type { DueMail, Repository, WriteContext } from '../../../db/port.ts';
+import type { MailedToken, ResetTokenRecord, SessionRecord, UserRecord } from '../../../db/records.ts';
+import * as transitions from '../../../db/transitions.ts';
 import { createWriter, type Engine, records, type Writer } from './engine.ts';
 import { deleteExpired } from './purge.ts';
 

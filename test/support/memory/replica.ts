@@ -1,5 +1,5 @@
-import { assertRaises, erasedAmong, judge, screen } from '../apply.ts';
-import { StaleEpoch } from '../errors.ts';
+import { assertRaises, erasedAmong, judge, screen } from '../../../db/apply.ts';
+import { StaleEpoch } from '../../../db/errors.ts';
 import {
   compareStamps,
   ENTITIES,
@@ -7,8 +7,8 @@ import {
   type RecordOf,
   type Stamp,
   type UserRecord,
-} from '../records.ts';
-import type { ApplyOutcome, ControlEntry, Held, Mark, Replica } from '../replica.ts';
+} from '../../../db/records.ts';
+import type { ApplyOutcome, ControlEntry, Held, Mark, Replica } from '../../../db/replica.ts';
 import { type Engine, records } from './engine.ts';
 import { deleteExpired } from './purge.ts';
 

@@ -1,4 +1,4 @@
-import type { Books, ControlEntry, LeaseEntry, LogEntry, Note } from '../replica.ts';
+import type { Books, ControlEntry, LeaseEntry, LogEntry, Note } from '../../../db/replica.ts';
 import type { Operate } from './engine.ts';
 
 /** The control record is handed out, since `apply` looks at it in its own step. */

@@ -2,8 +2,8 @@
  * A store in memory that keeps the contracts of `port.ts` and `replica.ts`, for simulations: each operation is one
  * synchronous step, so that with a clock and hooks of the caller's a run can be replayed.
  */
-import type { StoreName } from '../errors.ts';
-import type { Store } from '../port.ts';
+import type { StoreName } from '../../../db/errors.ts';
+import type { Store } from '../../../db/port.ts';
 import { createBooks } from './books.ts';
 import { countMarks, createEngine, type Hooks, type Tables } from './engine.ts';
 import { createLimits } from './limits.ts';

@@ -1,9 +1,9 @@
 /** What all operations of the in-memory store share: the tables, and one atomic step for each operation. */
-import { IdTaken, StaleWrite, type StoreName, StoreUnavailable } from '../errors.ts';
-import type { WriteContext } from '../port.ts';
-import { ENTITIES, type Entity, type New, type RecordOf } from '../records.ts';
-import type { Aside, Held } from '../replica.ts';
-import type { Decision } from '../transitions.ts';
+import { IdTaken, StaleWrite, type StoreName, StoreUnavailable } from '../../../db/errors.ts';
+import type { WriteContext } from '../../../db/port.ts';
+import { ENTITIES, type Entity, type New, type RecordOf } from '../../../db/records.ts';
+import type { Aside, Held } from '../../../db/replica.ts';
+import type { Decision } from '../../../db/transitions.ts';
 
 export type Tables = { readonly [E in Entity]: Map<string, Held<E>> };
 

@@ -1,5 +1,5 @@
-import { type Bucket, decideAll } from '../limits.ts';
-import type { LimitStore } from '../port.ts';
+import { type Bucket, decideAll } from '../../../db/limits.ts';
+import type { LimitStore } from '../../../db/port.ts';
 import type { Operate } from './engine.ts';
 
 export function createLimits(operate: Operate): LimitStore {
