@@ -23,9 +23,20 @@ const SMALL: readonly Scenario[] = [
   { ...HANDOVER_SCENARIO, ...one },
 ];
 
+/** Where a lease can be renewed before it lapses. */
+const FREE: Scenario = {
+  ...SESSION_SCENARIO,
+  ...one,
+  name: 'nothing in flight; free clocks',
+  without: 1 | 2 | 4,
+  pauses: 'free',
+  leaseTicks: 2,
+};
+
 /** Small enough to be searched without any reduction as well. */
 const BOUNDS: readonly Scenario[] = [
   ...SMALL,
+  FREE,
   { ...SESSION_SCENARIO, name: 'nothing in flight; there and back', without: 1 | 2 | 4 },
   {
     ...SESSION_SCENARIO,

@@ -153,7 +153,9 @@ export function beatStep(world: World, i: 0 | 1, context: Context): void {
     ...draft[INSTANCES[i]],
     beat: { heartbeat: { ...begun.heartbeat, row }, done: 0, read: null },
   };
-  if (context.reductions.heartbeats && state.lease === null) {
+  const { heartbeats, commits } = context.reductions;
+  const isThere = (world[ROWS[begun.heartbeat.store]][i] ?? null) !== null;
+  if ((heartbeats && state.lease === null) || (commits && isThere)) {
     context.note('send heartbeat', `instance ${i}`);
     beatSteps(draft, i, context);
   } else context.emit('send heartbeat', `instance ${i}`, draft);

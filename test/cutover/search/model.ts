@@ -79,6 +79,8 @@ export interface Reductions {
   readonly attempts: boolean;
   /** A heartbeat is as well sent just before its read. */
   readonly heartbeats: boolean;
+  /** A heartbeat is as well committed when it is sent, where its row is there already. */
+  readonly commits: boolean;
   /** Steps that only add to what may happen next are taken at once. */
   readonly urgent: boolean;
   /** What nobody can read any more is forgotten. */
@@ -90,6 +92,7 @@ export const NO_REDUCTIONS: Reductions = {
   operations: false,
   attempts: false,
   heartbeats: false,
+  commits: false,
   urgent: false,
   dead: false,
   fewestFaults: false,
@@ -98,6 +101,7 @@ export const ALL_REDUCTIONS: Reductions = {
   operations: true,
   attempts: true,
   heartbeats: true,
+  commits: true,
   urgent: true,
   dead: true,
   fewestFaults: true,
@@ -113,7 +117,8 @@ export function soundUnder(rules: Rules, { pauses }: Scenario, wanted: Reduction
   const heartbeats = wanted.heartbeats && pauses === 'paid' && asEver(OF_HEARTBEATS);
   // A coordinator that begins late must still see as silent whoever was: so it needs whole heartbeats.
   const attempts = wanted.attempts && heartbeats && asEver(OF_ATTEMPTS);
-  return { ...wanted, heartbeats, attempts };
+  const commits = wanted.commits && asEver(OF_HEARTBEATS);
+  return { ...wanted, heartbeats, commits, attempts };
 }
 
 /** Under what a world is looked at. */

@@ -3,9 +3,13 @@
  * which they are still to come need not be looked at one by one. Each is the model's own step; why it loses nothing is
  * said in the ADR.
  */
+import { authorityOf, otherStore } from '../../../../cutover/mode.ts';
+import { RULES } from '../../../../cutover/protocol/rules.ts';
 import { decideWrite } from '../../../../cutover/protocol/stamps.ts';
+import { compareStamps } from '../../../../db/records.ts';
 import { advance, isBefore, watchStep } from '../coordinators.ts';
 import { acknowledgeStep, hasNothingToLose, restartStep, tick } from '../instances.ts';
+import { mirrorSteps } from '../mirror.ts';
 import type { Context, Emit } from '../model.ts';
 import { operationSteps } from '../operations.ts';
 import {
@@ -18,8 +22,20 @@ import {
   OPERATIONS,
   partsOf,
   SLOTS,
+  TASKS,
   type World,
 } from '../world.ts';
+
+/** On which rules the urgency of a cleared mark rests. */
+const OF_CLEARS = [
+  'clearsMark',
+  'isNewer',
+  'isStale',
+  'applyIsStale',
+  'marksBlock',
+  'loserFirst',
+  'abortable',
+] as const;
 
 export interface Taken {
   readonly step: string;
@@ -31,6 +47,8 @@ export interface Taken {
 
 /** Each looks for one kind of urgent step; the first that finds one takes it. */
 export function createUrgent(context: Context): readonly ((world: World) => Taken | null)[] {
+  const { rules } = context;
+  const clears = OF_CLEARS.every((name) => rules[name] === RULES[name]);
   let caught: Taken[] = [];
   const emit: Emit = (step, who, draft, stepClass = 'normal', cover = 'counts') => {
     if (stepClass !== 'fault') caught.push({ step, who, draft, covered: cover !== 'counts' });
@@ -100,10 +118,31 @@ export function createUrgent(context: Context): readonly ((world: World) => Take
     return first(() => operationSteps(world, j, quiet), ['conflict', 'refuse stale']);
   }
 
+  /**
+   * Marks of what the mirror holds are taken off in the authority: a mark there would only let the same be applied again, and
+   * hold up a change of authority. Elsewhere it makes an orphan, and matters.
+   */
+  function ofMirror(world: World, i: 0 | 1): Taken | null {
+    const task = world[TASKS[i]];
+    if (!clears || task?.kind !== 'clear') return null;
+    const { store, epoch } = task.ticket;
+    const other = otherStore(store);
+    const { mode, epoch: own } = world[CONTROL[store]];
+    if (!isUp(world, store) || authorityOf(mode) !== store || own !== epoch) return null;
+    if (world[CONTROL[other]].epoch > epoch) return null;
+    const copy = world[DATA[other]];
+    const holds = task.batch.every(({ record, stamp }) => {
+      const stored = copy[record] ?? null;
+      return stored !== null && compareStamps(stored.stamp, stamp) === 0;
+    });
+    return holds ? first(() => mirrorSteps(world, i, quiet), ['clear marks']) : null;
+  }
+
   return [
     ...([0, 1] as const).map((i) => (world: World) => ofInstance(world, i)),
     ...([0, 1] as const).map((k) => (world: World) => ofCoordinator(world, k)),
     ...([0, 1, 2] as const).map((j) => (world: World) => ofOperation(world, j)),
+    ...([0, 1] as const).map((i) => (world: World) => ofMirror(world, i)),
   ];
 }
 
