@@ -96,10 +96,16 @@ export class UnreadableControl extends Error {
   }
 }
 
+/** Whether a store that does not tell its record does not answer at all: to refuse the question is an answer. */
+export function isSilence(error: unknown): boolean {
+  return error instanceof StoreUnavailable && error.reason !== 'forbidden';
+}
+
 /** What kept a store that answers from telling its record. Of a server's own words only the code is repeated. */
 export function asUnreadable(cause: unknown, store: StoreName): UnreadableControl {
   if (cause instanceof UnreadableControl) return cause;
-  const { codeName, code } = (typeof cause === 'object' && cause !== null ? cause : {}) as {
+  const own = cause instanceof StoreUnavailable ? cause.cause : cause;
+  const { codeName, code } = (typeof own === 'object' && own !== null ? own : {}) as {
     readonly codeName?: unknown;
     readonly code?: unknown;
   };

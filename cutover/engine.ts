@@ -4,7 +4,14 @@
  */
 import { StoreUnavailable } from '../db/errors.ts';
 import type { LimitStore, Repository, Store } from '../db/port.ts';
-import { asUnreadable, changeControl, fromControl, readControl, UnreadableControl } from './control.ts';
+import {
+  asUnreadable,
+  changeControl,
+  fromControl,
+  isSilence,
+  readControl,
+  UnreadableControl,
+} from './control.ts';
 import type { Environment } from './environment.ts';
 import { createFallback } from './fallback.ts';
 import { createWatcher } from './foreign/watcher.ts';
@@ -136,7 +143,7 @@ export function createEngine(options: EngineOptions): Engine {
       if (record !== null) member.learn(store, record);
       return { kind: 'read', record, holdsUsers };
     } catch (error) {
-      if (error instanceof StoreUnavailable) return { kind: 'unreachable' };
+      if (isSilence(error)) return { kind: 'unreachable' };
       const { message, epoch } = asUnreadable(error, store.name);
       telemetry.debug({ err: error, store: store.name }, message);
       return { kind: 'unreadable', reason: message, epoch };

@@ -154,6 +154,7 @@ function unavailable(error: StoreUnavailable): Failure {
 function troubleOf(reason: StoreUnavailable['reason']): string {
   if (reason === 'timeout') return 'does not answer in time';
   if (reason === 'read-only') return 'answers, but takes no writes';
+  if (reason === 'forbidden') return 'does not let its user do that';
   if (reason === 'contention' || reason === 'overloaded') return 'is too busy';
   if (reason === 'connection-lost') return 'dropped the connection';
   return 'cannot be reached';
@@ -162,6 +163,8 @@ function troubleOf(reason: StoreUnavailable['reason']): string {
 function remedyOf(store: StoreName, reason: StoreUnavailable['reason']): string {
   const variable = VARIABLE[store];
   if (reason === 'read-only') return `check that ${variable} leads to the primary, and not to a replica`;
+  if (reason === 'forbidden')
+    return `grant the user of ${variable} what it needs: db/postgres/roles.sql, db/mongo/roles.js`;
   if (reason === 'contention' || reason === 'overloaded')
     return 'try again; STORE_TIMEOUT allows it more time';
   return (

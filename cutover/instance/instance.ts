@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { asUnreadable, changeControl, fromLease, readControl, readLeases } from '../control.ts';
+import { asUnreadable, changeControl, fromLease, isSilence, readControl, readLeases } from '../control.ts';
 import type { Environment } from '../environment.ts';
 import { authorityOf, otherStore } from '../mode.ts';
 import {
@@ -238,7 +238,7 @@ export function createInstance(options: InstanceOptions): Instance {
 
   async function look(store: Store): Promise<ControlRecord | null> {
     const record = await readControl(store).catch((error: unknown) => {
-      const isSilent = error instanceof StoreUnavailable;
+      const isSilent = isSilence(error);
       answers.set(store.name, !isSilent);
       troubles.set(store.name, isSilent ? null : asUnreadable(error, store.name).message);
       throw error;
@@ -358,7 +358,7 @@ export function createInstance(options: InstanceOptions): Instance {
     const other = record === null ? null : stores[otherStore(authorityOf(record.mode))];
     if (other === null) return;
     await look(other).catch((error: unknown) => {
-      if (!(error instanceof StoreUnavailable)) complain(error, 'the other store does not tell its record');
+      if (!isSilence(error)) complain(error, 'the other store does not tell its record');
     });
   }
   const glancePulse = createPulse(environment);

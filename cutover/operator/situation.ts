@@ -1,7 +1,7 @@
 /** What the two control records say together, and which of them speaks. Only reads. */
-import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
+import type { StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { asUnreadable, readControl, type UnreadableControl } from '../control.ts';
+import { asUnreadable, isSilence, readControl, type UnreadableControl } from '../control.ts';
 import { authorityOf, mirrorOf, otherStore } from '../mode.ts';
 import { FOLLOWING_NOTHING, type Following, follow, unfinishedChange } from '../protocol/follow.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
@@ -55,7 +55,7 @@ async function readOne(store: Store | null): Promise<StoreReading> {
   try {
     return { ...silent, reachable: true, record: await readControl(store) };
   } catch (error) {
-    if (error instanceof StoreUnavailable) return silent;
+    if (isSilence(error)) return silent;
     const trouble = asUnreadable(error, store.name);
     if (trouble === error) return { ...silent, reachable: true, trouble };
     // A store that was never migrated has no place for a record.

@@ -17,7 +17,8 @@ const INTERRUPTED = new Set([6, 7, 91, 133, 189, 9001, 11600, 11602, 13436]);
 const OUT_OF_TIME = new Set([50, 64, 89, 202, 262]);
 /** Another write, or a lock, was in the way. One document's write was taken back; of several, some may be done. */
 const CONTENTION = new Set([24, 112]);
-const NOT_LET_IN = new Set([13, 18, 8000]);
+const NOT_LET_IN = new Set([18, 8000]);
+const NOT_ALLOWED = 13;
 /** A member that has only just begun does not know yet what a majority holds. */
 const MAJORITY_UNKNOWN = 134;
 const DUPLICATE_KEY = 11000;
@@ -40,6 +41,7 @@ export function toStoreError(error: unknown, kind: 'read' | 'write'): unknown {
     if (INTERRUPTED.has(code)) return unavailable(lost, 'connection-lost');
     if (OUT_OF_TIME.has(code)) return unavailable(lost, 'timeout');
     if (CONTENTION.has(code)) return unavailable(lost, 'contention');
+    if (code === NOT_ALLOWED) return unavailable('none', 'forbidden');
     if (NOT_LET_IN.has(code) || code === MAJORITY_UNKNOWN) return unavailable('none', 'connect');
     return error;
   }

@@ -64,6 +64,7 @@ const UNAVAILABLE: Readonly<Record<string, StoreUnavailable['reason']>> = {
   '40P01': 'contention',
   '40001': 'contention',
   '25006': 'read-only',
+  '42501': 'forbidden',
   '57P03': 'connect',
 };
 

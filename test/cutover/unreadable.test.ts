@@ -16,7 +16,7 @@ import {
   setSetting,
 } from '../../cutover/operator/index.ts';
 import { fenceEntry } from '../../cutover/snapshot/fence.ts';
-import type { StoreName } from '../../db/errors.ts';
+import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Json } from '../../db/replica.ts';
 import { signUp } from '../contract/fixtures.ts';
 import { inside, json } from './cli-program.ts';
@@ -52,7 +52,8 @@ async function plant(store: StoreName, given: { body?: Json; epoch?: number; rev
 function forbid(store: StoreName): void {
   world.hooks[store] = {
     before: ({ name }) => {
-      if (name === 'readControl') throw Object.assign(new Error('permission denied'), { code: '42501' });
+      const cause = Object.assign(new Error('permission denied'), { code: '42501' });
+      if (name === 'readControl') throw new StoreUnavailable(store, 'none', 'forbidden', { cause });
     },
   };
 }

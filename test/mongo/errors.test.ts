@@ -20,7 +20,7 @@ describe('what a server says by code', () => {
     ['LockTimeout', 24, 'unknown', 'contention'],
     ['WriteConflict', 112, 'unknown', 'contention'],
     ['NotWritablePrimary', 10107, 'none', 'read-only'],
-    ['Unauthorized', 13, 'none', 'connect'],
+    ['Unauthorized', 13, 'none', 'forbidden'],
   ] as const)('%s (%i): a write is %s, for %s; a read has left no trace', (_, code, outcome, reason) => {
     const unavailable = { name: 'StoreUnavailable', store: 'mongo', reason };
     expect(toStoreError(refusal(code), 'write')).toMatchObject({ ...unavailable, outcome });

@@ -1,5 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { createPool } from '../../db/postgres/pool.ts';
@@ -101,6 +102,25 @@ describe('a PostgreSQL in trouble', async () => {
     await release();
     expect(await repo.endSessions({ userId: user.id, now: NOW })).toBe('done');
     expect((await userOf(repo, user.id)).sessionGeneration).toBe(1);
+  });
+
+  it('that does not let its role do something is unavailable, nothing was done, and it goes on once it may', async () => {
+    const role = `limited_${randomBytes(4).toString('hex')}`;
+    await admin.query(`create role ${role}`);
+    await admin.query(`grant usage on schema public to ${role}`);
+    await admin.query(`grant select, insert, update on all tables in schema public to ${role}`);
+    await admin.query(`revoke insert on sessions from ${role}`);
+    onTestFinished(async () => {
+      await admin.query(`drop owned by ${role}`);
+      await admin.query(`drop role ${role}`);
+    });
+    const store = await open({ url: `${url}?options=${encodeURIComponent(`-c role=${role}`)}` });
+    const account = newAccount();
+    const error = await unavailable(store.at(CONTEXT).createAccount(account));
+    expect(error).toMatchObject({ store: 'postgres', outcome: 'none', reason: 'forbidden' });
+    expect(error.message).not.toContain('sessions');
+    await admin.query(`grant insert on sessions to ${role}`);
+    await store.at(CONTEXT).createAccount(account);
   });
 
   it('waits for the control record no longer than for anything else', async () => {
