@@ -23,6 +23,9 @@ function fillableHeap(): number {
   return Math.floor(Math.max(0.8 * (limit - YOUNG_BYTES), 0.5 * limit));
 }
 
+/** Some checks of a load balancer; a person at a terminal does not wait for any. */
+const SHUTDOWN_DELAY_MS = 5_000;
+
 const SAME_SITE = { Strict: 'strict', Lax: 'lax', None: 'none' } as const;
 
 export function shapeConfig(env: Environment, keys: Keys, production: boolean) {
@@ -46,7 +49,7 @@ export function shapeConfig(env: Environment, keys: Keys, production: boolean) {
     requestTimeoutMs: env.REQUEST_TIMEOUT,
     shedHeapMaxBytes: env.SHED_HEAP_MAX === null ? fillableHeap() : env.SHED_HEAP_MAX * MEBIBYTE,
     shutdownGraceMs: env.SHUTDOWN_GRACE,
-    shutdownDelayMs: env.SHUTDOWN_DELAY,
+    shutdownDelayMs: env.SHUTDOWN_DELAY ?? (production ? SHUTDOWN_DELAY_MS : 0),
 
     backendMode: env.BACKEND_MODE,
     mongoUrl: env.MONGO_URL,

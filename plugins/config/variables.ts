@@ -84,11 +84,11 @@ const service = {
     v.duration('0s', '1h'),
     'Longest time that requests in flight and mails get after SIGTERM.',
   ),
-  SHUTDOWN_DELAY: set(
-    '0s',
-    v.duration('0s', '5m'),
-    'Time between not ready and closing, for a load balancer to notice.',
-  ),
+  SHUTDOWN_DELAY: open(v.duration('0s', '5m'), {
+    description:
+      'Time between not ready and closing, in which it still serves, for a load balancer to notice.',
+    unset: '5s; outside production 0s',
+  }),
 };
 
 const stores = {

@@ -39,6 +39,14 @@ function problemsOf(env: Record<string, string | undefined>, production = true):
   }
 }
 
+test('whoever is told to stop in production gives a load balancer time to notice', () => {
+  const delayOf = (env: Record<string, string>, production: boolean) =>
+    loadConfig({ ...good, ...env }, { production }).shutdownDelayMs;
+  expect(delayOf({}, true)).toBe(5_000);
+  expect(delayOf({}, false)).toBe(0);
+  expect(delayOf({ SHUTDOWN_DELAY: '0s' }, true)).toBe(0);
+});
+
 describe('development', () => {
   test('needs nothing', () => {
     const config = loadConfig({}, { production: false });

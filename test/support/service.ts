@@ -46,6 +46,7 @@ export function productionEnv(
     ALLOW_UNENCRYPTED: 'smtp',
     BCRYPT_COST: '10',
     STORE_TIMEOUT: '5s',
+    SHUTDOWN_DELAY: '0s',
   };
 }
 

@@ -96,6 +96,7 @@ function installOn(
           env: {
             ...env,
             NODE_ENV: cost >= PRODUCTION_COST_MIN ? 'production' : 'development',
+            SHUTDOWN_DELAY: '0s',
             BCRYPT_COST: String(cost),
             BENCH_LOOP_DELAY: loopDelay ? '1' : '0',
           },
