@@ -2,6 +2,7 @@
  * What operators can change while everything runs: `cutover set KEY VALUE` writes it into the control record, and every
  * instance follows within one poll. Values are scalars, times are milliseconds.
  */
+import { ENTITIES } from '../db/records.ts';
 import type { ControlRecord, Setting, Timing } from './protocol/types.ts';
 import { DEFAULT_TIMING } from './protocol/types.ts';
 
@@ -228,6 +229,12 @@ export function allowListOf(value: string): readonly KnownDifference[] {
   return problemOfAllowList(value) === null ? (JSON.parse(value) as KnownDifference[]) : [];
 }
 
+/** A 31st of February would count as another day. */
+function isDay(text: string): boolean {
+  const time = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(text) : Number.NaN;
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text);
+}
+
 function problemOfAllowList(value: string): string | null {
   let list: unknown;
   try {
@@ -241,11 +248,9 @@ function problemOfAllowList(value: string): string | null {
     const fields = (typeof entry === 'object' && entry !== null ? entry : {}) as Record<string, unknown>;
     const missing = words.find((word) => typeof fields[word] !== 'string' || fields[word] === '');
     if (missing !== undefined) return `has an entry without ${missing}`;
-    if (
-      !/^\d{4}-\d\d-\d\d$/.test(String(fields['until'])) ||
-      Number.isNaN(Date.parse(String(fields['until'])))
-    )
-      return 'has an entry whose until is no day such as 2027-01-31';
+    if (!ENTITIES.some((entity) => entity === fields['entity']))
+      return `has an entry whose entity is none of ${ENTITIES.join(', ')}`;
+    if (!isDay(String(fields['until']))) return 'has an entry whose until is no day such as 2027-01-31';
   }
   return null;
 }

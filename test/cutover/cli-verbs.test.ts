@@ -299,6 +299,17 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
       err: expect.stringMatching(/shadow-sample must be between 0 and 1/),
     });
     expect(await here('set', 'no-such-key', '7')).toMatchObject({ code: 2 });
+    const known = { entity: 'user', field: 'name', reason: 'old names', until: '2030-01-31' };
+    const ignore = (entry: object) => here('set', 'shadow-ignore', JSON.stringify([entry]));
+    expect(await ignore({ ...known, until: '2030-02-31' })).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/until is no day/),
+    });
+    expect(await ignore({ ...known, entity: 'users' })).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/entity is none of user, /),
+    });
+    expect(await ignore(known)).toMatchObject({ code: 0 });
   });
 
   test('sessions end, users erase', async () => {
