@@ -562,7 +562,7 @@ export const PARTS = {
   backlog,
   gate,
   summary,
-  settings,
+  settingValues: settings,
   note,
   pendingList,
   progress,

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { expect, test } from 'vitest';
+import { OUTPUTS, PARTS, settingRows } from '../../cutover/cli/schemas.ts';
+import { DEFAULT_SETTINGS } from '../../cutover/settings.ts';
 import { cutoverJsonSchema, renderCutoverJson } from './cutover-json.ts';
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
@@ -22,4 +24,10 @@ test('any validator of JSON Schema takes the schema: every reference leads somew
   };
   expect(isOutput({ verb: 'conflicts', outcome: 'difference', exitCode: 1, conflicts: [note] })).toBe(true);
   expect(isOutput({ verb: 'conflicts', outcome: 'difference', exitCode: 1, conflicts: [{}] })).toBe(false);
+  const settings = settingRows(DEFAULT_SETTINGS);
+  expect(isOutput({ verb: 'set', outcome: 'done', exitCode: 0, settings })).toBe(true);
+});
+
+test('no part of the schema has the name of another', () => {
+  expect(Object.keys(PARTS).filter((name) => name in OUTPUTS)).toEqual([]);
 });

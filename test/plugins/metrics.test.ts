@@ -63,3 +63,9 @@ test('two apps in one process count apart, and names follow the conventions', as
     expect(name.endsWith('_total')).toBe(String(type) === 'counter');
   }
 });
+
+test('what is called `_total` is a counter, as Prometheus has it', async () => {
+  const types = [...(await createMetrics().registry.metrics()).matchAll(/^# TYPE (\w+_total) (\w+)$/gm)];
+  expect(types.length).toBeGreaterThan(0);
+  expect(types.filter(([, , type]) => type !== 'counter')).toEqual([]);
+});
