@@ -132,6 +132,10 @@ export class RestoredStore extends UnreadableControl {
  */
 export const FENCED_EPOCH = 2_000_000_000;
 
+/** A store that should have one is empty: it was emptied, or its URL leads elsewhere. */
+export const missingControl = (store: StoreName): UnreadableControl =>
+  new UnreadableControl(`${STORE_NAMES[store]} has no control record`, store);
+
 const STORE_NAMES = { mongo: 'MongoDB', postgres: 'PostgreSQL' } as const;
 
 export function toControl(
@@ -214,7 +218,7 @@ export async function changeControl(
     const record = await readControl(store);
     if (record === null) {
       if (change.kind !== 'gain' && change.kind !== 'copy') {
-        throw new UnreadableControl(`${STORE_NAMES[store.name]} has no control record`, store.name);
+        throw missingControl(store.name);
       }
       if (await store.books.createControl(fromControl(change.record))) {
         return { kind: 'write', record: change.record };

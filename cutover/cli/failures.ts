@@ -63,7 +63,7 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof StaleEpoch) {
     return failure('refused', 'authority has moved meanwhile: nothing more was written', 'cutover status');
   }
-  if (error instanceof AuthorityUnknown) return failure('unreachable', error.message);
+  if (error instanceof AuthorityUnknown) return failure('unreachable', error.message, error.remedy);
   if (error instanceof CopyRefused) return copyRefused(error);
   if (error instanceof SnapshotRefused) return failure('refused', error.message, error.remedy);
   if (error instanceof ToolFailed) {
@@ -124,7 +124,7 @@ function kindAndPlace(error: unknown): string {
  */
 export async function diagnose(error: unknown, stores: PerStore<Store | null>): Promise<Failure> {
   const first = failureOf(error);
-  if (!(error instanceof AuthorityUnknown)) return first;
+  if (!(error instanceof AuthorityUnknown) || error.remedy !== null) return first;
   const opened = [stores.mongo, stores.postgres].filter((store) => store !== null);
   const troubles = await Promise.all(opened.map((store) => store.ping().then(() => null, failureOf)));
   const found = troubles.filter((each) => each !== null);

@@ -5,9 +5,9 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
-import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { asUnreadable, changeControl, fromLease, isSilence, readControl, readLeases } from '../control.ts';
+import { changeControl, fromLease, isSilence, readControl } from '../control.ts';
 import type { Environment } from '../environment.ts';
 import { authorityOf, otherStore } from '../mode.ts';
 import {
@@ -32,7 +32,6 @@ import {
   onHeartbeatCommitted,
 } from '../protocol/lease.ts';
 import { RULES, type Rules } from '../protocol/rules.ts';
-import { isSilent, type Watch, watchRows } from '../protocol/silence.ts';
 import type { ControlRecord, LeaseRow, PerStore } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -40,6 +39,8 @@ import { createComplaints } from './complaints.ts';
 import type { Admitted, Member, WorkPermit } from './member.ts';
 import { createPulse } from './pulse.ts';
 import { createFenceQueue } from './queue.ts';
+import { createSight } from './sight.ts';
+import { createTidying } from './tidying.ts';
 
 export interface InstanceOptions {
   readonly stores: PerStore<Store | null>;
@@ -90,6 +91,7 @@ export function createInstance(options: InstanceOptions): Instance {
   const { onLapse = () => {}, p99Ms = () => null, mapping = DEFAULT_CODEC.digest } = options;
   const queue = createFenceQueue(environment, queueMax);
   const complain = createComplaints(environment, telemetry);
+  const sight = createSight();
   const polling = createPulse(environment);
   const beating = createPulse(environment);
   const inFlight = new Set<InFlight>();
@@ -99,10 +101,6 @@ export function createInstance(options: InstanceOptions): Instance {
   let state = newInstance(environment.newId());
   let revision = 0;
   let told: LeaseRow | null = null;
-  /** Whether a store answered when it was last asked; without an entry it has not been asked yet. */
-  const answers = new Map<StoreName, boolean>();
-  /** Why a store that answers did not tell its record when it was last asked. */
-  const troubles = new Map<StoreName, string | null>();
   let watched: { readonly id: string; readonly sinceMs: number } | null = null;
   let changedAtMs = Number.NEGATIVE_INFINITY;
   let stopping = false;
@@ -232,20 +230,13 @@ export function createInstance(options: InstanceOptions): Instance {
   }
 
   function learn(store: Store, record: ControlRecord): void {
-    answers.set(store.name, true);
+    sight.saw(store.name);
     commit(onControlRead(state, store.name, record, rules));
   }
 
   async function look(store: Store): Promise<ControlRecord | null> {
-    const record = await readControl(store).catch((error: unknown) => {
-      const isSilent = isSilence(error);
-      answers.set(store.name, !isSilent);
-      troubles.set(store.name, isSilent ? null : asUnreadable(error, store.name).message);
-      throw error;
-    });
-    troubles.delete(store.name);
-    if (record === null) answers.set(store.name, true);
-    else learn(store, record);
+    const record = await sight.look(store);
+    if (record !== null) learn(store, record);
     return record;
   }
 
@@ -310,13 +301,6 @@ export function createInstance(options: InstanceOptions): Instance {
     if (read !== null) commit(onHeartbeatCommitted(state, heartbeat, read, environment.now(), rules));
   }
 
-  /** Of the stores this instance has: it could not serve from one that it cannot ask. */
-  function reached(): readonly StoreName[] {
-    return [stores.mongo, stores.postgres].flatMap((store) =>
-      store !== null && answers.get(store.name) === true ? [store.name] : [],
-    );
-  }
-
   /** Writes the row and reads the record behind it: in this order, or a fence in between would go unseen. */
   async function exchange(store: Store, { row }: Heartbeat): Promise<ControlRecord | null> {
     let read: ControlRecord | null = null;
@@ -324,7 +308,7 @@ export function createInstance(options: InstanceOptions): Instance {
       if (step === 'read') {
         read = await readControl(store);
       } else if (
-        await store.books.writeLease(fromLease(row, { reaches: reached(), p99Ms: p99Ms(), mapping }))
+        await store.books.writeLease(fromLease(row, { reaches: sight.reached(), p99Ms: p99Ms(), mapping }))
       ) {
         told = row;
       } else {
@@ -363,20 +347,11 @@ export function createInstance(options: InstanceOptions): Instance {
   }
   const glancePulse = createPulse(environment);
 
-  let tidying: Watch = {};
-  /** Takes out rows whose instance is long gone, so that nobody waits for them. A living one writes its row again. */
+  const tidyRows = createTidying(environment, state.id);
   async function tidy(): Promise<void> {
     const { record } = state.following;
     const store = record === null || state.lease === null ? null : stores[authorityOf(record.mode)];
-    if (store === null) return;
-    const rows = await readLeases(store);
-    const nowMs = monotonicMs();
-    tidying = watchRows(tidying, rows, nowMs);
-    for (const row of rows) {
-      if (row.instance !== state.id && isSilent(tidying, row, nowMs, timing())) {
-        await store.books.removeLease(row.instance);
-      }
-    }
+    if (store !== null) await tidyRows(store, timing());
   }
   const tidyPulse = createPulse(environment);
 
@@ -393,7 +368,7 @@ export function createInstance(options: InstanceOptions): Instance {
     waiting: () => queue.length,
     problem() {
       const { record } = state.following;
-      return record === null ? null : (troubles.get(authorityOf(record.mode)) ?? null);
+      return record === null ? null : sight.problem(authorityOf(record.mode));
     },
     leaseAgeMs: () => (state.lease === null ? null : monotonicMs() - state.lease.startedAt.monotonicMs),
     onFollow(listener) {

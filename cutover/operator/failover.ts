@@ -9,7 +9,7 @@
  */
 import type { Store } from '../../db/port.ts';
 import { ENTITIES } from '../../db/records.ts';
-import { changeControl, readControl, readLeases } from '../control.ts';
+import { changeControl, missingControl, readControl, readLeases } from '../control.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { DEFAULT_TIMING } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
@@ -85,10 +85,13 @@ async function whyNot(run: Run, record: ControlRecord): Promise<string | null> {
     return 'DATABASE_URL is not set, so PostgreSQL could not be asked whether it is lost: give the URL that the instances have';
   }
   const { readings } = await readSituation(run);
-  const { reachable, trouble } = readings.postgres;
-  if (trouble !== null)
-    return `PostgreSQL answers, though ${trouble.message}: mend it, or keep it out of reach`;
-  return reachable ? 'PostgreSQL answers: cutover rollback loses nothing' : null;
+  const { reachable, record: own, trouble } = readings.postgres;
+  if (!reachable) return null;
+  if (trouble !== null || own === null) {
+    const { message } = trouble ?? missingControl('postgres');
+    return `PostgreSQL answers, though ${message}: mend it, or keep it out of reach`;
+  }
+  return 'PostgreSQL answers: cutover rollback loses nothing';
 }
 
 /** The rows are lost with the authority, so it is the longest that any of them can have been. */

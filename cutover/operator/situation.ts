@@ -75,8 +75,15 @@ export function stand(situation: Situation): Standing {
   const name = authorityOf(record.mode);
   const { store, reachable, record: own, trouble } = readings[name];
   if (trouble !== null) throw trouble;
-  if (store === null || !reachable || own === null) {
+  if (store === null || !reachable) {
     throw new AuthorityUnknown(`${name} has authority, as far as is known, and does not answer`);
+  }
+  if (own === null) {
+    const variable = name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL';
+    throw new AuthorityUnknown(
+      `${name} has authority, as far as is known, and holds no control record`,
+      `let ${variable} lead to the database that the instances had, or to one that was restored from a snapshot`,
+    );
   }
   const other = readings[otherStore(name)];
   if ((other.trouble?.epoch ?? 0) > record.epoch) throw other.trouble;

@@ -83,8 +83,7 @@ function tryToStand(situation: Situation): Standing | string {
   try {
     return stand(situation);
   } catch (error) {
-    if (error instanceof AuthorityUnknown) return 'the authority does not answer';
-    if (error instanceof UnreadableControl) return error.message;
+    if (error instanceof AuthorityUnknown || error instanceof UnreadableControl) return error.message;
     throw error;
   }
 }

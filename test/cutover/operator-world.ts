@@ -6,6 +6,7 @@ import type { Mode } from '../../cutover/mode.ts';
 import type { MoveRequest, OperatorContext, Progress } from '../../cutover/operator/index.ts';
 import { SILENT, type Telemetry } from '../../cutover/telemetry.ts';
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
 import { createMemoryStore, type Hooks, type MemoryStore, type Operation } from '../support/memory/store.ts';
 
 /** One step up, as most operators ask for it. */
@@ -116,11 +117,11 @@ export interface World {
   /** A store that answers nobody. */
   cut(store: StoreName): void;
   mend(store: StoreName): void;
-  /** Starts so many more real engines, with both stores or without one of them. */
+  /** Starts so many more real engines, with both stores or with another, or none, in place of one. */
   start(
     count: number,
     firstMode: Mode,
-    configured?: Partial<Record<StoreName, null>>,
+    configured?: Partial<Record<StoreName, Store | null>>,
   ): Promise<readonly Engine[]>;
   stop(): Promise<void>;
 }

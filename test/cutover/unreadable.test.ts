@@ -278,6 +278,46 @@ describe('the command line', () => {
   });
 });
 
+describe('an authority whose database is empty', () => {
+  const without = (name: StoreName) => {
+    const store = world.stores[name];
+    return { [name]: { ...store, books: { ...store.books, readControl: async () => null } } };
+  };
+
+  it.each([
+    ['dual-write', 'mongo', 'MongoDB', 'MONGO_URL'],
+    ['postgres-primary', 'postgres', 'PostgreSQL', 'DATABASE_URL'],
+  ] as const)('is told as such in %s', async (mode, name, product, variable) => {
+    await startOne(mode);
+    await run(setSetting(world.context, 'shadow-rate', '7'));
+    await world.stop();
+    const [engine] = await world.start(1, mode, without(name));
+    const problem = `${product} has no control record`;
+    expect(engine?.status()).toMatchObject({ standing: 'no-lease', problem });
+    const stores = { ...world.stores, ...without(name) };
+    const open = async () => ({ stores, configuredMode: null, close: async () => {} });
+    expect(json('failure', await inside(['set', 'shadow-rate', '8', '--json'], open))).toMatchObject({
+      outcome: 'unreachable',
+      error: {
+        message: expect.stringContaining('holds no control record'),
+        remedy: expect.stringContaining(variable),
+      },
+    });
+    const shown = await run(readStatus({ ...world.context, stores }, { watchMs: 0 }));
+    expect(shown).toMatchObject({ next: [], rollback: { why: expect.stringMatching(/no control record/) } });
+  });
+
+  it('has not come back: no rollback leads through it, and no failover past it', async () => {
+    await startOne('postgres-primary');
+    await world.stop();
+    const context = { ...world.context, stores: { ...world.stores, ...without('postgres') } };
+    expect(await run(failover(context, { acceptLoss: true, reason: 'a test' }))).toMatchObject({
+      kind: 'refused',
+      reasons: [expect.stringMatching(/PostgreSQL answers, though .* no control record/)],
+    });
+  });
+});
+
 describe('a row of leases that cannot be read', () => {
   const row = { instance: 'newer', counter: 1, body: { v: 2 } };
 
