@@ -13,8 +13,16 @@ const HEX24 = /^[0-9a-f]{24}$/;
 
 /** A new id: 4 bytes of seconds, 8 random bytes, as 24 hex digits; sorts by second like an ObjectId. */
 export function newId(now: Date): string {
-  const seconds = Math.floor(now.getTime() / 1000) >>> 0;
-  return seconds.toString(16).padStart(8, '0') + randomBytes(8).toString('hex');
+  return secondsOf(now.getTime()) + randomBytes(8).toString('hex');
+}
+
+/** Below every id that was made from that second on. */
+export function idAt(ms: number): string {
+  return secondsOf(Math.max(0, ms)) + '0'.repeat(16);
+}
+
+function secondsOf(ms: number): string {
+  return (Math.floor(ms / 1000) >>> 0).toString(16).padStart(8, '0');
 }
 
 /** The id of a document's `_id`. Injective; always text that PostgreSQL takes. Throws on what BSON cannot hold. */

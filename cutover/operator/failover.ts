@@ -7,8 +7,10 @@
  * The epoch goes up by two. A rollback that was under way may have been recorded in PostgreSQL (the loser is written first)
  * as the next epoch and not in MongoDB; no later one can have been, for that would have begun in MongoDB.
  */
+import { idAt } from '../../db/ids.ts';
 import type { Store } from '../../db/port.ts';
-import { ENTITIES } from '../../db/records.ts';
+import { ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
+import type { Replica, Scanned } from '../../db/replica.ts';
 import { changeControl, missingControl, readControl, readLeases } from '../control.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { DEFAULT_TIMING } from '../protocol/types.ts';
@@ -21,8 +23,8 @@ import type { FailoverRequest, FailoverResult, OperatorContext, Summary } from '
 import { inWords } from './words.ts';
 
 const EPOCHS = 2;
-const NEWEST_WITHIN_MS = 3_600_000;
-const NEWEST_MAX = 5_000;
+const RECENT_MS = 3_600_000;
+const PAGE = 5_000;
 
 export async function failover(context: OperatorContext, request: FailoverRequest): Promise<FailoverResult> {
   if (request.reason.trim() === '') throw new RangeError('a failover needs a reason');
@@ -117,8 +119,8 @@ async function lossOf(run: Run, mongo: Store, { copy }: ControlRecord): Promise<
   return [
     'what PostgreSQL had acknowledged and not yet mirrored is lost; how much it was only PostgreSQL knew',
     newest === null || newest === undefined
-      ? `nothing that was made in the last ${inWords(NEWEST_WITHIN_MS)} has reached MongoDB`
-      : `the newest record that reached MongoDB is of ${newest.toISOString()}; writes after that are certainly lost`,
+      ? `nothing that was made in the last ${inWords(RECENT_MS)} has reached MongoDB`
+      : `of what was made in the last ${inWords(RECENT_MS)}, the newest in MongoDB was written at ${newest.toISOString()}: take what came after that for lost`,
     'sessions that were ended, and passwords that were changed, since then are as they were before: consider ending all sessions',
     ...(copy.kind === 'complete'
       ? []
@@ -126,20 +128,29 @@ async function lossOf(run: Run, mongo: Store, { copy }: ControlRecord): Promise<
   ];
 }
 
-async function newestMirrored(mongo: Store, date: Date): Promise<Date | null> {
-  const seconds = Math.floor((date.getTime() - NEWEST_WITHIN_MS) / 1_000);
-  const after = seconds.toString(16).padStart(8, '0') + '0'.repeat(16);
-  const pages = await Promise.all(
-    ENTITIES.map((entity) => mongo.replica.scan(entity, { after, limit: NEWEST_MAX })),
-  );
-  const times = pages.flatMap(({ records }) =>
-    records.map((record) => {
-      if ('rotatedAt' in record) return record.rotatedAt;
-      return 'updatedAt' in record ? record.updatedAt : record.createdAt;
-    }),
-  );
-  return times.reduce<Date | null>((last, time) => (last === null || time > last ? time : last), null);
+/** Of what was made lately: who looked at every older record too would look for long. */
+async function newestMirrored({ replica }: Store, date: Date): Promise<Date | null> {
+  const from = idAt(date.getTime() - RECENT_MS);
+  const times = await Promise.all(ENTITIES.map((entity) => newestOf(replica, entity, from)));
+  return times.reduce(later, null);
 }
+
+async function newestOf(replica: Replica, entity: Entity, from: string): Promise<Date | null> {
+  let newest: Date | null = null;
+  for (let after: string | null = from; after !== null; ) {
+    const page: Scanned<Entity> = await replica.scan(entity, { after, limit: PAGE });
+    newest = page.records.map(writtenAt).reduce<Date | null>(later, newest);
+    after = page.next;
+  }
+  return newest;
+}
+
+function writtenAt(record: RecordOf[Entity]): Date {
+  if ('rotatedAt' in record) return record.rotatedAt;
+  return 'updatedAt' in record ? record.updatedAt : record.createdAt;
+}
+
+const later = (a: Date | null, b: Date | null): Date | null => (a === null || (b !== null && b > a) ? b : a);
 
 async function summary(run: Run, mongo: Store, record: ControlRecord): Promise<Summary> {
   const { mode, epoch, revision, copy, transition } = record;

@@ -9,6 +9,7 @@
  * side: the fence is closed meanwhile.
  */
 import { isExpired, isSameContent } from '../../db/apply.ts';
+import { idAt } from '../../db/ids.ts';
 import type { Store } from '../../db/port.ts';
 import { compareStamps, ENTITIES, type Entity } from '../../db/records.ts';
 
@@ -69,10 +70,4 @@ async function checkEntity<E extends Entity>(
       return compareStamps(one.stamp, other.stamp) !== 0 || !isSameContent(one, other);
     })
     .map((id) => `${entity}/${id}`);
-}
-
-/** Below every id that was made from that second on. */
-function idAt(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1_000));
-  return seconds.toString(16).padStart(8, '0') + '0'.repeat(16);
 }

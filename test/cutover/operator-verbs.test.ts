@@ -17,6 +17,7 @@ import {
 } from '../../cutover/operator/index.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { signUp, userOf } from '../contract/fixtures.ts';
+import { sessionAt } from '../contract/replica/records.ts';
 import { createWorld, FORCED, type World } from './operator-world.ts';
 
 const LOSS = { acceptLoss: true, reason: 'the data centre is gone' };
@@ -333,7 +334,7 @@ describe('failover', () => {
       after: { mode: 'mongo-only', epoch: 4, authority: 'mongo', copy: { kind: 'none' } },
     });
     expect(world.clock.elapsedMs() - startMs).toBeGreaterThanOrEqual(7_000);
-    expect(result.loss.join('\n')).toContain('the newest record that reached MongoDB is of');
+    expect(result.loss.join('\n')).toMatch(/the newest in MongoDB was written at/);
     expect(result.reasons.join()).toContain('2 instances follow MongoDB');
     await world.clock.pass(2_000);
     for (const engine of engines) {
@@ -341,6 +342,22 @@ describe('failover', () => {
       expect(await run(userOf(engine.repository, user.id))).toMatchObject({ email: user.email });
     }
     expect((await events())[0]).toMatchObject({ kind: 'failover', details: { reason: LOSS.reason } });
+  });
+
+  it('names the newest of all that was made lately, however much that is', async () => {
+    const { user } = await lose();
+    const { session } = world.stores.mongo.tables;
+    const seconds = Math.floor(world.clock.date().getTime() / 1_000);
+    const madeAt = (ms: number, n: number) => {
+      const id = Math.floor(ms / 1_000).toString(16) + n.toString(16).padStart(16, '0');
+      const at = new Date(ms);
+      const record = sessionAt([2, 1], user.id, { id, createdAt: at, rotatedAt: at });
+      session.set(id, { record, pendingAt: null });
+    };
+    for (let n = 0; n < 5_001; n += 1) madeAt((seconds - 1_800) * 1_000, n);
+    madeAt((seconds + 5) * 1_000, 1);
+    const { loss } = await run(failover(world.context, LOSS));
+    expect(loss.join()).toContain(`was written at ${new Date((seconds + 5) * 1_000).toISOString()}`);
   });
 
   it('leaves a PostgreSQL that returns without a say, until it has been rebuilt', async () => {
