@@ -9,7 +9,8 @@
  * which happens only once MongoDB holds that very state. MongoDB is read after both answers. Asked before the failure, or
  * after MongoDB's answer, PostgreSQL would speak of another moment. And MongoDB answers nothing that PostgreSQL did not
  * commit: it has seen no higher epoch and holds no mark, which is what a write of an epoch that is over would have left;
- * asked again after its answer, since such a write may land at any time. Whether this instance's lease still holds is asked by the router, last.
+ * asked again after its answer, since such a write may land at any time. Whether this instance's lease still holds is
+ * asked by the router, last.
  */
 import type { StoreUnavailable } from '../db/errors.ts';
 import type { Assurance, Store } from '../db/port.ts';
@@ -74,10 +75,10 @@ export function createFallback(options: FallbackOptions): Fallback {
   const { assuranceMs = ASSURANCE_MS, timeoutMs = TIMEOUT_MS } = options;
   const evidence = createFallbackEvidence({ stores, environment, member });
   const lines = createRate(environment);
+  const ask = <T>(question: () => Promise<T>) => within(environment, assuranceMs, question);
 
   /** Null: MongoDB may stand in; otherwise why not. Asked after the failure. */
   async function obstacle(postgres: Store, mongo: Store, ticket: Ticket): Promise<string | null> {
-    const ask = <T>(question: () => Promise<T>) => within(environment, assuranceMs, question);
     const [control, own, inMongo] = await Promise.all([
       ask(() => readControl(postgres)),
       ask(() => postgres.assurance()),
@@ -87,7 +88,6 @@ export function createFallback(options: FallbackOptions): Fallback {
   }
 
   async function obstacleInMongo(mongo: Store, { epoch }: Ticket): Promise<string | null> {
-    const ask = <T>(question: () => Promise<T>) => within(environment, assuranceMs, question);
     const [control, { marks }] = await Promise.all([
       ask(() => readControl(mongo)),
       ask(() => mongo.assurance()),

@@ -2,7 +2,6 @@
  * What a change of authority left behind when its coordinator died: past the loss it is finished; before it, it is taken back
  * once its deadline has passed, for its coordinator may still live. Every move begins with this, and any instance does the same.
  */
-import { StoreUnavailable } from '../../db/errors.ts';
 import { changeControl } from '../control.ts';
 import { authorityOf, type Mode } from '../mode.ts';
 import { mayAbort } from '../protocol/changes.ts';
@@ -64,7 +63,7 @@ export async function finish(run: Run, { readings, unfinished }: Situation): Pro
   return { from, to };
 }
 
-async function takeBack(run: Run, { authority, record, other }: Standing, id: string): Promise<Standing> {
+async function takeBack(run: Run, { authority, other }: Standing, id: string): Promise<Standing> {
   const decision = await changeControl(authority, { kind: 'abort', id });
   if (decision.kind === 'write') {
     run.say('abort', 'took back an attempt past its deadline');
@@ -73,10 +72,7 @@ async function takeBack(run: Run, { authority, record, other }: Standing, id: st
       reason: 'past its deadline',
     });
   }
-  if (other !== null) {
-    await changeControl(other, { kind: 'abort', id }).catch((error: unknown) => {
-      if (!(error instanceof StoreUnavailable) && record.transition === null) throw error;
-    });
-  }
+  // Its note there is of no consequence, and replaced by the next attempt.
+  if (other !== null) await changeControl(other, { kind: 'abort', id }).catch(() => {});
   return stand(await readSituation(run));
 }

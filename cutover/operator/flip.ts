@@ -110,7 +110,7 @@ async function isEntityWhole<E extends Entity>(entity: E, authority: Store, othe
   });
   if (next !== null || unreadable.length > 0) return false;
   const ids = records.map(({ id }) => id);
-  // The mirror first: a mark that goes meanwhile goes into it.
+  // The authority first: a mark that is gone by then has gone into the mirror.
   const here = await authority.replica.read(entity, ids);
   const there = await other.replica.read(entity, ids);
   return ids.every((id) => {

@@ -179,7 +179,7 @@ async function changeAuthority(run: Run, move: Move, request: MoveRequest, first
     if (record.mode !== move.from || record.epoch !== first.record.epoch) {
       return {
         kind: 'aborted',
-        attempts,
+        attempts: attempts - 1,
         pauseMs,
         reasons: [...reasons, `the mode is ${record.mode} meanwhile, under epoch ${record.epoch}`],
       };
@@ -192,7 +192,7 @@ async function changeAuthority(run: Run, move: Move, request: MoveRequest, first
     // It cannot take authority without a record of this epoch to begin from.
     if (!(await copyTo(winner, record))) {
       const reason = `${winner.name} could not be told of the present mode`;
-      return { kind: 'aborted', attempts, pauseMs, reasons: [...reasons, reason] };
+      return { kind: 'aborted', attempts: attempts - 1, pauseMs, reasons: [...reasons, reason] };
     }
     const outcome = await attemptChange(run, sides, record, move.to);
     if (outcome.pauseMs !== null) pauseMs = Math.max(pauseMs ?? 0, outcome.pauseMs);
