@@ -5,6 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Doc, pathOf, STORE_FIELDS } from '../canonical.ts';
+import { StoreUnavailable } from '../errors.ts';
 import type { UserRecord } from '../records.ts';
 import type { Client } from './client.ts';
 import { compareAge } from './emails.ts';
@@ -72,23 +73,32 @@ function pause(signal: AbortSignal): Promise<void> {
   return delay(RETRY_MS, undefined, { signal, ref: false }).catch(() => {});
 }
 
-/** How many documents got their key; null when the indexes are not there yet, without which keys would not be unique. */
+/** How many documents were seen to; null when the indexes are not there yet, without which keys would not be unique. */
 async function keyBatch(client: Client, signal: AbortSignal): Promise<number | null> {
+  // So many whole documents may not fit into memory: nobody limits what an old service keeps in its users.
+  const projection = Object.fromEntries(client.codec.tops('user').map((field) => [field, 1]));
   const docs = await client.read(async ({ models, maxTimeMS }) => {
     const indexes = await models.user.collection.listIndexes({ maxTimeMS }).toArray();
     const names = new Set(indexes.map((index) => index.name));
     if (!names.has(INDEX_NAMES.emailKey) || !names.has(INDEX_NAMES.unkeyed)) return null;
     return models.user
-      .find({ [KEY]: null }, null, { limit: BATCH_MAX, maxTimeMS })
+      .find({ [KEY]: null }, projection, { limit: BATCH_MAX, maxTimeMS })
       .lean<StoredDoc[]>()
       .exec();
   });
   if (docs === null) return null;
+  let done = 0;
   for (const doc of docs) {
     if (signal.aborted) break;
-    await keyDocument(client, doc);
+    try {
+      await keyDocument(client, doc);
+      done += 1;
+    } catch (error) {
+      // One that the server refuses to change (a validator of the old service's, its size) keeps no others waiting.
+      if (error instanceof StoreUnavailable) throw error;
+    }
   }
-  return docs.length;
+  return done;
 }
 
 async function keyDocument(client: Client, doc: StoredDoc): Promise<void> {

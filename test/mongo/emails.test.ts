@@ -1,3 +1,4 @@
+import mongoose from 'mongoose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { EmailTaken } from '../../db/errors.ts';
 import type { MongoStore } from '../../db/mongo/store.ts';
@@ -114,6 +115,45 @@ describe('the pass', () => {
       const emailKeyDuplicate = String(doc['email']).toLowerCase();
       expect(after.get(String(doc._id))).toEqual({ ...doc, emailKey: false, emailKeyDuplicate });
     }
+  });
+
+  it('fetches no fields that say nothing about an e-mail, however large they are', async () => {
+    const legacy = await legacyDatabase();
+    await legacy.db.collection('users').insertOne(legacyUser({ avatar: 'x'.repeat(1000) }) as never);
+    const proxy = await createLagProxy({ targetPort: Number(new URL(legacy.url).port) });
+    const projections: unknown[] = [];
+    void proxy.loseNextReplyAfterCommit((sent) => {
+      if (mongoCommand(sent) !== 'find') return false;
+      const { find, projection } = mongoose.mongo.BSON.deserialize(
+        sent.subarray(21, 21 + sent.readInt32LE(21)),
+      );
+      if (find === 'users') projections.push(projection);
+      return false;
+    });
+    const store = await legacy.open({ url: proxy.through(legacy.url) });
+    await store.migrate(() => {});
+    await store.whenEmailsKeyed();
+    expect(projections.length).toBeGreaterThan(0);
+    for (const fields of projections) {
+      expect(fields).toMatchObject({ email: 1, emails: 1, deletedAt: 1, createdAt: 1 });
+      expect(fields).not.toHaveProperty('avatar');
+    }
+    await store.close();
+    await proxy.close();
+  });
+
+  it('passes over one that the server refuses to change', async () => {
+    const legacy = await legacyDatabase();
+    const users = legacy.db.collection('users');
+    const others = Array.from({ length: 3 }, () => legacyUser());
+    // SecantusDB updates no document of this _id; where a server does, there is one key more.
+    await users.insertMany([legacyUser({ _id: Number.NaN }), ...others] as never[]);
+    const store = await legacy.open();
+    await store.migrate(() => {});
+    await store.whenEmailsKeyed();
+    const ids = others.map(({ _id }) => _id);
+    expect(await users.countDocuments({ _id: { $in: ids }, emailKey: { $type: 'string' } })).toBe(3);
+    await store.close();
   });
 
   it('goes on where it was stopped', async () => {
