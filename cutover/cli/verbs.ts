@@ -405,7 +405,8 @@ export const VERBS = {
     usage: '[ID]',
     words: [0, 1],
     details: [
-      'As they stand in MongoDB by now; all of them, or one. Exit code 1 when one is still bad.',
+      'As they stand in MongoDB by now; all of them, or one. The mirror moves them within moments. Exit code 1 when one ' +
+        'is still bad.',
       ...NAMED,
     ],
     options: {},
