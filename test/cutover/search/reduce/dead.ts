@@ -195,11 +195,16 @@ function stillOf(draft: Draft, task: Task, scenario: Scenario, rules: Rules): Ta
   }
 }
 
-/** Nobody asks an apply or a clear under which lease it was begun, unless the other worker rests meanwhile. */
+/**
+ * Nobody asks an apply or a clear under which lease it was begun, unless the other worker rests meanwhile, or the apply may
+ * meet another holder of its key: whether that clash may be resolved is asked of the lease.
+ */
 function unsigned(task: Task | null, scenario: Scenario): Task | null {
   if (task === null || (task.kind !== 'apply' && task.kind !== 'clear') || task.ticket.incarnation !== 1)
     return task;
-  return scenario.workersOverlap ? { ...task, ticket: { ...task.ticket, incarnation: 0 } } : task;
+  const mayClash = task.batch.some(({ record, bits }) => scenario.keyOf(record, bits) !== null);
+  if (!scenario.workersOverlap || (task.kind === 'apply' && mayClash)) return task;
+  return { ...task, ticket: { ...task.ticket, incarnation: 0 } };
 }
 
 function isMarked(
