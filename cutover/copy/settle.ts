@@ -4,6 +4,7 @@
  * have exactly that.
  */
 
+import { hash } from 'node:crypto';
 import { type Codec, type Doc, STORE_FIELDS } from '../../db/canonical.ts';
 import type { StoreName } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
@@ -47,28 +48,31 @@ const WAITS_MS = [250, 1_000, 3_000];
 const FURTHER_MS = 3_000;
 const BATCH = 200;
 
-/** `patienceMs`: how long what nobody has written meanwhile may take to be mirrored, where that is longer than the usual looks. */
+/** How long what nobody has written meanwhile may take to be mirrored, where that is longer than the usual looks. */
+export interface Patience {
+  /** Shared by all that are waited for: each wait takes from it. */
+  leftMs: number;
+  /** Ends the wait. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** All are waited for together. */
 export async function settle(
   scope: CopyScope,
   authority: StoreName,
   entity: Entity,
   ids: readonly string[],
-  patienceMs = 0,
+  patience: Patience = { leftMs: 0 },
 ): Promise<Settled> {
-  const usualMs = WAITS_MS.reduce((sum, waitMs) => sum + waitMs, 0);
-  const further = Math.max(0, Math.ceil((patienceMs - usualMs) / FURTHER_MS));
-  const waitsMs = [...WAITS_MS, ...Array.from({ length: further }, () => FURTHER_MS)];
   const nameless = ids.filter(isNameless);
   const sum = await settleNameless(scope, entity, nameless);
   const named = nameless.length === 0 ? ids : ids.filter((id) => !isNameless(id));
-  for (let from = 0; from < named.length; from += BATCH) {
-    const part = await settleBatch(scope, authority, entity, named.slice(from, from + BATCH), waitsMs);
-    sum.differences.push(...part.differences);
-    sum.lagging.push(...part.lagging);
-    sum.stuck += part.stuck;
-    sum.excused += part.excused;
-  }
-  return sum;
+  const rest = await settleNamed(scope, authority, entity, named, patience);
+  return {
+    ...rest,
+    differences: [...sum.differences, ...rest.differences],
+    excused: sum.excused + rest.excused,
+  };
 }
 
 /** Nobody can ask for these again, nor has the other store any: so they are what they were when they were read. */
@@ -77,47 +81,64 @@ async function settleNameless(scope: CopyScope, entity: Entity, ids: readonly st
   const differences = ids
     .filter((id) => !aside.has(id))
     .map((id): Difference => ({ entity, id, kind: 'unreadable', fields: ['_id'] }));
-  return { differences, lagging: [] as string[], stuck: 0, excused: aside.size };
+  return { differences, excused: aside.size };
 }
 
-async function settleBatch(
+/** What is waited for, and what it was at the first look and at the last one, as digests: there may be thousands. */
+type Moving = Map<string, { readonly first: string; readonly last: string }>;
+
+async function settleNamed(
   scope: CopyScope,
   authority: StoreName,
   entity: Entity,
   ids: readonly string[],
-  waitsMs: readonly number[],
+  patience: Patience,
 ): Promise<Settled> {
   const differences: Difference[] = [];
   let excused = 0;
-  let open: readonly string[] = ids;
-  let first: ReadonlyMap<string, State> | null = null;
-  let last: ReadonlyMap<string, State> = new Map();
-  const held = (states: ReadonlyMap<string, State> | null, id: string) => textIn(states?.get(id) ?? 'absent');
-  const isStuck = (id: string): boolean => held(first, id) === held(last, id);
-  for (const [look, waitMs] of [...waitsMs, null].entries()) {
-    const before = await statesOf(scope, authority, entity, open);
-    first ??= before;
-    const mirror = await statesOf(scope, otherStore(authority), entity, open);
-    const after = await statesOf(scope, authority, entity, open);
-    last = after;
-    const excuses = await excusesFor(scope, authority, entity, open, { before, mirror });
-    const moving: string[] = [];
-    for (const id of open) {
-      const [a, m, again] = [before, mirror, after].map((states) => states.get(id) ?? 'absent');
-      if (a === undefined || m === undefined || again === undefined) continue;
-      const verdict = judge(a, m, again);
-      if (verdict === 'same') continue;
-      if (verdict === 'moving') moving.push(id);
-      else if (excuses.has(id)) excused += 1;
-      else differences.push({ entity, id, ...describe(entity, a, m) });
+  let moving: Moving = new Map();
+  let open = ids;
+  const stuck = () => [...moving.values()].filter(({ first, last }) => first === last).length;
+  for (let look = 0; open.length > 0; look += 1) {
+    const still: Moving = new Map();
+    for (let from = 0; from < open.length; from += BATCH) {
+      const seen = await lookAt(scope, authority, entity, open.slice(from, from + BATCH));
+      differences.push(...seen.differences);
+      excused += seen.excused;
+      for (const [id, { first, last }] of seen.moving) {
+        still.set(id, { first: moving.get(id)?.first ?? first, last });
+      }
     }
-    open = moving;
-    if (open.length === 0 || waitMs === null) break;
-    if (look >= WAITS_MS.length && !open.some(isStuck)) break;
-    await scope.environment.sleep(waitMs);
+    moving = still;
+    open = [...moving.keys()];
+    const waitMs = WAITS_MS[look] ?? (patience.leftMs > 0 && stuck() > 0 ? FURTHER_MS : null);
+    if (open.length === 0 || waitMs === null || patience.signal?.aborted === true) break;
+    patience.leftMs -= waitMs;
+    await scope.environment.sleep(waitMs, patience.signal);
   }
-  return { differences, lagging: open, stuck: open.filter(isStuck).length, excused };
+  return { differences, lagging: open, stuck: stuck(), excused };
 }
+
+async function lookAt(scope: CopyScope, authority: StoreName, entity: Entity, ids: readonly string[]) {
+  const differences: Difference[] = [];
+  const moving: Moving = new Map();
+  let excused = 0;
+  const before = await statesOf(scope, authority, entity, ids);
+  const mirror = await statesOf(scope, otherStore(authority), entity, ids);
+  const after = await statesOf(scope, authority, entity, ids);
+  const excuses = await excusesFor(scope, authority, entity, ids, { before, mirror });
+  for (const id of ids) {
+    const [a = 'absent', m = 'absent', again = 'absent'] = [before.get(id), mirror.get(id), after.get(id)];
+    const verdict = judge(a, m, again);
+    if (verdict === 'same') continue;
+    if (verdict === 'moving') moving.set(id, { first: digestOf(a), last: digestOf(again) });
+    else if (excuses.has(id)) excused += 1;
+    else differences.push({ entity, id, ...describe(entity, a, m) });
+  }
+  return { differences, moving, excused };
+}
+
+const digestOf = (state: State): string => hash('sha256', textIn(state), 'base64');
 
 function judge(before: State, mirror: State, after: State): 'same' | 'moving' | 'different' {
   if (textIn(before) !== textIn(after)) return 'moving';

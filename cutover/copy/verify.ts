@@ -109,7 +109,7 @@ async function goOn(scope: CopyScope, id: string, options: GoOn): Promise<Verify
   if ((await runs.ranges(id)).length === 0) await cut(scope, context);
   await compareAll(scope, context);
   await runs.advance(id, 'checking', 'checked', run.body, scope.environment.date());
-  return conclude(scope, context, run.startedAt, record);
+  return conclude(scope, context, run, record, signal);
 }
 
 /** What there is to know of a verify, for whoever works on it. */
@@ -200,8 +200,9 @@ const PATIENCE_MS = 5_000;
 /** What could not be compared yet, looked at once more now that everything else has been. */
 async function settleLaggards(
   scope: CopyScope,
-  { run, body }: Context,
+  { run, body, pace }: Context,
   record: ControlRecord,
+  signal: AbortSignal | undefined,
 ): Promise<{ readonly lagging: number; readonly stuck: number; readonly excused: number }> {
   const rows = await scope.postgres.query<RecordName & Record<string, unknown>>(
     `select entity, record_id as id from copy_findings where run = $1 and reason = $2`,
@@ -209,7 +210,8 @@ async function settleLaggards(
   );
   const sum = { lagging: 0, stuck: 0, excused: 0 };
   const settings = settingsOf(record);
-  const patienceMs = settings['mirror-paused'] ? 0 : settings['mirror-retry-max-ms'] + PATIENCE_MS;
+  const leftMs = settings['mirror-paused'] ? 0 : settings['mirror-retry-max-ms'] + PATIENCE_MS;
+  const patience = { leftMs, signal };
   if (rows.length > LAGGARDS_MAX) return { lagging: rows.length, stuck: rows.length, excused: 0 };
   for (const entity of ENTITIES) {
     const ids = rows.filter((row) => row.entity === entity).map(({ id }) => id);
@@ -218,8 +220,10 @@ async function settleLaggards(
       body.authority,
       entity,
       ids,
-      patienceMs,
+      patience,
     );
+    // Nothing is said of what was not waited for.
+    if (lagging.length > 0 && signal?.aborted === true) throw pace.stopped(`resume verify ${run}`);
     await scope.postgres.transaction(async (connection) => {
       await connection.query(
         `delete from copy_findings where run = $1 and entity = $2 and reason = $3 and record_id <> all($4::text[])`,
@@ -237,11 +241,12 @@ async function settleLaggards(
 async function conclude(
   scope: CopyScope,
   context: Context,
-  startedAt: Date,
+  { startedAt }: RunRow,
   record: ControlRecord,
+  signal: AbortSignal | undefined,
 ): Promise<VerifyResult> {
   const { run, body } = context;
-  const late = await settleLaggards(scope, context, record);
+  const late = await settleLaggards(scope, context, record, signal);
   const sums = sumCounts((await createRuns(scope.postgres).ranges(run)).map(({ counts }) => counts));
   const found = await foundBy(scope, run, SHOWN);
   const [row] = await scope.postgres.query<{ count: number }>(
