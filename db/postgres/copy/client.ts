@@ -90,10 +90,17 @@ export function openPostgresBulk(options: PostgresBulkOptions): PostgresBulk {
     },
     async lock(key) {
       const connection = await connect();
-      const { rows } = await connection.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [
-        key,
-      ]);
-      if (rows[0]?.held !== true) {
+      let isHeld: boolean;
+      try {
+        const text = 'select pg_try_advisory_lock($1) as held';
+        const { rows } = await connection.query<{ held: boolean }>(text, [key]);
+        isHeld = rows[0]?.held === true;
+      } catch (error) {
+        // Ended with whatever it may have locked.
+        connection.release(true);
+        throw toStoreError(error, 'uncommitted');
+      }
+      if (!isHeld) {
         connection.release();
         return null;
       }
