@@ -80,7 +80,7 @@ export interface Repository {
 
   /**
    * `transitions.eraseUser`, then every session of the user is revoked and scrubbed, and what the store keeps aside of the
-   * user forgotten.
+   * user forgotten. Without a `sessionGeneration`, as an operator asks, also of one whose document cannot be read.
    */
   eraseUser(change: {
     readonly userId: string;

@@ -273,7 +273,12 @@ function drainGates(facts: GateFacts, settings: Settings): readonly Gate[] {
   return [
     pendingGate(facts.pending, settings['gate-primary-pending'], settings['gate-primary-oldest-ms']),
     none('orphans', orphans.count, 'marked in the mirror', 'the instances resolve them: see that one runs'),
-    none('poison', notes.poison, 'refused by the mirror', `${CLI} pending names them: repair or erase them`),
+    none(
+      'poison',
+      notes.poison,
+      'refused by the mirror',
+      `${CLI} pending names them: repair them, or ${CLI} users erase; another record is mended or deleted where it is`,
+    ),
     none('conflicts', notes.conflict, 'in conflict', `${CLI} conflicts names them`),
     none(
       'quarantine',

@@ -62,6 +62,10 @@ export async function eraseUser(context: OperatorContext, { userId }: Target): P
     const why = 'does not answer: run it again when it does, for what is kept aside there';
     reasons.push(`${STORE_NAMES[otherName]} ${why}`);
   }
+  if (authority.name === 'postgres' && other !== null && (await holdsUncopied(authority, other, userId))) {
+    const what = `a document of this id that ${STORE_NAMES.postgres} never took`;
+    reasons.push(`${STORE_NAMES[otherName]} holds ${what}: delete it there`);
+  }
   if (mirrorOf(record.mode) === null && record.copy.kind !== 'none') {
     reasons.push(
       `${STORE_NAMES[otherName]} keeps its copy of the user until it is mirrored or copied again, or deleted`,
@@ -120,6 +124,14 @@ async function underAuthority(
   }
   if (result === 'changed') return unknown('the user changed meanwhile');
   return { kind: result, reasons: result === 'gone' ? ['there is no such living user'] : [] };
+}
+
+/** Whether there is a user whom a copy left behind. No tombstone of the authority's will ever come to it. */
+async function holdsUncopied(authority: Store, other: Store, userId: string): Promise<boolean> {
+  const held = await attempt(() => authority.replica.read('user', [userId]));
+  const left = await attempt(() => other.replica.read('user', [userId]));
+  if (held === null || left === null || held.found.has(userId)) return false;
+  return left.found.has(userId) || left.unreadable.includes(userId);
 }
 
 const KINDS = [NOTES.poison, NOTES.conflict, NOTES.difference, NOTES.foreign, NOTES.quarantine];

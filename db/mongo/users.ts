@@ -6,6 +6,7 @@ import { dropKey, type EmailKeyPass } from './email-keys.ts';
 import { lookUpEmail } from './emails.ts';
 import { beginErasure, endErasure, scrubErased } from './scrub.ts';
 import { inSteps } from './steps.ts';
+import { eraseUnreadable, nullIfUndecodable } from './unreadable.ts';
 import { type Change, change, find, insert, type Scope } from './writes.ts';
 
 type Users = Pick<
@@ -74,7 +75,7 @@ export function createUsers(scope: Scope, pass: EmailKeyPass): Users {
       inSteps(scope, async (inner) => {
         // Before the tombstone: if this process dies between user and sessions, `purge` goes on from here.
         await beginErasure(inner, erasure.userId, erasure.now);
-        const result = await change(
+        const readable = change(
           inner,
           'user',
           erasure.userId,
@@ -82,6 +83,11 @@ export function createUsers(scope: Scope, pass: EmailKeyPass): Users {
           // A phone number or an address in a field we know nothing of is personal data, too.
           { bare: true },
         );
+        // Who asks for any state of the user asks for a document that cannot be read as well.
+        const result =
+          erasure.sessionGeneration === null
+            ? ((await readable.catch(nullIfUndecodable)) ?? (await eraseUnreadable(inner, erasure)))
+            : await readable;
         const isTombstone = result !== null && ('done' in result || result.refused === 'gone');
         if (isTombstone) await scrubErased(inner, erasure.userId, erasure.now);
         await endErasure(inner, erasure.userId);

@@ -7,9 +7,11 @@ import {
   runBackfill,
   verify,
 } from '../../cutover/copy/index.ts';
+import { eraseUser } from '../../cutover/operator/index.ts';
 import type { UserRecord } from '../../db/records.ts';
+import { toDocument } from '../canonical/default.ts';
 import { logIn, signUp } from '../contract/fixtures.ts';
-import { userAt } from '../contract/replica/records.ts';
+import { sessionAt, userAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
 import { clear, openBench, serve, started } from './support.ts';
@@ -121,6 +123,69 @@ describe('of erased users', async () => {
     await retryQuarantine(bench);
     expect(await kept()).toBe(0);
     expect(await listQuarantine(bench)).toEqual([]);
+  });
+
+  const byOperator = (userId: string) =>
+    eraseUser(
+      { stores, environment: bench.environment, telemetry: bench.telemetry, report: () => {} },
+      { userId },
+    );
+  /** A user whose document means no record: nobody can say which of several addresses it is. */
+  const unreadable = (given: object = {}) =>
+    legacyUser({ email: ['gone@example.org'], name: 'Gone Away', 'e.mail': 'gone@example.org', ...given });
+  async function expectErased(id: string): Promise<void> {
+    await eventually(async () => (await stores.mongo.replica.countMarks()).count === 0);
+    expect(await isErased(id)).toBe(true);
+    expect(await kept()).toBe(0);
+    const held = JSON.stringify([await bench.documents('user'), await bench.documents('session')]);
+    for (const secret of SECRETS) expect(held).not.toContain(secret);
+    expect(await verify(bench)).toMatchObject({ clean: true, differing: 0, lagging: 0, excused: 0 });
+    await eventually(async () => Object.keys(await notesLeft()).length === 0);
+    expect(await byOperator(id)).toMatchObject({ kind: 'gone', leftoversRemoved: 0 });
+  }
+  async function notesLeft() {
+    const { evidence: _, ...open } = await stores.mongo.books.countNotes();
+    return open;
+  }
+
+  it('an operator erases one whose document the mirror cannot read', async () => {
+    await bench.setMode('dual-write');
+    await started(serve(bench));
+    const doc = unreadable({ epoch: 1, version: 3, sessionGeneration: 2, pendingAt: new Date() });
+    const id = String(doc._id);
+    await bench.insert('user', [doc]);
+    await bench.insert('session', [toDocument('session', sessionAt([1, 1], id, AGENT))]);
+    await eventually(async () => (await stores.mongo.books.countNotes())['poison'] === 1);
+    expect(await byOperator(id)).toMatchObject({ kind: 'done', reasons: [] });
+    const { found } = await stores.mongo.replica.read('user', [id]);
+    expect(found.get(id)?.record).toMatchObject({ sessionGeneration: 3, stamp: { epoch: 1, version: 4 } });
+    await expectErased(id);
+  });
+
+  it('and one whom a copy put aside because nothing could read it, or that had nothing but its id', async () => {
+    await bench.setMode('dual-write');
+    const [doc, stub] = [unreadable(), { _id: legacyUser()._id }];
+    await bench.insert('user', [doc, stub]);
+    await backfill();
+    expect(await listQuarantine(bench)).toHaveLength(2);
+    expect(await kept()).toBe(1);
+    await started(serve(bench));
+    expect(await byOperator(String(stub._id))).toMatchObject({ kind: 'done' });
+    expect(await byOperator(String(doc._id))).toMatchObject({ kind: 'done' });
+    expect(await listQuarantine(bench)).toEqual([]);
+    await expectErased(String(doc._id));
+    expect(await isErased(String(stub._id))).toBe(true);
+  });
+
+  it('a document that never came to PostgreSQL is named, to be deleted, once that has authority', async () => {
+    const doc = unreadable();
+    const id = String(doc._id);
+    await bench.insert('user', [doc]);
+    await bench.setMode('postgres-primary');
+    const named = expect.stringMatching(/^MongoDB holds a document of this id .*: delete it there$/);
+    expect(await byOperator(id)).toMatchObject({ kind: 'gone', reasons: [expect.anything(), named] });
+    await bench.mongo.collection('user').deleteOne({ _id: doc._id });
+    expect((await byOperator(id)).reasons).toEqual(['there is no such living user']);
   });
 
   it('nothing is kept of the way back either', async () => {

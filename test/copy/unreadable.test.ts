@@ -11,6 +11,7 @@ import {
   runBackfill,
   verify,
 } from '../../cutover/copy/index.ts';
+import { eraseUser } from '../../cutover/operator/index.ts';
 import { preflight } from '../../cutover/preflight/preflight.ts';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
@@ -147,6 +148,22 @@ describe('documents that cannot be read, or asked for', { timeout: 90_000 }, asy
     await bench.mongo.collection('user').updateMany({}, { $unset: { [TYPELESS]: 1, extra: 1 } });
     expect((await runBackfill(scope, { from: 'mongo', onBad: 'rollback' })).counts.inserted).toBe(3);
     expect(await verify(scope)).toMatchObject({ clean: true, excused: 0 });
+  });
+
+  it('a user whose document no driver takes apart is erased as any other', async () => {
+    const [doc, other] = [legacyUser({ [TYPELESS]: 'x', phone: '555' }), legacyUser()];
+    await bench.insert('user', [doc, other]);
+    const id = String(doc._id);
+    const { environment, telemetry, stores } = scope;
+    const context = { stores, environment, telemetry, report: () => {} };
+    expect(await eraseUser(context, { userId: id })).toMatchObject({ kind: 'done', reasons: [] });
+    const left = await bench.documents('user');
+    expect(left.filter((text) => text.includes('555') || text.includes(TYPELESS))).toEqual([]);
+    const { found } = await stores.mongo.replica.read('user', [id, String(other._id)]);
+    const stamp = { epoch: 1, version: 1 };
+    const tombstone = { deletedAt: expect.any(Date), createdAt: doc._id.getTimestamp(), email: null, stamp };
+    expect(found.get(id)).toMatchObject({ record: tombstone, pendingAt: expect.any(Date) });
+    expect(found.get(String(other._id))?.record.deletedAt).toBeNull();
   });
 
   it('an _id that is too long for any index, or no UTF-8, is bad and told from others like it', async () => {
