@@ -9,6 +9,7 @@ type Index = mongoose.mongo.IndexDescriptionInfo;
 
 const NAMESPACE_NOT_FOUND = 26;
 const INDEX_NOT_FOUND = 27;
+const DUPLICATE_KEY = 11000;
 /** Another caller's index of the same key came first, or an index build of it was dropped meanwhile. */
 const RACED = new Set([INDEX_NOT_FOUND, 85, 86, 276, 117, 112]);
 const ATTEMPTS_MAX = 5;
@@ -65,8 +66,18 @@ async function ensure(
 ): Promise<void> {
   if ((await existing(collection)).some((index) => serves(index, spec))) return;
   const { key, ...options } = spec;
-  await collection.createIndex({ ...key }, options);
-  report(`${collection.collectionName}: index ${spec.name} on ${Object.keys(key).join(', ')}`);
+  const { collectionName } = collection;
+  const fields = Object.keys(key).join(', ');
+  try {
+    await collection.createIndex({ ...key }, options);
+  } catch (error) {
+    if (codeOf(error) !== DUPLICATE_KEY) throw error;
+    // The server's message quotes the value, which may be an e-mail.
+    throw new Error(
+      `${collectionName}: several documents have the same ${fields}, which must be unique: index ${spec.name} was not made`,
+    );
+  }
+  report(`${collectionName}: index ${spec.name} on ${fields}`);
 }
 
 /** A plain index is as good under any name, unique or not. */

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { legacyDatabase, legacyUser, NOW, newAccount } from './legacy.ts';
 
@@ -63,5 +64,20 @@ describe('migrate', () => {
     expect(indexes.find(({ key }) => 'username' in key)).toMatchObject({ unique: true });
     expect(indexes.find(({ name }) => name === 'email_1')).toMatchObject({ unique: true });
     await expect(users.insertOne(legacyUser({ username: 'ann' }) as never)).rejects.toThrow(/E11000/);
+  });
+
+  it('says where documents share what is unique here, and never the value', async () => {
+    const legacy = await legacyDatabase();
+    const emailKey = 'ann@example.org';
+    await legacy.db
+      .collection('users')
+      .insertMany([legacyUser({ emailKey }) as never, legacyUser({ emailKey }) as never]);
+    const store = await legacy.open({ emailKeyPass: false });
+    const error = await store.migrate(() => {}).catch((problem: unknown) => problem);
+    expect(error).toMatchObject({
+      message:
+        'users: several documents have the same emailKey, which must be unique: index auth_email_key was not made',
+    });
+    expect(inspect(error)).not.toContain(emailKey);
   });
 });
