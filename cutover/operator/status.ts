@@ -1,4 +1,4 @@
-import { RestoredStore, UnreadableControl } from '../control.ts';
+import { missingControl, RestoredStore, UnreadableControl } from '../control.ts';
 import {
   authorityOf,
   type Mode,
@@ -116,7 +116,10 @@ async function storeStatus(
   const server = store === null || !reachable ? null : await attempt(() => store.describe());
   const control = own === null ? null : { mode: own.mode, epoch: own.epoch, revision: own.revision };
   const stands = role === 'mirror' && trouble instanceof RestoredStore ? ': nothing is mirrored to it' : '';
-  const problem = trouble === null ? null : `${trouble.message}${stands}`;
+  // Of no matter elsewhere: instances leave a copy there.
+  const lost = role === 'authority' && reachable && own === null ? missingControl(name) : null;
+  const told = trouble ?? lost;
+  const problem = told === null ? null : `${told.message}${stands}`;
   return { name, configured: store !== null, reachable, role, server, control, problem };
 }
 

@@ -305,6 +305,10 @@ describe('an authority whose database is empty', () => {
     });
     const shown = await run(readStatus({ ...world.context, stores }, { watchMs: 0 }));
     expect(shown).toMatchObject({ next: [], rollback: { why: expect.stringMatching(/no control record/) } });
+    expect(json('status', await inside(['status', '--json'], open))).toMatchObject({
+      outcome: 'difference',
+      stores: expect.arrayContaining([expect.objectContaining({ name, problem })]),
+    });
   });
 
   it('has not come back: no rollback leads through it, and no failover past it', async () => {
