@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { deserialize, ObjectId, serialize } from 'bson';
-import { bsonType } from './bson.ts';
+import { bsonType, isDoc } from './bson.ts';
 
 /** No index takes longer keys than some 2,700 bytes, and other columns stand beside an id. */
 export const ID_BYTES_MAX = 2_000;
@@ -33,7 +33,14 @@ export function encodeId(value: unknown): string {
   // Deserialising promotes Int32, Double and Long alike, as MongoDB's unique index on _id does.
   const promoted = deserialize(serialize({ v: value })) as { readonly v: unknown };
   if (typeof promoted.v === 'string') return encodeText(promoted.v);
+  if (isCondition(promoted.v)) throw new TypeError('a query would take it for a condition');
   return `~b${base64url(serialize({ v: promoted.v }))}`;
+}
+
+/** What MongoDB does not compare with but looks for by: a pattern, or operators. No `_id` may be one, and clients send ids. */
+function isCondition(value: unknown): boolean {
+  if (value instanceof RegExp || bsonType(value) === 'BSONRegExp') return true;
+  return isDoc(value) && Object.keys(value).some((key) => key.startsWith('$'));
 }
 
 /** The `_id` that has this id; undefined when none has. Numbers come back as MongoDB compares them, not by type. */

@@ -107,6 +107,14 @@ describe('newId', () => {
   });
 });
 
+describe('an id that a query would take for a condition', () => {
+  it.each([{ $gt: '' }, { $oid: '61' }, { a: 1, $ne: 2 }, /./])('names nothing: %s', (value) => {
+    expect(() => encodeId(value)).toThrow(TypeError);
+    const sent = `~b${Buffer.from(serialize({ v: value })).toString('base64url')}`;
+    expect(decodeId(sent)).toBeUndefined();
+  });
+});
+
 describe('emailKey', () => {
   it('is the same in any letter case and Unicode form', () => {
     expect(emailKey(' Zoe\u0301@Example.ORG ')).toBe('zo\u00e9@example.org');
