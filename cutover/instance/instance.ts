@@ -5,7 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
-import { StoreUnavailable } from '../../db/errors.ts';
+import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { changeControl, fromLease, isSilence, readControl } from '../control.ts';
 import type { Environment } from '../environment.ts';
@@ -101,6 +101,8 @@ export function createInstance(options: InstanceOptions): Instance {
   let state = newInstance(environment.newId());
   let revision = 0;
   let told: LeaseRow | null = null;
+  /** Where it may have a row: one in each store that had authority while it was here. */
+  const rowsIn = new Set<StoreName>();
   let watched: { readonly id: string; readonly sinceMs: number } | null = null;
   let changedAtMs = Number.NEGATIVE_INFINITY;
   let stopping = false;
@@ -304,6 +306,7 @@ export function createInstance(options: InstanceOptions): Instance {
   /** Writes the row and reads the record behind it: in this order, or a fence in between would go unseen. */
   async function exchange(store: Store, { row }: Heartbeat): Promise<ControlRecord | null> {
     let read: ControlRecord | null = null;
+    rowsIn.add(store.name);
     for (const step of rules.heartbeatSteps) {
       if (step === 'read') {
         read = await readControl(store);
@@ -393,8 +396,11 @@ export function createInstance(options: InstanceOptions): Instance {
       queue.close();
       for (const pulse of [polling, beating, glancePulse, tidyPulse]) pulse.wake();
       await Promise.all(loops);
-      const store = told === null ? null : stores[authorityOf(state.following.record?.mode ?? 'mongo-only')];
-      if (inFlight.size === 0) await store?.books.removeLease(state.id).catch(() => {});
+      if (inFlight.size > 0) return;
+      // A row that stayed would be waited for by the next change of authority, until it counts as silent.
+      const reached = sight.reached().filter((name) => rowsIn.has(name));
+      const removed = reached.map((name) => stores[name]?.books.removeLease(state.id));
+      await Promise.allSettled(removed);
     },
   };
 }

@@ -56,6 +56,17 @@ describe('the ladder from empty stores', () => {
     expect(await control('mongo')).toMatchObject({ mode: 'mongo-only', epoch: 3 });
   });
 
+  it('waits for no instance that stopped since authority last changed', async () => {
+    const [leaving] = await world.start(2, 'mongo-only');
+    if (leaving === undefined) throw new Error('two were started');
+    await ease();
+    expect(await go({ to: 'postgres-primary' })).toMatchObject({ kind: 'done' });
+    await world.clock.run(leaving.stop(0));
+    const startMs = world.clock.elapsedMs();
+    expect(await go({ direction: 'rollback', to: 'shadow-read' })).toMatchObject({ kind: 'done' });
+    expect(world.clock.elapsedMs() - startMs).toBeLessThan(5_000);
+  });
+
   it('keeps every account that was made on the way up and down', async () => {
     const [first, second] = await world.start(2, 'mongo-only');
     if (first === undefined || second === undefined) throw new Error('two were started');
