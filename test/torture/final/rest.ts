@@ -14,6 +14,7 @@ export interface Rest {
 }
 
 const SETTLE_MS = 60_000;
+const POLL_MS = 200;
 
 export async function readBoth({ stores }: System): Promise<Rest['contents']> {
   const [mongo, postgres] = await Promise.all([
@@ -26,18 +27,16 @@ export async function readBoth({ stores }: System): Promise<Rest['contents']> {
 /** To be asked in a mode with a mirror, after the last request; `settleMs` is what the mirror gets to catch up. */
 export async function judgeRest(system: System, settleMs = SETTLE_MS): Promise<Rest> {
   const findings: string[] = [];
-  let contents = await readBoth(system);
   const deadline = performance.now() + settleMs;
-  const marked = (): number => contents.mongo.marked + contents.postgres.marked;
+  const marksIn = ({ mongo, postgres }: Rest['contents']): number => mongo.marked + postgres.marked;
   // A mail that is settled late still writes; equal and unmarked is rest.
-  while (
-    performance.now() < deadline &&
-    (marked() > 0 || compare(contents.mongo, contents.postgres).length > 0)
-  ) {
-    await sleep(200);
-    contents = await readBoth(system);
-  }
-  if (marked() > 0) findings.push(`${marked()} records are still marked after ${settleMs} ms of rest`);
+  const contents = await lookUntil(
+    deadline,
+    () => readBoth(system),
+    (seen) => marksIn(seen) === 0 && compare(seen.mongo, seen.postgres).length === 0,
+  );
+  const marked = marksIn(contents);
+  if (marked > 0) findings.push(`${marked} records are still marked after ${settleMs} ms of rest`);
   findings.push(...inWords(compare(contents.mongo, contents.postgres)));
   for (const [name, content] of Object.entries(contents)) {
     const shared = sharedAddresses(content).length;
@@ -46,6 +45,19 @@ export async function judgeRest(system: System, settleMs = SETTLE_MS): Promise<R
   if (findings.length === 0) findings.push(...(await plantedIsFound(system, contents.postgres, deadline)));
   const records = Object.values(contents.postgres.rows).reduce((sum, rows) => sum + rows.size, 0);
   return { findings, records, contents };
+}
+
+/** The first that will do, or the last before the deadline. */
+async function lookUntil<T>(
+  deadline: number,
+  look: () => Promise<T>,
+  isEnough: (seen: T) => boolean,
+): Promise<T> {
+  for (;;) {
+    const seen = await look();
+    if (isEnough(seen) || performance.now() >= deadline) return seen;
+    await sleep(POLL_MS);
+  }
 }
 
 function inWords(differences: readonly Difference[]): readonly string[] {
@@ -79,11 +91,7 @@ async function plantedIsFound(
     found.length === 1 && found[0]?.id === id && found[0].field === 'name';
   const findings: string[] = [];
   for (const store of ['mongo', 'postgres'] as const) {
-    let found = await look(store);
-    while (!isHit(found) && performance.now() < deadline) {
-      await sleep(200);
-      found = await look(store);
-    }
+    const found = await lookUntil(deadline, () => look(store), isHit);
     if (!isHit(found)) {
       findings.push(`a byte changed in ${store} was not found, or more was: ${found.length} differences`);
     }
