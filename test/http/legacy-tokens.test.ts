@@ -171,6 +171,18 @@ inEveryMode(async (mode) => {
     },
   );
 
+  test('a logout with it ends the session it opened, though the password was changed there since', async () => {
+    const ada = await newPerson(app);
+    const token = tokenFor(ada);
+    const client = app.client();
+    signedIn(await client.get('/auth/refresh', { bearer: token }), 200, client);
+    const body = { currentPassword: ada.password, newPassword: newPassword() };
+    expect((await client.post('/auth/change-password', body)).status).toBe(200);
+    expect(await isAlive(client)).toBe(true);
+    expect((await app.client().post('/auth/logout', undefined, { bearer: token })).status).toBe(204);
+    expect(await isAlive(client)).toBe(false);
+  });
+
   test('logout and exchange at once leave no living session', async () => {
     for (let round = 0; round < 5; round += 1) {
       const ada = await newPerson(app);

@@ -17,12 +17,21 @@ function asPredecessor(text: string): RefreshToken | null {
   return parseRefreshToken(`${id}.${secret}`);
 }
 
-/** The session a good legacy token opens, for a user whose password has not been changed since; null otherwise. */
-async function legacySession(context: AuthContext, text: string, caller: Caller) {
+/** Whom a genuine legacy token belongs to, and what it stands for; null for anything else. */
+function genuine(context: AuthContext, text: string) {
   const now = context.now();
   const claims = context.legacyTokens?.verify(text, now) ?? null;
   const predecessor = claims && asPredecessor(text);
-  const user = predecessor && (await context.repository.findUser(claims.userId));
+  return predecessor && { claims, predecessor, now };
+}
+
+/** The session a genuine legacy token opens, for a user whose password has not been changed since; null otherwise. */
+async function legacySession(
+  context: AuthContext,
+  { claims, predecessor, now }: NonNullable<ReturnType<typeof genuine>>,
+  caller: Caller,
+) {
+  const user = await context.repository.findUser(claims.userId);
   if (!user || user.deletedAt !== null || user.sessionGeneration !== 0) return null;
   const successor = successorOf(context.keyring, predecessor, context.keyring.current);
   if (successor === null) return null;
@@ -36,17 +45,19 @@ async function legacySession(context: AuthContext, text: string, caller: Caller)
     previousTokenHash: predecessor.hash,
     rotation: 1,
   };
-  return { user, session, predecessor, successor, now };
+  return { user, session, successor };
 }
 
 /** Exchanges an unexpired token of the old service for a session. */
 export async function exchangeLegacy(context: AuthContext, text: string, caller: Caller): Promise<SignedIn> {
-  const legacy = await legacySession(context, text, caller);
-  if (legacy === null) {
+  const token = genuine(context, text);
+  const legacy = token && (await legacySession(context, token, caller));
+  if (token === null || legacy === null) {
     caller.audit({ event: 'legacy-exchange', outcome: 'failure', reason: 'invalid' });
     throw new ApiError('refresh_invalid');
   }
-  const { user, session, predecessor, successor, now } = legacy;
+  const { user, session, successor } = legacy;
+  const { predecessor, now } = token;
   if (context.config.requireVerifiedEmail && !user.isVerified) {
     caller.audit({ event: 'legacy-exchange', outcome: 'failure', reason: 'not-verified', userId: user.id });
     throw new ApiError('email_not_verified');
@@ -64,16 +75,29 @@ export async function exchangeLegacy(context: AuthContext, text: string, caller:
 
 /** Ends what a legacy token stands for: its session if it was exchanged, and its worth if it was not. */
 export async function burnLegacy(context: AuthContext, text: string, caller: Caller): Promise<void> {
-  const legacy = await legacySession(context, text, caller);
-  if (legacy === null) return;
-  const { session, now } = legacy;
+  const token = genuine(context, text);
+  if (token === null) return;
+  const legacy = await legacySession(context, token, caller);
+  const { predecessor, claims, now } = token;
+  const { sessionId } = predecessor;
+  const burnt = legacy !== null && (await openRevoked(context, legacy.session, now));
+  // Also after a new password, which the session it opened may have outlived.
+  const ended =
+    burnt || (await context.repository.revokeSession({ sessionId, userId: null, reason: 'logout', now }));
+  if (legacy === null && !ended) return;
+  const { userId } = claims;
+  caller.audit({ event: 'logout', outcome: 'success', userId, sessionId });
+}
+
+/** False when it is there already. */
+async function openRevoked(context: AuthContext, session: New<SessionRecord>, now: Date): Promise<boolean> {
   const revoked = { ...session, revokedAt: now, revokedReason: 'logout' } as const;
+  const { sessionsMax } = context.config;
   try {
-    const { sessionsMax } = context.config;
     await context.repository.openSession({ session: revoked, replacesId: null, sessionsMax, now });
+    return true;
   } catch (error) {
-    if (!(error instanceof IdTaken)) throw error;
-    await context.repository.revokeSession({ sessionId: session.id, userId: null, reason: 'logout', now });
+    if (error instanceof IdTaken) return false;
+    throw error;
   }
-  caller.audit({ event: 'logout', outcome: 'success', userId: session.userId, sessionId: session.id });
 }
