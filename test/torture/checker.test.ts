@@ -117,6 +117,83 @@ describe('a history that can be explained', () => {
   });
 });
 
+describe('tokens of the old service', () => {
+  /** The account it left, and what stands for the session of its first token. */
+  function left(h: Script): number {
+    h.ok({ kind: 'signup', password: 'p1', legacy: true }, 0, 0, { userId: 'u1', isVerified: false });
+    return -1;
+  }
+
+  test('each opens one session, the same again inside the leeway, and none after a logout with it', () => {
+    const h = script();
+    const s = left(h);
+    h.ok({ kind: 'exchange', session: s }, 1, 2, { userId: 'u1', isVerified: false });
+    h.ok({ kind: 'exchange', session: s }, 3, 4, { userId: 'u1' });
+    h.ok({ kind: 'me', session: s }, 5, 6);
+    h.refused({ kind: 'exchange', session: s }, 9, 10, 'refresh_invalid');
+    h.ok({ kind: 'refresh', session: s, token: 0 }, 11, 12);
+    h.refused({ kind: 'exchange', session: s }, 11, 12, 'refresh_invalid');
+    h.ok({ kind: 'logout', session: s, burns: true }, 13, 14);
+    h.refused({ kind: 'me', session: s }, 15, 16, 'unauthenticated');
+    h.ok({ kind: 'logout', session: -2, burns: true }, 17, 18);
+    h.refused({ kind: 'exchange', session: -2 }, 19, 20, 'refresh_invalid');
+    h.ok({ kind: 'final' }, 30, 30, { exists: true, userId: 'u1', sessions: [] });
+    expect(findings(h)).toEqual([]);
+  });
+
+  test('none opens one after a new password', () => {
+    const h = script();
+    const s = left(h);
+    const r = h.ok({ kind: 'forgot' }, 1, 2);
+    h.ok({ kind: 'reset', requests: [r], password: 'p2' }, 3, 4);
+    h.refused({ kind: 'exchange', session: s }, 5, 6, 'refresh_invalid');
+    expect(findings(h)).toEqual([]);
+  });
+
+  test.for<[string, number, (h: Script, s: number) => void]>([
+    ['3: after a logout with it', 3, (h, s) => h.ok({ kind: 'logout', session: s, burns: true }, 1, 2)],
+    [
+      '3: after a new password',
+      3,
+      (h) => {
+        const r = h.ok({ kind: 'forgot' }, 1, 1);
+        h.ok({ kind: 'reset', requests: [r], password: 'p2' }, 2, 2);
+      },
+    ],
+  ])('%s it still opens a session', ([, invariant, before]) => {
+    const h = script();
+    const s = left(h);
+    before(h, s);
+    h.ok({ kind: 'exchange', session: s }, 3, 4);
+    expect(invariants(h)).toEqual([invariant]);
+  });
+
+  test('4: one is exchanged twice', () => {
+    const h = script();
+    const s = left(h);
+    h.ok({ kind: 'exchange', session: s }, 1, 2);
+    h.ok({ kind: 'exchange', session: s }, 9, 10);
+    expect(invariants(h)).toEqual([4]);
+  });
+
+  test('1: a good one is refused', () => {
+    const h = script();
+    h.refused({ kind: 'exchange', session: left(h) }, 1, 2, 'refresh_invalid');
+    expect(invariants(h)).toEqual([1]);
+  });
+
+  test('an exchange without an answer may have opened its session, which is listed then', () => {
+    for (const sessions of [[-1, -2], [-2]]) {
+      const h = script();
+      const s = left(h);
+      h.unknown({ kind: 'exchange', session: s }, 1);
+      h.ok({ kind: 'exchange', session: -2 }, 2, 3);
+      h.ok({ kind: 'list', session: -2 }, 4, 5, { sessions });
+      expect(findings(h), String(sessions)).toEqual([]);
+    }
+  });
+});
+
 describe('what began before a session ended', () => {
   test('may list what is left after it', () => {
     const h = script();

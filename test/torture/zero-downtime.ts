@@ -114,9 +114,10 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
     await recordLegacy(recorder, legacy);
     const addresses = Array.from({ length: options.people }, (_, index) => `person-${index}@example.test`);
     const [active, quiet] = [legacy.slice(0, options.legacy), legacy.slice(options.legacy)];
-    const all = [...active, ...addresses.map((email) => ({ email, password: null }))];
-    const people = all.map(({ email, password }, index) =>
-      createPerson({ ...world, random: random.fork(index) }, email, password),
+    const newcomers = addresses.map((email) => ({ email, known: null }));
+    const all = [...active.map((known) => ({ email: known.email, known })), ...newcomers];
+    const people = all.map(({ email, known }, index) =>
+      createPerson({ ...world, random: random.fork(index) }, email, known),
     );
     let answers = 0;
     recorder.onEnd(() => {
@@ -160,7 +161,9 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
 
     for (const [key, value] of Object.entries(SETTINGS)) await operator.set(key as SettingKey, value);
     await Promise.all(
-      people.map(({ acts }, index) => (index < active.length ? acts.login() : acts.signup())),
+      people.map(({ acts }, index) =>
+        index < active.length ? Promise.all([acts.login(), acts.exchange()]) : acts.signup(),
+      ),
     );
     const traffic = startTraffic(people, random.fork('traffic'), options.perSecond);
     await more(ANSWERS);

@@ -84,6 +84,7 @@ function invariantOf({ call, outcome }: Operation, before: readonly State[]): nu
   if (outcome.kind === 'ok') {
     if (kind === 'signup') return 2;
     if (kind === 'verify' || kind === 'reset') return 4;
+    if (call.kind === 'exchange') return before.some((state) => isAlive(state, call.session)) ? 4 : 3;
     if ('session' in call && before.every((state) => !isAlive(state, call.session))) return 3;
     const listed = outcome.answer.sessions ?? [];
     if (before.every((state) => listed.some((name) => !isAlive(state, name)))) return 3;

@@ -37,7 +37,7 @@ interface Moment {
 function counts({ call, outcome }: Operation): boolean {
   if (outcome.kind === 'failed') return false;
   if (outcome.kind !== 'unknown') return true;
-  return call.kind !== 'me' && call.kind !== 'list' && call.kind !== 'login';
+  return !['me', 'list', 'login', 'resend'].includes(call.kind);
 }
 
 function momentsOf(history: readonly Operation[]): readonly Moment[] {
@@ -114,7 +114,7 @@ function successors(config: Config, open: ReadonlyMap<number, Operation>, rules:
 }
 
 function isLook({ call }: Operation): boolean {
-  return call.kind === 'me' || call.kind === 'list' || call.kind === 'final';
+  return ['me', 'list', 'resend', 'final'].includes(call.kind);
 }
 
 function after({ stages }: Config, { id }: Operation, { state, next }: Step): Config {

@@ -4,7 +4,7 @@
  * the session is looked up, then the deed is done, whatever became of the session in between; and a password change a
  * third, in which its own session is taken along.
  */
-import type { Answer, Call, Operation } from '../history/types.ts';
+import type { Answer, Call, Operation, SessionName } from '../history/types.ts';
 import { isAlive, type State, withAccount, withSession } from './state.ts';
 
 /** `done` when the answer may now be given; otherwise what the operation remembers until its next moment. */
@@ -69,6 +69,8 @@ function whenOk(state: State, operation: Operation, answer: Answer, rules: Rules
       const known = identified(state, answer);
       return known === null ? CANNOT : done(opened(known, operation));
     }
+    case 'exchange':
+      return exchanged(state, call.session, operation, answer, rules);
     case 'me': {
       const known = isAlive(state, call.session) ? identified(state, answer) : null;
       return known === null ? CANNOT : done(known);
@@ -76,7 +78,9 @@ function whenOk(state: State, operation: Operation, answer: Answer, rules: Rules
     case 'refresh':
       return refreshed(state, call, operation, answer, rules);
     case 'logout':
-      return done(withSession(state, call.session, { revoked: true }));
+      return done(call.burns === true ? burned(state, call.session) : ended(state, call.session));
+    case 'resend':
+      return done(state);
     case 'verify':
       return account !== null && !account.verified ? done(withAccount(state, { verified: true })) : CANNOT;
     case 'forgot':
@@ -108,7 +112,7 @@ function later(state: State, { call, outcome }: Operation, stage: number): reado
     case 'end':
       return outcome.kind === 'ok' && state.sessions[call.target]?.revoked === true
         ? CANNOT
-        : done(withSession(state, call.target, { revoked: true }));
+        : done(ended(state, call.target));
     // Guarded by the generation: no other change to the account came first. A logout is none.
     case 'erase':
       return account !== null && lookedUp(account.generation) === stage
@@ -139,6 +143,8 @@ function whenRefused(state: State, operation: Operation, code: string, rules: Ru
     case 'change unauthenticated':
     case 'erase unauthenticated':
       return when('session' in call && !isAlive(state, call.session));
+    case 'exchange refresh_invalid':
+      return when(call.kind === 'exchange' && !mustExchange(state, call.session, operation, rules));
     case 'refresh refresh_invalid':
       if (call.kind === 'refresh' && !isAlive(state, call.session)) return done(state);
       return whenTheft(state, operation, rules);
@@ -182,12 +188,62 @@ function signedUp(
 }
 
 /** A session whose tokens no client holds decides nothing, so only answered ones are kept. */
-function opened(state: State, { id, outcome, invokedMs, completedMs }: Operation): State {
-  if (outcome.kind !== 'ok' || state.account === null) return state;
+function opened(state: State, operation: Operation): State {
+  return operation.outcome.kind === 'ok' ? openedAs(state, operation.id, operation) : state;
+}
+
+function openedAs(state: State, name: SessionName, { invokedMs, completedMs }: Operation): State {
+  if (state.account === null) return state;
   const { generation } = state.account;
   const rotatedToMs = completedMs ?? Number.POSITIVE_INFINITY;
   const session = { generation, revoked: false, rotation: 0, rotatedFromMs: invokedMs, rotatedToMs };
-  return { ...state, sessions: { ...state.sessions, [id]: session } };
+  return { ...state, sessions: { ...state.sessions, [name]: session } };
+}
+
+const ended = (state: State, name: SessionName): State => withSession(state, name, { revoked: true });
+
+/** Whether tokens of the old service can open sessions: for the account it left, until the first new password. */
+function takesExchanges({ account, erased }: State): boolean {
+  return account?.generation === 0 && erased === 0;
+}
+
+/** A token of the old service opens its session once; inside the leeway it gives the same first token again. */
+function exchanged(
+  state: State,
+  name: SessionName,
+  operation: Operation,
+  answer: Answer,
+  rules: Rules,
+): readonly Step[] {
+  const known = takesExchanges(state) ? identified(state, answer) : null;
+  const session = state.sessions[name];
+  if (known === null) return CANNOT;
+  if (session === undefined) return done(openedAs(known, name, operation));
+  const inTime = operation.invokedMs - session.rotatedToMs <= rules.leewayMs + SLACK_MS;
+  return isAlive(state, name) && session.rotation === 0 && inTime ? done(known) : CANNOT;
+}
+
+/** Late, it is refused, and ends nothing: such a token may lie about in several places. */
+function mustExchange(
+  state: State,
+  name: SessionName,
+  { completedMs }: Operation,
+  { leewayMs }: Rules,
+): boolean {
+  const session = state.sessions[name];
+  if (!takesExchanges(state) || session === undefined) return takesExchanges(state);
+  const usedUntilMs = completedMs ?? Number.POSITIVE_INFINITY;
+  const inTime = usedUntilMs - session.rotatedFromMs <= leewayMs - SLACK_MS;
+  return isAlive(state, name) && session.rotation === 0 && inTime;
+}
+
+/** A logout with a token of the old service: its session ends, and none comes of it any more. */
+function burned(state: State, name: SessionName): State {
+  const { account } = state;
+  if (account === null || state.sessions[name] !== undefined) return ended(state, name);
+  const { generation } = account;
+  const session = { generation, revoked: true, rotation: 0, rotatedFromMs: 0, rotatedToMs: 0 };
+  return { ...state, sessions: { ...state.sessions, [name]: session } };
 }
 
 function newPassword(generation: number, password: string) {
@@ -222,7 +278,7 @@ function whenTheft(state: State, { call, completedMs }: Operation, rules: Rules)
   const usedUntilMs = completedMs ?? Number.POSITIVE_INFINITY;
   const late = usedUntilMs - session.rotatedFromMs > rules.leewayMs - SLACK_MS;
   if (call.token === session.rotation - 1 && !late) return CANNOT;
-  return done(withSession(state, call.session, { revoked: true }));
+  return done(ended(state, call.session));
 }
 
 /** The second moment of a password change: its own session lives on, unless it was ended in between. */

@@ -45,11 +45,17 @@ const WEIGHTS: Readonly<Record<Act, number>> = {
   login: 2,
   forgot: 2,
   verify: 2,
+  resend: 2,
+  exchange: 4,
+  burn: 0.5,
   reset: 2,
   change: 1,
   erase: 0.4,
   signup: 0.2,
 };
+
+/** Only who was there before has its tokens. */
+const OF_THE_OLD_SERVICE: ReadonlySet<string> = new Set(['exchange', 'burn']);
 
 const BEHIND_BOOST = 8;
 const SHARE_OF_RACES = 0.12;
@@ -70,10 +76,10 @@ export function startCrowd(options: CrowdOptions): Crowd {
       const random = world.random.fork(born);
       const known = old.shift();
       const email = known?.email ?? `person-${born}.${random.int(0, 1e9)}@example.test`;
-      const person = createPerson({ ...world, random }, email, known?.password ?? null);
+      const person = createPerson({ ...world, random }, email, known ?? null);
       people.push(person);
       if (known === undefined) await beBorn(person, random);
-      else await person.acts.login();
+      else await comeBack(person);
       for (let act = 0; act < options.acts && !stopping; act += 1) {
         await sleep(random.next() * 2 * options.thinkMs);
         if (random.chance(SHARE_OF_RACES)) await race(person, random);
@@ -91,6 +97,12 @@ export function startCrowd(options: CrowdOptions): Crowd {
     await acts.verify();
   }
 
+  /** Somebody who was signed in with the old service, on several devices. */
+  async function comeBack({ acts }: Person): Promise<void> {
+    await Promise.all([acts.login(), acts.exchange(), acts.exchange()]);
+    await Promise.all([acts.exchange(), acts.exchange(), acts.exchange()]);
+  }
+
   async function doOne(person: Person, random: Random): Promise<void> {
     if (person.alive().length === 0) {
       if ((await person.acts.login()) !== null || random.chance(0.5)) return;
@@ -100,7 +112,8 @@ export function startCrowd(options: CrowdOptions): Crowd {
     const weighted = Object.entries(WEIGHTS).map(([act, weight]) => {
       const kind = CLIENT_KINDS.find((known) => known === act);
       const behind = kind !== undefined && options.done(kind) < options.wanted;
-      return [act as Act, weight * (behind ? BEHIND_BOOST : 1)] as const;
+      const can = person.isLegacy || !OF_THE_OLD_SERVICE.has(act);
+      return [act as Act, can ? weight * (behind ? BEHIND_BOOST : 1) : 0] as const;
     });
     const act = choose(weighted, random);
     // A token that was used before is tried in races; here it is to be a fresh one.
@@ -133,7 +146,7 @@ export function startCrowd(options: CrowdOptions): Crowd {
 
 /** Two things at once that get in each other's way. */
 async function race(person: Person, random: Random): Promise<void> {
-  const { acts } = person;
+  const { acts, isLegacy } = person;
   const session = person.alive()[0] ?? null;
   const token = person.resetTokens.at(-1);
   const races: readonly (() => Promise<unknown>)[] = [
@@ -144,6 +157,13 @@ async function race(person: Person, random: Random): Promise<void> {
     () => Promise.all([acts.reset(token), token ? acts.reset(token) : acts.me()]),
     () => Promise.all([acts.login(), acts.reset(token)]),
     () => Promise.all([acts.change(), acts.me()]),
+    () => Promise.all([acts.resend(), acts.verify()]),
+    ...(isLegacy
+      ? [
+          () => Promise.all([acts.exchange(), acts.exchange(), acts.burn()]),
+          () => Promise.all([acts.exchange(), acts.reset(token)]),
+        ]
+      : []),
   ];
   await random.pick(races)();
 }

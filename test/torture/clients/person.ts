@@ -8,6 +8,7 @@ import type { Call } from '../history/types.ts';
 import type { Random } from '../random.ts';
 import type { TokenInbox } from '../system/inbox.ts';
 import type { HttpClient, Reply, Request } from './http.ts';
+import { type LegacyAccount, legacyPlace, legacySession } from './legacy.ts';
 import { type HeldSession, heldSession } from './sessions.ts';
 import type { Turns } from './turns.ts';
 
@@ -29,16 +30,16 @@ const HASHING: ReadonlySet<Call['kind']> = new Set(['signup', 'login', 'reset', 
 /** How long a mail is waited for. */
 const MAIL_TIMEOUT_MS = 3_000;
 
-/** `known`: the password of an account that is there already, whose address nobody has mailed to. */
-export function createPerson(world: World, email: string, known: string | null = null) {
+/** `known`: an account that is there already, whose address nobody has mailed to. */
+export function createPerson(world: World, email: string, known: LegacyAccount | null = null) {
   const { recorder, random, inbox } = world;
   const sessions: HeldSession[] = [];
   /** The likeliest first. */
-  let passwords: string[] = known === null ? [] : [known];
+  let passwords: string[] = known === null ? [] : [known.password];
   let passwordsMade = 0;
   let signups = 0;
   let mayBeErased = false;
-  let sureOfAccount = false;
+  let sureOfAccount = known !== null;
   /** Requests for a reset whose mail was not told from others. */
   const openRequests = new Set<number>();
   const resetTokens: { readonly token: string; readonly requests: readonly number[] }[] = [];
@@ -111,6 +112,24 @@ export function createPerson(world: World, email: string, known: string | null =
     return open(answer);
   }
 
+  /** With a token of the old service: mostly one that was not used yet. */
+  async function exchange(): Promise<void> {
+    const tokens = known?.tokens ?? [];
+    const places = [...tokens.keys()];
+    const fresh = places.filter((at) => !sessions.some(({ name }) => name === legacySession(at)));
+    const place = random.pick(fresh.length > 0 && random.chance(0.7) ? fresh : places);
+    const name = legacySession(place);
+    const request = { method: 'GET', path: '/auth/refresh', bearer: tokens[place] };
+    const { outcome, reply } = await call({ kind: 'exchange', session: name }, request);
+    const told = outcome.kind === 'ok' && reply.kind === 'answer' ? heldSession(name, reply) : null;
+    if (told === null) return;
+    const held = sessions.find((session) => session.name === name);
+    if (held === undefined) sessions.push(told);
+    else if (held.tokens[0] !== told.tokens[0]) {
+      world.report(`exchange of ${name} of ${email}: a second successor of one token`);
+    }
+  }
+
   async function me(session = anySession()): Promise<void> {
     if (session === null) return;
     const { name, access } = session;
@@ -158,12 +177,27 @@ export function createPerson(world: World, email: string, known: string | null =
   async function logout(): Promise<void> {
     const session = alive()[0];
     if (session === undefined) return;
-    const newest = session.tokens.at(-1);
-    const bearer = random.chance(0.5) ? session.access : newest;
-    const request = { method: 'POST', path: '/auth/logout', bearer };
-    const { outcome } = await call({ kind: 'logout', session: session.name }, request);
+    const { name } = session;
+    const legacyToken = known?.tokens[legacyPlace(name)];
+    const burns = legacyToken !== undefined && random.chance(0.5);
+    const own = random.chance(0.5) ? session.access : session.tokens.at(-1);
+    const { outcome } = await logOut(name, burns ? legacyToken : own, burns);
     // Whoever was not told asks again, mostly somewhere else: what that finds done it answers for.
     session.believedAlive = outcome.kind === 'unknown' || outcome.kind === 'failed';
+  }
+
+  const logOut = (session: number, bearer: string | undefined, burns: boolean): Promise<Recorded> => {
+    const what: Call = { kind: 'logout', session, ...(burns && { burns }) };
+    return call(what, { method: 'POST', path: '/auth/logout', bearer });
+  };
+
+  /** A logout with a token of the old service, exchanged or not. */
+  async function burn(): Promise<void> {
+    if (known === null) return;
+    const place = random.int(0, known.tokens.length - 1);
+    const { outcome } = await logOut(legacySession(place), known.tokens[place], true);
+    const held = sessions.find(({ name }) => name === legacySession(place));
+    if (held !== undefined && outcome.kind === 'ok') held.believedAlive = false;
   }
 
   async function end(): Promise<void> {
@@ -179,10 +213,13 @@ export function createPerson(world: World, email: string, known: string | null =
   }
 
   async function verify(): Promise<void> {
-    if (signups === 0) return;
-    const token = await mailed('verify-email', 1);
-    if (token === undefined) return;
-    const sure = sureOfAccount && !mayBeErased && signups === 1;
+    if (signups === 0 && inbox.tokens(email, 'verify-email').length === 0) return;
+    await mailed('verify-email', 1);
+    const tokens = inbox.tokens(email, 'verify-email');
+    if (tokens.length === 0) return;
+    // However many were mailed, the first is worth as much as the last.
+    const token = random.pick(tokens);
+    const sure = sureOfAccount && !mayBeErased && signups === (known === null ? 1 : 0);
     await call({ kind: 'verify', sure }, post('/auth/verify-email', { token }));
   }
 
@@ -190,6 +227,10 @@ export function createPerson(world: World, email: string, known: string | null =
     const deadline = performance.now() + MAIL_TIMEOUT_MS;
     while (inbox.tokens(email, kind).length < count && performance.now() < deadline) await sleep(20);
     return inbox.tokens(email, kind).at(-1);
+  }
+
+  async function resend(): Promise<void> {
+    await call({ kind: 'resend' }, post('/auth/resend-verification', { email }));
   }
 
   async function forgot(): Promise<void> {
@@ -259,7 +300,26 @@ export function createPerson(world: World, email: string, known: string | null =
     /** Not yet known to be dead, or known to be: all of them. */
     sessions: sessions as readonly HeldSession[],
     resetTokens,
-    acts: { signup, login, me, list, refresh, reuse, logout, end, verify, forgot, reset, change, erase },
+    acts: {
+      signup,
+      login,
+      exchange,
+      me,
+      list,
+      refresh,
+      reuse,
+      logout,
+      burn,
+      end,
+      verify,
+      resend,
+      forgot,
+      reset,
+      change,
+      erase,
+    },
+    /** Whether it has tokens of the old service. */
+    isLegacy: known !== null,
   };
 }
 

@@ -3,19 +3,24 @@
  * One history belongs to one e-mail address; addresses share nothing, so each history is judged by itself.
  */
 
-/** Names a session by the operation that opened it. */
+/** Names a session by the operation that opened it; below 0, by the token of the old service that stands for it. */
 export type SessionName = number;
 
 export type Call =
   /** `legacy`: by the old service, which opened no session of ours. */
   | { readonly kind: 'signup'; readonly password: string; readonly legacy?: true }
   | { readonly kind: 'login'; readonly password: string }
+  /** With a token of the old service, which stands for this session whether it is there yet or not. */
+  | { readonly kind: 'exchange'; readonly session: SessionName }
   | { readonly kind: 'me'; readonly session: SessionName }
   /** `token` counts the rotations before the presented refresh token: 0 is the one that the session began with. */
   | { readonly kind: 'refresh'; readonly session: SessionName; readonly token: number }
-  | { readonly kind: 'logout'; readonly session: SessionName }
+  /** `burns`: with the token of the old service, so that it counts before the exchange too. */
+  | { readonly kind: 'logout'; readonly session: SessionName; readonly burns?: true }
   /** `sure`: the mailed token is known to belong to the account as it is now. */
   | { readonly kind: 'verify'; readonly sure: boolean }
+  /** One more verification link. It takes nothing from the ones before. */
+  | { readonly kind: 'resend' }
   | { readonly kind: 'forgot' }
   /** `requests`: the `forgot` operations the mailed token may come from. */
   | { readonly kind: 'reset'; readonly requests: readonly number[]; readonly password: string }
@@ -37,10 +42,12 @@ export type Kind = Call['kind'];
 export const CLIENT_KINDS = [
   'signup',
   'login',
+  'exchange',
   'me',
   'refresh',
   'logout',
   'verify',
+  'resend',
   'forgot',
   'reset',
   'change',

@@ -7,6 +7,9 @@ export type ServiceEnv = Readonly<Record<string, string>>;
 /** How long the immediate predecessor of a refresh token still works; short, so that reuse can be seen in a run. */
 export const LEEWAY_MS = 1_000;
 
+/** Of the old service; not the service's own. */
+export const LEGACY_SECRET = randomBytes(32).toString('base64url');
+
 const LIMITS = [
   'LIMIT_LOGIN_ADDRESS',
   'LIMIT_LOGIN_ACCOUNT',
@@ -34,6 +37,8 @@ export function serviceEnv(smtpUrl: string): ServiceEnv {
     LOG_LEVEL: 'warn',
     AUTH_SECRETS: `v1:${randomBytes(32).toString('base64url')}`,
     JWT_KEYS: JSON.stringify({ keys: [jwk] }),
+    LEGACY_JWT_SECRET: LEGACY_SECRET,
+    LEGACY_JWT_UNTIL: new Date(Date.now() + 86_400_000).toISOString(),
     ACCESS_TOKEN_TTL: '1d',
     BCRYPT_COST: '10',
     HASH_THREADS: '1',
