@@ -128,6 +128,7 @@ export function createLateWrites(options: LateWritesOptions): LateWrites {
   }
 
   async function lookAt(entity: Entity, some: readonly Kept[]): Promise<void> {
+    if (ended.signal.aborted) return;
     const permit = member.permitWork();
     const authority = permit === null ? null : stores[authorityOf(permit.ticket.mode)];
     if (permit === null || authority === null || mirrorOf(permit.ticket.mode) === null) return;

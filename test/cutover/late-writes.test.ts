@@ -4,7 +4,7 @@ import { changeControl } from '../../cutover/control.ts';
 import { move } from '../../cutover/operator/index.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
-import { NOW, newAccount, signUp } from '../contract/fixtures.ts';
+import { freshId, NOW, newAccount, signUp } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
 import { createMemoryStore, type Hooks } from '../support/memory/store.ts';
 import { eventually } from '../support/wait.ts';
@@ -126,6 +126,35 @@ it('however many there are, nobody who stops waits for all of them', async () =>
   const startMs = world.clock.elapsedMs();
   await world.stop();
   expect(world.clock.elapsedMs() - startMs).toBeLessThan(10_000);
+});
+
+it('nor for each read of a store that hangs', async () => {
+  const world = createWorld();
+  const [engine] = await world.start(1, 'mongo-only');
+  if (engine === undefined) throw new Error('one was started');
+  world.hooks.mongo = {
+    before: ({ name }) => {
+      if (name === 'endSessions') throw LOST;
+    },
+  };
+  for (let i = 0; i < 2_000; i += 1) {
+    const ending = engine.repository.endSessions({ userId: freshId(), now: world.clock.date() });
+    await expect(ending).rejects.toBe(LOST);
+  }
+  let reads = 0;
+  world.hooks.mongo = {
+    before: async ({ name }) => {
+      if (name !== 'read') return;
+      reads += 1;
+      await world.clock.sleep(1_900);
+    },
+  };
+  await world.clock.run(move(world.context, REQUEST));
+  await world.clock.pass(1_000);
+  expect(reads).toBeGreaterThan(0);
+  const startMs = world.clock.elapsedMs();
+  await world.stop();
+  expect(world.clock.elapsedMs() - startMs).toBeLessThan(4_000);
 });
 
 it('one that cannot be marked is told of now and then', async () => {
