@@ -9,6 +9,9 @@ import { bsonType, isDoc } from './bson.ts';
 /** No index takes longer keys than some 2,700 bytes, and other columns stand beside an id. */
 export const ID_BYTES_MAX = 2_000;
 
+/** What a document has as `_id`: anything but `undefined`, which a query would take for null, so for whatever has no such field. */
+export type DocumentId = NonNullable<unknown> | null;
+
 const HEX24 = /^[0-9a-f]{24}$/;
 
 /** A new id: 4 bytes of seconds, 8 random bytes, as 24 hex digits; sorts by second like an ObjectId. */
@@ -44,10 +47,15 @@ function isCondition(value: unknown): boolean {
 }
 
 /** The `_id` that has this id; undefined when none has. Numbers come back as MongoDB compares them, not by type. */
-export function decodeId(id: string): unknown {
+export function decodeId(id: string): DocumentId | undefined {
   if (HEX24.test(id)) return ObjectId.createFromHexString(id);
   const value = id.startsWith('~') ? decodeTagged(id) : id;
-  return value !== undefined && isEncoded(value, id) ? value : undefined;
+  return value !== undefined && isEncoded(value, id) ? (value as DocumentId) : undefined;
+}
+
+/** The `_id`s of these ids; what is no id names no document. The only way to a list that is put into a query. */
+export function decodeIds(ids: readonly string[]): readonly DocumentId[] {
+  return ids.map(decodeId).filter((id) => id !== undefined);
 }
 
 function encodeText(text: string): string {

@@ -6,7 +6,7 @@ import { ObjectId } from 'bson';
 import { z } from 'zod';
 import { isExpired } from '../../db/apply.ts';
 import type { Codec, Doc } from '../../db/canonical.ts';
-import { decodeId, encodeId } from '../../db/ids.ts';
+import { decodeIds, encodeId } from '../../db/ids.ts';
 import { unpackValue } from '../../db/mongo/copy/client.ts';
 import type { IdRange } from '../../db/mongo/copy/ranges.ts';
 import { isNameless, type RawDocument } from '../../db/mongo/copy/raw-document.ts';
@@ -268,7 +268,7 @@ function ofRows(scope: CopyScope, entity: Entity, from: string, context: Context
       for (let done = 0; ; ) {
         const page = { after, upTo: null, limit: SWEEP_ROWS };
         const rows = await sweepRows(scope.postgres, entity, filter, page);
-        const _ids = rows.map(({ id }) => decodeId(id)).filter((id) => id !== undefined);
+        const _ids = decodeIds(rows.map(({ id }) => id));
         const known = new Map<string, string | null>();
         for await (const raw of eachRaw(scope.mongo, entity, _ids)) {
           for (const { id, text } of textsOf(scope.mongo.codec, entity, [raw], context)) known.set(id, text);

@@ -3,7 +3,7 @@
  * their documents are read once more. What is left is bad, unless a policy says who keeps the address. Any number may
  * share one, so they are looked at a page at a time.
  */
-import { decodeId } from '../../db/ids.ts';
+import { decodeIds } from '../../db/ids.ts';
 import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import { sessionsOfAside, sharedEmails, stagedByKey, unstage } from '../../db/postgres/copy/checks.ts';
@@ -133,7 +133,7 @@ async function readAgain(work: Work, { emailKey, ids, chooser }: Shared): Promis
   const decided = await postgres.transaction((connection) => decidedAmong(connection, 'user', ids));
   const rivals: string[] = [];
   const moved: Moved[] = [];
-  for await (const raw of eachRaw(mongo, 'user', ids.map(decodeId))) {
+  for await (const raw of eachRaw(mongo, 'user', decodeIds(ids))) {
     const result = classify(mongo.codec, 'user', raw, new Date(0), createCounts());
     if (result.kind !== 'good' || (decided.has(raw.id) && (await staysBehind(scope, raw)))) continue;
     const { record: user, isMarked } = result;
@@ -229,7 +229,7 @@ async function putAllAside(
 ): Promise<void> {
   let originals: Original[] = [];
   let chars = 0;
-  for await (const raw of eachRaw(mongo, entity, ids.map(decodeId))) {
+  for await (const raw of eachRaw(mongo, entity, decodeIds(ids))) {
     const original = originalOf(mongo.codec, entity, raw, reasons);
     originals.push(original);
     chars += original.document.length;

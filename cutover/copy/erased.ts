@@ -1,6 +1,6 @@
 /** Users who have been erased while a copy was at work, or while nothing was mirrored to PostgreSQL. */
 import type { StoreName } from '../../db/errors.ts';
-import { decodeId } from '../../db/ids.ts';
+import { decodeIds } from '../../db/ids.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import type { CopyScope } from './types.ts';
 
@@ -25,7 +25,7 @@ export async function forgetErased(scope: CopyScope, authority: StoreName): Prom
     `select distinct owner as id from copy_quarantine where document <> '' and owner is not null`,
   );
   for (let from = 0; from < owners.length; from += PAGE) {
-    const _ids = owners.slice(from, from + PAGE).map(({ id }) => decodeId(id));
+    const _ids = decodeIds(owners.slice(from, from + PAGE).map(({ id }) => id));
     const erased: string[] = [];
     for await (const { id, doc } of eachRaw(mongo, 'user', _ids)) {
       const read = doc === null ? null : mongo.codec.read('user', doc);

@@ -1,5 +1,5 @@
 /** Why a document that reads well by itself is not to be moved yet: another one is in its way. */
-import { decodeId } from '../../db/ids.ts';
+import { decodeIds } from '../../db/ids.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import type { Quarantined } from '../../db/postgres/copy/findings.ts';
 import type { RecordOf, UserRecord } from '../../db/records.ts';
@@ -35,7 +35,7 @@ async function isShared(scope: CopyScope, run: string, { id, emailKey }: UserRec
      )`,
     [run, id, emailKey],
   );
-  const _ids = rows.map((row) => decodeId(row.id));
+  const _ids = decodeIds(rows.map((row) => row.id));
   for await (const raw of eachRaw(mongo, 'user', _ids)) {
     const read = classify(mongo.codec, 'user', raw, new Date(0), createCounts());
     if (read.kind === 'good' && read.record.emailKey === emailKey) return true;

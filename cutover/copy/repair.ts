@@ -120,7 +120,8 @@ async function stampHeld(
   { entity, id }: Pick<Difference, 'entity' | 'id'>,
 ): Promise<Stamp | null> {
   if (store === 'mongo') {
-    const raw = await readRaw(mongo, entity, decodeId(id));
+    const _id = decodeId(id);
+    const raw = _id === undefined ? null : await readRaw(mongo, entity, _id);
     return raw === null ? null : raw.doc === null ? { epoch: 0, version: 0 } : stampOf(raw.doc);
   }
   return (await stores.postgres.replica.read(entity, [id])).found.get(id)?.record.stamp ?? null;

@@ -1,7 +1,7 @@
 /** From PostgreSQL to MongoDB: rows are canonical, so each batch is applied where it belongs, guarded like any other. */
 
 import { stampOf } from '../../db/canonical.ts';
-import { decodeId } from '../../db/ids.ts';
+import { decodeIds } from '../../db/ids.ts';
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import { type BadDocument, putFindings } from '../../db/postgres/copy/findings.ts';
@@ -194,7 +194,7 @@ async function keepBefore<E extends Entity>(
     await keepUndo(postgres, run, entity, entries);
     [entries, chars] = [[], 0];
   };
-  const _ids = records.map(({ id }) => decodeId(id)).filter((id) => id !== undefined);
+  const _ids = decodeIds(records.map(({ id }) => id));
   for await (const { id, doc, bytes } of eachRaw(mongo, entity, _ids)) {
     const record = left.get(id);
     if (record === undefined) continue;

@@ -7,7 +7,7 @@
 import { hash } from 'node:crypto';
 import { type Codec, type Doc, STORE_FIELDS } from '../../db/canonical.ts';
 import type { StoreName } from '../../db/errors.ts';
-import { decodeId } from '../../db/ids.ts';
+import { decodeIds } from '../../db/ids.ts';
 import { isNameless } from '../../db/mongo/copy/raw-document.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import {
@@ -168,7 +168,7 @@ async function statesOf(
     const rows = await rowsById(postgres, entity, ids);
     return new Map(rows.map(({ id, text, isMarked }) => [id, { text, isMarked }]));
   }
-  const _ids = ids.map(decodeId).filter((id) => id !== undefined);
+  const _ids = decodeIds(ids);
   const states = new Map<string, State>();
   for await (const { id, doc } of eachRaw(mongo, entity, _ids))
     states.set(id, stateOf(mongo.codec, entity, doc));
@@ -244,7 +244,7 @@ async function stillAside(
   for (let from = 0; from < kept.length; from += COMPARED_MAX) {
     const part = kept.slice(from, from + COMPARED_MAX);
     const originals: Original[] = [];
-    for await (const raw of eachRaw(scope.mongo, entity, part.map(decodeId))) {
+    for await (const raw of eachRaw(scope.mongo, entity, decodeIds(part))) {
       originals.push(originalOf(scope.mongo.codec, entity, raw, []));
     }
     still.push(...(await scope.postgres.transaction((connection) => asPutAside(connection, originals))));

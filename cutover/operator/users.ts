@@ -4,6 +4,8 @@
  * the write had come to no fence before it. If it is not the same the outcome is unknown; both verbs may be run again.
  */
 import { StaleWrite, StoreUnavailable } from '../../db/errors.ts';
+import { decodeId } from '../../db/ids.ts';
+import { isNameless } from '../../db/mongo/copy/raw-document.ts';
 import type { Repository, Store } from '../../db/port.ts';
 import { readControl } from '../control.ts';
 import { mirrorOf, otherStore } from '../mode.ts';
@@ -17,8 +19,9 @@ interface Target {
   readonly userId: string;
 }
 
-/** Ends every session of the user, and every reset token. */
+/** Ends every session of the user, and every reset token. Throws `RangeError` for what is the id of no document. */
 export async function endSessions(context: OperatorContext, { userId }: Target): Promise<UserActionResult> {
+  assertId(userId);
   const standing = await readStanding(context);
   const now = context.environment.date();
   const result = await underAuthority(standing, (repository) => repository.endSessions({ userId, now }));
@@ -30,8 +33,12 @@ export async function endSessions(context: OperatorContext, { userId }: Target):
   return { ...result, reasons: [...result.reasons, ...hintsFor(userId, result)] };
 }
 
-/** Erases the user down to a tombstone, and what is kept of it aside, notes included, in both stores. */
+/**
+ * Erases the user down to a tombstone, and what is kept of it aside, notes included, in both stores. Throws `RangeError` for
+ * what is the id of no document.
+ */
 export async function eraseUser(context: OperatorContext, { userId }: Target): Promise<EraseResult> {
+  assertId(userId);
   const standing = await readStanding(context);
   const { authority, record, situation } = standing;
   const now = context.environment.date();
@@ -76,6 +83,15 @@ export async function eraseUser(context: OperatorContext, { userId }: Target): P
     await logEvent(context, authority, 'user-erased', record, details);
   }
   return { kind, reasons, leftoversRemoved };
+}
+
+function assertId(userId: string): void {
+  if (decodeId(userId) !== undefined) return;
+  throw new RangeError(
+    isNameless(userId)
+      ? 'this stands for a document of MongoDB that nobody can ask for by its _id: delete it there, then `cutover quarantine drop` what is kept of it'
+      : 'no document has such an id',
+  );
 }
 
 /** The log is for ever: what was typed in place of an id, and may be an address, does not go into it. */

@@ -1,7 +1,7 @@
 /** What is kept of users besides their records: documents that were moved aside. It goes when they are erased. */
-import { decodeId } from '../ids.ts';
 import type { Client } from './client.ts';
 import { ASIDE_COLLECTION, asideOwners } from './indexes.ts';
+import { references } from './tokens.ts';
 
 /** How many there were. `before` is asked before each write. */
 export async function forgetKept(
@@ -10,12 +10,10 @@ export async function forgetKept(
   before: () => void = () => {},
 ): Promise<number> {
   if (userIds.length === 0) return 0;
-  // Legacy references may be strings.
-  const references = { $in: userIds.flatMap((id) => [id, decodeId(id)]) };
   let count = 0;
   for (const filter of [
     { recordId: { $in: [...userIds] }, entity: 'user' },
-    ...asideOwners(client.codec).map((path) => ({ [path]: references })),
+    ...asideOwners(client.codec).map((path) => ({ [path]: { $in: userIds.flatMap(references) } })),
   ]) {
     const { deletedCount } = await client.write(({ db, maxTimeMS }) => {
       before();

@@ -1,5 +1,5 @@
-import { type Doc, HASHED } from '../canonical.ts';
-import { decodeId } from '../ids.ts';
+import { HASHED } from '../canonical.ts';
+import { type DocumentId, decodeIds } from '../ids.ts';
 import type { DueMail, MailPurpose, PresentedToken, Repository } from '../port.ts';
 import type { New, ResetTokenRecord } from '../records.ts';
 import * as transitions from '../transitions.ts';
@@ -119,8 +119,7 @@ function spellings({ clear, hash }: PresentedToken): readonly string[] {
   return clear.startsWith(HASHED) ? [HASHED + hash] : [HASHED + hash, clear];
 }
 
-/** Old services referred to users by ObjectId or by its digits. */
-export function references(userId: string): readonly unknown[] {
-  const value: Doc[string] = decodeId(userId);
-  return value === userId ? [value] : [value, userId];
+/** Old services referred to users by ObjectId or by its digits. None refers by null, which also is what has no reference. */
+export function references(userId: string): readonly DocumentId[] {
+  return [...new Set([...decodeIds([userId]), userId])].filter((value) => value !== null);
 }

@@ -327,6 +327,8 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
 
     const gone = await cutover(['users', 'erase', '--user', '64f0c0ffee0123456789abcd'], env);
     expect(gone).toMatchObject({ code: 1, out: expect.stringMatching(/there is no such user/) });
+    const none = await cutover(['users', 'erase', '--user', '~?ann.digest'], env);
+    expect(none).toMatchObject({ code: 2, err: expect.stringMatching(/nobody can ask for/) });
   });
 
   test('abort: of nothing, and of a change that somebody announced', async () => {

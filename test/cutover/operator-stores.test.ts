@@ -7,6 +7,7 @@ import { sendCanary } from '../../cutover/operator/canary.ts';
 import { log, type MoveRequest, move, readStatus, setSetting } from '../../cutover/operator/index.ts';
 import { lastCheck, newSuspects, noteMarked } from '../../cutover/operator/last-check.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
+import { encodeId } from '../../db/ids.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Store } from '../../db/port.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
@@ -150,6 +151,16 @@ describe.each([
     for (const id of [gone.user.id, gone.token.id, gone.session.id, session.id])
       expect(ids).not.toContain(id);
     expect(await store.replica.forgetKept([gone.user.id])).toBe(0);
+  });
+
+  it('stays where an id names no document, or names the one whose `_id` is null', async () => {
+    const repository = store.at({ epoch: 1, pending: false });
+    const move = { expected: { epoch: 1, version: 1 }, reason: 'orphan', now: environment.date() };
+    const { user } = await signUp(repository);
+    await store.replica.moveAside('user', user.id, move);
+    for (const id of ['~?ann.digest', '~x', '~b!!', encodeId(null)])
+      expect(await store.replica.forgetKept([id, 'f'.repeat(24)]), id).toBe(0);
+    expect((await store.replica.asides({ limit: 100 })).map(({ id }) => id)).toContain(user.id);
   });
 });
 

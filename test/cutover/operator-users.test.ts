@@ -76,6 +76,20 @@ describe('ending sessions', () => {
   });
 });
 
+describe.each([eraseUser, endSessions])('%o', (verb) => {
+  it.each([
+    ['~?ann.digest', /delete it there, then `cutover quarantine drop`/],
+    ['~ann', /no document has such an id/],
+  ])('refuses %s, which is the id of no document, before it asks anybody', async (userId, word) => {
+    const engine = await startOne();
+    await run(signUp(engine.repository));
+    for (const store of ['mongo', 'postgres'] as const) world.cut(store);
+    const refused = expect(run(verb(world.context, { userId }))).rejects;
+    await refused.toThrow(word);
+    await expect(run(verb(world.context, { userId }))).rejects.toBeInstanceOf(RangeError);
+  });
+});
+
 describe('erasing a user', () => {
   it('leaves a tombstone, and takes what was kept aside in either store', async () => {
     const engine = await startOne();

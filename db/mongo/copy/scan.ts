@@ -1,4 +1,5 @@
 import type { Doc } from '../../canonical.ts';
+import type { DocumentId } from '../../ids.ts';
 import type { Entity } from '../../records.ts';
 import { underWay } from '../../under-way.ts';
 import { takeBuffered } from '../buffered.ts';
@@ -86,7 +87,7 @@ async function* scanQuery(
 export async function* eachRaw(
   bulk: MongoBulk,
   entity: Entity,
-  _ids: readonly unknown[],
+  _ids: readonly DocumentId[],
 ): AsyncGenerator<RawDocument> {
   if (_ids.length === 0) return;
   const options = { raw: true, maxTimeMS: bulk.timeoutMs } as const;
@@ -99,7 +100,7 @@ export async function* eachRaw(
 }
 
 /** The document with this `_id`, as bytes. */
-export async function readRaw(bulk: MongoBulk, entity: Entity, _id: unknown): Promise<RawDocument | null> {
+export async function readRaw(bulk: MongoBulk, entity: Entity, _id: DocumentId): Promise<RawDocument | null> {
   for await (const raw of eachRaw(bulk, entity, [_id])) return raw;
   return null;
 }

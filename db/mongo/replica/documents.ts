@@ -9,7 +9,7 @@ import {
   STORE_FIELDS,
   type Written,
 } from '../../canonical.ts';
-import { decodeId, encodeId } from '../../ids.ts';
+import { encodeId } from '../../ids.ts';
 import type { Entity, RecordOf, Stamp, UserRecord } from '../../records.ts';
 import { fieldsToSet } from '../fields-to-set.ts';
 import { guard, guarded, STAMP } from '../guard.ts';
@@ -98,11 +98,6 @@ export function releaseUpdate(codec: Codec, doc: StoredDoc, user: UserRecord): U
 /** Holds only while stamp, and what these fields were read from, are as they were. */
 export function filterFor(codec: Codec, entity: Entity, doc: StoredDoc, paths: readonly Path[]): Doc {
   return { _id: { $eq: doc._id }, ...guard(doc, [...STAMP, ...guarded(codec, entity, paths)]) };
-}
-
-/** The `_id`s of these ids; what is no id names no document. */
-export function decodeIds(ids: readonly string[]): readonly unknown[] {
-  return ids.map(decodeId).filter((id) => id !== undefined);
 }
 
 /** The id of a document; null for one that has none of ours. */

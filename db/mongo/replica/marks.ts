@@ -1,5 +1,5 @@
 import { type Doc, STORE_FIELDS, stampOf } from '../../canonical.ts';
-import { decodeId } from '../../ids.ts';
+import { decodeId, decodeIds } from '../../ids.ts';
 import { ENTITIES, type Entity } from '../../records.ts';
 import type { Mark, Marked, Replica } from '../../replica.ts';
 import type { Client, Opened } from '../client.ts';
@@ -75,7 +75,7 @@ function unmarking(marks: readonly Marked[]): readonly BulkOperation[] {
   return [...byStamp.values()].flatMap((alike) =>
     alike.slice(0, 1).map(({ stamp }) => ({
       updateMany: {
-        filter: { _id: { $in: alike.map(({ id }) => decodeId(id)) }, ...stampFilter(stamp), ...MARKED },
+        filter: { _id: { $in: decodeIds(alike.map(({ id }) => id)) }, ...stampFilter(stamp), ...MARKED },
         update: { $unset: { [PENDING_AT]: '' } },
       },
     })),

@@ -1,9 +1,10 @@
 import { type Doc, STORE_FIELDS } from '../../canonical.ts';
+import { decodeIds } from '../../ids.ts';
 import type { Entity } from '../../records.ts';
 import type { Held, Looked, Replica } from '../../replica.ts';
 import type { Client } from '../client.ts';
 import type { StoredDoc } from '../models.ts';
-import { decodeIds, idOf } from './documents.ts';
+import { idOf } from './documents.ts';
 
 /** MongoDB's order of `_id`s, type by type: a comparison only ever finds values of its own type. */
 const TYPES = [
