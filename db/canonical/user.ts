@@ -1,5 +1,6 @@
 import { type Doc, isDoc } from '../bson.ts';
 import { emailKey, isMailbox, UNSEEN } from '../email.ts';
+import { parseStored } from '../password-hash.ts';
 import type { UserRecord } from '../records.ts';
 import { isYesOrNo, readBoolean } from './booleans.ts';
 import type { UserFields } from './compile.ts';
@@ -10,8 +11,6 @@ import { UNESCAPED_MAX, unescapeHtml, unescapeOnce } from './html.ts';
 import { at } from './paths.ts';
 import { count, createdAt, date, firstOf, idOf, isBlank, isStamped, read, stamp, text } from './read.ts';
 import { type Read, readText } from './scalars.ts';
-
-const BCRYPT = /^(\{sha384:v\d+\})?\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
 
 /** A user document of any shape as the canonical record. Pure; never throws. */
 export function canonicalUser(doc: Doc, F: UserFields): Canonical<UserRecord> {
@@ -197,7 +196,7 @@ function readHash(doc: Doc, F: UserFields, notes: Notes): string | null {
   return path === undefined ? null : String(at(doc, path));
 }
 
-const isHash = (value: unknown): boolean => typeof value === 'string' && BCRYPT.test(value);
+const isHash = (value: unknown): boolean => typeof value === 'string' && parseStored(value) !== null;
 
 function refusalOf(value: unknown): Reason {
   if (value === '') return 'empty';

@@ -1,3 +1,5 @@
+import { isKeyVersion } from '../../db/password-hash.ts';
+
 /** One version of the master secret from which all keyed functions are derived. */
 export interface AuthSecret {
   /** Such as `v1` or `2026-11`: stored beside everything that was derived from it. */
@@ -9,9 +11,6 @@ const SECRET_BYTES_MIN = 32;
 
 /** Fewer different bytes than this never happen by chance in 32 random ones. */
 const DISTINCT_BYTES_MIN = 16;
-
-/** Letters, digits, `_` and `-`: it must not clash with the separators around it in hashes and nonces. */
-export const isKeyVersion = (text: string): boolean => /^[\w-]{1,16}$/.test(text);
 
 /**
  * Reads `v2:SECRET,v1:SECRET`, newest first: each secret is base64, base64url or hex of 32 random bytes or more.

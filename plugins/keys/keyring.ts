@@ -1,5 +1,6 @@
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto';
-import { type AuthSecret, isKeyVersion, secretWeakness } from './auth-secrets.ts';
+import { isKeyVersion } from '../../db/password-hash.ts';
+import { type AuthSecret, secretWeakness } from './auth-secrets.ts';
 
 /** What a derived key is for; no two purposes share one. */
 export type KeyPurpose =

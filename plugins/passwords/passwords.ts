@@ -1,5 +1,6 @@
 import { Piscina } from 'piscina';
-import { dummyHash, formatPreHashed, needsPreHash, parseStored, preHash, type StoredHash } from './stored.ts';
+import { formatPreHashed, parseStored, type StoredHash } from '../../db/password-hash.ts';
+import { dummyHash, needsPreHash, preHash } from './stored.ts';
 import { createTurns } from './turns.ts';
 import type { HashJob, WorkerSettings } from './worker.ts';
 

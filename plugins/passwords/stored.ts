@@ -1,27 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { encodeBase64, truncates } from 'bcryptjs';
-
-/** A stored password hash, taken apart. */
-export interface StoredHash {
-  readonly bcrypt: string;
-  readonly cost: number;
-  /** The key of the pre-hash; null for plain bcrypt. */
-  readonly keyVersion: string | null;
-}
-
-/** A hash of higher cost would keep a thread busy for minutes: it is taken for damaged. */
-const COST_MAX = 16;
-
-const SHAPE = /^(?:\{sha384:([\w-]{1,16})\})?(\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53})$/;
-
-/** Null when no password can match it. `$2a$`, `$2b$` and `$2y$` name the same computation. */
-export function parseStored(hash: string): StoredHash | null {
-  const [, keyVersion = null, bcrypt = '', cost = ''] = SHAPE.exec(hash) ?? [];
-  return Number(cost) >= 4 && Number(cost) <= COST_MAX ? { bcrypt, cost: Number(cost), keyVersion } : null;
-}
-
-export const formatPreHashed = (keyVersion: string, bcrypt: string): string =>
-  `{sha384:${keyVersion}}${bcrypt}`;
+import type { StoredHash } from '../../db/password-hash.ts';
 
 /**
  * bcrypt reads 72 bytes at most, and takes NUL for the end of the password, where it starts over. One of exactly 72

@@ -117,11 +117,18 @@ const id = fc
     fc.date({ noInvalidDate: true }),
   )
   .map(encodeId);
+const keyVersion = fc.oneof(
+  fc.constantFrom('v1', 'v12', 'dev', '2026-11'),
+  fc.stringMatching(/^[\w-]{1,16}$/),
+);
 const hash = fc
   .tuple(
-    fc.constantFrom('', '{sha384:v1}', '{sha384:v12}'),
+    fc.oneof(
+      fc.constant(''),
+      keyVersion.map((version) => `{sha384:${version}}`),
+    ),
     fc.constantFrom('a', 'b', 'y'),
-    fc.integer({ min: 4, max: 31 }),
+    fc.integer({ min: 4, max: 16 }),
   )
   .map(
     ([prefix, kind, cost]) =>

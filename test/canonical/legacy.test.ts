@@ -211,6 +211,10 @@ describe('a legacy user', () => {
     HASH.replace('$2a$', '$2y$'),
     `{sha384:v1}${HASH}`,
     `{sha384:v12}${HASH}`,
+    `{sha384:2026-11}${HASH}`,
+    `{sha384:dev}${HASH}`,
+    HASH.replace('$10$', '$04$'),
+    HASH.replace('$10$', '$16$'),
   ])('keeps the hash %s', (password) => {
     expect(user({ password }).passwordHash).toBe(password);
   });
@@ -227,7 +231,11 @@ describe('a legacy user', () => {
     [{ hash: HASH }],
     [12345678],
     [HASH.replace('$10$', '$03$')],
-    [HASH.replace('$10$', '$32$')],
+    [HASH.replace('$10$', '$17$')],
+    [HASH.replace('$10$', '$31$')],
+    [`{sha384:}${HASH}`],
+    [`{sha384:v1 }${HASH}`],
+    [`{sha384:a-version-of-17-0}${HASH}`],
   ])('never takes %s for a hash', (password) => {
     const read = user({ password });
     expect(read.passwordHash).toBeNull();
