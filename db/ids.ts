@@ -46,6 +46,14 @@ function isCondition(value: unknown): boolean {
   return isDoc(value) && Object.keys(value).some((key) => key.startsWith('$'));
 }
 
+/**
+ * The order in which both stores have ids of text: that of their UTF-8 bytes. JavaScript's own, `<` and `sort()`, goes by
+ * UTF-16, where what lies above U+FFFF comes before U+E000, so that no id may be compared by it.
+ */
+export function compareIds(a: string, b: string): number {
+  return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
 /** The `_id` that has this id; undefined when none has. Numbers come back as MongoDB compares them, not by type. */
 export function decodeId(id: string): DocumentId | undefined {
   if (HEX24.test(id)) return ObjectId.createFromHexString(id);

@@ -3,6 +3,7 @@
  * and commits only if the stamp it read is still the stored one; otherwise it reads and asks again. So both stores
  * decide alike, and each change is one guarded write of one record.
  */
+import { compareIds } from './ids.ts';
 import type { MailedToken, New, RevocationReason, SessionRecord, UserRecord } from './records.ts';
 
 /** What is to be written in place of the record that was read, or why nothing is. */
@@ -186,5 +187,10 @@ export function isLive(session: SessionRecord, user: UserRecord | null, now: Dat
 
 /** Which of several reset tokens of one generation (only legacy ones share one) counts as the newest. */
 export function isNewerToken(a: MailedToken, b: MailedToken): boolean {
-  return a.createdAt.getTime() - b.createdAt.getTime() > 0 || (+a.createdAt === +b.createdAt && a.id > b.id);
+  return (a.createdAt.getTime() - b.createdAt.getTime() || compareIds(a.id, b.id)) > 0;
+}
+
+/** The most recently used session first. */
+export function byLastUse(a: SessionRecord, b: SessionRecord): number {
+  return b.rotatedAt.getTime() - a.rotatedAt.getTime() || compareIds(b.id, a.id);
 }

@@ -3,7 +3,7 @@
  * their documents are read once more. What is left is bad, unless a policy says who keeps the address. Any number may
  * share one, so they are looked at a page at a time.
  */
-import { decodeIds } from '../../db/ids.ts';
+import { compareIds, decodeIds } from '../../db/ids.ts';
 import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import { sessionsOfAside, sharedEmails, stagedByKey, unstage } from '../../db/postgres/copy/checks.ts';
@@ -153,7 +153,7 @@ async function readAgain(work: Work, { emailKey, ids, chooser }: Shared): Promis
     });
   }
   tally.moved += moved.length;
-  return rivals.sort();
+  return rivals.sort(compareIds);
 }
 
 async function staysBehind({ mongo, postgres }: CopyScope, raw: RawDocument): Promise<boolean> {

@@ -3,6 +3,7 @@
  * address. Pure.
  */
 import { z } from 'zod';
+import { compareIds } from '../../db/ids.ts';
 
 export const RULES = ['newest', 'verified', 'most-recent-login'] as const;
 export type Rule = (typeof RULES)[number];
@@ -79,7 +80,7 @@ function order(rules: readonly Rule[], a: Rival, b: Rival): number {
     const difference = score(rule, b) - score(rule, a);
     if (difference !== 0) return difference;
   }
-  return a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1);
+  return a.createdAt.getTime() - b.createdAt.getTime() || compareIds(a.id, b.id);
 }
 
 function score(rule: Rule, { createdAt, isVerified, lastLoginAt }: Rival): number {

@@ -1,7 +1,7 @@
 /** From PostgreSQL to MongoDB: rows are canonical, so each batch is applied where it belongs, guarded like any other. */
 
 import { stampOf } from '../../db/canonical.ts';
-import { decodeIds } from '../../db/ids.ts';
+import { compareIds, decodeIds } from '../../db/ids.ts';
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import { type BadDocument, putFindings } from '../../db/postgres/copy/findings.ts';
@@ -101,7 +101,8 @@ export async function applyRange(
   while (!ended && done < RANGE_ROWS_MAX && !(done > 0 && (await pace.paused()))) {
     const limit = Math.min(BATCH_MAX, pace.batchMax());
     const { records, next } = await again(scope, () => replica.scan(entity, { after, limit }));
-    const within = records.filter(({ id }) => bounds.upTo === null || id <= bounds.upTo);
+    const { upTo } = bounds;
+    const within = records.filter(({ id }) => upTo === null || compareIds(id, upTo) <= 0);
     bad.push(...(await applyBatch(scope, entity, within, { run, body }, counts)));
     done += within.length;
     after = within.at(-1)?.id ?? after;

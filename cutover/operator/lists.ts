@@ -1,4 +1,5 @@
 /** What an operator can look at: marks, notes, the log. Only reads. */
+import { compareIds } from '../../db/ids.ts';
 import type { Store } from '../../db/port.ts';
 import type { Json } from '../../db/replica.ts';
 import { MODES, mirrorOf } from '../mode.ts';
@@ -87,7 +88,7 @@ export async function log(context: OperatorContext, { limit }: Limited): Promise
   const { found, missing } = await askOther(standing, entriesOf);
   const entries = [...(await entriesOf(standing.authority)), ...(found ?? [])];
   const lines = [...new Map(entries.map((entry) => [entry.id, entry])).values()]
-    .sort((a, b) => b.at.getTime() - a.at.getTime() || (a.id < b.id ? 1 : -1))
+    .sort((a, b) => b.at.getTime() - a.at.getTime() || compareIds(b.id, a.id))
     .slice(0, limit)
     .flatMap(({ at, id, body }) => (isEvent(body) ? [{ at, id, event: body as unknown as Event }] : []));
   return { lines, missing };

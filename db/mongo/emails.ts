@@ -4,7 +4,7 @@
  */
 import { at, type Doc, type Path, STORE_FIELDS } from '../canonical.ts';
 import { emailKey } from '../email.ts';
-import { encodeId } from '../ids.ts';
+import { compareIds, encodeId } from '../ids.ts';
 import type { UserRecord } from '../records.ts';
 import type { Client } from './client.ts';
 import type { StoredDoc } from './models.ts';
@@ -75,7 +75,7 @@ export async function lookUpEmail(client: Client, email: string): Promise<EmailL
 
 /** Negative when `a` is the older account. */
 export function compareAge(a: UserRecord, b: UserRecord): number {
-  return a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1);
+  return a.createdAt.getTime() - b.createdAt.getTime() || compareIds(a.id, b.id);
 }
 
 function rank(doc: Doc, path: Path, email: string, key: string): number {

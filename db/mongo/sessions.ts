@@ -24,7 +24,7 @@ export function createSessions(scope: Scope): Sessions {
       idleExpiresAt: { $gt: now },
     };
     const found = await findAll(client, 'session', filter, { limit: SESSIONS_READ_MAX });
-    return found.map(({ record }) => record).sort(byLastUse);
+    return found.map(({ record }) => record).sort(transitions.byLastUse);
   }
 
   async function revoke(
@@ -88,9 +88,4 @@ export function createSessions(scope: Scope): Sessions {
 
     revokeSession: ({ sessionId, userId, reason, now }) => revoke(scope, sessionId, userId, reason, now),
   };
-}
-
-/** Newest use first. */
-function byLastUse(a: SessionRecord, b: SessionRecord): number {
-  return b.rotatedAt.getTime() - a.rotatedAt.getTime() || (a.id < b.id ? 1 : -1);
 }

@@ -124,6 +124,6 @@ async function surplus(
   return rows
     .map(fromRow.session)
     .filter((session) => session.id !== newId && transitions.isLive(session, user, now))
-    .sort((a, b) => b.rotatedAt.getTime() - a.rotatedAt.getTime() || (a.id < b.id ? 1 : -1))
+    .sort(transitions.byLastUse)
     .slice(Math.max(0, sessionsMax - 1));
 }

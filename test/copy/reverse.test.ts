@@ -49,6 +49,17 @@ describe('backfill from PostgreSQL', async () => {
     expect(await verify(bench)).toMatchObject({ clean: true, authority: 'postgres' });
   });
 
+  it('brings every record, whatever signs the ids are of and wherever the ranges are cut', async () => {
+    // In UTF-16, which JavaScript compares by, the first of these two signs comes after the other.
+    const ids = ['\u{ff21}', '\u{1f600}'].flatMap((sign) =>
+      Array.from({ length: 60 }, (_, i) => `${sign}${String(i).padStart(3, '0')}`),
+    );
+    await put('postgres', 'user', ...ids.map((id) => userAt([2, 1], { id })));
+    const result = await runBackfill(bench, { from: 'postgres', onBad: 'rollback', jobs: 4 });
+    expect(result.counts).toMatchObject({ read: ids.length, inserted: ids.length });
+    expect(await verify(bench)).toMatchObject({ clean: true });
+  });
+
   it('can be undone exactly, but for what was written or erased since', async () => {
     const kept = legacyUser({ plan: 'gold', email: ' Kept@Example.org' });
     const erased = legacyUser({ phone: 'personal' });

@@ -1,5 +1,6 @@
 /** What must hold whenever the traffic has ended, whatever it was: the mirror holds what its authority holds. */
 import { expect } from 'vitest';
+import { compareIds } from '../../db/ids.ts';
 import type { Store } from '../../db/port.ts';
 import { ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
 import type { TestApp } from './app.ts';
@@ -52,5 +53,5 @@ async function contents<E extends Entity>(
   const isKept = (record: RecordOf[E]) =>
     !removed.has('userId' in record ? record.userId : record.id) &&
     !('expiresAt' in record && record.expiresAt.getTime() < since);
-  return records.filter(isKept).sort((a, b) => (a.id < b.id ? -1 : 1));
+  return records.filter(isKept).sort((a, b) => compareIds(a.id, b.id));
 }

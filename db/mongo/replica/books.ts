@@ -3,6 +3,7 @@
  * are the client's: majority and journal.
  */
 import type mongoose from 'mongoose';
+import { compareIds } from '../../ids.ts';
 import type { Books, ControlEntry, Json, LeaseEntry, LogEntry } from '../../replica.ts';
 import type { Client, Opened } from '../client.ts';
 import { duplicateKey } from '../errors.ts';
@@ -102,7 +103,7 @@ export function createBooks(client: Client): Books {
       const docs = await firmly((opened, options) => leases(opened).find({}, options).toArray());
       return docs
         .map(({ _id, counter, body }): LeaseEntry => ({ instance: _id, counter, body: parse(body) }))
-        .sort((a, b) => (a.instance < b.instance ? -1 : 1));
+        .sort((a, b) => compareIds(a.instance, b.instance));
     },
 
     async removeLease(instance) {

@@ -1,6 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { erasedAmong, judge, screen } from '../../apply.ts';
 import { EmailTaken, IdTaken, StaleEpoch, StoreUnavailable } from '../../errors.ts';
+import { compareIds } from '../../ids.ts';
 import { compareStamps, type Entity, type RecordOf } from '../../records.ts';
 import type { ApplyOutcome, Replica } from '../../replica.ts';
 import { typesOf } from '../columns.ts';
@@ -192,14 +193,10 @@ async function explain<E extends Entity>(
 /** Sessions by their user, whose rows their foreign keys lock; of one record the older state first. */
 function inLockOrder<E extends Entity>(a: RecordOf[E], b: RecordOf[E]): number {
   return (
-    compareText(lockedUser(a), lockedUser(b)) || compareText(a.id, b.id) || compareStamps(a.stamp, b.stamp)
+    compareIds(lockedUser(a), lockedUser(b)) || compareIds(a.id, b.id) || compareStamps(a.stamp, b.stamp)
   );
 }
 
 function lockedUser(record: RecordOf[Entity]): string {
   return 'rotation' in record ? record.userId : '';
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -91,7 +91,8 @@ export function resetCases({ repo, readRaw }: Subject): void {
       const userId = freshId();
       const tokens = [
         { id: freshId(), createdAt: later(-1) },
-        ...[freshId(), freshId()].toSorted().map((id) => ({ id, createdAt: NOW })),
+        // In UTF-16, which JavaScript compares by, these two are the other way round.
+        ...[`\u{ff21}${freshId()}`, `\u{1f600}${freshId()}`].map((id) => ({ id, createdAt: NOW })),
       ].map((given) => ({ ...given, presented: freshToken() }));
       for (const { presented, ...given } of tokens) {
         const token = newResetToken(userId, { ...given, tokenHash: presented.hash });

@@ -129,6 +129,14 @@ export function sessionCases({ repo, readRaw }: Subject): void {
       expect(listed).toMatchObject([newer, session, older]);
     });
 
+    it('lists those that were used at once by id, in the order that both stores have', async () => {
+      const { user, session } = await signUp(repo);
+      // In UTF-16, which JavaScript compares by, these two are the other way round.
+      const [lower, higher] = [`\u{ff21}${freshId()}`, `\u{1f600}${freshId()}`];
+      for (const id of [higher, lower]) await logIn(repo, user.id, { id, rotatedAt: session.rotatedAt });
+      expect(await liveIds(repo, user.id)).toEqual([higher, lower, session.id]);
+    });
+
     it('leaves out what is revoked, expired, idle too long, of an older generation, or another user’s', async () => {
       const { user, session } = await signUp(repo);
       await signUp(repo);

@@ -1,3 +1,4 @@
+import { compareIds } from '../../../db/ids.ts';
 import type { Books, ControlEntry, LeaseEntry, LogEntry, Note } from '../../../db/replica.ts';
 import type { Operate } from './engine.ts';
 
@@ -53,7 +54,7 @@ export function createBooks(operate: Operate): MemoryBooks {
 
     readLeases: () =>
       operate('readLeases', 'read', () =>
-        [...leases.values()].sort((a, b) => (a.instance < b.instance ? -1 : 1)),
+        [...leases.values()].sort((a, b) => compareIds(a.instance, b.instance)),
       ),
 
     removeLease: (instance) =>
@@ -102,5 +103,5 @@ export function createBooks(operate: Operate): MemoryBooks {
 }
 
 function compareEntries(a: Pick<LogEntry, 'at' | 'id'>, b: Pick<LogEntry, 'at' | 'id'>): number {
-  return a.at.getTime() - b.at.getTime() || (a.id === b.id ? 0 : a.id < b.id ? -1 : 1);
+  return a.at.getTime() - b.at.getTime() || compareIds(a.id, b.id);
 }

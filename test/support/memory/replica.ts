@@ -1,5 +1,6 @@
 import { assertRaises, erasedAmong, judge, screen } from '../../../db/apply.ts';
 import { StaleEpoch } from '../../../db/errors.ts';
+import { compareIds } from '../../../db/ids.ts';
 import {
   compareStamps,
   ENTITIES,
@@ -151,8 +152,8 @@ export function createReplica(engine: Engine, control: () => ControlEntry | null
     scan: (entity, { after, limit }) =>
       operate('scan', 'read', () => {
         const page = records(engine, entity)
-          .filter(({ id }) => after === null || id > after)
-          .sort((a, b) => (a.id < b.id ? -1 : 1))
+          .filter(({ id }) => after === null || compareIds(id, after) > 0)
+          .sort((a, b) => compareIds(a.id, b.id))
           .slice(0, limit);
         const next = page.length < limit ? null : (page.at(-1)?.id ?? null);
         return { records: page, unreadable: [], next };
@@ -169,6 +170,6 @@ function compareMarks(a: Mark, b: Mark): number {
   return (
     a.markedAt.getTime() - b.markedAt.getTime() ||
     ENTITIES.indexOf(a.entity) - ENTITIES.indexOf(b.entity) ||
-    (a.id === b.id ? 0 : a.id < b.id ? -1 : 1)
+    compareIds(a.id, b.id)
   );
 }

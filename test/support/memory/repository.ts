@@ -30,7 +30,7 @@ export function createRepository(engine: Engine, context: WriteContext): Reposit
   function ofUser(userId: string): SessionRecord[] {
     return records(engine, 'session')
       .filter((session) => session.userId === userId)
-      .sort(byLastUse);
+      .sort(transitions.byLastUse);
   }
 
   return {
@@ -210,11 +210,6 @@ function outcome<R extends string>(result: Result<R>): 'done' | 'gone' | R {
 
 function isRival(a: ResetTokenRecord, b: ResetTokenRecord): boolean {
   return a.userId === b.userId && a.generation === b.generation;
-}
-
-/** Newest use first. */
-function byLastUse(a: SessionRecord, b: SessionRecord): number {
-  return b.rotatedAt.getTime() - a.rotatedAt.getTime() || (a.id < b.id ? 1 : -1);
 }
 
 /** Legacy documents may share a token: the newest has it. */
