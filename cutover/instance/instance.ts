@@ -77,6 +77,8 @@ export interface Instance extends Member {
 }
 
 const QUEUE_MAX = 1_000;
+/** No client waits much longer, whatever deadline is set. */
+const WAIT_MAX_MS = 30_000;
 /** What a statement may take beyond the store's own limit before its answer, or its death, is certain. */
 const SETTLE_MARGIN_MS = 500;
 /** How often the store that is not followed is looked at. */
@@ -189,6 +191,17 @@ export function createInstance(options: InstanceOptions): Instance {
     return admission.kind === 'admit' ? admitted(admission.ticket) : null;
   }
 
+  /**
+   * How long an operation may wait, ms. At a fence past what is left of its deadline: should its coordinator have died,
+   * the instances then end it, which takes one more answer of a store, and nobody who waits has failed.
+   */
+  function patienceMs({ kind }: Admission): number {
+    const ordinary = Math.max(storeTimeoutMs, timing().fenceMaxMs) + 1_000;
+    const deadlineMs = transitionOf(state.following)?.deadlineMs ?? 0;
+    if (kind !== 'wait') return ordinary;
+    return Math.max(ordinary, Math.min(ordinary + deadlineMs - stoppedForMs(), WAIT_MAX_MS));
+  }
+
   async function admit(): Promise<Admitted> {
     const now = admitNow();
     if (now !== null) return now;
@@ -202,7 +215,7 @@ export function createInstance(options: InstanceOptions): Instance {
     const since = monotonicMs();
     let hasWaited = true;
     try {
-      return await queue.wait('no-lease', Math.max(storeTimeoutMs, timing().fenceMaxMs) + 1_000);
+      return await queue.wait('no-lease', patienceMs(admission));
     } catch (error) {
       if (error instanceof StoreUnavailable) {
         telemetry.count('cutover_refused_total', { reason: error.reason });

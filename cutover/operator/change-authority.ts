@@ -11,6 +11,7 @@ import {
   giveUp,
   newAttempt,
   onReply,
+  overdue,
   type Reply,
   type Request,
   requestOf,
@@ -84,6 +85,12 @@ export async function attemptChange(
       state = giveUp(state, whyOver(run));
       say(run, state.stage);
       continue;
+    }
+    // The last moment at which that is still allowed.
+    const late = state.stage === 'lose' && before !== 'lose' ? overdue(state, nowMs(), timing) : null;
+    if (late !== null) {
+      state = giveUp(state, late);
+      say(run, state.stage);
     }
     if (state.stage !== before) continue;
     if (nowMs() >= run.untilMs + FORWARD_MS) return silence(before, pauseMs);

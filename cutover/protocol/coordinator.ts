@@ -41,7 +41,7 @@ export interface CoordinatorState {
   readonly record: ControlRecord;
   readonly stage: Stage;
   readonly watch: Watch;
-  /** The coordinator's monotonic clock when the fence was asked for; null before. */
+  /** The coordinator's monotonic clock when the fence was about to be asked for; null before. */
   readonly fencedAtMs: number | null;
   /** Why it gave up, for the operator. */
   readonly reason: string | null;
@@ -137,10 +137,10 @@ export function onReply(
   rules: Rules = RULES,
 ): CoordinatorState {
   const to = (stage: Stage): CoordinatorState => ({ ...state, stage });
-  const overdue = state.fencedAtMs !== null && nowMs - state.fencedAtMs > timing.fenceMaxMs;
-  const wait = (): CoordinatorState =>
-    overdue ? giveUp(state, `fence over ${timing.fenceMaxMs} ms`) : state;
-  if (reply.kind === 'unknown') return isForwardOnly(state) ? state : wait();
+  const late = overdue(state, nowMs, timing);
+  // Whatever was answered: one that comes too late is no ground for going on.
+  if (late !== null && state.stage !== 'abort' && !isForwardOnly(state)) return giveUp(state, late);
+  if (reply.kind === 'unknown') return state;
 
   switch (reply.kind) {
     case 'rows': {
@@ -157,15 +157,17 @@ export function onReply(
         ack !== null &&
         rules.sameTransition(state.transition.id, ack.id) &&
         (ack.phase === 'stopped' || ack.phase === phase);
-      if (!reply.rows.every((row) => acked(row) || silent(row))) return overdue ? wait() : watched;
-      return { ...watched, stage: phase === 'announced' ? 'fence' : 'drain-loser' };
+      if (!reply.rows.every((row) => acked(row) || silent(row))) return watched;
+      // It is asked for next: how long its answer takes counts too.
+      if (phase === 'announced') return { ...watched, stage: 'fence', fencedAtMs: nowMs };
+      return { ...watched, stage: 'drain-loser' };
     }
     case 'change':
-      return onChanged(state, reply.decision, nowMs, rules);
+      return onChanged(state, reply.decision, rules);
     case 'marks':
       if (state.stage === 'drain-loser')
-        return reply.count > 0 && rules.marksBlock ? wait() : to('drain-winner');
-      return reply.count > 0 && rules.orphansBlock ? wait() : to('last-check');
+        return reply.count > 0 && rules.marksBlock ? state : to('drain-winner');
+      return reply.count > 0 && rules.orphansBlock ? state : to('last-check');
     case 'checked':
       return reply.clean ? to('ask-winner') : giveUp(state, 'the last check found a difference');
     case 'control': {
@@ -178,12 +180,7 @@ export function onReply(
   }
 }
 
-function onChanged(
-  state: CoordinatorState,
-  decision: ChangeDecision,
-  nowMs: number,
-  rules: Rules,
-): CoordinatorState {
+function onChanged(state: CoordinatorState, decision: ChangeDecision, rules: Rules): CoordinatorState {
   const to = (stage: Stage): CoordinatorState => ({ ...state, stage });
   if (decision.kind === 'refused') {
     if (state.stage === 'abort') return to('aborted');
@@ -197,7 +194,7 @@ function onChanged(
     case 'note':
       return to('await-announced');
     case 'fence':
-      return { ...to('await-stopped'), fencedAtMs: state.fencedAtMs ?? nowMs };
+      return to('await-stopped');
     case 'lose':
       return { ...to(rules.loserFirst ? 'gain' : 'done'), record: decision.record };
     case 'gain':
@@ -207,6 +204,18 @@ function onChanged(
     default:
       return state;
   }
+}
+
+/**
+ * Why an attempt has no time left behind its fence; null: it has. To be asked once more right before the loss is asked for:
+ * a process may have stood still since the last answer, and from there on it only goes forward.
+ */
+export function overdue(
+  { fencedAtMs }: CoordinatorState,
+  nowMs: number,
+  { fenceMaxMs }: Timing,
+): string | null {
+  return fencedAtMs !== null && nowMs - fencedAtMs > fenceMaxMs ? `fence over ${fenceMaxMs} ms` : null;
 }
 
 /** Past the loss nobody may turn back, and after asking for it nobody knows on which side they are. */

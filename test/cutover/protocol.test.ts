@@ -7,7 +7,7 @@ import {
   settledRevision,
 } from '../../cutover/protocol/admission.ts';
 import { decideChange, mayAbort } from '../../cutover/protocol/changes.ts';
-import { giveUp, newAttempt, onReply, requestOf } from '../../cutover/protocol/coordinator.ts';
+import { giveUp, newAttempt, onReply, overdue, requestOf } from '../../cutover/protocol/coordinator.ts';
 import { FOLLOWING_NOTHING, follow, unfinishedChange } from '../../cutover/protocol/follow.ts';
 import {
   beginHeartbeat,
@@ -251,7 +251,7 @@ describe('the coordinator', () => {
     expect(onReply(stopped, waiting, 1_999, timing).stage).toBe('await-stopped');
     expect(onReply(stopped, waiting, 2_001, timing).stage).toBe('abort');
     const acked = { kind: 'rows', rows: [row('a', 1, { id: 't1', phase: 'stopped' })] } as const;
-    expect(onReply(stopped, acked, 2_001, timing).stage).toBe('drain-loser');
+    expect(onReply(stopped, acked, 2_000, timing).stage).toBe('drain-loser');
     const other = { kind: 'rows', rows: [row('a', 1, { id: 't0', phase: 'stopped' })] } as const;
     expect(onReply(stopped, other, 1, timing).stage).toBe('await-stopped');
     const losing = { ...begin(), stage: 'lose', fencedAtMs: 0 } as const;
@@ -259,6 +259,41 @@ describe('the coordinator', () => {
     const gaining = { ...begin(), stage: 'gain', fencedAtMs: 0 } as const;
     expect(onReply(gaining, { kind: 'unknown' }, 60_000, timing).stage).toBe('gain');
     expect(giveUp(gaining, 'impatience').stage).toBe('gain');
+  });
+
+  const written = { kind: 'change', decision: { kind: 'write', record: fenced } } as const;
+  it.each([
+    ['fence', written],
+    ['await-stopped', { kind: 'rows', rows: [row('a', 1, { id: 't1', phase: 'stopped' })] }],
+    ['drain-loser', { kind: 'marks', count: 0 }],
+    ['drain-winner', { kind: 'marks', count: 0 }],
+    ['last-check', { kind: 'checked', clean: true }],
+    ['ask-winner', { kind: 'control', record: fenced }],
+  ] as const)('gives up at %s whatever is answered once the fence has lasted too long', (stage, reply) => {
+    const standing = { ...begin(), stage, fencedAtMs: 100 };
+    expect(onReply(standing, reply, 2_100, timing)).toMatchObject({ reason: null });
+    expect(onReply(standing, reply, 2_100, timing).stage).not.toBe(stage);
+    for (const late of [reply, { kind: 'unknown' }] as const) {
+      expect(onReply(standing, late, 2_101, timing)).toMatchObject({
+        stage: 'abort',
+        reason: 'fence over 2000 ms',
+      });
+    }
+  });
+
+  it('counts the fence from when it asks for it, and keeps the first reason for giving up', () => {
+    const announced = { ...begin(), stage: 'await-announced' } as const;
+    const acked = { kind: 'rows', rows: [row('a', 1, { id: 't1', phase: 'announced' })] } as const;
+    const asking = onReply(announced, acked, 500, timing);
+    expect(asking).toMatchObject({ stage: 'fence', fencedAtMs: 500 });
+    expect(onReply(asking, written, 2_400, timing)).toMatchObject({
+      stage: 'await-stopped',
+      fencedAtMs: 500,
+    });
+    expect(overdue(asking, 2_500, timing)).toBeNull();
+    expect(overdue(asking, 2_501, timing)).toBe('fence over 2000 ms');
+    const aborting = giveUp(asking, 'impatience');
+    expect(onReply(aborting, { kind: 'unknown' }, 9_000, timing).reason).toBe('impatience');
   });
 });
 
