@@ -125,6 +125,34 @@ describe('of erased users', async () => {
     expect(await listQuarantine(bench)).toEqual([]);
   });
 
+  it('one who lives in MongoDB again stays aside, whatever an earlier copy brought to PostgreSQL', async () => {
+    const [revived, twin] = [
+      legacyUser({ email: 'gone@example.org' }),
+      legacyUser({ email: 'Gone@example.org' }),
+    ];
+    const id = String(revived._id);
+    const users = bench.mongo.collection('user');
+    await bench.setMode('dual-write');
+    await bench.insert('user', [{ ...revived, deletedAt: new Date() }]);
+    await backfill();
+    expect(await isErased(id)).toBe(true);
+    await bench.setMode('mongo-only');
+    await users.updateOne({ _id: revived._id as never }, { $unset: { deletedAt: '' } });
+    await bench.insert('user', [twin]);
+    await bench.insert('session', [toDocument('session', sessionAt([0, 0], id, AGENT))]);
+    await bench.setMode('dual-write');
+    await backfill();
+    await verify(bench);
+    await retryQuarantine(bench);
+    const held = (await listQuarantine(bench)).map((each) => each.id);
+    expect(held).toEqual(expect.arrayContaining([id, String(twin._id)]));
+    expect(await stores.mongo.books.countNotes()).toMatchObject({ quarantine: held.length });
+    // Gone from both, it is in nobody's way.
+    await users.deleteOne({ _id: revived._id as never });
+    await verify(bench);
+    expect((await listQuarantine(bench)).map((each) => each.id)).toEqual([String(twin._id)]);
+  });
+
   const byOperator = (userId: string) =>
     eraseUser(
       { stores, environment: bench.environment, telemetry: bench.telemetry, report: () => {} },
