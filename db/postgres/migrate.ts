@@ -7,8 +7,8 @@ import { toStoreError } from './errors.ts';
 
 const FOLDER = new URL('./migrations/', import.meta.url);
 const UNIQUE_VIOLATION = '23505';
-/** Any number no other program uses on this database. */
-const LOCK_KEY = 4_717_026_501;
+/** Who migrates holds this advisory lock: any number no other program uses on this database. */
+export const MIGRATION_LOCK = 4_717_026_501;
 
 /** Default privileges would let the run-time role write it, and so forge what was applied. */
 const JOURNAL = `
@@ -52,7 +52,7 @@ export async function migrate(options: MigrateOptions, report: (line: string) =>
   const migrations = await readMigrations();
   const client = await connect(options);
   try {
-    await client.query('select pg_advisory_lock($1)', [LOCK_KEY]);
+    await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
     const applied = await readApplied(client);
     const wanted = migrations.filter(({ tag }) => options.tags?.has(tag) ?? true);
     for (const migration of wanted.filter((each) => !isApplied(each, applied))) {

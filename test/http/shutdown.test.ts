@@ -25,6 +25,17 @@ async function dial(
   return { socket, received: () => received, closed };
 }
 
+/** Whether anybody listens there. */
+async function attempt(port: number): Promise<'connected' | 'refused'> {
+  const socket = connect(port, '127.0.0.1');
+  const outcome = await new Promise<'connected' | 'refused'>((resolve) => {
+    socket.once('connect', () => resolve('connected'));
+    socket.once('error', () => resolve('refused'));
+  });
+  socket.destroy();
+  return outcome;
+}
+
 inEveryMode(async (mode) => {
   const inbox = await startInbox();
   const stores = await durableStoreEnv(mode);
@@ -84,15 +95,7 @@ describe('whatever the mode', async () => {
     );
     await service.client().get('/livez');
     service.kill('SIGTERM');
-    await eventually(async () => {
-      const late = connect(Number(port), '127.0.0.1');
-      const outcome = await new Promise((resolve) => {
-        late.once('connect', () => resolve('connected'));
-        late.once('error', () => resolve('refused'));
-      });
-      late.destroy();
-      expect(outcome).toBe('refused');
-    });
+    await eventually(async () => expect(await attempt(Number(port))).toBe('refused'));
     inFlight.socket.write(body.slice(1));
     expect(await service.exited).toEqual({ code: 0, signal: null });
     expect(inFlight.received()).toMatch(/^HTTP\/1\.1 401[\s\S]*\r\nconnection: close\r\n/i);
@@ -108,4 +111,43 @@ describe('whatever the mode', async () => {
     service.kill('SIGTERM');
     expect(await service.exited).toEqual({ code: 1, signal: null });
   });
+
+  /** Throws where nobody catches it, when it is told to. */
+  const FAILING = {
+    'uncaught exception': "process.on('SIGUSR2',()=>{throw new Error('of nobody')})",
+    'unhandled rejection': "process.on('SIGUSR2',()=>{Promise.reject(new Error('of nobody'))})",
+  };
+
+  test.each(Object.entries(FAILING))(
+    'an error that nobody caught (%s) is logged; what is in flight finishes, nothing more is taken, exit code 1',
+    PATIENT,
+    async (reason, code) => {
+      const service = await startService({
+        ...productionEnv(stores, inbox),
+        // Nobody sends more to a process that is broken.
+        SHUTDOWN_DELAY: '5m',
+        SHUTDOWN_GRACE: '60s',
+        NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}`,
+      });
+      const { port } = new URL(service.url);
+      const body = JSON.stringify({ email: newEmail(), password: newPassword() });
+      const inFlight = await dial(service);
+      inFlight.socket.write(
+        `POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n{`,
+      );
+      await service.client().get('/livez');
+      service.kill('SIGUSR2');
+      await eventually(async () => expect(await attempt(Number(port))).toBe('refused'));
+      inFlight.socket.write(body.slice(1));
+      expect(await service.exited).toEqual({ code: 1, signal: null });
+      expect(inFlight.received()).toMatch(/^HTTP\/1\.1 401/);
+      const fatal = service
+        .output()
+        .split('\n')
+        .filter((line) => line.startsWith('{"level":60'));
+      expect(fatal.map((line) => JSON.parse(line))).toMatchObject([
+        { msg: reason, err: { message: 'of nobody', stack: expect.stringContaining('of nobody') } },
+      ]);
+    },
+  );
 });

@@ -1,5 +1,5 @@
 /** The service as a process of its own, started as in production: to be killed, stopped, and read. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 import { fetchDocument, type Mode, newKeys, storeEnv } from './app.ts';
@@ -12,14 +12,19 @@ import { eventually } from './wait.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-export interface Service {
-  readonly url: string;
+export interface ServiceProcess {
   readonly pid: number;
   readonly env: Readonly<Record<string, string>>;
   /** Everything it wrote to stdout and stderr so far. */
   output(): string;
+  /** What of that it wrote to stderr. */
+  errors(): string;
   kill(signal: NodeJS.Signals): void;
   readonly exited: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
+}
+
+export interface Service extends ServiceProcess {
+  readonly url: string;
   client(): Client;
 }
 
@@ -50,19 +55,22 @@ export function productionEnv(
   };
 }
 
-/** Starts it and waits until it listens; killed after the file if it still runs. */
-export async function startService(env: Readonly<Record<string, string>>): Promise<Service> {
+/** Starts it, whether it will ever listen or not; killed after the file if it still runs. */
+export function spawnService(env: Readonly<Record<string, string>>): ServiceProcess {
   const child = spawn(process.execPath, ['src/server.ts'], {
     cwd: ROOT,
     env: { ...inherited(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
-  const keep = (chunk: Buffer): void => {
+  let errors = '';
+  child.stdout.on('data', (chunk: Buffer) => {
     output += chunk.toString();
-  };
-  child.stdout.on('data', keep);
-  child.stderr.on('data', keep);
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+    errors += chunk.toString();
+  });
   const exited: Service['exited'] = new Promise((resolve) => {
     child.on('close', (code, signal) => resolve({ code, signal }));
   });
@@ -70,21 +78,26 @@ export async function startService(env: Readonly<Record<string, string>>): Promi
     child.kill('SIGKILL');
     await exited;
   });
-  const url = await eventually(() => listening(child, output), { timeoutMs: 30_000, intervalMs: 50 });
-  const check = createResponseCheck(await fetchDocument(url));
   return {
-    url,
     pid: child.pid ?? 0,
     env,
     output: () => output,
+    errors: () => errors,
     kill: (signal) => void child.kill(signal),
     exited,
-    client: () => createClient(url, check),
   };
 }
 
-function listening(child: ChildProcess, output: string): string {
-  const [, url] = /listening at (http:\/\/127\.0\.0\.1:\d+)/.exec(output) ?? [];
-  if (url === undefined) throw new Error(`not listening (exit code ${child.exitCode}): ${output}`);
+/** Starts it and waits until it listens. */
+export async function startService(env: Readonly<Record<string, string>>): Promise<Service> {
+  const running = spawnService(env);
+  const url = await eventually(() => listening(running), { timeoutMs: 30_000, intervalMs: 50 });
+  const check = createResponseCheck(await fetchDocument(url));
+  return { ...running, url, client: () => createClient(url, check) };
+}
+
+function listening({ output }: ServiceProcess): string {
+  const [, url] = /listening at (http:\/\/127\.0\.0\.1:\d+)/.exec(output()) ?? [];
+  if (url === undefined) throw new Error(`not listening: ${output()}`);
   return url;
 }

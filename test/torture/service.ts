@@ -5,7 +5,7 @@
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { loadConfig } from '../../plugins/config.ts';
-import { startServer, stopOnSignals } from '../../src/server.ts';
+import { serve } from '../../src/server.ts';
 import { BUGS, seedBugs } from './bugs.ts';
 
 const { TORTURE_SOCKETS: sockets = '', ...env } = process.env;
@@ -18,4 +18,4 @@ createServer((request, response) => {
   if (request.method === 'POST') use(bug);
   response.writeHead(bug === null && name !== '' ? 404 : 200).end(JSON.stringify({ late: late() }));
 }).listen(join(sockets, `${config.port}.sock`));
-stopOnSignals(await startServer(config, seams), config);
+await serve(config, seams);

@@ -2,7 +2,7 @@
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig } from '../../../plugins/config.ts';
-import { startServer, stopOnSignals } from '../../../src/server.ts';
+import { serve } from '../../../src/server.ts';
 import { answerRequests, endWithParent } from '../lib/child.ts';
 import { startGauges } from '../lib/gauges.ts';
 
@@ -12,8 +12,7 @@ const SETTLE_MS = 60_000;
 endWithParent();
 const read = startGauges({ loopDelay: process.env['BENCH_LOOP_DELAY'] === '1' });
 const config = loadConfig(process.env, { production: process.env['NODE_ENV'] === 'production' });
-const server = await startServer(config);
-stopOnSignals(server, config);
+const server = await serve(config);
 
 /** Resolves when everything written so far is in the mirror: how long that took, ms. */
 async function settle(): Promise<number> {
