@@ -12,11 +12,10 @@ import {
   putFirstControl as putMongo,
 } from '../../db/mongo/snapshot/load.ts';
 import { connectPostgres, serverMajor } from '../../db/postgres/snapshot/client.ts';
+import { emptyPostgres, isEmptyPostgres } from '../../db/postgres/snapshot/contents.ts';
 import { ARCHIVE } from '../../db/postgres/snapshot/dump.ts';
 import {
-  emptyPostgres,
   finishControl as finishPostgres,
-  isEmptyPostgres,
   loadArchive,
   loadCopies,
   firstControl as postgresControl,

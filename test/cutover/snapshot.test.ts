@@ -195,11 +195,45 @@ describe('a restore', () => {
     expect((await contentOfPostgres(postgres))['cutover_log']?.join()).not.toContain('mine');
   });
 
-  test('goes into a migrated database that is empty', async () => {
+  /** Of each kind that a schema may hold besides tables with a journal: how it is made, and dropped. */
+  const OTHERS = [
+    ['create unlogged table other_u as select 1 as mine', 'drop table other_u'],
+    [
+      'create table other_p (mine int) partition by range (mine); create table other_d partition of other_p default; insert into other_p values (1)',
+      'drop table other_p',
+    ],
+    ['create view other_v as select 1 as mine', 'drop view other_v'],
+    ['create materialized view other_m as select 1 as mine', 'drop materialized view other_m'],
+    ['create foreign table other_f (mine int) server away', 'drop foreign table other_f'],
+    ['create sequence other_s', 'drop sequence other_s'],
+  ] as const;
+
+  test('takes no database for empty that holds something of any kind, and replaces all of it', async () => {
     const world = await openWorld();
     const { name } = await createSnapshot(world.context, world);
     const url = await newPostgresDatabase();
+    await asSuperuser(url, 'create foreign data wrapper nothing');
+    await asSuperuser(url, 'create server away foreign data wrapper nothing');
+    for (const [make, drop] of OTHERS) {
+      await asSuperuser(url, make);
+      const refused = { reason: 'not-empty' };
+      await expect(attempt(world, name, 'postgres', url), make).rejects.toMatchObject(refused);
+      await asSuperuser(url, drop);
+    }
+    for (const [make] of OTHERS) await asSuperuser(url, make);
+    await attempt(world, name, 'postgres', url, new URL(url).pathname.slice(1));
+    const left = "select relname from pg_class where relname like 'other%'";
+    expect(await asSuperuser(url, left)).toEqual([]);
+  });
+
+  test('goes into a migrated database that is empty, but for what an extension brought', async () => {
+    const world = await openWorld();
+    const { name } = await createSnapshot(world.context, world);
+    const url = await newPostgresDatabase();
+    await asSuperuser(url, 'create extension pg_stat_statements');
     await attempt(world, name, 'postgres', url);
     expect(await contentOfPostgres(url)).toMatchObject({ sessions: expect.any(Array) });
+    const there = "select to_regclass('pg_stat_statements')::text as name";
+    expect(await asSuperuser(url, there)).toEqual([{ name: 'pg_stat_statements' }]);
   });
 });

@@ -5,39 +5,12 @@ import { from as copyFrom } from 'pg-copy-streams';
 import type { ControlEntry } from '../../replica.ts';
 import { toStoreError } from '../errors.ts';
 import { migrate, readMigrations } from '../migrate.ts';
-import { serverMajor, tablesOf } from './client.ts';
+import { serverMajor } from './client.ts';
 import { type DumpedTable, type PostgresDump, quoted } from './dump.ts';
 import { runScript } from './script.ts';
 import { connectionOf, type PostgresTools, runTool } from './tools.ts';
 
 const MIGRATION_MS = 600_000;
-
-/** Whether no table holds a row; the journal of migrations does not count. */
-export async function isEmptyPostgres(client: pg.Client): Promise<boolean> {
-  try {
-    for (const { name } of await tablesOf(client)) {
-      if (name === 'schema_migrations') continue;
-      const { rows } = await client.query(`select from ${quoted(name)} limit 1`);
-      if (rows.length > 0) return false;
-    }
-    return true;
-  } catch (error) {
-    throw toStoreError(error, 'uncommitted');
-  }
-}
-
-/** Drops every table of the present schema. */
-export async function emptyPostgres(client: pg.Client): Promise<void> {
-  try {
-    const { rows } = await client.query<{ name: string }>(`
-      select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-      where n.nspname = current_schema() and c.relkind = 'r'`);
-    if (rows.length === 0) return;
-    await client.query(`drop table ${rows.map(({ name }) => quoted(name)).join(', ')} cascade`);
-  } catch (error) {
-    throw toStoreError(error, 'committing');
-  }
-}
 
 /** Puts the first control record there; false when there is one. The table may have no key yet. */
 export async function putFirstControl(
