@@ -8,7 +8,7 @@ import { readControl } from '../control.ts';
 import { NOTES } from '../operator/types.ts';
 import { classify, createCounts } from './classify.ts';
 import { forgetErased } from './erased.ts';
-import { inTheWay } from './in-the-way.ts';
+import { createInTheWay } from './in-the-way.ts';
 import { assertOneMapping } from './one-mapping.ts';
 import { assertUnmoved, authorityNow, logCopy } from './ready.ts';
 import { CopyRefused, type CopyScope, type RecordName } from './types.ts';
@@ -43,6 +43,7 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
   await forgetErased(scope, authority);
   await matchNotes(scope, authority);
   const findings = createFindings(scope.postgres);
+  const inTheWay = createInTheWay(scope);
   const result = {
     moved: [] as Retried['moved'][number][],
     gone: [] as Retried['gone'][number][],
@@ -74,7 +75,7 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
       continue;
     }
     if (read.kind === 'good') {
-      const field = await inTheWay(scope, { run }, read.record);
+      const field = await inTheWay({ run }, read.record);
       if (field !== null) {
         result.stillBad.push({ entity, id, fields: [field] });
         continue;

@@ -147,6 +147,31 @@ describe('what was put aside', async () => {
     await bench.mongo.collection('user').deleteMany({});
   });
 
+  it('is asked for once, however many share an e-mail', async () => {
+    const pairs = Array.from({ length: 5 }, (_, i) => [`pair-${i}@x.org`, `Pair-${i}@x.org`]);
+    const users = pairs.flat().map((email) => legacyUser({ email }));
+    await bench.insert('user', users);
+    await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
+    const asked: string[] = [];
+    const { postgres } = bench;
+    const query: typeof postgres.query = (text, values) => {
+      if (text.includes('copy_findings')) asked.push(text);
+      return postgres.query(text, values);
+    };
+    const scope = { ...bench, postgres: { ...postgres, query } };
+    const { moved, stillBad } = await retryQuarantine(scope);
+    expect({ moved, stillBad: stillBad.length }).toEqual({ moved: [], stillBad: 10 });
+    expect(asked).toHaveLength(1);
+    const [mended] = users;
+    await bench.mongo
+      .collection('user')
+      .updateOne({ _id: mended?._id as never }, { $set: { email: 'alone@x.org' } });
+    const after = await retryQuarantine(scope);
+    expect(after.moved.map(({ id }) => id)).toEqual([String(mended?._id), String(users[1]?._id)]);
+    await bench.mongo.collection('user').deleteMany({});
+    await retryQuarantine(bench);
+  });
+
   it.each(['held', 'accepted', 'dropped'] as const)(
     '%s, and mended and moved since, is missed when it is lost',
     async (state) => {
