@@ -145,7 +145,7 @@ function evidenceOf(body: Json | undefined): Evidence | null {
   };
 }
 
-/** Since when the mode has stood, and what last disturbed it: by the log and the notes, where they can be read. */
+/** Since when the mode has stood, and what last disturbed it. Not known where the log or the notes cannot be read. */
 async function readSoak(store: Store, record: ControlRecord): Promise<GateFacts['soak']> {
   const stay = await attempt(() => readStay(store, record));
   const { sinceMs, abortedAtMs } = stay ?? { sinceMs: null, abortedAtMs: null };
@@ -160,9 +160,9 @@ async function readSoak(store: Store, record: ControlRecord): Promise<GateFacts[
     [NOTES.lapse, 'an instance lost its lease'],
   ] as const;
   for (const [kind, what] of kinds) {
-    for (const { lastAt } of (await notesOf(store, kind)) ?? []) {
-      troubles.push({ what, atMs: lastAt.getTime() });
-    }
+    const notes = await notesOf(store, kind);
+    if (notes === null) return { sinceMs: null, trouble: null };
+    for (const { lastAt } of notes) troubles.push({ what, atMs: lastAt.getTime() });
   }
   const trouble = troubles.reduce<(typeof troubles)[number] | null>(
     (last, each) => (last === null || each.atMs > last.atMs ? each : last),

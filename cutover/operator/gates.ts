@@ -393,7 +393,7 @@ function soakGate({ soak, nowMs }: GateFacts, settings: Settings): Gate {
   return {
     name: 'soak',
     ok: wantedMs === 0 || (quietMs !== null && quietMs >= wantedMs),
-    found: quietMs === null ? 'the log does not say since when' : `${inWords(quietMs)} ${why}`,
+    found: quietMs === null ? 'not known since when' : `${inWords(quietMs)} ${why}`,
     required: `${inWords(wantedMs)} without a fallback, a conflict or an instance that lost its lease`,
     remedy: 'wait',
     kind: 'evidence',

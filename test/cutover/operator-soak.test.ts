@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type MoveRequest, move, NOTES, readStatus, setSetting } from '../../cutover/operator/index.ts';
 import type { Event } from '../../cutover/operator/types.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
 import { createWorld, REQUEST, type World } from './operator-world.ts';
 
 const HOUR_MS = 3_600_000;
@@ -50,7 +51,7 @@ describe('the soak', () => {
     expect(await soak()).toBe('3 h since the mode was entered');
     // It was left, and entered again by a coordinator that died before it could say so.
     await add('moved', 'postgres-only');
-    expect(await soak()).toBe('the log does not say since when');
+    expect(await soak()).toBe('not known since when');
     await go();
     await world.clock.pass(HOUR_MS);
     await go();
@@ -77,6 +78,19 @@ describe('the soak', () => {
     await run(world.stores.postgres.books.putNote(kind, '2026-03-01T17', {}, world.clock.date()));
     await world.clock.pass(2 * HOUR_MS);
     expect(await soak()).toBe(`2 h since ${what}`);
+  });
+
+  it('is not known while the notes of what disturbed it cannot be read', async () => {
+    await enter();
+    await world.clock.pass(48 * HOUR_MS);
+    await run(world.stores.postgres.books.putNote(NOTES.lapse, '2026-03-03T12', {}, world.clock.date()));
+    world.hooks.postgres = {
+      before: ({ name }) => {
+        if (name === 'notes') throw new StoreUnavailable('postgres', 'none', 'timeout');
+      },
+    };
+    expect(await go()).toMatchObject({ kind: 'refused', failing: [{ name: 'soak' }] });
+    expect(await soak()).toBe('not known since when');
   });
 
   it('begins again when a change of authority was taken back', async () => {
