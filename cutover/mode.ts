@@ -122,8 +122,9 @@ export function copyAfter(move: Move, copy: CopyState, nowMs: number): CopyState
   return move.stopsMirror && copy.kind !== 'none' ? { kind: 'stale', sinceMs: nowMs } : copy;
 }
 
-/** Whether going back from this mode would lose nothing that was acknowledged in it. */
+/** Whether going one step back from this mode would lose nothing that was acknowledged in it. */
 export function rollbackIsLossless(mode: Mode, copy: CopyState): boolean {
-  if (authorityOf(mode) === 'mongo') return true;
-  return mirrorOf(mode) !== null && copy.kind === 'complete';
+  const to = neighbour(mode, 'rollback');
+  const changesAuthority = to !== null && moveBetween(mode, to)?.changesAuthority === true;
+  return !changesAuthority || copy.kind === 'complete';
 }

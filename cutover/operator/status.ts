@@ -148,12 +148,15 @@ function judgeRollback({ mode, copy }: ControlRecord, facts: GateFacts) {
   if (authorityOf(mode) === 'mongo') {
     return { lossless: true, why: 'MongoDB has had authority all along' };
   }
+  if (mirrorOf(mode) === null) {
+    const why = 'PostgreSQL keeps authority; further back only after a reverse backfill';
+    return { lossless: true, why };
+  }
   if (!rollbackIsLossless(mode, copy)) {
-    const why =
-      mirrorOf(mode) === null
-        ? 'MongoDB is not kept up to date: it takes the way through postgres-primary and a reverse backfill'
-        : 'MongoDB lacks what was written without a mirror: it takes a reverse backfill';
-    return { lossless: false, why };
+    return {
+      lossless: false,
+      why: 'MongoDB lacks what was written without a mirror: it takes a reverse backfill',
+    };
   }
   const mirror = otherStore('postgres');
   if (!facts.stores[mirror].reachable) {

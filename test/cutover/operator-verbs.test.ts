@@ -189,13 +189,25 @@ describe('status', () => {
   it.each([
     ['shadow-read', true, 'all along'],
     ['postgres-primary', true, 'nothing is pending'],
-    ['postgres-only', false, 'not kept up to date'],
+    ['postgres-only', true, 'PostgreSQL keeps authority; further back only after a reverse backfill'],
   ] as const)('says whether rollback from %s loses nothing: %j', async (mode, lossless, why) => {
     await startOne();
     await go(mode);
     const { rollback } = await status();
     expect(rollback.lossless).toBe(lossless);
     expect(rollback.why).toContain(why);
+  });
+
+  it('calls the change of authority after a time without a mirror not lossless', async () => {
+    const engine = await startOne();
+    await go('postgres-only');
+    await run(signUp(engine.repository));
+    expect(await go('postgres-primary', 'rollback')).toMatchObject({ kind: 'done' });
+    expect((await status()).rollback).toMatchObject({
+      to: 'shadow-read',
+      lossless: false,
+      why: expect.stringContaining('it takes a reverse backfill'),
+    });
   });
 });
 

@@ -62,7 +62,8 @@ describe('modes', () => {
   });
 
   it('knows when a rollback loses nothing', () => {
-    expect(MODES.map((mode) => rollbackIsLossless(mode, complete))).toEqual([true, true, true, true, false]);
+    expect(MODES.map((mode) => rollbackIsLossless(mode, complete))).toEqual([true, true, true, true, true]);
+    expect(rollbackIsLossless('postgres-only', { kind: 'stale', sinceMs: 1 })).toBe(true);
     expect(rollbackIsLossless('postgres-primary', { kind: 'stale', sinceMs: 1 })).toBe(false);
   });
 
