@@ -30,15 +30,16 @@ export async function pending(context: OperatorContext, { limit }: Limited): Pro
   return { authority: await listMarks(authority, limit, nowMs), orphans: found, missing };
 }
 
-/** What the other store knows; null when it cannot be asked, which leaves a list incomplete where it is the mirror. */
+/**
+ * What the other store knows; null when it cannot be asked, which leaves a list incomplete where it is the mirror, configured
+ * here or not.
+ */
 async function askOther<T>(
-  { other, record, situation }: Standing,
+  { other, record }: Standing,
   ask: (other: Store) => Promise<T>,
 ): Promise<Incomplete & { readonly found: T | null }> {
   const found = other === null ? null : await attempt(() => ask(other));
-  const mirror = mirrorOf(record.mode);
-  const isMissing = found === null && mirror !== null && situation.readings[mirror].store !== null;
-  return { found, missing: isMissing ? mirror : null };
+  return { found, missing: found === null ? mirrorOf(record.mode) : null };
 }
 
 async function listMarks(store: Store, limit: number, nowMs: number): Promise<PendingList> {

@@ -76,7 +76,8 @@ export function stand(situation: Situation): Standing {
   const { store, reachable, record: own, trouble } = readings[name];
   if (trouble !== null) throw trouble;
   if (store === null || !reachable) {
-    throw new AuthorityUnknown(`${name} has authority, as far as is known, and does not answer`);
+    const why = store === null ? 'is not configured' : 'does not answer';
+    throw new AuthorityUnknown(`${name} has authority, as far as is known, and ${why}`);
   }
   if (own === null) {
     const variable = name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL';

@@ -4,8 +4,11 @@ import { EXIT_CODES, OUTCOMES, type Outcome } from '../../cutover/cli/exit-codes
 import { specOf, VERB_NAMES, type VerbName } from '../../cutover/cli/verbs.ts';
 import { changeControl } from '../../cutover/control.ts';
 import type { Mode } from '../../cutover/mode.ts';
+import type { PerStore } from '../../cutover/protocol/types.ts';
+import type { StoreName } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
 import { signUp } from '../contract/fixtures.ts';
-import { inside, json } from './cli-program.ts';
+import { type Ended, inside, json } from './cli-program.ts';
 import { createWorld, type World } from './operator-world.ts';
 
 const ID = '64f0c0ffee0123456789abcd';
@@ -49,9 +52,13 @@ beforeEach(() => {
 });
 afterEach(() => world.stop());
 
-async function end(verb: VerbName, words = WORDS[verb] ?? []) {
+async function end(
+  verb: VerbName,
+  words = WORDS[verb] ?? [],
+  stores: PerStore<Store | null> = world.stores,
+): Promise<Ended> {
   const isOnStores = ON_STORES.some((each) => each === verb);
-  const open = async () => ({ stores: world.stores, configuredMode: null, close: async () => {} });
+  const open = async () => ({ stores, configuredMode: null, close: async () => {} });
   const args = [...verb.split(' '), ...words, '--json'];
   const { signal } = interrupted;
   // Whatever asks more than the stores is not on their clock.
@@ -170,6 +177,38 @@ test.each(['pending', 'foreign', 'log'] as const)(
     expect(ended.err).toMatch(/this is not all: mongo cannot be reached: .*MONGO_URL/);
   },
 );
+
+describe('without the URL of a store', () => {
+  const without = (verb: VerbName, name: StoreName) => end(verb, [], { ...world.stores, [name]: null });
+
+  test.each([
+    ['postgres-only', 'postgres', /postgres is not configured: set DATABASE_URL/],
+    ['postgres-primary', 'postgres', /postgres is not configured: set DATABASE_URL/],
+    ['postgres-primary', 'mongo', /mongo is not configured: set MONGO_URL/],
+    ['dual-write', 'mongo', /mongo is not configured: set MONGO_URL/],
+    ['dual-write', 'postgres', /postgres is not configured: set DATABASE_URL/],
+  ] as const)('that %s needs, %s, status ends with 5 and names it', async (mode, name, notice) => {
+    await startIn(mode);
+    const ended = await without('status', name);
+    expect(json('status', ended)).toMatchObject({ outcome: 'unreachable', mode });
+    expect(ended.err).toMatch(notice);
+  });
+
+  test.each(['pending', 'foreign', 'log'] as const)('that the mirror is, %s is not all', async (verb) => {
+    await startIn('dual-write');
+    const ended = await without(verb, 'postgres');
+    expect(json(verb, ended)).toMatchObject({ outcome: 'unreachable', exitCode: 5 });
+    expect(ended.err).toMatch(/this is not all: postgres is not configured: set DATABASE_URL/);
+  });
+
+  test.each(['status', 'pending', 'foreign', 'log'] as const)(
+    'that the mode does without, %s is done',
+    async (verb) => {
+      await startIn('mongo-only');
+      expect(await without(verb, 'postgres')).toMatchObject({ code: 0, err: '' });
+    },
+  );
+});
 
 test.each(['users erase', 'sessions end'] as const)('%s whose reply was lost ends with 4', async (verb) => {
   const words = await makeReady(verb);

@@ -75,8 +75,16 @@ export async function unlessInterrupted<T>(
   return Promise.race([work, stopped]);
 }
 
-/** What standard error says of stores out of reach. */
-export function awayNotice(names: readonly StoreName[]): string {
-  const variables = names.map((name) => (name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL'));
-  return `${names.join(' and ')} cannot be reached: check the server and ${variables.join(' and ')}`;
+/** What standard error says of stores that could not be asked. */
+export function awayNotice(names: readonly StoreName[], { stores }: Pick<OperatorContext, 'stores'>): string {
+  const variables = (which: readonly StoreName[]) =>
+    which.map((name) => (name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL')).join(' and ');
+  const unset = names.filter((name) => stores[name] === null);
+  const silent = names.filter((name) => stores[name] !== null);
+  const parts = [
+    silent.length > 0 &&
+      `${silent.join(' and ')} cannot be reached: check the server and ${variables(silent)}`,
+    unset.length > 0 && `${unset.join(' and ')} is not configured: set ${variables(unset)}`,
+  ];
+  return parts.filter((part) => part !== false).join('; ');
 }

@@ -20,7 +20,7 @@ export const pending: Handler = async (call) => {
   const seen = answer('pending', bad ? 'difference' : 'done', body, (style) =>
     pendingLines(result, poisoned, style),
   );
-  return orIncomplete(seen, missing);
+  return orIncomplete(seen, missing, call);
 };
 
 export const conflicts: Handler = async (call) => {
@@ -46,7 +46,7 @@ export const foreign: Handler = async (call) => {
   const seen = answer('foreign', notes.length > 0 ? 'difference' : 'done', body, (style) =>
     noteLines('foreign writes', notes, style),
   );
-  return orIncomplete(seen, missing);
+  return orIncomplete(seen, missing, call);
 };
 
 export const log: Handler = async (call) => {
@@ -55,14 +55,15 @@ export const log: Handler = async (call) => {
   return orIncomplete(
     answer('log', 'done', { events: lines.map(eventBody) }, () => logLines(lines)),
     missing,
+    call,
   );
 };
 
 /** What is shown is true, and not all of it: whoever asks must not take it for none. */
-const orIncomplete = (seen: Answer, missing: Incomplete['missing']): Answer =>
+const orIncomplete = (seen: Answer, missing: Incomplete['missing'], { context }: Call): Answer =>
   missing === null
     ? seen
-    : { ...seen, outcome: 'unreachable', notice: `this is not all: ${awayNotice([missing])}` };
+    : { ...seen, outcome: 'unreachable', notice: `this is not all: ${awayNotice([missing], context)}` };
 
 const noteBody = ({ key, body, firstAt, lastAt, times }: NoteLine) => ({
   key,

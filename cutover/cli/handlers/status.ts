@@ -1,6 +1,6 @@
 /** `cutover status`, once or every second. */
 import { readStatus } from '../../operator/index.ts';
-import type { Status } from '../../operator/types.ts';
+import type { OperatorContext, Status } from '../../operator/types.ts';
 import { statusLines } from '../print/status.ts';
 import {
   type Answer,
@@ -19,7 +19,8 @@ const REFRESH_MS = 1_000;
 export const status: Handler = (call) => (call.options.has('watch') ? watch(call) : once(call));
 
 async function once({ context, interrupted }: Call): Promise<Answer> {
-  return answerOf(await unlessInterrupted(readStatus(context, { watchMs: WATCH_MS }), interrupted));
+  const found = await unlessInterrupted(readStatus(context, { watchMs: WATCH_MS }), interrupted);
+  return answerOf(found, context);
 }
 
 async function watch(call: Call): Promise<Answer> {
@@ -28,7 +29,7 @@ async function watch(call: Call): Promise<Answer> {
   const ended = whenAborted(interrupted).then(() => null);
   while (!interrupted.aborted) {
     const startedMs = now().monotonicMs;
-    const reading = readStatus(context, { watchMs: REFRESH_MS }).then(answerOf);
+    const reading = readStatus(context, { watchMs: REFRESH_MS }).then((found) => answerOf(found, context));
     const seen = await Promise.race([reading, ended]).catch((error: unknown) => error);
     if (seen === null) break;
     if (isAnswer(seen)) print(seen);
@@ -41,14 +42,14 @@ async function watch(call: Call): Promise<Answer> {
 const isAnswer = (seen: unknown): seen is Answer =>
   typeof seen === 'object' && seen !== null && 'outcome' in seen && 'lines' in seen;
 
-function answerOf(found: Status): Answer {
-  // A store that the mode does without may be gone for good.
-  const needed = found.stores.filter(({ configured, role }) => configured && role !== 'unused');
+function answerOf(found: Status, context: OperatorContext): Answer {
+  // A store that the mode does without may be gone for good; of one that it needs, this command may not have been told.
+  const needed = found.stores.filter(({ role }) => role !== 'unused');
   const missing = needed.filter(({ reachable }) => !reachable).map(({ name }) => name);
   const problems = needed.map(({ problem }) => problem).filter((problem) => problem !== null);
   const outcome = missing.length > 0 ? 'unreachable' : problems.length > 0 ? 'difference' : 'done';
   const seen = answer('status', outcome, { ...found }, (style) => statusLines(found, style));
   if (outcome === 'done') return seen;
-  const away = missing.length === 0 ? [] : [awayNotice(missing)];
+  const away = missing.length === 0 ? [] : [awayNotice(missing, context)];
   return { ...seen, notice: [...away, ...problems].join('; ') };
 }
