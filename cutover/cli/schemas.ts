@@ -246,6 +246,7 @@ const copyCounts = z.strictObject({
   quarantined: count,
   inserted: count,
   updated: count,
+  removed: count.describe('Not held by the authority any more: taken out'),
   deferred: count.describe('Left to the mirror'),
   dangling: count.describe('Sessions without a user: not copied'),
 }) satisfies z.ZodType<CopyCounts>;

@@ -3,7 +3,7 @@
  * copy is complete. Every step can be made again, so a run that was killed anywhere is resumed by the same code.
  */
 import { createFindings } from '../../db/postgres/copy/findings.ts';
-import { analyzeLive, settleAside } from '../../db/postgres/copy/merge.ts';
+import { analyzeLive, settleAside, TAKEN_OUT } from '../../db/postgres/copy/merge.ts';
 import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
 import { dropStaging, sealState } from '../../db/postgres/copy/staging.ts';
 import { hasWritten } from '../../db/postgres/copy/undo.ts';
@@ -26,10 +26,12 @@ import { parseRun, type RunBody, toBody } from './run.ts';
 import {
   type BackfillOptions,
   type BackfillResult,
+  type CopyCounts,
   CopyRefused,
   type CopyScope,
   FINDINGS_MAX,
 } from './types.ts';
+import { takeOutVanished } from './vanished.ts';
 
 const JOBS = 2;
 
@@ -191,6 +193,7 @@ async function finish(scope: CopyScope, context: Context): Promise<BackfillResul
     if (await isLost(scope, context)) return 'lost';
     const counts = sumCounts((await createRuns(scope.postgres).ranges(run.id)).map((range) => range.counts));
     pace.phase('merging', counts['staged'] ?? 0);
+    await takeOutVanished(scope, { run: run.id, body, pace });
     const merged = await mergeStaged(scope, authority, { run: run.id, epoch: body.epoch, pace, jobs });
     // What was emptied meanwhile looks like nothing left to merge.
     if (await isLost(scope, context)) return 'lost';
@@ -262,10 +265,11 @@ async function conclude(
   const ranges = await createRuns(postgres).ranges(run.id);
   const sums = sumCounts([...ranges.map(({ counts }) => counts), body.counts]);
   const findings = createFindings(postgres);
-  const [written] = await postgres.query<{ inserted: number; updated: number }>(
+  const [written] = await postgres.query<Pick<CopyCounts, 'inserted' | 'updated' | 'removed'>>(
     `select count(*) filter (where before is null)::int as inserted,
-       count(*) filter (where before is not null)::int as updated from copy_undo where run = $1`,
-    [run.id],
+       count(*) filter (where before is not null and version <> $2)::int as updated,
+       count(*) filter (where before is not null and version = $2)::int as removed from copy_undo where run = $1`,
+    [run.id, TAKEN_OUT],
   );
   const [aside] = await postgres.query<{ count: number }>(
     'select count(*)::int as count from copy_quarantine where run = $1',
@@ -285,6 +289,7 @@ async function conclude(
       quarantined: aside?.count ?? 0,
       inserted: written?.inserted ?? 0,
       updated: written?.updated ?? 0,
+      removed: written?.removed ?? 0,
       deferred: sums['deferred'] ?? 0,
       dangling: sums['dangling'] ?? 0,
     },

@@ -3,10 +3,11 @@ import { StaleEpoch } from '../../db/errors.ts';
 import { undoDocument } from '../../db/mongo/copy/undo.ts';
 import type { Store } from '../../db/port.ts';
 import { createFindings } from '../../db/postgres/copy/findings.ts';
-import { UNDO_ORDER, undoStep } from '../../db/postgres/copy/merge.ts';
+import { UNDO_ORDER, type UndoStep, undoStep } from '../../db/postgres/copy/merge.ts';
 import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
 import { dropStaging } from '../../db/postgres/copy/staging.ts';
 import { forgetUndo, undoEntries } from '../../db/postgres/copy/undo.ts';
+import { putBackStep } from '../../db/postgres/copy/vanished.ts';
 import type { Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
 import { authorityOf } from '../mode.ts';
@@ -115,27 +116,32 @@ export async function undoRun(
   pace.phase('undoing', null);
   await forgetErased(scope, body.from);
   const sum = { removed: 0, restored: 0, spared: 0, unrestorable: 0 };
-  for (const entity of UNDO_ORDER) {
+  const { epoch } = body;
+  if (body.from === 'postgres') {
+    for (const entity of UNDO_ORDER) await repeat(() => undoInMongo(scope, run, entity, epoch));
+    return sum;
+  }
+  const { postgres } = scope;
+  const options = { run, epoch, limit: STEP_ROWS };
+  for (const entity of UNDO_ORDER) await repeat(() => undoStep(postgres, entity, options));
+  // Users first: what refers to them needs them.
+  for (const entity of [...UNDO_ORDER].reverse()) {
+    await repeat(() => putBackStep(postgres, entity, options));
+  }
+  return sum;
+
+  async function repeat(take: () => Promise<UndoStep & { readonly unrestorable?: number }>): Promise<void> {
     for (let done = false; !done; ) {
       if (await pace.wait()) throw pace.stopped(`roll run ${run} back once more`);
-      const step = await again(scope, () =>
-        body.from === 'mongo'
-          ? undoInPostgres(scope, run, entity, body.epoch)
-          : undoInMongo(scope, run, entity, body.epoch),
-      );
+      const step = await again(scope, take);
       sum.removed += step.removed;
       sum.restored += step.restored;
       sum.spared += step.spared;
-      sum.unrestorable += step.unrestorable;
+      sum.unrestorable += step.unrestorable ?? 0;
       await pace.take(step.removed + step.restored);
       done = step.done;
     }
   }
-  return sum;
-}
-
-async function undoInPostgres({ postgres }: CopyScope, run: string, entity: Entity, epoch: number) {
-  return { ...(await undoStep(postgres, entity, { run, epoch, limit: STEP_ROWS })), unrestorable: 0 };
 }
 
 async function undoInMongo(

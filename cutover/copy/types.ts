@@ -89,6 +89,8 @@ export interface CopyCounts {
   readonly quarantined: number;
   readonly inserted: number;
   readonly updated: number;
+  /** Of what the authority does not hold any more: taken out of the mirror. */
+  readonly removed: number;
   /** Left to the mirror, by the mark it had or by a touch of the authority's record. */
   readonly deferred: number;
   /** Sessions without a user anywhere: worth nothing, and not copied. */

@@ -183,13 +183,18 @@ describe('backfill from MongoDB', async () => {
     const doc = legacyUser();
     await bench.insert('user', [doc]);
     const holder = userAt([1, 5], { email: doc['email'] });
+    const _id = new ObjectId(holder.id);
+    await bench.insert('user', [legacyUser({ _id, epoch: 1, version: 6, pendingAt: new Date() })]);
     await stores.postgres.replica.apply('user', [holder], { epoch: 1, expiredBefore: new Date(0) });
     const orphaned = sessionAt([1, 1], new ObjectId().toHexString(), { expiresAt: LATER });
     await stores.mongo.replica.apply('session', [orphaned], { epoch: 1, expiredBefore: new Date(0) });
     const result = await backfill();
-    expect(result).toMatchObject({ outcome: 'complete', counts: { deferred: 1, dangling: 1, inserted: 0 } });
+    expect(result).toMatchObject({ outcome: 'complete', counts: { deferred: 2, dangling: 1, inserted: 0 } });
     const marks = await stores.mongo.replica.marks({ limit: 10 });
-    expect(marks.map(({ entity, id }) => [entity, id])).toEqual([['user', String(doc._id)]]);
+    expect(marks.map(({ entity, id }) => [entity, id])).toEqual([
+      ['user', holder.id],
+      ['user', String(doc._id)],
+    ]);
   });
 
   it('does nothing live on a dry run', async () => {

@@ -1,6 +1,8 @@
 /**
  * From staging into the live tables, and out of them again. Each step is one transaction over a stretch of ids, guarded
  * like every apply: only over an older stamp, and only while no higher epoch has been seen. What it wrote over is kept.
+ *
+ * Of one stamp there is one content, unless others have written: then the authority's is laid over the mirror's, too.
  */
 import { StaleEpoch } from '../../errors.ts';
 import type { Entity } from '../../records.ts';
@@ -61,8 +63,7 @@ export function mergeStep(
     if (entity === 'user') await forgetErased(connection, after, upTo);
     const { rows } = await connection.query<{ id: string }>(
       `select s.id from ${stagingTable(entity)} as s where s.id > $1 and s.id <= $2 and (
-         select (held.epoch, held.version) >= (s.epoch, s.version) from ${TABLES[entity]} as held
-         where held.id = s.id) is not true`,
+         select not (${isOlder(entity, 'held')}) from ${TABLES[entity]} as held where held.id = s.id) is not true`,
       [after, upTo],
     );
     return { inserted, updated, deferred: rows.map(({ id }) => id) };
@@ -79,7 +80,7 @@ async function forgetErased(connection: Connection, after: string, upTo: string)
 }
 
 /** The lock keeps a change of authority waiting until this step has committed, and none later is passed over. */
-async function assertEpoch(connection: Connection, epoch: number): Promise<void> {
+export async function assertEpoch(connection: Connection, epoch: number): Promise<void> {
   const { rows } = await connection.query<{ epoch: number }>(
     'select epoch from cutover_control for key share',
   );
@@ -105,6 +106,16 @@ function hasItsPlace(entity: Entity): string {
   return entity === 'session' ? '(select true from users as owner where owner.id = s.user_id)' : 'true';
 }
 
+/** Whether a row is to be written over by what is staged of it. */
+function isOlder(entity: Entity, row: string): string {
+  const list = (of: string) =>
+    `(${columnsOf(entity)
+      .map((column) => `${of}.${column}`)
+      .join(', ')})`;
+  return `(${row}.epoch, ${row}.version) < (s.epoch, s.version)
+    or ((${row}.epoch, ${row}.version) = (s.epoch, s.version) and ${list(row)} is distinct from ${list('s')})`;
+}
+
 async function updateOlder(
   connection: Connection,
   entity: Entity,
@@ -117,14 +128,14 @@ async function updateOlder(
      select $1, $2, s.id, s.epoch, s.version, held.before, held.owner
      from ${staging} as s cross join lateral (
        select to_jsonb(older)::text as before, older.${entity === 'user' ? 'id' : 'user_id'} as owner from ${live} as older
-       where older.id = s.id and (older.epoch, older.version) < (s.epoch, s.version)
+       where older.id = s.id and (${isOlder(entity, 'older')})
        for no key update) as held
      where s.id > $3 and s.id <= $4 and ${fits(entity)}
      order by s.id
-     on conflict do nothing`,
+     on conflict (run, entity, record_id) do update set owner = copy_undo.owner
+     where (copy_undo.epoch, copy_undo.version) = (excluded.epoch, excluded.version)`,
     [...within],
   );
-  // What an earlier attempt kept it has written over as well.
   if (kept.rowCount === 0) return 0;
   const assignments = columnsOf(entity)
     .filter((column) => column !== 'id')
@@ -134,8 +145,7 @@ async function updateOlder(
      from ${staging} as s
      join copy_undo as undo on undo.run = $1 and undo.entity = $2 and undo.record_id = s.id
      where s.id > $3 and s.id <= $4 and held.id = s.id
-       and (held.epoch, held.version) < (s.epoch, s.version)
-       and (undo.epoch, undo.version) = (s.epoch, s.version)`,
+       and (${isOlder(entity, 'held')}) and (undo.epoch, undo.version) = (s.epoch, s.version)`,
     [...within],
   );
   return rowCount ?? 0;
@@ -180,10 +190,13 @@ export interface UndoStep {
   readonly done: boolean;
 }
 
+/** In place of the version that a run wrote: it took the row out. */
+export const TAKEN_OUT = -1;
+
 /** Users last: what refers to them has gone by then, or is to be spared with them. */
 export const UNDO_ORDER: readonly Entity[] = ['session', 'resetToken', 'verificationToken', 'user'];
 
-/** Undoes up to `limit` writes of a run, and forgets them. Throws `StaleEpoch`; may be made again. */
+/** Undoes up to `limit` writes of a run, but for what it took out, and forgets them. Throws `StaleEpoch`; may be made again. */
 export function undoStep(
   bulk: PostgresBulk,
   entity: Entity,
@@ -199,7 +212,8 @@ export function undoStep(
       before: string | null;
     }>(
       `delete from copy_undo where ctid = any(array(
-         select ctid from copy_undo where run = $1 and entity = $2 order by record_id limit $3 for update))
+         select ctid from copy_undo where run = $1 and entity = $2 and version <> ${TAKEN_OUT}
+         order by record_id limit $3 for update))
        returning record_id as id, epoch, version, before`,
       [run, entity, limit],
     );
