@@ -23,6 +23,13 @@ export interface PostgresBulk {
   close(): Promise<void>;
 }
 
+/**
+ * How the server notices within some ten seconds that a machine is gone without a word: by then pg-boss hands out what that
+ * had in hand, and whoever takes it up waits for what its open transaction has locked.
+ */
+const NOTICING =
+  '-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=11000';
+
 /** Opens without a word to the server. */
 export function openPostgresBulk(options: PostgresBulkOptions): PostgresBulk {
   const pool = new pg.Pool({
@@ -33,7 +40,7 @@ export function openPostgresBulk(options: PostgresBulkOptions): PostgresBulk {
     connectionTimeoutMillis: 10_000,
     statement_timeout: options.statementTimeoutMs,
     idle_in_transaction_session_timeout: options.statementTimeoutMs,
-    options: '-c synchronous_commit=on',
+    options: `-c synchronous_commit=on ${NOTICING}`,
   });
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));
