@@ -4,10 +4,11 @@
  */
 import { at, type Doc, type Path, STORE_FIELDS } from '../canonical.ts';
 import { emailKey } from '../email.ts';
-import { compareIds, encodeId } from '../ids.ts';
+import { compareIds } from '../ids.ts';
 import type { UserRecord } from '../records.ts';
 import type { Client } from './client.ts';
 import type { StoredDoc } from './models.ts';
+import { idOf } from './replica/documents.ts';
 
 /** Spellings that differ in letter case only are few; the bound is for a collection gone wrong. */
 const CANDIDATES_MAX = 100;
@@ -59,7 +60,10 @@ export async function lookUpEmail(client: Client, email: string): Promise<EmailL
   // Whoever got a key between those questions is in none of the answers.
   const late = isFallback && others.length === 0 ? await Promise.all(byKey()) : [];
   const found = [...exact, ...keyed, ...others, ...late.flat()];
-  const docs = [...new Map(found.map((doc) => [encodeId(doc._id), doc])).values()];
+  // What has no id of ours is nobody's account.
+  const byId = new Map(found.map((doc) => [idOf(doc), doc]));
+  byId.delete(null);
+  const docs = [...byId.values()];
   const holders = docs.flatMap((doc) => {
     const canonical = codec.read('user', doc);
     // A key can be stale, when the old service changed the e-mail under it: the e-mail itself decides.

@@ -73,6 +73,24 @@ describe.each(['before', 'after'])('legacy e-mails, %s the pass', (when) => {
   });
 });
 
+it('nobody answers to the e-mail of a document whose `_id` a query would take for a pattern, and signup takes it', async () => {
+  const legacy = await legacyDatabase();
+  const nameless = legacyUser({ _id: /x/ as never, email: 'Nameless@Example.org' });
+  // MongoDB itself refuses such an `_id`; not every server that speaks like it does.
+  await legacy.db
+    .collection('users')
+    .insertOne(nameless as never)
+    .catch((error: unknown) => expect(error).toBeInstanceOf(mongoose.mongo.MongoServerError));
+  const store = await legacy.open({ emailKeyPass: false });
+  await store.migrate(() => {});
+  const repo = store.at(CONTEXT);
+  for (const email of ['Nameless@Example.org', 'nameless@example.org'])
+    expect(await repo.findUserByEmail(email), email).toBeNull();
+  const account = newAccount('Nameless@Example.org');
+  await repo.createAccount(account);
+  expect((await repo.findUserByEmail('Nameless@Example.org'))?.id).toBe(account.user.id);
+});
+
 describe('a legacy e-mail that gets its key while it is looked for', () => {
   it('is found by that, once nothing without a key is found', async () => {
     const legacy = await legacyDatabase();
