@@ -341,6 +341,8 @@ export const OUTPUTS = {
     user: z.string(),
     result: z.enum(['done', 'gone', 'refused', 'unknown']),
     leftoversRemoved: count.optional().describe('Of `users erase`: copies elsewhere that went too'),
+    before: summary,
+    after: summary.nullable().describe('Null: the authority could not be asked any more'),
     reasons,
   }),
   backfill: z.strictObject({

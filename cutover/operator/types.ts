@@ -245,9 +245,15 @@ export interface FailoverResult {
 }
 
 /** `unknown`: something changed while it was written; to be run again, which does no harm. */
-export interface UserActionResult {
+export interface UserWrite {
   readonly kind: 'done' | 'gone' | 'refused' | 'unknown';
   readonly reasons: readonly string[];
+}
+
+export interface UserActionResult extends UserWrite {
+  readonly before: Summary;
+  /** Null: the authority could not be asked any more. */
+  readonly after: Summary | null;
 }
 
 export interface EraseResult extends UserActionResult {

@@ -10,8 +10,8 @@ import type { Repository, Store } from '../../db/port.ts';
 import { readControl } from '../control.ts';
 import { mirrorOf, otherStore } from '../mode.ts';
 import { logEvent } from './events.ts';
-import { attempt, readStanding, type Standing } from './situation.ts';
-import type { EraseResult, OperatorContext, UserActionResult } from './types.ts';
+import { attempt, readStanding, type Standing, summarize } from './situation.ts';
+import type { EraseResult, OperatorContext, UserActionResult, UserWrite } from './types.ts';
 import { NOTES } from './types.ts';
 import { STORE_NAMES } from './words.ts';
 
@@ -22,7 +22,10 @@ interface Target {
 /** Ends every session of the user, and every reset token. Throws `RangeError` for what is the id of no document. */
 export async function endSessions(context: OperatorContext, { userId }: Target): Promise<UserActionResult> {
   assertId(userId);
-  const standing = await readStanding(context);
+  return betweenStates(context, (standing) => endAll(context, standing, userId));
+}
+
+async function endAll(context: OperatorContext, standing: Standing, userId: string): Promise<UserWrite> {
   const now = context.environment.date();
   const result = await underAuthority(standing, (repository) => repository.endSessions({ userId, now }));
   if (result.kind === 'refused') await logRefusal(context, standing, 'sessions end', result);
@@ -39,7 +42,14 @@ export async function endSessions(context: OperatorContext, { userId }: Target):
  */
 export async function eraseUser(context: OperatorContext, { userId }: Target): Promise<EraseResult> {
   assertId(userId);
-  const standing = await readStanding(context);
+  return betweenStates(context, (standing) => erase(context, standing, userId));
+}
+
+async function erase(
+  context: OperatorContext,
+  standing: Standing,
+  userId: string,
+): Promise<UserWrite & Pick<EraseResult, 'leftoversRemoved'>> {
   const { authority, record, situation } = standing;
   const now = context.environment.date();
   const result = await underAuthority(standing, (repository) =>
@@ -85,6 +95,17 @@ export async function eraseUser(context: OperatorContext, { userId }: Target): P
   return { kind, reasons, leftoversRemoved };
 }
 
+async function betweenStates<T extends UserWrite>(
+  context: OperatorContext,
+  write: (standing: Standing) => Promise<T>,
+): Promise<T & UserActionResult> {
+  const standing = await readStanding(context);
+  const before = await summarize(context, standing);
+  const result = await write(standing);
+  const after = await attempt(async () => summarize(context, await readStanding(context)));
+  return { ...result, before, after };
+}
+
 function assertId(userId: string): void {
   if (decodeId(userId) !== undefined) return;
   throw new RangeError(
@@ -99,7 +120,7 @@ function shown(userId: string): { readonly userId?: string } {
   return userId.includes('@') ? {} : { userId };
 }
 
-function hintsFor(userId: string, { kind }: UserActionResult): readonly string[] {
+function hintsFor(userId: string, { kind }: UserWrite): readonly string[] {
   return kind === 'gone' && userId.includes('@') ? ['it asks for the id of a user, not for an address'] : [];
 }
 
@@ -107,7 +128,7 @@ async function logRefusal(
   context: OperatorContext,
   { authority, record }: Standing,
   verb: string,
-  { reasons }: UserActionResult,
+  { reasons }: UserWrite,
 ): Promise<void> {
   await logEvent(context, authority, 'refused', record, { verb, reason: reasons.join('; ') });
 }
@@ -115,11 +136,11 @@ async function logRefusal(
 async function underAuthority(
   { authority, record, situation }: Standing,
   write: (repository: Repository) => Promise<'done' | 'gone' | 'changed'>,
-): Promise<UserActionResult> {
+): Promise<UserWrite> {
   if (record.transition !== null || situation.unfinished !== null) {
     return { kind: 'refused', reasons: ['a change of authority is under way: try again when it has ended'] };
   }
-  const unknown = (why: string): UserActionResult => ({
+  const unknown = (why: string): UserWrite => ({
     kind: 'unknown',
     reasons: [`${why}: the outcome is not known; run it again`],
   });

@@ -210,6 +210,17 @@ describe('without the URL of a store', () => {
   );
 });
 
+test.each(['users erase', 'sessions end'] as const)('%s prints the state before and after', async (verb) => {
+  const words = await makeReady(verb);
+  const summary = { mode: 'dual-write', epoch: 1 };
+  expect(json('userAction', await end(verb, words))).toMatchObject({ before: summary, after: summary });
+  const open = async () => ({ stores: world.stores, configuredMode: null, close: async () => {} });
+  const { out } = await world.clock.run(
+    inside([...verb.split(' '), '--user', ID], open, { environment: world.clock }),
+  );
+  expect(out).toMatch(/\nbefore +dual-write · epoch 1 .*\nafter +dual-write · epoch 1 /);
+});
+
 test.each(['users erase', 'sessions end'] as const)('%s whose reply was lost ends with 4', async (verb) => {
   const words = await makeReady(verb);
   world.hooks.mongo = {

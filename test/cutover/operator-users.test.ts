@@ -29,7 +29,10 @@ describe('ending sessions', () => {
     await go('dual-write');
     const { user, session } = await run(signUp(engine.repository));
     const other = await run(logIn(engine.repository, user.id));
-    expect(await run(endSessions(world.context, { userId: user.id }))).toEqual({ kind: 'done', reasons: [] });
+    expect(await run(endSessions(world.context, { userId: user.id }))).toMatchObject({
+      kind: 'done',
+      reasons: [],
+    });
     const now = world.clock.date();
     expect(await run(engine.repository.listSessions({ userId: user.id, now }))).toEqual([]);
     for (const { id } of [session, other]) await run(sessionOf(engine.repository, id));
@@ -90,6 +93,44 @@ describe.each([eraseUser, endSessions])('%o', (verb) => {
   });
 });
 
+describe.each([eraseUser, endSessions])('%o', (verb) => {
+  const start = async () => {
+    const engine = await startOne();
+    await go('dual-write');
+    const { user } = await run(signUp(engine.repository));
+    await world.clock.pass(2_000);
+    await world.stop();
+    return user.id;
+  };
+
+  it('tells the state before and after', async () => {
+    const state = { mode: 'dual-write', epoch: 1, authority: 'mongo' };
+    const result = await run(verb(world.context, { userId: await start() }));
+    expect(result).toMatchObject({
+      kind: 'done',
+      before: { ...state, pending: { count: 0 } },
+      after: state,
+    });
+    expect(result.after?.pending.count).toBeGreaterThan(0);
+    const gone = await run(verb(world.context, { userId: 'f'.repeat(24) }));
+    expect(gone).toMatchObject({ kind: 'gone', before: result.after, after: result.after });
+  });
+
+  it('tells no state after it when the authority does not answer any more', async () => {
+    const userId = await start();
+    world.hooks.mongo = {
+      after: ({ name }) => {
+        if (name === 'eraseUser' || name === 'endSessions') world.cut('mongo');
+      },
+    };
+    expect(await run(verb(world.context, { userId }))).toMatchObject({
+      kind: 'unknown',
+      before: { mode: 'dual-write' },
+      after: null,
+    });
+  });
+});
+
 describe('erasing a user', () => {
   it('leaves a tombstone, and takes what was kept aside in either store', async () => {
     const engine = await startOne();
@@ -104,7 +145,7 @@ describe('erasing a user', () => {
     await run(books.putNote(NOTES.conflict, `user/${'e'.repeat(24)}`, {}, world.clock.date()));
 
     const result = await run(eraseUser(world.context, { userId: user.id }));
-    expect(result).toEqual({ kind: 'done', reasons: [], leftoversRemoved: 2 });
+    expect(result).toMatchObject({ kind: 'done', reasons: [], leftoversRemoved: 2 });
     expect(await run(userOf(engine.repository, user.id))).toMatchObject({ email: null, name: '' });
     expect(await run(replica.asides({ limit: 10 }))).toEqual([]);
     expect(await run(books.countNotes())).toEqual({ [NOTES.conflict]: 1 });

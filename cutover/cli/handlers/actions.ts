@@ -5,6 +5,7 @@ import type { Outcome } from '../exit-codes.ts';
 import { UsageError } from '../parse.ts';
 import { settingLines } from '../print/lists.ts';
 import { actionLines, failoverLines, setLines } from '../print/moves.ts';
+import { beforeAndAfter } from '../print/state.ts';
 import { settingRows } from '../schemas.ts';
 import { printable } from '../words.ts';
 import { answer, type Call, type Handler, unlessInterrupted } from './call.ts';
@@ -82,7 +83,7 @@ const USER_OUTCOMES = {
 
 function userAnswer(
   user: string,
-  { kind, reasons }: UserActionResult,
+  { kind, before, after, reasons }: UserActionResult,
   done: string,
   leftoversRemoved?: number,
 ) {
@@ -95,11 +96,14 @@ function userAnswer(
   const body = {
     user,
     result: kind,
+    before,
+    after,
     reasons,
     ...(leftoversRemoved !== undefined && { leftoversRemoved }),
   };
   return answer('userAction', USER_OUTCOMES[kind], body, (style) => [
     `${printable(user)}: ${kind === 'done' ? style.good(words) : style.bad(words)}`,
+    ...beforeAndAfter(before, after),
     ...reasons.map((reason) => `- ${printable(reason)}`),
   ]);
 }
