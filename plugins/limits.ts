@@ -19,7 +19,7 @@ export default fp(
       onRefused: (limit) => app.metrics.limitRefused(limit),
       onFailure(error) {
         app.metrics.limiterFailed();
-        app.log.warn({ err: error }, 'limits cannot be checked, the attempt is let through');
+        app.log.warn({ err: error }, 'limits cannot be kept');
       },
     });
     app.decorate('limits', limits);

@@ -41,7 +41,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
   const { url, timeoutMs = 2000, poolMax = 20, emailKeyPass = true, report = () => {} } = options;
   const { codec = DEFAULT_CODEC } = options;
   const client = createClient({ url, timeoutMs, poolMax, codec });
-  const serial = createSerial();
+  const serial = createSerial(timeoutMs);
   const books = createBooks(client);
   const changes = createChangeFeed(client, { url, timeoutMs, poolMax, codec });
   const pass = createEmailKeyPass(client, report);

@@ -1,3 +1,5 @@
+import { StoreUnavailable } from '../../db/errors.ts';
+import type { LimitHit, LimitVerdict } from '../../db/limits.ts';
 import type { LimitStore } from '../../db/port.ts';
 import type { Config } from '../config.ts';
 import { type Judged, type LimitHeaders, limitHeaders } from './headers.ts';
@@ -15,7 +17,10 @@ export interface LimitAttempt {
 }
 
 export interface Limits {
-  /** Counts an attempt. A refused one counts nowhere. Never throws: without its store every attempt is allowed. */
+  /**
+   * Counts an attempt. A refused one counts nowhere. Without its store every attempt is allowed; throws
+   * `StoreUnavailable` when the store is there and has no time for it.
+   */
   take<R extends RuleName>(rule: R, subjects: Subjects[R]): Promise<LimitAttempt>;
 }
 
@@ -29,15 +34,26 @@ export interface LimitsDeps {
   readonly onFailure: (error: unknown) => void;
 }
 
+/** A moment later the store has time again, and whoever made it busy would have been let through uncounted. */
+const isBusy = (error: unknown): boolean =>
+  error instanceof StoreUnavailable && (error.reason === 'overloaded' || error.reason === 'contention');
+
 export function createLimits(deps: LimitsDeps): Limits {
   const { store, settings, digest, now, onRefused, onFailure } = deps;
 
-  /** Undefined when the limiter has failed. */
-  const attempt = <T>(work: () => Promise<T>): Promise<T | undefined> =>
-    work().catch((error: unknown) => {
+  /** What is not taken back counts on: that is no reason to fail. */
+  const attempt = (work: () => Promise<void>): Promise<void> => work().catch(onFailure);
+
+  async function count(hits: readonly LimitHit[]): Promise<readonly LimitVerdict[]> {
+    if (hits.length === 0) return [];
+    try {
+      return await store.hit(hits, now());
+    } catch (error) {
       onFailure(error);
-      return undefined;
-    });
+      if (isBusy(error)) throw error;
+      return [];
+    }
+  }
 
   return {
     async take(rule, subjects) {
@@ -51,7 +67,7 @@ export function createLimits(deps: LimitsDeps): Limits {
         windowMs,
         backoff,
       }));
-      const verdicts = hits.length === 0 ? [] : ((await attempt(() => store.hit(hits, now()))) ?? []);
+      const verdicts = await count(hits);
       const judged = counted.flatMap(({ limit, key }, index): (Judged & { key: string })[] => {
         const verdict = verdicts[index];
         return verdict === undefined ? [] : [{ limit, key, verdict }];

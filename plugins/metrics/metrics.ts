@@ -65,7 +65,10 @@ export function createMetrics(): Metrics {
   const mails = counter('mails_total', 'Mails by what became of them; retried counts attempts', 'result');
   const storeErrors = counter('store_errors_total', 'Requests a store failed', 'store', 'reason');
   const refused = counter('rate_limit_refused_total', 'Attempts refused by a limit', 'limit');
-  const failures = counter('rate_limit_failures_total', 'Attempts let through because the limiter failed');
+  const failures = counter(
+    'rate_limit_failures_total',
+    'Failures of the limiter; the attempt was let through, or got 503 where the store was too busy',
+  );
 
   return {
     registry,

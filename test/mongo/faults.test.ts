@@ -78,6 +78,28 @@ describe('a server of its own', () => {
     if (secantusVersion !== undefined) expect(await store.describe()).toBe(`SecantusDB ${secantusVersion}`);
   });
 
+  it('that stands still lets nobody wait for the time-outs of others, of whom one bucket has many', async () => {
+    const server = await ownMongo();
+    const store = await open(server.url);
+    const hit = (key: string) =>
+      store.limits.hit([{ key, capacity: 1e3, windowMs: 1e6, backoff: null }], NOW);
+    await hit('office');
+    const ice = await freezeMongo(server);
+    try {
+      const crowd = Promise.allSettled(Array.from({ length: 25 }, () => hit('office')));
+      let alone = 0;
+      const done = crowd.then((results) => ({ results, meanwhile: alone }));
+      for (; alone < 5; alone += 1) await expect(hit(`alone ${alone}`)).rejects.toThrow();
+      const { results, meanwhile } = await done;
+      expect(meanwhile).toBeLessThan(5);
+      for (const result of results) {
+        expect(result).toMatchObject({ status: 'rejected', reason: { name: 'StoreUnavailable' } });
+      }
+    } finally {
+      ice.thaw();
+    }
+  });
+
   it('a write without an answer has an unknown outcome', async () => {
     const server = await ownMongo();
     const store = await open(server.url);

@@ -1,12 +1,14 @@
-import { describe, expect, test } from 'vitest';
+import pg from 'pg';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { LimitStore } from '../../db/port.ts';
+import { openPostgresStore } from '../../db/postgres/store.ts';
 import { loadConfig } from '../../plugins/config.ts';
 import { createLimits } from '../../plugins/limits/limits.ts';
 import { networkOf } from '../../plugins/limits/subjects.ts';
 import { openPostgres } from '../support/stores.ts';
 
-const { store } = await openPostgres();
+const { store, url } = await openPostgres();
 const NOW = new Date('2030-01-01T00:00:00Z');
 let files = 0;
 
@@ -149,6 +151,31 @@ test('without its store it lets everybody through and says so', async () => {
   expect(attempt.verdict.allowed).toBe(true);
   await attempt.success();
   expect(failures).toHaveLength(1);
+});
+
+test('a store that is there and has no time for it lets nobody through uncounted', async () => {
+  const busy = await openPostgresStore({ url, poolMax: 1, timeoutMs: 300 });
+  onTestFinished(() => busy.close());
+  const { take, failures, keys } = limitsWith({ LIMIT_LOGIN_PAIR: '3/1h' }, busy.limits);
+  await take('login', login);
+  const holder = new pg.Client({ connectionString: url });
+  await holder.connect();
+  onTestFinished(() => holder.end());
+  await holder.query('begin');
+  const { rowCount } = await holder.query('select from rate_limits where key = any($1) for update', [
+    [...keys],
+  ]);
+  expect(rowCount).toBe(3);
+  const attempts = await Promise.allSettled(Array.from({ length: 5 }, () => take('login', login)));
+  for (const attempt of attempts) {
+    expect(attempt).toMatchObject({
+      status: 'rejected',
+      reason: { name: 'StoreUnavailable', reason: expect.stringMatching(/^(overloaded|contention)$/) },
+    });
+  }
+  expect(failures).toHaveLength(attempts.length);
+  await holder.query('rollback');
+  expect((await take('login', login)).headers['RateLimit']).toMatch(/^"login-pair";r=1;/);
 });
 
 test('only digests reach the store', async () => {

@@ -1,9 +1,13 @@
 import { emailKey } from '../../../db/email.ts';
+import { StoreUnavailable } from '../../../db/errors.ts';
 import type { LimitAttempt, Limits } from '../../../plugins/limits.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 
-/** Counts an attempt before its work begins, and tells the client how many are left. Throws `rate_limited`. */
+/**
+ * Counts an attempt before its work begins, and tells the client how many are left. Throws `rate_limited`, or
+ * `StoreUnavailable` when the store has no time to count it.
+ */
 export async function countAttempt<R extends Parameters<Limits['take']>[0]>(
   context: AuthContext,
   caller: Caller,
@@ -31,7 +35,15 @@ export async function forAttempt<T>(attempt: LimitAttempt, work: () => Promise<T
 
 /** Whether one more mail that nobody asked for may go there. Whoever can have one sent in a loop may not own the address. */
 export async function mayNotify(context: AuthContext, caller: Caller, email: string): Promise<boolean> {
-  const { verdict } = await context.limits.take('notice', { account: emailKey(email) });
+  const attempt = await context.limits.take('notice', { account: emailKey(email) }).catch(exceptBusy);
+  if (attempt === null) return true;
+  const { verdict } = attempt;
   if (!verdict.allowed) caller.audit({ event: 'limit', outcome: 'failure', reason: 'notice' });
   return verdict.allowed;
+}
+
+/** A warning that is withheld is worse than one too many. */
+function exceptBusy(error: unknown): null {
+  if (error instanceof StoreUnavailable) return null;
+  throw error;
 }
