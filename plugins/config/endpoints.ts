@@ -55,9 +55,9 @@ export const isLocalSmtp = (url: string): boolean => split(url).hosts.every(isLo
 /** STARTTLS is demanded of other hosts anyway, unless the URL itself turns it or the verification off. */
 export function isPrivateSmtp(url: string): boolean {
   const options = inLowerCase(split(url).options);
-  const off = ['ignoretls=true', 'requiretls=false', 'tls.rejectunauthorized=false'];
+  const is = (name: string, safe: string) => (options.get(name) ?? safe) === safe;
   return (
     isLocalSmtp(url) ||
-    off.every((option) => options.get(option.split('=')[0] ?? '') !== option.split('=')[1])
+    (is('ignoretls', 'false') && is('requiretls', 'true') && is('tls.rejectunauthorized', 'true'))
   );
 }

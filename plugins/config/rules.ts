@@ -69,6 +69,8 @@ const PRODUCTION: readonly Rule[] = [
       'names an http origin; only https ones may use credentials',
     ],
   (env) => env.BCRYPT_COST < 10 && ['BCRYPT_COST', 'is under 10; use 12 or what the machine can bear'],
+  (env) =>
+    env.LOG_PRETTY === 'true' && ['LOG_PRETTY', 'is true; production logs JSON, for machines; leave it out'],
   (env) => env.ADMIN_PORT !== null && weak(env, 'ADMIN_TOKEN'),
   (env) => noDatabase(env, 'MONGO_URL'),
   (env) => noDatabase(env, 'DATABASE_URL'),

@@ -116,9 +116,7 @@ function legacyJwt(env: Environment) {
     /** Lower case, as Node names headers. */
     header: env.LEGACY_JWT_HEADER.toLowerCase(),
     /** Claims that may hold the user id; the first present one counts. */
-    subjectClaims: env.LEGACY_JWT_SUBJECT.split(',')
-      .map((claim) => claim.trim())
-      .filter((claim) => claim !== ''),
+    subjectClaims: env.LEGACY_JWT_SUBJECT,
   } as const;
 }
 

@@ -134,12 +134,18 @@ export const proxies = () =>
       given === 'off' ? false : list(given).length > 0 ? every(list(given), network) : undefined,
   );
 
+/** February 30 would be taken for March 1 or 2. */
+function isOnCalendar(day: string): boolean {
+  const at = new Date(`${day}T00:00:00Z`);
+  return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(day);
+}
+
 /** A date, or a time with its zone. A date alone ends at its last millisecond, UTC. */
 export const instant = () =>
   text('a date such as 2030-01-31 or a time such as 2030-01-31T12:00:00Z', (given) => {
     const shape = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d))?$/.exec(given);
     const at = new Date(shape?.[1] === undefined ? `${given}T23:59:59.999Z` : given);
-    return shape && !Number.isNaN(at.getTime()) ? at : undefined;
+    return shape && isOnCalendar(given.slice(0, 10)) && !Number.isNaN(at.getTime()) ? at : undefined;
   });
 
 /** One line of printable text: it ends up in headers and mails. */
@@ -154,11 +160,25 @@ export const httpToken = () =>
     /^[\w!#$%&'*+\-.^`|~]{1,100}$/.test(given) ? given : undefined,
   );
 
-/** `Name <mailbox@host>` or `mailbox@host`. */
+/** `Name <mailbox@host>` or `mailbox@host`: one, where a comma would make two. */
 export const mailbox = () =>
   text('an address such as no-reply@example.com or Auth <no-reply@example.com>', (given) =>
-    /^(?:[^<>\p{C}]{0,100}<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/u.test(given) ? given : undefined,
+    /^(?:(?:"[^"<>\p{C}]{0,100}"|[^"<>@,;\p{C}]{0,100})\s*<[^\s<>@,;]+@[^\s<>@,;]+>|[^\s<>@,;]+@[^\s<>@,;]+)$/u.test(
+      given,
+    )
+      ? given
+      : undefined,
   );
+
+/** Where to listen: an address, or a name that the system resolves. */
+export const host = () =>
+  text('an IP address or a host name', (given) =>
+    isIP(given) !== 0 || /^(?!-)[\w-]{1,63}(\.[\w-]{1,63})*$/.test(given) ? given : undefined,
+  );
+
+/** One or more, the first of which counts. */
+export const names = () =>
+  text('one or more names, comma-separated', (given) => (list(given).length > 0 ? list(given) : undefined));
 
 /** Never trimmed or changed: it must equal what the other side holds. */
 export const secret = () => z.string().min(1);

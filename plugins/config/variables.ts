@@ -5,6 +5,8 @@
 import { z } from 'zod';
 import { mappingFile } from './mapping.ts';
 import { FIRST_MODE, MODES } from './modes.ts';
+import { mongoUrl } from './mongo-url.ts';
+import { postgresUrl } from './postgres-url.ts';
 import * as v from './values.ts';
 
 interface Words {
@@ -37,7 +39,7 @@ const service = {
     v.oneOf('development', 'test', 'production'),
     'With production `npx cutover` and `npm run migrate` want verified TLS, `npm run dev` refuses; `npm start` is production anyway.',
   ),
-  HOST: set('127.0.0.1', v.line(255), 'Address to listen on.'),
+  HOST: set('127.0.0.1', v.host(), 'Address to listen on.'),
   PORT: set('3000', v.integer(0, 65_535), 'Port to listen on; 0 takes a free one.'),
   PUBLIC_URL: open(v.origin(), {
     description: 'Origin under which clients reach this service; https makes cookies Secure.',
@@ -97,13 +99,13 @@ const stores = {
     v.oneOf(...MODES),
     'Mode of a fresh installation; afterwards the stores remember it.',
   ),
-  MONGO_URL: open(v.serviceUrl('mongodb:', 'mongodb+srv:'), {
+  MONGO_URL: open(mongoUrl(), {
     description:
       'MongoDB with its database and options, such as mongodb://host:27017/auth?replicaSet=rs0&tls=true.',
     secret: true,
     required: 'unless postgres-only',
   }),
-  DATABASE_URL: open(v.serviceUrl('postgres:', 'postgresql:'), {
+  DATABASE_URL: open(postgresUrl(), {
     description: 'PostgreSQL, such as postgres://user@host:5432/auth?sslmode=verify-full.',
     secret: true,
     required: 'unless mongo-only',
@@ -223,7 +225,7 @@ const legacy = {
   ),
   LEGACY_JWT_SUBJECT: set(
     'sub,userId,id',
-    v.line(100),
+    v.names(),
     'Claims that may hold the user id, the first present one counts.',
   ),
 };
@@ -272,7 +274,7 @@ const admin = {
   }),
   ADMIN_HOST: set(
     '127.0.0.1',
-    v.line(255),
+    v.host(),
     'Address of that listener; other than loopback needs a strong ADMIN_TOKEN.',
   ),
   ADMIN_TOKEN: open(v.secret(), {

@@ -25,6 +25,8 @@ export const CHANGES: readonly Change[] = [
   change('src/app.ts', "import mongo from '../plugins/mongo.ts';\n"),
   change('src/app.ts', '  await app.register(mongo);\n'),
   change('plugins/config/variables.ts', "import { mappingFile } from './mapping.ts';\n"),
+  change('plugins/config/variables.ts', "import { mongoUrl } from './mongo-url.ts';\n"),
+  change('plugins/config/variables.ts', 'mongoUrl()', "v.serviceUrl('mongodb:', 'mongodb+srv:')"),
   change(
     'plugins/config/variables.ts',
     `  MONGO_MAPPING_FILE: open(mappingFile(), {

@@ -5,6 +5,7 @@ export const DELETIONS: readonly string[] = [
   'src/cutover.ts',
   'plugins/mongo.ts',
   'plugins/config/mapping.ts',
+  'plugins/config/mongo-url.ts',
   'plugins/config/stores.ts',
   'plugins/repositories/gauges.ts',
   'plugins/repositories/telemetry.ts',
