@@ -8,6 +8,13 @@ import { protectiveHeaders } from './http/headers.ts';
 /** Past this the event loop is too far behind to answer in time, ms. */
 const EVENT_LOOP_DELAY_MAX_MS = 2_000;
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Where it came from, read when it came: a connection that has ended has no address. `unknown` if it had by then. */
+    clientAddress: string;
+  }
+}
+
 const PROBES = new Set(['/livez', '/readyz', '/metrics']);
 
 /** What the error handler knows load shedding by. */
@@ -27,7 +34,9 @@ export default fp(
       referrerPolicy: { policy: 'no-referrer' },
       hsts: app.config.secureCookies && { maxAge: 63_072_000, includeSubDomains: true },
     });
-    app.addHook('onRequest', (_request, reply, done) => {
+    app.decorateRequest('clientAddress', 'unknown');
+    app.addHook('onRequest', (request, reply, done) => {
+      request.clientAddress = request.ip ?? 'unknown';
       reply.headers(protective);
       done();
     });

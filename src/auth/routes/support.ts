@@ -20,12 +20,12 @@ export const bySession: Record<string, string[]>[] = [{ bearer: [] }, { cookie: 
 /** Who asks, for the rules: address, browser, audit trail, and where limits put their headers. */
 export function callerOf(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): Caller {
   return {
-    address: request.ip,
+    address: request.clientAddress,
     userAgent: request.headers['user-agent'] ?? null,
     audit: createAudit(
       request.log,
       (address) => app.keyring.digest('address-digest', address),
-      request.ip,
+      request.clientAddress,
       (event) => app.metrics.authEvent(event),
     ),
     setHeaders: (headers) => void reply.headers(headers),
