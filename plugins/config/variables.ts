@@ -150,7 +150,7 @@ const mail = {
 const keys = {
   AUTH_SECRETS: open(v.secret(), {
     description:
-      'Versioned secrets from which keyed functions are derived, newest first. See docs/security.md.',
+      'Versioned secrets from which keyed functions are derived; the first makes all that is new. See docs/security.md.',
     secret: true,
     required: 'always',
     unset: 'made up at each start',

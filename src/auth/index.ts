@@ -51,6 +51,11 @@ export default fp(
       await scope.register(accountRoutes, deps);
     });
 
+    app.metrics.gauge(
+      'mails_without_key',
+      'Mails that are due and were promised under a secret that this instance does not have',
+      outbox.withoutKey,
+    );
     background.repeat('mail sweep', MAIL_SWEEP_MS, () => outbox.sweep());
     background.repeat('retention', RETENTION_SWEEP_MS, (closing) => {
       const expiredBefore = new Date(now().getTime() - config.retentionMs);

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
-import type { MailPurpose, Repository } from '../../../db/port.ts';
+import type { DueMail, MailPurpose, Repository } from '../../../db/port.ts';
 import type { MailedToken, New, UserRecord } from '../../../db/records.ts';
 import type { Background } from '../../../plugins/background.ts';
 import type { Keyring } from '../../../plugins/keys/keyring.ts';
@@ -21,9 +21,13 @@ export interface Outbox {
   ): void;
   /** Sends what other instances left; how many were sent. */
   sweep(): Promise<number>;
+  /** Mails that the last sweep left to instances that have the secret they were promised under. */
+  withoutKey(): number;
 }
 
 const SWEEP_BATCH = 50;
+/** So many are passed over to reach those behind them. */
+const WITHOUT_KEY_MAX = 1_000;
 /** The reply is out by then: a mail at work beside it would make it later, and so tell that there is one. */
 const AFTER_REPLY_MS = 25;
 
@@ -69,7 +73,26 @@ export function createOutbox(deps: {
     return obsolete ? null : user;
   }
 
+  let withoutKey = 0;
+
+  /** What is due and can be mailed from here. A mail of a secret that only others have is theirs, until it expires. */
+  async function listMailable(): Promise<readonly DueMail[]> {
+    for (let passedOver = withoutKey; ; passedOver = withoutKey) {
+      const due = await repository.listDueMail({ now: now(), limit: SWEEP_BATCH + passedOver });
+      const mailable = due.filter(
+        ({ purpose, token }) => token.nonce === null || deriveToken(keyring, purpose, token.nonce) !== null,
+      );
+      withoutKey = Math.min(due.length - mailable.length, WITHOUT_KEY_MAX);
+      if (withoutKey <= passedOver) return mailable;
+      log.warn(
+        { mails: withoutKey },
+        'mails are due that only an instance with another AUTH_SECRETS can send',
+      );
+    }
+  }
+
   return {
+    withoutKey: () => withoutKey,
     dispatch(purpose, token, user, admit) {
       background.run(`mail ${purpose}`, async () => {
         await delay(AFTER_REPLY_MS);
@@ -79,11 +102,10 @@ export function createOutbox(deps: {
     },
     async sweep() {
       let sent = 0;
-      for (const { purpose, token } of await repository.listDueMail({ now: now(), limit: SWEEP_BATCH })) {
+      for (const { purpose, token } of await listMailable()) {
         const from = token.mailDueAt;
         if (from === null) continue;
-        const mailable = deriveToken(keyring, purpose, token.nonce) !== null;
-        const user = mailable ? await recipient(purpose, token) : null;
+        const user = token.nonce === null ? null : await recipient(purpose, token);
         const to = user ? new Date(now().getTime() + MAIL_TAKEOVER_MS) : null;
         // Whoever moves the due time first sends; the others find it moved.
         const won = await repository.moveMailDue({ purpose, tokenId: token.id, from, to });

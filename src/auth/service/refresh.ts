@@ -60,10 +60,11 @@ export async function rotate(
       await repository.revokeSession({ sessionId: session.id, userId: null, reason: 'reuse', now });
       return refuse(caller, 'reuse', session);
     }
-    const successor = successorOf(keyring, presented, session.keyId);
-    if (user === null || successor === null || judgement === 'theft' || judgement === 'invalid') {
+    if (user === null || judgement === 'theft' || judgement === 'invalid') {
       return refuse(caller, judgement === 'theft' ? 'reuse' : 'not-live', session);
     }
+    const successor = successorOf(keyring, presented, session.keyId);
+    if (successor === null) return refuse(caller, 'unknown-key', session);
     const next =
       judgement === 'replay' ? session : await advance(context, session, presented, successor, now);
     if (next !== null) return succeed(context, user, next, successor, now, caller, judgement);
