@@ -13,7 +13,7 @@ import { otherStore } from '../mode.ts';
 import { countsOf, sumCounts } from './classify.ts';
 import { forgetErased } from './erased.ts';
 import { type Context, checkStaging, fillStaging } from './filling.ts';
-import { coordinating } from './lock.ts';
+import { coordinating, heeding } from './lock.ts';
 import { again, mergeStaged } from './merge.ts';
 import { assertOneMapping, assertSameMapping } from './one-mapping.ts';
 import { createPace } from './pace.ts';
@@ -136,7 +136,7 @@ async function goOn(scope: CopyScope, id: string, options: GoOn): Promise<Backfi
     // What the snapshot is for has begun already.
     const { beforeMerge, ...others } = options;
     const given: GoOn = losses === 0 && beforeMerge !== undefined ? { ...others, beforeMerge } : others;
-    const result = await pass(scope, id, given);
+    const result = await heeding(scope, id, () => pass(scope, id, given));
     if (result !== 'lost') return result;
   }
   throw new CopyRefused('stopped', `PostgreSQL has lost what was staged again and again; resume run ${id}`);

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { createRuns } from '../../db/postgres/copy/runs.ts';
 import { CopyRefused, type CopyScope } from './types.ts';
 
 /** Any number no other program uses on this database: who holds it coordinates copies. */
@@ -21,6 +22,23 @@ export async function coordinating<T>(
     return await work();
   } finally {
     await lock.release();
+  }
+}
+
+/**
+ * A run as its coordinator goes on with it. When the service has become too slow for it, those who only help leave it alone as
+ * well, until it is gone on with.
+ */
+export async function heeding<T>({ postgres }: CopyScope, run: string, work: () => Promise<T>): Promise<T> {
+  const runs = createRuns(postgres);
+  await runs.hold(run, false);
+  try {
+    return await work();
+  } catch (error) {
+    const isOverloaded = error instanceof CopyRefused && error.reason === 'overloaded';
+    // Why it has stopped is worth more than that this could not be said.
+    if (isOverloaded) await runs.hold(run, true).catch(() => {});
+    throw error;
   }
 }
 

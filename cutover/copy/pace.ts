@@ -1,15 +1,13 @@
 /** How fast a copy goes: settings and the service are looked at while it runs, and progress is told. */
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { readControl, readLeases } from '../control.ts';
-import { type Watch, watchRows } from '../protocol/silence.ts';
-import { DEFAULT_SETTINGS, type Settings, settingsOf, timingOf } from '../settings.ts';
-import { decideStrain, FREE, type Strain, slowestMs } from './strain.ts';
+import { readControl } from '../control.ts';
+import { DEFAULT_SETTINGS, type Settings, settingsOf } from '../settings.ts';
+import { createHeed, type Heed } from './heed.ts';
+import { FREE, type Strain } from './strain.ts';
 import { type CopyPhase, CopyRefused, type CopyScope, type Report } from './types.ts';
 
 const LOOK_MS = 1_000;
-/** What an instance says is of the last seconds: asked more often, one moment would be answered many times over. */
-const HEED_MS = 2_000;
 const TELL_MS = 500;
 /** Not every server knows at once how much there is; who is done before need not know. */
 const COUNT_MS = 3_000;
@@ -18,6 +16,8 @@ const BATCH_MAX = 1_000;
 const BATCH_MIN = 10;
 
 export interface Pace {
+  /** Looks before anything is done: whether the service is known to be fast enough for any of it, and nobody called it off. */
+  ready(): Promise<boolean>;
   /** How many documents to take at once. */
   batchMax(): number;
   /** All copies are paused, or this one is to end. */
@@ -40,10 +40,15 @@ export interface PaceOptions {
   readonly signal: AbortSignal | undefined;
   /** False: what it does is worth more than the service's speed. Default true. */
   readonly heedsService?: boolean;
+  /** What this process has heard of the service before. */
+  readonly heed?: Heed;
+  /** Asked over and over: whether the work is to end, for whatever reason. */
+  readonly isCalledOff?: () => Promise<boolean>;
 }
 
 export function createPace({ environment }: CopyScope, options: PaceOptions): Pace {
-  const { run, authority, report, signal, heedsService = true } = options;
+  const { run, authority, report, signal, heedsService = true, isCalledOff } = options;
+  const heed = options.heed ?? createHeed(environment);
   const monotonicMs = () => environment.now().monotonicMs;
   let settings: Settings = DEFAULT_SETTINGS;
   let lookedMs = Number.NEGATIVE_INFINITY;
@@ -57,8 +62,7 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
   /** Documents taken and not paid for yet, as of then; negative: saved up. */
   let debt = { documents: 0, atMs: startedMs };
   let strain: Strain = FREE;
-  let watch: Watch = {};
-  let heeded = { documents: 0, atMs: startedMs };
+  let calledOff = false;
 
   async function look(): Promise<void> {
     const nowMs = monotonicMs();
@@ -67,7 +71,8 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
     if (nowMs - startedMs >= COUNT_MS) count();
     try {
       settings = settingsOf(await readControl(authority));
-      if (heedsService && nowMs - heeded.atMs >= HEED_MS) await heed();
+      if (heedsService) await heedService();
+      calledOff = (await isCalledOff?.()) === true;
     } catch (error) {
       // The copy itself will meet the trouble, if there still is any.
       if (!(error instanceof StoreUnavailable)) throw error;
@@ -86,19 +91,15 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
     toCount = null;
   }
 
-  async function heed(): Promise<void> {
-    const rows = await readLeases(authority);
-    const nowMs = monotonicMs();
-    watch = watchRows(watch, rows, nowMs);
-    const p99Ms = slowestMs(watch, rows, nowMs, timingOf(settings));
-    const perSecond = ((documents - heeded.documents) * 1000) / Math.max(nowMs - heeded.atMs, 1);
-    heeded = { documents, atMs: nowMs };
+  /** Once it is to stop it stays so, whatever is heard later. */
+  async function heedService(): Promise<void> {
+    await heed.look(authority, settings);
     const was = strain.kind;
-    if (was !== 'over') strain = decideStrain(strain, { p99Ms, perSecond }, settings);
+    if (was !== 'over') strain = heed.strain();
     if (strain.kind !== was) tell(true);
   }
 
-  const isEnded = (): boolean => signal?.aborted === true || strain.kind === 'over';
+  const isEnded = (): boolean => signal?.aborted === true || strain.kind === 'over' || calledOff;
 
   /** Documents each second; 0: no bound. */
   function rate(): number {
@@ -126,6 +127,12 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
   }
 
   return {
+    async ready() {
+      await look();
+      tell(true);
+      const isBounded = settings['backfill-slow-p99-ms'] > 0 || settings['backfill-stop-p99-ms'] > 0;
+      return !isEnded() && (heed.isHeard() || !isBounded);
+    },
     batchMax() {
       const bound = rate();
       return bound === 0 ? BATCH_MAX : Math.min(BATCH_MAX, Math.max(BATCH_MIN, Math.ceil(bound / 4)));
@@ -137,6 +144,7 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
     async take(count) {
       settle(rate());
       documents += count;
+      heed.moved(count);
       debt = { ...debt, documents: debt.documents + count };
       for (;;) {
         await look();
@@ -155,7 +163,7 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
       documents = from;
       startedAt = from;
       startedMs = monotonicMs();
-      heeded = { documents, atMs: startedMs };
+      heed.begin();
       tell(true);
     },
     async wait() {

@@ -25,6 +25,21 @@ export function slowestMs(
   return heard.length === 0 ? null : Math.max(...heard);
 }
 
+/** Whether some row says how slow its instance is that nobody knows yet to be a living one's, or a dead one's. */
+export function isUnheard(
+  watch: Watch,
+  rows: readonly LeaseReport[],
+  nowMs: number,
+  timing: Timing,
+): boolean {
+  return rows.some(
+    (row) =>
+      (row.facts?.p99Ms ?? null) !== null &&
+      watch[row.instance]?.moved !== true &&
+      !isSilent(watch, row, nowMs, timing),
+  );
+}
+
 /** How a copy goes at present. */
 export type Strain =
   | { readonly kind: 'free' }
@@ -37,7 +52,13 @@ export type Strain =
       readonly p99Ms: number;
       readonly boundMs: number;
     }
-  | { readonly kind: 'over'; readonly p99Ms: number; readonly boundMs: number };
+  | {
+      readonly kind: 'over';
+      /** What it moved before it was slowed, or stopped. */
+      readonly before: number;
+      readonly p99Ms: number;
+      readonly boundMs: number;
+    };
 
 export const FREE: Strain = { kind: 'free' };
 
@@ -46,17 +67,26 @@ const RATE_MIN = 10;
 const SLOWER = 0.5;
 const FASTER = 1.5;
 
-/** Halves the rate at each look at which the service is too slow, and lets it grow again at each at which it is not. */
+/**
+ * Halves the rate at each look at which the service is too slow, and lets it grow again at each at which it is not; from the
+ * slowest on, when it was so slow that the copy had to stop.
+ */
 export function decideStrain(
   strain: Strain,
   { p99Ms, perSecond }: { readonly p99Ms: number | null; readonly perSecond: number },
   settings: Pick<Settings, 'backfill-slow-p99-ms' | 'backfill-stop-p99-ms'>,
 ): Strain {
   const { 'backfill-slow-p99-ms': slowMs, 'backfill-stop-p99-ms': stopMs } = settings;
-  if (p99Ms !== null && stopMs > 0 && p99Ms > stopMs) return { kind: 'over', p99Ms, boundMs: stopMs };
+  const before = strain.kind === 'free' ? perSecond : strain.before;
+  if (p99Ms !== null && stopMs > 0 && p99Ms > stopMs) {
+    return { kind: 'over', before, p99Ms, boundMs: stopMs };
+  }
+  if (strain.kind === 'over') {
+    const { boundMs } = strain;
+    return { kind: 'slowed', rate: RATE_MIN, before, p99Ms: p99Ms ?? strain.p99Ms, boundMs };
+  }
   const slowed = strain.kind === 'slowed' ? strain : null;
   if (p99Ms !== null && slowMs > 0 && p99Ms > slowMs) {
-    const before = slowed?.before ?? perSecond;
     const rate = Math.max(RATE_MIN, Math.floor((slowed?.rate ?? perSecond) * SLOWER));
     return { kind: 'slowed', rate, before, p99Ms, boundMs: slowMs };
   }

@@ -24,7 +24,7 @@ import {
 } from './compare.ts';
 import { forgetErased } from './erased.ts';
 import { noteFindings } from './foreign.ts';
-import { coordinating } from './lock.ts';
+import { coordinating, heeding } from './lock.ts';
 import { assertOneMapping, assertSameMapping } from './one-mapping.ts';
 import { createPace } from './pace.ts';
 import { matchNotes } from './quarantine.ts';
@@ -107,7 +107,7 @@ async function goOn(scope: CopyScope, id: string, options: GoOn): Promise<Verify
   const pace = createPace(scope, { run: id, authority: scope.stores[authority], rate, report, signal });
   const context = contextOf(scope, run, { pace, jobs });
   if ((await runs.ranges(id)).length === 0) await cut(scope, context);
-  await compareAll(scope, context);
+  await heeding(scope, id, () => compareAll(scope, context));
   await runs.advance(id, 'checking', 'checked', run.body, scope.environment.date());
   return conclude(scope, context, run, record, signal);
 }

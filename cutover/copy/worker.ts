@@ -3,6 +3,7 @@ import { StoreUnavailable } from '../../db/errors.ts';
 import { toStoreError } from '../../db/mongo/errors.ts';
 import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
 import { verifyBody } from './compare.ts';
+import { createHeed, type Heed } from './heed.ts';
 import { assertSameMapping } from './one-mapping.ts';
 import { createPace, type Pace } from './pace.ts';
 import { authorityNow } from './ready.ts';
@@ -26,8 +27,10 @@ export interface WorkerOptions {
 /** Works until it is told to stop: it outlives any run, and a store that is away for a while. */
 export async function runWorker(scope: CopyScope, options: WorkerOptions): Promise<void> {
   const { signal } = options;
+  // For its life: what it has heard of the service outlasts any run.
+  const heed = createHeed(scope.environment);
   while (!signal.aborted) {
-    const worked = await workOnce(scope, options).catch((error: unknown) => {
+    const worked = await workOnce(scope, options, heed).catch((error: unknown) => {
       // What reads MongoDB in bulk throws as the driver does.
       if (!(toStoreError(error, 'read') instanceof StoreUnavailable)) throw error;
       return false;
@@ -36,17 +39,21 @@ export async function runWorker(scope: CopyScope, options: WorkerOptions): Promi
   }
 }
 
-/** False when there was nothing to do. */
-async function workOnce(scope: CopyScope, options: WorkerOptions): Promise<boolean> {
+/** False when there was nothing to do, or nothing that may be done now. */
+async function workOnce(scope: CopyScope, options: WorkerOptions, heed: Heed): Promise<boolean> {
   const runs = createRuns(scope.postgres);
   for (const run of await runs.worked()) {
     const { store, phase, work } = partIn(scope, run, options.jobs ?? JOBS);
     if (run.kind === 'verify' && (await authorityNow(scope)).authority !== store) continue;
     const { rate = 0, report, signal } = options;
-    const pace = createPace(scope, { run: run.id, authority: scope.stores[store], rate, report, signal });
+    const pace = createPace(scope, {
+      ...{ run: run.id, authority: scope.stores[store], rate, report, signal, heed },
+      isCalledOff: () => runs.isHeld(run.id),
+    });
+    if (!(await pace.ready())) return false;
     pace.phase(phase, null);
     try {
-      await workRanges(scope, {
+      return await workRanges(scope, {
         run: run.id,
         jobs: options.jobs ?? JOBS,
         role: 'worker',
@@ -56,8 +63,8 @@ async function workOnce(scope: CopyScope, options: WorkerOptions): Promise<boole
     } catch (error) {
       // Taken back under its hands: its staging is gone.
       if ((await runs.find(run.id))?.state === run.state) throw error;
+      return true;
     }
-    return true;
   }
   return false;
 }

@@ -1,7 +1,7 @@
 /** What a copy does about a slow service, decided without any store. */
 import { describe, expect, it } from 'vitest';
 import type { LeaseReport } from '../../cutover/control.ts';
-import { decideStrain, FREE, type Strain, slowestMs } from '../../cutover/copy/strain.ts';
+import { decideStrain, FREE, isUnheard, type Strain, slowestMs } from '../../cutover/copy/strain.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
 import { createLatency } from '../../cutover/latency.ts';
 import { watchRows } from '../../cutover/protocol/silence.ts';
@@ -35,10 +35,23 @@ describe('a copy beside a service', () => {
   });
 
   it('stops above the second bound, and heeds no bound that is 0', () => {
-    expect(at(FREE, 1_001)).toEqual({ kind: 'over', p99Ms: 1_001, boundMs: 1_000 });
+    expect(at(FREE, 1_001)).toEqual({
+      ...{ kind: 'over', before: 4_000, p99Ms: 1_001, boundMs: 1_000 },
+    });
     const none = { 'backfill-slow-p99-ms': 0, 'backfill-stop-p99-ms': 0 };
     expect(at(FREE, 50_000, 4_000, none)).toEqual(FREE);
     expect(at(at(FREE, 500), 500, 4_000, none)).toEqual(FREE);
+  });
+});
+
+describe('a worker that has stopped', () => {
+  it('begins anew as slowly as can be, and grows up to what it was before', () => {
+    let strain = at(at(FREE, 500), 2_000, 1_500);
+    expect(strain).toMatchObject({ kind: 'over', before: 4_000 });
+    expect(at(strain, 1_001, 0)).toMatchObject({ kind: 'over', before: 4_000 });
+    strain = at(strain, 900, 0);
+    expect(strain).toMatchObject({ kind: 'slowed', rate: 10, before: 4_000, p99Ms: 900 });
+    expect(at(strain, 20)).toMatchObject({ kind: 'slowed', rate: 15, before: 4_000 });
   });
 });
 
@@ -59,6 +72,8 @@ describe('what instances say', () => {
     const first = [row('a', 1, 30), row('dead', 7, 9_000)];
     let watch = watchRows({}, first, 0);
     expect(slowestMs(watch, first, 0, DEFAULT_TIMING)).toBeNull();
+    expect(isUnheard(watch, first, 0, DEFAULT_TIMING)).toBe(true);
+    expect(isUnheard(watch, [row('a', 1, null)], 0, DEFAULT_TIMING)).toBe(false);
     const second = [
       row('a', 2, 40),
       row('b', 1, 5_000),
@@ -71,6 +86,8 @@ describe('what instances say', () => {
     watch = watchRows(watch, third, 4_000);
     expect(slowestMs(watch, third, 4_000, DEFAULT_TIMING)).toBe(60);
     expect(slowestMs(watch, third, 4_000 + 7_000, DEFAULT_TIMING)).toBeNull();
+    const dead = watchRows({}, [row('dead', 7, 9_000)], 0);
+    expect(isUnheard(dead, [row('dead', 7, 9_000)], 7_000, DEFAULT_TIMING)).toBe(false);
   });
 
   it('is of the last seconds, of twenty operations at least, and not of one alone', () => {

@@ -49,7 +49,10 @@ export interface Runs {
   advance(id: string, from: RunState, to: RunState, body: Json, now: Date): Promise<boolean>;
   addRanges(run: string, ranges: readonly Pick<RangeRow, 'entity' | 'bounds'>[]): Promise<void>;
   ranges(run: string): Promise<readonly RangeRow[]>;
-  /** Runs whose ranges are being worked, the backfill first. */
+  /** Says whether those who only help are to leave the run alone, until it is gone on with. */
+  hold(id: string, held: boolean): Promise<void>;
+  isHeld(id: string): Promise<boolean>;
+  /** Runs whose ranges are being worked and that nobody holds, the backfill first. */
   worked(): Promise<readonly RunRow[]>;
   /** The range this job is for, now this owner's, whoever had it before; null when it is done. */
   take(run: string, job: number, owner: string): Promise<RangeRow | null>;
@@ -106,10 +109,22 @@ export function createRuns(bulk: PostgresBulk): Runs {
         `select ${RANGE} from copy_ranges where run = $1 order by seq`,
         [run],
       ),
+    async hold(id, held) {
+      // Beside what the run remembers: whoever advances it goes on with it.
+      const body = held ? `body || '{"held": true}'` : `body - 'held'`;
+      await bulk.query(`update copy_runs set body = ${body} where id = $1`, [id]);
+    },
+    async isHeld(id) {
+      const [row] = await bulk.query<{ held: boolean }>(
+        `select body ? 'held' as held from copy_runs where id = $1`,
+        [id],
+      );
+      return row?.held === true;
+    },
     worked: () =>
       bulk.query<RunRow & Record<string, unknown>>(
         `select ${RUN} from copy_runs as r
-         where state in ('copying', 'merging', 'checking')
+         where state in ('copying', 'merging', 'checking') and not body ? 'held'
            and exists (select from copy_ranges where run = r.id and state = 'open')
          order by kind, started_at desc`,
       ),
