@@ -68,6 +68,11 @@ export const SETTINGS = {
   'shadow-sample': number(1, 0, 1, 'Share of reads that are compared'),
   'shadow-rate': number(200, 0, 100_000, 'Comparisons each second at most, for each instance'),
   'shadow-queue': number(1_000, 1, 100_000, 'Comparisons that may wait; more are shed and counted'),
+  'shadow-recheck-ms': text(
+    '1000,5000,30000',
+    'How long a difference is left alone before each further look; after the last one it counts',
+    (value) => (delaysIn(value) === null ? PROBLEM_OF_DELAYS : null),
+  ),
   'shadow-baseline': flag(false, 'A/A mode: the authority is compared with itself'),
   'shadow-ignore': text(
     '[]',
@@ -213,6 +218,20 @@ function parseAs(fallback: Setting, typed: string): Setting | undefined {
   if (typeof fallback === 'boolean') return typed === 'true' ? true : typed === 'false' ? false : undefined;
   const value = typed.trim() === '' ? Number.NaN : Number(typed);
   return Number.isNaN(value) ? undefined : value;
+}
+
+const PROBLEM_OF_DELAYS = 'must be one to ten times from 10 to 600000, such as 1000,5000,30000';
+
+function delaysIn(value: string): readonly number[] | null {
+  const parts = value.split(',').map((part) => part.trim());
+  const delays = parts.map(Number);
+  const fit = delays.every((ms, n) => parts[n] !== '' && Number.isInteger(ms) && ms >= 10 && ms <= 600_000);
+  return fit && delays.length <= 10 ? delays : null;
+}
+
+/** The times of the setting `shadow-recheck-ms`, ms. */
+export function recheckDelaysOf({ 'shadow-recheck-ms': value }: Settings): readonly number[] {
+  return delaysIn(value) ?? [];
 }
 
 /** A difference between the stores that is known and expected until a day. */

@@ -72,6 +72,7 @@ async function open(given: Given): Promise<Opened> {
     urls: { mongo: mongoUrl, postgres: databaseUrl },
     env: environmentOf(given.envFile),
     retentionMs,
+    storeTimeoutMs,
     close: async () => {
       await Promise.race([closing(), limit()]);
     },

@@ -40,6 +40,8 @@ export interface Opened {
   readonly env?: NodeJS.ProcessEnv;
   /** How long expired records are kept; the service's default when it is left out. */
   readonly retentionMs?: number;
+  /** How long a store may take to answer; only shown. */
+  readonly storeTimeoutMs?: number;
   readonly close: () => Promise<void>;
 }
 
@@ -136,7 +138,7 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
   try {
     const isAlone = specOf(verb).withoutStores === true;
     opened = isAlone ? NO_STORES : await program.open(filesOf(options));
-    const { stores, configuredMode, codec } = opened;
+    const { stores, configuredMode, codec, storeTimeoutMs = null } = opened;
     const last = await HANDLERS[verb]({
       verb,
       words,
@@ -147,6 +149,7 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
         telemetry: SILENT,
         report: progress.report,
         configuredMode,
+        storeTimeoutMs,
         ...(codec && { codec }),
       },
       urls: opened.urls ?? { mongo: null, postgres: null },

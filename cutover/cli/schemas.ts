@@ -84,6 +84,11 @@ const settings = z.strictObject(
 const status = {
   mode,
   configuredMode: mode.nullable().describe('BACKEND_MODE, which counts for a new system only'),
+  storeTimeoutMs: ms
+    .nullable()
+    .describe(
+      'STORE_TIMEOUT of this command, for a connection and for a statement; instances have their own',
+    ),
   epoch: count,
   revision: count,
   authority: store,

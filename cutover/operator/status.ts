@@ -44,6 +44,7 @@ export async function readStatus(
   const common = {
     mode: record.mode,
     configuredMode: context.configuredMode ?? null,
+    storeTimeoutMs: context.storeTimeoutMs ?? null,
     epoch: record.epoch,
     revision: record.revision,
     authority: authorityOf(record.mode),

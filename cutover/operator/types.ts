@@ -23,6 +23,8 @@ export interface OperatorContext {
   readonly codec?: Codec;
   /** `BACKEND_MODE`, where the command line knows it; only shown. */
   readonly configuredMode?: Mode | null;
+  /** How long a store may take to answer here, where the command line knows it; only shown. */
+  readonly storeTimeoutMs?: number | null;
   /** Only proofs take rules out. */
   readonly rules?: Rules;
 }
@@ -119,6 +121,8 @@ export interface NextMove {
 export interface Status {
   readonly mode: Mode;
   readonly configuredMode: Mode | null;
+  /** `STORE_TIMEOUT` of whoever asks; instances have their own. Null: not known. */
+  readonly storeTimeoutMs: number | null;
   readonly epoch: number;
   readonly revision: number;
   readonly authority: StoreName;

@@ -17,7 +17,7 @@ import { fingerprint, holdsExpired, isHeld, isSameAnswer, isSameButStates } from
 export interface ComparisonOptions extends PairOptions, EndingOptions {
   readonly retentionMs: number;
   /** How often a difference is put off. */
-  readonly stages: number;
+  readonly stages: () => number;
   /** The clients whose way it keeps out of. */
   readonly traffic?: Pick<Traffic, 'lull'>;
 }
@@ -117,7 +117,7 @@ export function createComparison(options: ComparisonOptions): Comparison {
     if (plain.length > 0) return ending.differing(item, plain, pair, expiredBefore());
     if (found.length > 0) {
       const waits = item.earlier?.waits ?? new Map(found.map((each) => [nameOf(each), waitOf(each)]));
-      if (item.stage < stages) return putOff(item, names, { waits, answers: null });
+      if (item.stage < stages()) return putOff(item, names, { waits, answers: null });
       const settled = found.filter((each) => isSettled(each, waits));
       return ending.differing(item, settled, pair, expiredBefore());
     }
@@ -138,7 +138,7 @@ export function createComparison(options: ComparisonOptions): Comparison {
       return matched(item, names);
     }
     const answers = `${fingerprint(ours)} / ${fingerprint(theirs)}`;
-    if (item.stage < stages) {
+    if (item.stage < stages()) {
       const all = union(names, namesOf(ours), namesOf(theirs));
       return putOff(item, all, { waits: item.earlier?.waits ?? new Map(), answers });
     }

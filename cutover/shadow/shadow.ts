@@ -11,6 +11,7 @@ import { authorityOf, MODE_FACTS } from '../mode.ts';
 import type { Ticket } from '../protocol/admission.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
 import type { ReadOperation } from '../router.ts';
+import { recheckDelaysOf } from '../settings.ts';
 import type { Telemetry } from '../telemetry.ts';
 import type { Traffic } from '../traffic.ts';
 import { createComparison } from './comparison.ts';
@@ -34,7 +35,7 @@ export interface ShadowOptions {
   readonly retentionMs: number;
   /** Bound of each read and write made here, ms. */
   readonly timeoutMs?: number;
-  /** How long a difference is left alone before each further look, ms. */
+  /** In place of the setting `shadow-recheck-ms`. */
   readonly recheckMs?: readonly number[];
   /** The clients whose way it keeps out of. */
   readonly traffic?: Pick<Traffic, 'lull'>;
@@ -57,7 +58,6 @@ const GATHER_MS = 50;
 /** Between looks whether a change of authority is over: nothing is compared meanwhile, for it would stand in its way. */
 const HOLD_MS = 100;
 const TIMEOUT_MS = 2_000;
-const RECHECK_MS = [1_000, 5_000, 30_000] as const;
 const FLUSH_MS = 2_000;
 /** Between two looks at the notes that others have put. */
 const REFRESH_MS = 10_000;
@@ -65,7 +65,7 @@ const REFRESH_MS = 10_000;
 export function createShadow(options: ShadowOptions): Shadow {
   const { stores, environment, telemetry, member } = options;
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-  const recheckMs = options.recheckMs ?? RECHECK_MS;
+  const recheckMs = () => options.recheckMs ?? recheckDelaysOf(member.settings());
   const evidence = createEvidence(environment, member.id);
   const differences = createDifferences(environment);
   const rate = createRate(environment);
@@ -86,7 +86,7 @@ export function createShadow(options: ShadowOptions): Shadow {
     digest: createDigest(options.digestKey),
     differences,
     timeoutMs,
-    stages: recheckMs.length,
+    stages: () => recheckMs().length,
     count,
   });
 
@@ -140,7 +140,7 @@ export function createShadow(options: ShadowOptions): Shadow {
       return;
     }
     delayed += 1;
-    await environment.sleep(recheckMs[item.stage - 1] ?? 0, ended?.signal);
+    await environment.sleep(recheckMs()[item.stage - 1] ?? 0, ended?.signal);
     delayed -= 1;
     if (ended !== null && !ended.signal.aborted) {
       queue.push(item);

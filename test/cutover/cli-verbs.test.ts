@@ -258,11 +258,13 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
 
   test('status for people', async () => {
     const { env, engine } = await ready();
-    const { code, out, err } = await cutover(['status'], { ...env, BACKEND_MODE: 'mongo-only' });
+    const own = { BACKEND_MODE: 'mongo-only', STORE_TIMEOUT: '9s' };
+    const { code, out, err } = await cutover(['status'], { ...env, ...own });
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expect(out).toMatch(/^mode +dual-write {2}\(BACKEND_MODE says mongo-only/);
     expect(out).toMatch(/\ncopy +complete since .*\(started-empty\)/);
     expect(out).toMatch(/\n {2}mongo +authority +reachable/);
+    expect(out).toMatch(/\ntime-out +9 s \(STORE_TIMEOUT/);
     expect(out).toMatch(new RegExp(`\n {2}${engine.status().instance} +current +epoch 1`));
     expect(out).toMatch(/\npromote to shadow-read: possible now\n/);
   });

@@ -45,11 +45,15 @@ describe('status', () => {
     await world.start(2, 'mongo-only');
     await go('dual-write');
     const shown = await run(
-      readStatus({ ...world.context, configuredMode: 'mongo-only' }, { watchMs: 2_000 }),
+      readStatus(
+        { ...world.context, configuredMode: 'mongo-only', storeTimeoutMs: 1_500 },
+        { watchMs: 2_000 },
+      ),
     );
     expect(shown).toMatchObject({
       mode: 'dual-write',
       configuredMode: 'mongo-only',
+      storeTimeoutMs: 1_500,
       epoch: 1,
       authority: 'mongo',
       mirror: 'postgres',
@@ -233,6 +237,21 @@ describe('set', () => {
     await startOne();
     await expect(run(setSetting(world.context, 'colour', 'red'))).rejects.toThrow(/colour is no setting/);
     await expect(run(setSetting(world.context, 'shadow-sample', '2'))).rejects.toBeInstanceOf(RangeError);
+    for (const delays of [
+      '',
+      'soon',
+      '1000,,5000',
+      '1000,-1',
+      '5',
+      '1'.repeat(9),
+      Array(11).fill('50').join(),
+    ]) {
+      const set = run(setSetting(world.context, 'shadow-recheck-ms', delays));
+      await expect(set, delays).rejects.toThrow(/shadow-recheck-ms must be .*such as 1000,5000,30000/);
+    }
+    expect(await run(setSetting(world.context, 'shadow-recheck-ms', '500, 2000'))).toMatchObject({
+      kind: 'done',
+    });
   });
 
   it.each([

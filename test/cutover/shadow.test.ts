@@ -197,6 +197,15 @@ describe('a mirror on its way', () => {
     expect(world.authority.tables.user.get(account.user.id)?.record.stamp.version).toBe(2);
   });
 
+  test('is looked at again as often, and after so long, as is set', async () => {
+    world.member.set({ 'shadow-recheck-ms': '300,400' });
+    await offerUser();
+    await world.advance(600);
+    expect(outcomes()).toEqual({ lagging: 1 });
+    await world.advance(400);
+    expect(outcomes()).toEqual({ lagging: 1, mismatch: 1 });
+  });
+
   test('is never a mismatch while the record is written again and again, and the mirror follows', async () => {
     await offerUser();
     await world.advance(AT_ONCE_MS);

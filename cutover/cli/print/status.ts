@@ -24,6 +24,7 @@ export function statusLines(status: Status, style: Style): string[] {
       ['differences', alarming(status.differences, style, 'cutover diffs')],
       ['foreign writes', foreignWords(status.foreign, style)],
       ['shadow reads', shadowWords(status.shadow)],
+      ...timeoutRow(status),
       ...ignoredRow(status, style),
     ]),
     '',
@@ -86,6 +87,13 @@ function shadowWords({ windowMs, outcomes, compared, mismatches }: ShadowStatus)
     `${count(compared)} compared in ${duration(windowMs)}, ${counted(mismatches, 'mismatch').replace(/hs$/, 'hes')}` +
     (detail === '' ? '' : ` (${detail})`)
   );
+}
+
+function timeoutRow({ storeTimeoutMs }: Status): [string, string][] {
+  if (storeTimeoutMs === null) return [];
+  const what =
+    'STORE_TIMEOUT of this command, for a connection and for a statement; instances have their own';
+  return [['time-out', `${duration(storeTimeoutMs)} (${what})`]];
 }
 
 function ignoredRow({ ignoredSettings }: Status, style: Style): [string, string][] {
