@@ -4,6 +4,7 @@ import { decodeId } from '../../db/ids.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
 import { createFindings, type Quarantined, type QuarantineState } from '../../db/postgres/copy/findings.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
+import type { Books } from '../../db/replica.ts';
 import { readControl } from '../control.ts';
 import { NOTES } from '../operator/types.ts';
 import { classify, createCounts } from './classify.ts';
@@ -135,28 +136,43 @@ export async function resolveQuarantine(
   return resolved.isNew;
 }
 
+/** Of looks at the notes: each but the first is for what others have changed during the one before. */
+const LOOKS_MAX = 5;
+
 /**
  * The gates count what is held by the authority's notes. Makes them the same again: a process may have been killed between
  * the two.
  */
 export async function matchNotes(scope: CopyScope, authority: StoreName): Promise<void> {
+  let isSame = false;
+  for (let look = 0; look < LOOKS_MAX && !isSame; look += 1) isSame = await lookAtNotes(scope, authority);
+}
+
+/** False: something had to be changed, and somebody may have put aside or decided the very same meanwhile. */
+async function lookAtNotes(scope: CopyScope, authority: StoreName): Promise<boolean> {
   const { environment, postgres, stores } = scope;
+  const noted: { readonly books: Books; readonly name: StoreName; readonly runs: Map<string, unknown> }[] =
+    [];
+  for (const { name, books } of [stores.mongo, stores.postgres]) {
+    if ((await readControl(stores[name])) === null) continue;
+    const notes = await books.notes(NOTES.quarantine, { limit: ALL });
+    const runs = notes.map(({ key, body }) => [key, (body as { readonly run?: unknown }).run] as const);
+    noted.push({ books, name, runs: new Map(runs) });
+  }
+  // Behind the notes: what is noted is put aside before.
   const rows = await postgres.query<{ key: string; run: string }>(
     `select entity || '/' || record_id as key, run from copy_quarantine where state = 'held'`,
   );
   const held = new Map(rows.map(({ key, run }) => [key, run]));
-  for (const { name, books } of [stores.mongo, stores.postgres]) {
-    if ((await readControl(stores[name])) === null) continue;
-    const noted = new Map<string, unknown>();
-    for (const { key, body } of await books.notes(NOTES.quarantine, { limit: ALL })) {
-      if (held.has(key)) noted.set(key, (body as { readonly run?: unknown }).run);
-      else await books.deleteNote(NOTES.quarantine, key);
-    }
-    if (name !== authority) continue;
-    for (const [key, run] of held) {
-      if (noted.get(key) !== run) await books.putNote(NOTES.quarantine, key, { run }, environment.date());
-    }
+  let isSame = true;
+  for (const { books, name, runs } of noted) {
+    const gone = [...runs.keys()].filter((key) => !held.has(key));
+    const wrong = name === authority ? [...held].filter(([key, run]) => runs.get(key) !== run) : [];
+    for (const key of gone) await books.deleteNote(NOTES.quarantine, key);
+    for (const [key, run] of wrong) await books.putNote(NOTES.quarantine, key, { run }, environment.date());
+    isSame &&= gone.length + wrong.length === 0;
   }
+  return isSame;
 }
 
 async function unnote(scope: CopyScope, entity: Entity, id: string): Promise<void> {

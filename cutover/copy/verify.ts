@@ -66,11 +66,6 @@ export async function verify(scope: CopyScope, options: VerifyOptions = {}): Pro
   const { what = 'full' } = options;
   const { authority, record } = await authorityNow(scope);
   await assertOneMapping(scope, scope.stores[authority], record);
-  if (what === 'full') {
-    // The gates ask for this verify, and count what is held.
-    await forgetErased(scope, authority);
-    await matchNotes(scope, authority);
-  }
   const now = scope.environment.date();
   const id = options.runId ?? scope.environment.newId();
   const given: VerifyBody = {
@@ -106,6 +101,11 @@ async function goOn(scope: CopyScope, id: string, options: GoOn): Promise<Verify
   const { rate = 0, report, signal, jobs = JOBS } = options;
   const pace = createPace(scope, { run: id, authority: scope.stores[authority], rate, report, signal });
   const context = contextOf(scope, run, { pace, jobs });
+  if (context.body.what === 'full') {
+    // The gates ask for this verify, and count what is held.
+    await forgetErased(scope, authority);
+    await matchNotes(scope, authority);
+  }
   if ((await runs.ranges(id)).length === 0) await cut(scope, context);
   await heeding(scope, id, () => compareAll(scope, context));
   await runs.advance(id, 'checking', 'checked', run.body, scope.environment.date());

@@ -123,6 +123,47 @@ describe('quarantine', async () => {
   });
 });
 
+describe('what is held, for the gates', async () => {
+  const bench = await openBench();
+  const doc = legacyUser({ email: [] });
+  const name = { entity: 'user', id: String(doc._id) } as const;
+  beforeAll(async () => {
+    await bench.setMode('dual-write');
+    await bench.insert('user', [doc]);
+  });
+
+  /** The same stores, with something that happens before the first such call of MongoDB's books. */
+  function meanwhile(call: 'putNote' | 'notes', happens: () => Promise<unknown>): typeof bench {
+    const { mongo } = bench.stores;
+    let isFirst = true;
+    const books = {
+      ...mongo.books,
+      [call]: async (...args: never[]) => {
+        if (isFirst && args[0] === 'quarantine') {
+          isFirst = false;
+          await happens();
+        }
+        return (mongo.books[call] as (...given: never[]) => Promise<unknown>)(...args);
+      },
+    };
+    return { ...bench, stores: { ...bench.stores, mongo: { ...mongo, books } } };
+  }
+  const noted = async () => (await bench.stores.mongo.books.countNotes())['quarantine'] ?? 0;
+
+  it('keeps the note of what is put aside while the notes are compared', async () => {
+    const backfill = () => runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
+    await verify(meanwhile('notes', backfill));
+    expect(await noted()).toBe(1);
+  });
+
+  it('has no note of what is accepted meanwhile', async () => {
+    await bench.stores.mongo.books.deleteNote('quarantine', `user/${name.id}`);
+    const accept = () => resolveQuarantine(bench, { ...name, verb: 'accept', reason: 'never signed in' });
+    await verify(meanwhile('putNote', accept));
+    expect(await noted()).toBe(0);
+  });
+});
+
 describe('what was put aside', async () => {
   const bench = await openBench();
   beforeAll(() => bench.setMode('dual-write'));
