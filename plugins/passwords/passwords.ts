@@ -1,6 +1,6 @@
 import { Piscina } from 'piscina';
 import { formatPreHashed, parseStored, type StoredHash } from '../../db/password-hash.ts';
-import { dummyHash, needsPreHash, preHash } from './stored.ts';
+import { dummyHash, needsPreHash, preHash, repeatsAnother } from './stored.ts';
 import { createTurns } from './turns.ts';
 import type { HashJob, WorkerSettings } from './worker.ts';
 
@@ -24,8 +24,14 @@ export interface Passwords {
    * HashingOverloaded.
    */
   verify(password: string, hash: string | null): Promise<boolean>;
-  /** Whether a hash that has just matched the password should be replaced: lower cost, cut password or older key. */
-  needsUpgrade(hash: string, password: string): boolean;
+  /** Whether a hash should be renewed: lower cost or older key. */
+  needsUpgrade(hash: string): boolean;
+  /**
+   * The hash at the current cost and under the current key, given a password that it matches. What matches it stays the
+   * same: a plain hash of a cut password remains one, since any other that is cut to the same may be the true one. Throws
+   * HashingOverloaded.
+   */
+  renew(password: string, hash: string): Promise<string>;
   /** Jobs that run or wait now. */
   pending(): number;
   /** Finishes what was accepted, refuses the rest, ends the threads. */
@@ -85,7 +91,8 @@ export function createPasswords(options: PasswordOptions): Passwords {
       options.onUnusable?.('malformed');
       return null;
     }
-    if (stored.keyVersion === null) return { stored, input: password };
+    // No hash that is plain was made of it but by the old service, and the password it repeats would match that, too.
+    if (stored.keyVersion === null) return repeatsAnother(password) ? null : { stored, input: password };
     const key = preHashKeys.key(stored.keyVersion);
     if (key === null) options.onUnusable?.('unknown-key');
     return key && { stored, input: preHash(password, key) };
@@ -97,12 +104,16 @@ export function createPasswords(options: PasswordOptions): Passwords {
     return key;
   }
 
+  async function hashPlain(password: string): Promise<string> {
+    return String(await run({ kind: 'hash', password, cost }));
+  }
+
+  async function hashKeyed(password: string): Promise<string> {
+    return formatPreHashed(preHashKeys.current, await hashPlain(preHash(password, currentKey())));
+  }
+
   return {
-    async hash(password) {
-      if (!needsPreHash(password)) return String(await run({ kind: 'hash', password, cost }));
-      const input = preHash(password, currentKey());
-      return formatPreHashed(preHashKeys.current, String(await run({ kind: 'hash', password: input, cost })));
-    },
+    hash: (password) => (needsPreHash(password) ? hashKeyed(password) : hashPlain(password)),
     async verify(password, hash) {
       const prepared = hash === null ? null : prepare(password, hash);
       const { stored, input } = prepared ?? { stored: dummy, input: password };
@@ -110,12 +121,14 @@ export function createPasswords(options: PasswordOptions): Passwords {
       const matches = await run({ kind: 'verify', ...job });
       return prepared !== null && matches === true;
     },
-    needsUpgrade(hash, password) {
+    needsUpgrade(hash) {
       const stored = parseStored(hash);
       if (stored === null) return false;
-      const keyVersion = needsPreHash(password) ? preHashKeys.current : null;
-      return stored.cost < cost || stored.keyVersion !== keyVersion;
+      const { keyVersion } = stored;
+      return stored.cost < cost || (keyVersion !== null && keyVersion !== preHashKeys.current);
     },
+    renew: (password, hash) =>
+      parseStored(hash)?.keyVersion === null ? hashPlain(password) : hashKeyed(password),
     pending: () => accepted.size,
     async close() {
       closed = true;

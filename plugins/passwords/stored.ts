@@ -9,6 +9,15 @@ import type { StoredHash } from '../../db/password-hash.ts';
 export const needsPreHash = (password: string): boolean =>
   truncates(`${password}\0`) || password.includes('\0');
 
+const BCRYPT_BYTES = 72;
+
+/** Whether bcrypt takes it for a password without NUL, which it only repeats: `ab\0ab` for `ab`. */
+export function repeatsAnother(password: string): boolean {
+  const end = password.indexOf('\0');
+  const read = (text: string) => Buffer.alloc(BCRYPT_BYTES, `${text}\0`);
+  return end >= 0 && read(password).equals(read(password.slice(0, end)));
+}
+
 /**
  * HMAC-SHA-384 as 64 base64 characters: nothing that bcrypt would cut. Over UTF-16, because that, unlike UTF-8, has
  * different bytes for any two strings, lone surrogates included.

@@ -310,6 +310,25 @@ inEveryMode(async (mode) => {
       expect(await hashOf(app, ada.email)).toMatch(/\$05\$/);
     });
 
+    test('a password that the old service cut stays what it was, whatever end of it was typed', async () => {
+      const email = newEmail('cut');
+      const [whole, mistyped] = ['tail', 'tale'].map((end) => `${'x'.repeat(72)}${end}`) as [string, string];
+      await seedUser(app, email, await bcrypt.hash(whole, 4));
+      await login(costly, email, mistyped);
+      await eventually(async () => expect(await hashOf(app, email)).toMatch(/^\$2b\$05\$/));
+      for (const password of [whole, mistyped]) await login(app, email, password);
+    });
+
+    test('what bcrypt takes for the password neither signs in nor takes its place', async () => {
+      const ada = await newPerson(app);
+      const before = await hashOf(app, ada.email);
+      const password = `${ada.password}\0${ada.password}`;
+      const answer = await costly.client().post('/auth/login', { email: ada.email, password });
+      expect([answer.status, answer.body.code]).toEqual([401, 'invalid_credentials']);
+      expect(await hashOf(app, ada.email)).toBe(before);
+      await login(app, ada.email, ada.password);
+    });
+
     test('that upgrade never undoes a reset that came meanwhile', async () => {
       for (let round = 0; round < 5; round += 1) {
         const ada = await newPerson(app);
