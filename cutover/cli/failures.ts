@@ -88,6 +88,7 @@ export function failureOf(error: unknown): Failure {
 }
 
 const COPY_REMEDIES: Readonly<Record<CopyRefused['reason'], string | null>> = {
+  'schema-behind': 'run `npm run migrate`, then run it again',
   'not-authority': 'see `cutover status`; --from names the store that has authority',
   'no-mirror': 'start the mirror with `cutover promote`, or `cutover rollback` from postgres-only',
   'in-transition': 'see `cutover status`',

@@ -118,6 +118,7 @@ export class CopyRefused extends Error {
   override readonly name = 'CopyRefused';
   readonly reason:
     | 'not-authority'
+    | 'schema-behind'
     | 'no-mirror'
     | 'in-transition'
     | 'instances-behind'

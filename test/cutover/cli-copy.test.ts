@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mongoose from 'mongoose';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, inject, test } from 'vitest';
 import { PARTS } from '../../cutover/cli/schemas.ts';
 import { openBulk } from '../../cutover/copy/index.ts';
 import { legacyUser } from '../mongo/legacy.ts';
@@ -189,6 +189,39 @@ test('a run undone; and one stopped, helped by a worker, and gone on with', LONG
 
   const resumed = json('backfill', await asked('backfill', 'resume', stopped, '--no-snapshot'));
   expect(resumed).toMatchObject({ run: stopped, result: 'complete', counts: { inserted: 300 } });
+});
+
+test('before any migration each verb on the copy is refused, with the remedy', LONG, async () => {
+  const [server] = inject('postgresServers');
+  if (server === undefined) throw new Error('no PostgreSQL was started for this run');
+  const empty = { ...server, template: 'template0' };
+  const [mongo, postgres] = await Promise.all([openMongo(), openPostgres(empty)]);
+  const program = async () => ({
+    stores: { mongo: mongo.store, postgres: postgres.store },
+    urls: { mongo: mongo.url, postgres: postgres.url },
+    env: process.env,
+    configuredMode: null,
+    close: async () => {},
+  });
+  const run = 'a0000000-0000-4000-8000-000000000000';
+  const words = [
+    ['backfill'],
+    ['backfill', '--dry-run'],
+    ['backfill', 'list'],
+    ['backfill', 'show', run],
+    ['backfill', 'resume', run],
+    ['backfill', 'rollback', run],
+    ['verify'],
+    ['repair'],
+    ['quarantine', 'list'],
+    ['quarantine', 'retry', run],
+    ['worker'],
+  ];
+  for (const args of words) {
+    const failure = json('failure', await inside([...args, '--json'], program));
+    expect(failure, args.join(' ')).toMatchObject({ outcome: 'refused', exitCode: 3 });
+    expect(failure.error.remedy, args.join(' ')).toMatch(/npm run migrate/);
+  }
 });
 
 describe('usage', () => {

@@ -54,6 +54,9 @@ export async function withBulk<T>(call: Call, work: (bulk: Bulk) => Promise<T>):
     retentionMs,
   };
   try {
+    if (!(await postgres.isMigrated())) {
+      throw new CopyRefused('schema-behind', 'the schema of PostgreSQL is not that of this program');
+    }
     return await work({ copy, scope, collectionOf: (entity) => bulk.mongo.codec.collections[entity] });
   } catch (error) {
     if (interrupted.aborted && !isStopped(error))
