@@ -21,6 +21,7 @@ import { createLatency } from './latency.ts';
 import { createMirror, type Mirror } from './mirror/mirror.ts';
 import { authorityOf, type Mode, mirrorOf, otherStore } from './mode.ts';
 import { NOTES } from './operator/types.ts';
+import { troubleIn } from './operator/words.ts';
 import { transitionOf } from './protocol/follow.ts';
 import type { Rules } from './protocol/rules.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
@@ -43,7 +44,7 @@ export interface EngineOptions {
   readonly storeTimeoutMs: number;
   /** Keys the digests under which differing values are named. */
   readonly digestKey: Uint8Array;
-  /** Made ready before it is used: schema, durability. Throws `StoreUnavailable` when it is to be tried again. */
+  /** Made ready before it is used: schema, durability. Throws `StoreUnavailable` when it is to be tried again, but for `forbidden`. */
   readonly prepare?: (store: Store) => Promise<void>;
   readonly rules?: Rules;
   readonly queueMax?: number;
@@ -152,7 +153,14 @@ export function createEngine(options: EngineOptions): Engine {
 
   async function makeReady(store: Store | null): Promise<void> {
     if (store === null || ready.has(store)) return;
-    await prepare(store);
+    try {
+      await prepare(store);
+    } catch (error) {
+      // What waits for a privilege waits for a person, who has to be told.
+      if (!(error instanceof StoreUnavailable) || error.reason !== 'forbidden') throw error;
+      const remedy = 'run `npm run migrate` as one who may';
+      throw new Error(`${troubleIn(error)}, to prepare it: ${remedy}`, { cause: error });
+    }
     ready.add(store);
   }
 
@@ -214,7 +222,7 @@ export function createEngine(options: EngineOptions): Engine {
       problem = await attempt();
     } catch (error) {
       if (error instanceof UnreadableControl) problem = error.message;
-      else if (error instanceof StoreUnavailable) problem = `${error.store ?? 'a store'} does not answer`;
+      else if (error instanceof StoreUnavailable) problem = troubleIn(error);
       else throw error;
     }
     if (problem === null) await goOn();

@@ -7,6 +7,7 @@ import { ToolFailed } from '../../db/postgres/snapshot/tools.ts';
 import { RestoredStore, UnreadableControl } from '../control.ts';
 import { CopyRefused } from '../copy/types.ts';
 import { AuthorityUnknown } from '../operator/index.ts';
+import { troubleOf } from '../operator/words.ts';
 import type { PerStore } from '../protocol/types.ts';
 import { SnapshotRefused } from '../snapshot/types.ts';
 import type { Outcome } from './exit-codes.ts';
@@ -150,15 +151,6 @@ function unavailable(error: StoreUnavailable): Failure {
     store,
     remedy: remedyOf(store, reason),
   };
-}
-
-function troubleOf(reason: StoreUnavailable['reason']): string {
-  if (reason === 'timeout') return 'does not answer in time';
-  if (reason === 'read-only') return 'answers, but takes no writes';
-  if (reason === 'forbidden') return 'does not let its user do that';
-  if (reason === 'contention' || reason === 'overloaded') return 'is too busy';
-  if (reason === 'connection-lost') return 'dropped the connection';
-  return 'cannot be reached';
 }
 
 function remedyOf(store: StoreName, reason: StoreUnavailable['reason']): string {

@@ -15,28 +15,49 @@ import { compareRange, contextOf } from './verify.ts';
 import { type WorkOptions, workRanges } from './work.ts';
 
 const LOOK_MS = 1_000;
+const TELL_EVERY_MS = 30_000;
 
 export interface WorkerOptions {
   readonly jobs?: number;
   readonly rate?: number;
   readonly report?: Report;
+  /** A store is away, and waited for: told at once, and now and then while it lasts. */
+  readonly onAway?: (error: StoreUnavailable) => void;
   /** Ends it: what it had begun is taken up by another. */
   readonly signal: AbortSignal;
 }
 
-/** Works until it is told to stop: it outlives any run, and a store that is away for a while. */
+/**
+ * Works until it is told to stop: it outlives any run, and a store that is away for a while. Throws `StoreUnavailable` for
+ * one that refuses its user.
+ */
 export async function runWorker(scope: CopyScope, options: WorkerOptions): Promise<void> {
-  const { signal } = options;
+  const { signal, onAway } = options;
+  const monotonicMs = () => scope.environment.now().monotonicMs;
+  let toldMs = Number.NEGATIVE_INFINITY;
   // For its life: what it has heard of the service outlasts any run.
   const heed = createHeed(scope.environment);
   while (!signal.aborted) {
     const worked = await workOnce(scope, options, heed).catch((error: unknown) => {
       // What reads MongoDB in bulk throws as the driver does.
-      if (!(toStoreError(error, 'read') instanceof StoreUnavailable)) throw error;
+      const away = toStoreError(error, 'read');
+      if (!(away instanceof StoreUnavailable) || refusesUser(away)) throw away;
+      if (monotonicMs() - toldMs >= TELL_EVERY_MS) {
+        toldMs = monotonicMs();
+        onAway?.(away);
+      }
       return false;
     });
     if (!worked) await scope.environment.sleep(LOOK_MS, signal);
   }
+}
+
+const NOT_LET_IN: readonly unknown[] = ['28P01', '28000', 'AuthenticationFailed', 'AtlasError'];
+
+/** Waiting mends neither a password nor a privilege. */
+function refusesUser({ reason, cause }: StoreUnavailable): boolean {
+  const { code, codeName } = (cause ?? {}) as { readonly code?: unknown; readonly codeName?: unknown };
+  return reason === 'forbidden' || NOT_LET_IN.includes(code) || NOT_LET_IN.includes(codeName);
 }
 
 /** False when there was nothing to do, or nothing that may be done now. */

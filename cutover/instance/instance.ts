@@ -411,8 +411,10 @@ export function createInstance(options: InstanceOptions): Instance {
       await Promise.all(loops);
       if (inFlight.size > 0) return;
       // A row that stayed would be waited for by the next change of authority, until it counts as silent.
-      const reached = sight.reached().filter((name) => rowsIn.has(name));
-      const removed = reached.map((name) => stores[name]?.books.removeLease(state.id));
+      const { record } = state.following;
+      const asked = new Set(sight.reached());
+      if (record !== null) asked.add(authorityOf(record.mode));
+      const removed = [...rowsIn].map((name) => asked.has(name) && stores[name]?.books.removeLease(state.id));
       await Promise.allSettled(removed);
     },
   };

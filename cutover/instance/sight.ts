@@ -1,7 +1,7 @@
 /** How each store answered when this instance last asked it for its record. */
 import type { StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { asUnreadable, isSilence, missingControl, readControl } from '../control.ts';
+import { asUnreadable, isSilence, missingControl, readControl, UnreadableControl } from '../control.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 
 export interface Sight {
@@ -9,7 +9,7 @@ export interface Sight {
   look(store: Store): Promise<ControlRecord | null>;
   /** Its record has been read by another way. */
   saw(name: StoreName): void;
-  /** The stores that answered. */
+  /** The stores that told their record, whether or not there is one, or one that can be read. */
   reached(): readonly StoreName[];
   /** Why it did not tell a record although it answered; null: it did, was silent, or was never asked. */
   problem(name: StoreName): string | null;
@@ -25,7 +25,9 @@ export function createSight(): Sight {
 
   function failed(name: StoreName, error: unknown): Seen {
     if (isSilence(error)) return { answers: false, problem: null };
-    return { answers: true, problem: asUnreadable(error, name).message };
+    // What does not let its user read the record could not be served from either.
+    const answers = error instanceof UnreadableControl;
+    return { answers, problem: asUnreadable(error, name).message };
   }
 
   return {

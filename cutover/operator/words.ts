@@ -1,4 +1,5 @@
-/** Numbers as an operator reads them. */
+/** Numbers and troubles as an operator reads them. */
+import type { StoreUnavailable } from '../../db/errors.ts';
 import type { Backlog } from './types.ts';
 
 const UNITS = [
@@ -21,3 +22,18 @@ export function backlogInWords({ count, oldestAgeMs }: Backlog): string {
 }
 
 export const STORE_NAMES = { mongo: 'MongoDB', postgres: 'PostgreSQL' } as const;
+
+/** What is the matter with a store, behind its name. */
+export function troubleOf(reason: StoreUnavailable['reason']): string {
+  if (reason === 'timeout') return 'does not answer in time';
+  if (reason === 'read-only') return 'answers, but takes no writes';
+  if (reason === 'forbidden') return 'does not let its user do that';
+  if (reason === 'contention' || reason === 'overloaded') return 'is too busy';
+  if (reason === 'connection-lost') return 'dropped the connection';
+  return 'cannot be reached';
+}
+
+/** Of what was thrown by one of the stores. */
+export function troubleIn({ store, reason }: StoreUnavailable): string {
+  return `${store === null ? 'a store' : STORE_NAMES[store]} ${troubleOf(reason)}`;
+}

@@ -6,6 +6,29 @@ import { legacyUser } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
 import { openBench } from './support.ts';
 
+it.each([
+  ['does not let it in', 18, 'AuthenticationFailed'],
+  ['does not let it read', 13, 'Unauthorized'],
+])('ends with the reason where MongoDB %s', async (_what, code, codeName) => {
+  const bench = await openBench();
+  await bench.insert('user', [legacyUser()]);
+  await bench.setMode('dual-write');
+  const stopped = new AbortController();
+  stopped.abort();
+  const begun = { from: 'mongo', onBad: 'rollback', signal: stopped.signal } as const;
+  await expect(runBackfill(bench, begun)).rejects.toThrow('stopped');
+  const collection = () => {
+    throw new mongoose.mongo.MongoServerError({ code, codeName, message: 'no' });
+  };
+  const scope: CopyScope = { ...bench, mongo: { ...bench.mongo, collection } };
+  const { signal } = new AbortController();
+  await expect(runWorker(scope, { signal })).rejects.toMatchObject({
+    name: 'StoreUnavailable',
+    store: 'mongo',
+    cause: { codeName },
+  });
+});
+
 it('waits for a MongoDB that is away, and goes on', async () => {
   const bench = await openBench();
   await bench.insert('user', [legacyUser(), legacyUser()]);
@@ -22,11 +45,16 @@ it('waits for a MongoDB that is away, and goes on', async () => {
     return bench.mongo.collection(entity);
   };
   const ended = new AbortController();
-  const worker = runWorker({ ...bench, mongo: { ...bench.mongo, collection } }, { signal: ended.signal });
+  const away: string[] = [];
+  const worker = runWorker(
+    { ...bench, mongo: { ...bench.mongo, collection } },
+    { signal: ended.signal, onAway: ({ store, reason }) => away.push(`${store} ${reason}`) },
+  );
   const open = () => bench.postgres.query("select from copy_ranges where state = 'open'");
   await Promise.race([worker, eventually(async () => (await open()).length === 0)]);
   ended.abort();
   await worker;
   expect(lost).toBeGreaterThan(1);
+  expect(away).toEqual(['mongo connection-lost']);
   expect(await resumeBackfill(bench, 'begun')).toMatchObject({ counts: { read: 2, inserted: 2 } });
 });

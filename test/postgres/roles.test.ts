@@ -35,6 +35,20 @@ describe('roles', async () => {
     await asSuperuser(owner, sql);
   });
 
+  it('the run-time role may not make a schema, and is told so', async () => {
+    const fresh = newDatabaseName();
+    const own = await createDatabase(server, fresh);
+    const bare = await openPostgresStore({
+      url: `${own}?options=${encodeURIComponent('-c role=auth_runtime')}`,
+    });
+    try {
+      await expect(bare.migrate(() => {})).rejects.toMatchObject({ reason: 'forbidden' });
+    } finally {
+      await bare.close();
+      await dropDatabase(server, fresh);
+    }
+  });
+
   it('the run-time role does all the service needs', async () => {
     const repo = store.at({ epoch: 1, pending: true });
     const { user } = await signUp(repo);

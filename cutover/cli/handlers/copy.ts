@@ -1,4 +1,5 @@
 /** `cutover backfill …`, `verify`, `repair`, `worker`. */
+import type { StoreUnavailable } from '../../../db/errors.ts';
 import type {
   BackfillOptions,
   BackfillResult,
@@ -6,6 +7,7 @@ import type {
   RunSummary,
   VerifyOptions,
 } from '../../copy/index.ts';
+import { troubleIn } from '../../operator/words.ts';
 import { UsageError } from '../parse.ts';
 import { backfillLines, repairLines, runLines, runsLines, undoneLines, verifyLines } from '../print/copy.ts';
 import { type Bulk, jobsOf, withBulk } from './bulk.ts';
@@ -158,7 +160,14 @@ export const repair: Handler = (call) =>
 export const worker: Handler = (call) => {
   const { signal, ...options } = shared(call);
   return withBulk(call, async ({ copy, scope }) => {
-    await copy.runWorker(scope, { ...options, signal });
+    const startedMs = scope.environment.now().monotonicMs;
+    const onAway = (error: StoreUnavailable) =>
+      call.context.report({
+        step: 'wait',
+        message: `${troubleIn(error)}: waiting for it`,
+        elapsedMs: scope.environment.now().monotonicMs - startedMs,
+      });
+    await copy.runWorker(scope, { ...options, signal, onAway });
     return answer('worker', 'done', {}, () => ['ended; what it had begun is taken up by others']);
   });
 };
