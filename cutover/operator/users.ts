@@ -71,7 +71,12 @@ async function erase(
     leftoversRemoved += removed;
     if (isAll) continue;
     kind = 'unknown';
-    reasons.push(`${STORE_NAMES[store.name]} may still keep something of the user aside: run it again`);
+    const name = STORE_NAMES[store.name];
+    reasons.push(
+      (await attempt(() => store.isMigrated())) === false
+        ? `the schema of ${name} is behind: \`npm run migrate\`, and run it again`
+        : `${name} may still keep something of the user aside: run it again`,
+    );
   }
   if (configured !== null && other === null) {
     // A store that the mode does without may be gone for good.
@@ -177,10 +182,9 @@ async function eraseLeftovers(store: Store, userId: string) {
   const asides = await attempt(() => store.replica.forgetKept([userId]));
   const notes: (boolean | null)[] = [];
   for (const kind of KINDS) notes.push(await attempt(() => store.books.deleteNote(kind, `user/${userId}`)));
-  const isAnswered = asides !== null && !notes.includes(null);
   return {
     removed: (asides ?? 0) + notes.filter((deleted) => deleted === true).length,
-    /** Whether nothing is left: a store that was never migrated has no place for any of it. */
-    isAll: isAnswered || (await attempt(() => store.isMigrated())) === false,
+    /** Whether nothing is left. */
+    isAll: asides !== null && !notes.includes(null),
   };
 }

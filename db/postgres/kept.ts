@@ -2,8 +2,9 @@
  * What is kept of users besides their records: rows that were moved aside, originals that a copy put aside, and what a
  * copy wrote over. It goes when they are erased, in whichever way that is told to this store.
  */
-import { CompiledQuery, type Kysely } from 'kysely';
+import { CompiledQuery, type Kysely, sql } from 'kysely';
 import type { Database } from './database.ts';
+import { emptyWhenNoTable } from './errors.ts';
 
 /** In `copy_undo.before`: there was something, and nobody may bring it back. */
 export const ERASED = '';
@@ -32,8 +33,15 @@ export const FORGET_KEPT = `
 export async function forgetKept(db: Kysely<Database>, userIds: readonly string[]): Promise<number> {
   if (userIds.length === 0) return 0;
   const asked = CompiledQuery.raw(FORGET_KEPT, [[...userIds]]);
-  const { rows } = await db.executeQuery<{ readonly count: number }>(
-    asked as CompiledQuery<{ count: number }>,
-  );
+  const { rows } = await db
+    .executeQuery<{ readonly count: number }>(asked as CompiledQuery<{ count: number }>)
+    .catch(async (error: unknown) => {
+      // Of three tables some may be missing, where the schema is behind; without the first one there is none.
+      const first = await sql<{ name: string | null }>`select to_regclass('cutover_aside') as name`.execute(
+        db,
+      );
+      if (first.rows[0]?.name === null) return emptyWhenNoTable(error);
+      throw error;
+    });
   return rows[0]?.count ?? 0;
 }

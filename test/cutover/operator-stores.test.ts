@@ -12,7 +12,7 @@ import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Store } from '../../db/port.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import { newSession, newUser, signUp } from '../contract/fixtures.ts';
-import { createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
+import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
 import { newMongoDatabase, openMongo, openPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -40,11 +40,17 @@ describe('whether a store is migrated', () => {
     const [server] = inject('postgresServers');
     if (server === undefined) throw new Error('no PostgreSQL was started for this run');
     const name = newDatabaseName();
-    const store = await openPostgresStore({ url: await createDatabase(server.url, name) });
+    const url = await createDatabase(server.url, name);
+    const store = await openPostgresStore({ url });
     try {
       expect(await store.isMigrated()).toBe(false);
+      // Where there is no table nothing is kept.
+      expect(await store.replica.forgetKept(['f'.repeat(24)])).toBe(0);
+      expect(await store.books.deleteNote('conflict', 'user/x')).toBe(false);
       await store.migrate(() => {});
       expect(await store.isMigrated()).toBe(true);
+      await asSuperuser(url, 'drop table copy_undo');
+      await expect(store.replica.forgetKept(['f'.repeat(24)])).rejects.toThrow('42P01');
     } finally {
       await store.close();
       await dropDatabase(server.url, name);

@@ -187,20 +187,23 @@ describe('erasing a user', () => {
     expect(await run(eraseUser(world.context, { userId: user.id }))).toMatchObject({ kind: 'gone' });
   });
 
-  it('asks nothing of a store that was never migrated', async () => {
+  it('is not done in a store whose schema is behind, and says what to do', async () => {
     const engine = await startOne();
     const { user } = await run(signUp(engine.repository));
     const { postgres } = world.stores;
     const forgetKept = async () => {
-      throw new TypeError('there is no such table');
+      throw new TypeError('there is no such column');
     };
-    const bare = {
+    const behind = {
       ...postgres,
       isMigrated: async () => false,
       replica: { ...postgres.replica, forgetKept },
     };
-    const context = { ...world.context, stores: { ...world.stores, postgres: bare } };
-    expect(await run(eraseUser(context, { userId: user.id }))).toMatchObject({ kind: 'done', reasons: [] });
+    const context = { ...world.context, stores: { ...world.stores, postgres: behind } };
+    expect(await run(eraseUser(context, { userId: user.id }))).toMatchObject({
+      kind: 'unknown',
+      reasons: ['the schema of PostgreSQL is behind: `npm run migrate`, and run it again'],
+    });
   });
 
   it('is not done while a mirror that is in use does not answer', async () => {

@@ -93,10 +93,12 @@ export function createBooks(db: Kysely<Database>): Books {
     },
 
     async deleteNote(kind, key, timesMax) {
-      const { numAffectedRows } = await sql`
+      const asked = sql`
         delete from cutover_notes where kind = ${kind} and key = ${key}
-          and (${timesMax ?? null}::int is null or times <= ${timesMax ?? null}::int)`.execute(db);
-      return numAffectedRows === 1n;
+          and (${timesMax ?? null}::int is null or times <= ${timesMax ?? null}::int)
+        returning 1`.execute(db);
+      const { rows } = await asked.catch(emptyWhenNoTable);
+      return rows.length === 1;
     },
 
     async countNotes() {
