@@ -41,9 +41,9 @@ export class StaleEpoch extends Error {
 }
 
 /**
- * The store did not answer in time, or at all, or does not let its user do what was asked (`forbidden`); or this instance may not ask it now: it cannot know who has authority
- * (`no-record`, `store` is then null), holds no lease (`no-lease`), lost it while the store worked (`lease-lost`), or
- * too many wait at a fence (`queue-full`).
+ * The store did not answer in time, or at all, or does not let its user do what was asked (`forbidden`); or this instance
+ * may not ask it now: it cannot know who has authority (`no-record`, `store` is then null), holds no lease (`no-lease`),
+ * lost it while the store worked (`lease-lost`), or too many wait at a fence (`queue-full`).
  * `outcome` is `none` only when the operation certainly left no trace; `unknown` when it may have committed.
  * The message names no host, query or value: it may be logged, while `cause` is for the debug log only.
  */

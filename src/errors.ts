@@ -113,7 +113,7 @@ export const ERRORS = {
   store_unavailable: {
     status: 503,
     title: 'Temporarily unavailable',
-    when: 'The database did not answer in time. The outcome of a write may be unknown. Retry after `Retry-After`.',
+    when: 'The database did not answer in time, or refused: it takes no writes now, or not from this service. The outcome of a write may be unknown. Retry after `Retry-After`.',
   },
   overloaded: {
     status: 503,

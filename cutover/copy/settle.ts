@@ -48,9 +48,9 @@ const WAITS_MS = [250, 1_000, 3_000];
 const FURTHER_MS = 3_000;
 const BATCH = 200;
 
-/** How long what nobody has written meanwhile may take to be mirrored, where that is longer than the usual looks. */
+/** With what nobody has written meanwhile, and is still to be mirrored after the usual looks. */
 export interface Patience {
-  /** Shared by all that are waited for: each wait takes from it. */
+  /** How much longer that may take. Shared by all that are waited for: each wait takes from it. */
   leftMs: number;
   /** Ends the wait. */
   readonly signal?: AbortSignal | undefined;
