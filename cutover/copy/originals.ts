@@ -1,6 +1,5 @@
 /** Documents as they are put aside. */
-import { at, type Codec } from '../../db/canonical.ts';
-import { encodeId } from '../../db/ids.ts';
+import type { Codec } from '../../db/canonical.ts';
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
 import type { Connection } from '../../db/postgres/copy/client.ts';
@@ -39,11 +38,5 @@ export async function staysBehind(
 /** The user whose it is; null: it does not say. */
 function ownerOf(codec: Codec, entity: Entity, { id, doc }: RawDocument): string | null {
   if (entity === 'user') return id;
-  const reference = doc === null ? undefined : at(doc, codec.path(entity, 'userId'));
-  try {
-    // A legacy reference may be the digits of an ObjectId.
-    return typeof reference === 'string' ? reference : encodeId(reference);
-  } catch {
-    return null;
-  }
+  return doc === null ? null : codec.owner(entity, doc);
 }

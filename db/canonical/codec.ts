@@ -7,10 +7,11 @@ import { readDate } from './dates.ts';
 import { DEFAULT_MAPPING } from './default-mapping.ts';
 import { encodeTime, type Writers, type Written, writersOf } from './documents.ts';
 import { SESSION_FIELDS } from './fields.ts';
-import type { Canonical } from './findings.ts';
+import { type Canonical, newNotes } from './findings.ts';
 import type { Mapping, TimeForm } from './mapping.ts';
 import { at, type Path, pathOf, withValues } from './paths.ts';
-import { canonicalSession } from './session.ts';
+import { reference } from './read.ts';
+import { canonicalSession, SESSION_OWNER } from './session.ts';
 import { canonicalResetToken, canonicalVerificationToken } from './token.ts';
 import { unknownFieldsOf } from './unknown.ts';
 import { canonicalUser } from './user.ts';
@@ -35,6 +36,8 @@ export interface Codec {
   readonly collections: Readonly<Record<Entity, string>>;
   /** The record that a document of any shape means. Pure; never throws. */
   read<E extends Entity>(entity: E, doc: Doc): Canonical<RecordOf[E]>;
+  /** The user whose document it is, also where nothing else in it can be read; null: it does not say, or is a user's own. */
+  owner(entity: Entity, doc: Doc): string | null;
   /** Every field we own, each with its place. Throws when an id in the record is none that `encodeId` gives. */
   write<E extends Entity>(entity: E, record: RecordOf[E]): readonly Written[];
   /** The record as a document of its own. */
@@ -90,6 +93,12 @@ export function createCodec(mapping: Mapping): Codec {
     mapping,
     collections: mapping.collections,
     read: (entity, doc) => readers[entity](doc),
+    owner(entity, doc) {
+      if (entity === 'user') return null;
+      const field = entity === 'session' ? SESSION_OWNER : fields[entity].userId;
+      const id = reference(doc, field, newNotes());
+      return id === '' ? null : id;
+    },
     write,
     toDocument: (entity, record) => withValues({}, write(entity, record)),
     path,

@@ -24,6 +24,8 @@ const F = Object.fromEntries(SESSION_FIELDS.map((name) => [name, ownField(name)]
   Record<(typeof SESSION_FIELDS)[number], Field>
 >;
 
+export const SESSION_OWNER = F.userId;
+
 /** A session's document as the canonical record. Pure; never throws. */
 export function canonicalSession(doc: Doc): Canonical<SessionRecord> {
   const notes = newNotes();

@@ -1,7 +1,7 @@
 /** The indexes every query of the repository relies on. */
 import type mongoose from 'mongoose';
 import { type Codec, STORE_FIELDS } from '../canonical.ts';
-import { ENTITIES, type Entity } from '../records.ts';
+import type { Entity } from '../records.ts';
 import { LIMITS_COLLECTION } from './models.ts';
 
 export interface IndexSpec {
@@ -80,14 +80,8 @@ export function indexesFor(codec: Codec): Indexes {
     [ASIDE_COLLECTION]: [
       { name: 'aside_moved_at', key: { movedAt: 1 } },
       { name: 'aside_record', key: { recordId: 1 } },
-      ...asideOwners(codec).map((path, i) => ({ name: `aside_owner_${i}`, key: { [path]: 1 } }) as const),
+      { name: 'aside_owner', key: { owner: 1 } },
     ],
     [LIMITS_COLLECTION]: [{ name: 'auth_touched', key: { touchedAt: 1 } }],
   };
-}
-
-/** Where a document that was moved aside says whose it is. */
-export function asideOwners(codec: Codec): readonly string[] {
-  const owned = ENTITIES.filter((entity) => entity !== 'user');
-  return [...new Set(owned.map((entity) => `document.${codec.path(entity, 'userId').text}`))];
 }

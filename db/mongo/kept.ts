@@ -1,7 +1,6 @@
 /** What is kept of users besides their records: documents that were moved aside. It goes when they are erased. */
 import type { Client } from './client.ts';
-import { ASIDE_COLLECTION, asideOwners } from './indexes.ts';
-import { references } from './tokens.ts';
+import { ASIDE_COLLECTION } from './indexes.ts';
 
 /** How many there were. `before` is asked before each write. */
 export async function forgetKept(
@@ -13,7 +12,7 @@ export async function forgetKept(
   let count = 0;
   for (const filter of [
     { recordId: { $in: [...userIds] }, entity: 'user' },
-    ...asideOwners(client.codec).map((path) => ({ [path]: { $in: userIds.flatMap(references) } })),
+    { owner: { $in: [...userIds] } },
   ]) {
     const { deletedCount } = await client.write(({ db, maxTimeMS }) => {
       before();

@@ -178,6 +178,9 @@ describe('reading', () => {
     const written = codec.toDocument('resetToken', read.record);
     expect(written).toMatchObject({ account: digits });
     expect(codec.read('resetToken', written)).toMatchObject({ record: { userId: user.record.id } });
+    // Whose it is shows also where nothing else can be read.
+    expect(codec.owner('resetToken', { account: digits })).toBe(user.record.id);
+    expect(codec.owner('resetToken', { account: ObjectId.createFromHexString(digits) })).toBe(digits);
     expect(codec.read('resetToken', { ...token, account: '' })).toEqual({
       bad: [{ field: 'account', reason: 'empty' }],
     });

@@ -1,4 +1,5 @@
 /** What copies keep of users goes when they are erased, and no copy brings it back. */
+import { ObjectId } from 'bson';
 import { beforeEach, describe, expect, it } from 'vitest';
 import {
   listQuarantine,
@@ -8,6 +9,7 @@ import {
   verify,
 } from '../../cutover/copy/index.ts';
 import { eraseUser } from '../../cutover/operator/index.ts';
+import { newId } from '../../db/ids.ts';
 import type { UserRecord } from '../../db/records.ts';
 import { toDocument } from '../canonical/default.ts';
 import { logIn, signUp } from '../contract/fixtures.ts';
@@ -124,6 +126,36 @@ describe('of erased users', async () => {
     expect(await kept()).toBe(0);
     expect(await listQuarantine(bench)).toEqual([]);
   });
+
+  it.each<[string, (id: ObjectId) => unknown]>([
+    ['by its digits in capitals', (id) => id.toHexString().toUpperCase()],
+    ['as a shell prints it', (id) => ` ObjectId("${id.toHexString()}") `],
+    ['as a whole document', (_id) => ({ _id, name: 'Gone Away' })],
+  ])(
+    'a session that names its user %s goes too: out of quarantine, and what was moved aside',
+    async (_what, refer) => {
+      await bench.setMode('dual-write');
+      const user = legacyUser({ email: 'gone@example.org' });
+      const refers = (given: object = {}) => {
+        const written = toDocument('session', sessionAt([0, 0], newId(LATER), AGENT));
+        const { epoch: _e, version: _v, ...session } = written;
+        return { ...session, userId: refer(user._id), ...given };
+      };
+      const bad = refers({ tokenHash: 'no digest' });
+      const good = { ...refers(), _id: new ObjectId() };
+      await bench.insert('user', [user]);
+      await bench.insert('session', [bad, good]);
+      await backfill();
+      const move = { expected: { epoch: 0, version: 0 }, reason: 'orphan', now: new Date() };
+      expect(await stores.mongo.replica.moveAside('session', String(good._id), move)).toBe(true);
+      const inMongo = async () => (await stores.mongo.replica.asides({ limit: 10 })).map(({ id }) => id);
+      expect(await inMongo()).toContain(String(good._id));
+      expect(await kept()).toBe(1);
+      expect(await byOperator(String(user._id))).toMatchObject({ kind: 'done' });
+      expect(await kept()).toBe(0);
+      expect(await inMongo()).not.toContain(String(good._id));
+    },
+  );
 
   it('one who lives in MongoDB again stays aside, whatever an earlier copy brought to PostgreSQL', async () => {
     const [revived, twin] = [

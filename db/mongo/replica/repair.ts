@@ -17,6 +17,8 @@ interface AsideDoc {
   readonly _id: string;
   readonly entity: Entity;
   readonly recordId: string;
+  /** The user whose it is; null: it does not say, or is a user itself. */
+  readonly owner: string | null;
   readonly epoch: number;
   readonly version: number;
   readonly reason: string;
@@ -72,6 +74,7 @@ export function createRepair(client: Client): Repair {
       _id: randomUUID(),
       entity,
       recordId: idOf(doc) ?? '',
+      owner: codec.owner(entity, doc),
       ...about.stamp,
       reason: about.reason,
       movedAt: about.now,
