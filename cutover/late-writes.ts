@@ -2,7 +2,9 @@
  * Writes of a mode without a mirror whose outcome nobody knows. They carry no mark, and may still be on their way: landing
  * after the copy, one would stay in one store for good. So once a mirror is on, each record that it may have changed is
  * touched. A write that has landed gets its mark by that; one that has not finds another stamp than it has read. A record
- * that is not there may still come into being, so it is looked for as long as a network may hold a write back.
+ * that is not there may still come into being, so it is looked for as long as a network may hold a write back: in the store that
+ * has authority then. One that lands in the other store, once authority has moved on, is without a mark and in the mirror alone:
+ * there a full verify finds it (`only-in-mirror`), and `repair` moves it aside, as nobody was told that it is done.
  */
 import { StoreUnavailable } from '../db/errors.ts';
 import type { Repository, Store } from '../db/port.ts';
