@@ -107,6 +107,9 @@ export interface RecordOf {
   readonly session: SessionRecord;
 }
 
+/** What a copy keeps of what it wrote over once the user is erased: there was something, and nobody may bring it back. */
+export const ERASED = '';
+
 /** A record as the caller makes it: the store adds the stamp. */
 export type New<T> = Omit<T, 'stamp'>;
 

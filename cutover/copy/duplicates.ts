@@ -11,7 +11,6 @@ import type { Connection } from '../../db/postgres/copy/client.ts';
 import {
   BY_POLICY,
   decidedAmong,
-  leftBehind,
   type Original,
   putAside,
   putFindings,
@@ -21,7 +20,7 @@ import { toLine } from '../../db/postgres/copy/rows.ts';
 import { stageLines } from '../../db/postgres/copy/staging.ts';
 import type { Entity } from '../../db/records.ts';
 import { classify, createCounts, type Flaw } from './classify.ts';
-import { originalOf } from './originals.ts';
+import { originalOf, staysBehind } from './originals.ts';
 import { type Choice, type Chooser, choosersOf } from './policy.ts';
 import { type FindSession, rivalOf } from './rivals.ts';
 import type { RunBody } from './run.ts';
@@ -135,7 +134,7 @@ async function readAgain(work: Work, { emailKey, ids, chooser }: Shared): Promis
   const moved: Moved[] = [];
   for await (const raw of eachRaw(mongo, 'user', decodeIds(ids))) {
     const result = classify(mongo.codec, 'user', raw, new Date(0), createCounts());
-    if (result.kind !== 'good' || (decided.has(raw.id) && (await staysBehind(scope, raw)))) continue;
+    if (result.kind !== 'good' || (decided.has(raw.id) && (await isLeft(scope, raw)))) continue;
     const { record: user, isMarked } = result;
     if (user.emailKey !== emailKey) {
       moved.push({ line: toLine('user', user, { range: NO_RANGE, isMarked }), raw });
@@ -156,9 +155,9 @@ async function readAgain(work: Work, { emailKey, ids, chooser }: Shared): Promis
   return rivals.sort(compareIds);
 }
 
-async function staysBehind({ mongo, postgres }: CopyScope, raw: RawDocument): Promise<boolean> {
+async function isLeft({ mongo, postgres }: CopyScope, raw: RawDocument): Promise<boolean> {
   const behind = await postgres.transaction((connection) =>
-    leftBehind(connection, [originalOf(mongo.codec, 'user', raw, FLAWS)]),
+    staysBehind(mongo.codec, connection, 'user', [raw]),
   );
   return behind.size > 0;
 }

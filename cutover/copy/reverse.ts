@@ -8,8 +8,7 @@ import { type BadDocument, putFindings } from '../../db/postgres/copy/findings.t
 import { createRuns } from '../../db/postgres/copy/runs.ts';
 import { cutIds, forgetUndo, type KeptEntry, keepUndo, markedAmong } from '../../db/postgres/copy/undo.ts';
 import { TABLES } from '../../db/postgres/database.ts';
-import { ERASED } from '../../db/postgres/kept.ts';
-import { compareStamps, ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
+import { compareStamps, ENTITIES, type Entity, ERASED, type RecordOf } from '../../db/records.ts';
 import type { ApplyOutcome } from '../../db/replica.ts';
 import { type Counts, createCounts } from './classify.ts';
 import { again } from './merge.ts';

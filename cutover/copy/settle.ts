@@ -131,14 +131,14 @@ async function lookAt(scope: CopyScope, authority: StoreName, entity: Entity, id
     const [a = 'absent', m = 'absent', again = 'absent'] = [before.get(id), mirror.get(id), after.get(id)];
     const verdict = judge(a, m, again);
     if (verdict === 'same') continue;
-    if (verdict === 'moving') moving.set(id, { first: digestOf(a), last: digestOf(again) });
+    if (verdict === 'moving') moving.set(id, { first: stateDigest(a), last: stateDigest(again) });
     else if (excuses.has(id)) excused += 1;
     else differences.push({ entity, id, ...describe(entity, a, m) });
   }
   return { differences, moving, excused };
 }
 
-const digestOf = (state: State): string => hash('sha256', textIn(state), 'base64');
+const stateDigest = (state: State): string => hash('sha256', textIn(state), 'base64');
 
 function judge(before: State, mirror: State, after: State): 'same' | 'moving' | 'different' {
   if (textIn(before) !== textIn(after)) return 'moving';

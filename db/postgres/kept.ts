@@ -3,11 +3,9 @@
  * copy wrote over. It goes when they are erased, in whichever way that is told to this store.
  */
 import { CompiledQuery, type Kysely, sql } from 'kysely';
+import { ERASED } from '../records.ts';
 import type { Database } from './database.ts';
 import { emptyWhenNoTable } from './errors.ts';
-
-/** In `copy_undo.before`: there was something, and nobody may bring it back. */
-export const ERASED = '';
 
 /** Takes the ids of users; answers how many things there were. What stays are ids, and that there was something. */
 export const FORGET_KEPT = `

@@ -1,12 +1,12 @@
 import mongoose from 'mongoose';
 import { decodeId } from '../../ids.ts';
-import type { Entity, Stamp } from '../../records.ts';
+import { type Entity, ERASED, type Stamp } from '../../records.ts';
 import { references } from '../tokens.ts';
 import { fromExtendedJson, type MongoBulk } from './client.ts';
 
 export interface Written extends Stamp {
   readonly id: string;
-  /** As canonical extended JSON; null: there was no document. Empty: its user has been erased. */
+  /** As canonical extended JSON; null: there was no document; or `ERASED`. */
   readonly before: string | null;
 }
 
@@ -24,7 +24,7 @@ export async function undoDocument(
     const { deletedCount } = await collection.deleteOne(filter, { maxTimeMS: bulk.timeoutMs });
     return deletedCount === 1 ? 'removed' : 'spared';
   }
-  if (before === '') return 'spared';
+  if (before === ERASED) return 'spared';
   try {
     const found = fromExtendedJson(before);
     if (found === null) return 'unrestorable';

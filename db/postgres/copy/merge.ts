@@ -5,9 +5,9 @@
  * Of one stamp there is one content, unless others have written: then the authority's is laid over the mirror's, too.
  */
 import { StaleEpoch } from '../../errors.ts';
-import type { Entity } from '../../records.ts';
+import { type Entity, ERASED } from '../../records.ts';
 import { TABLES } from '../database.ts';
-import { ERASED, FORGET_KEPT } from '../kept.ts';
+import { FORGET_KEPT } from '../kept.ts';
 import { type AnalyzeWay, analyzeWay } from '../statistics.ts';
 import { attempt, type Connection, type PostgresBulk } from './client.ts';
 import { columnsOf } from './rows.ts';
@@ -60,7 +60,7 @@ export function mergeStep(
     const within = [run, entity, after, upTo];
     const updated = await updateOlder(connection, entity, within);
     const inserted = await insertNew(connection, entity, within);
-    if (entity === 'user') await forgetErased(connection, after, upTo);
+    if (entity === 'user') await forgetOfTombstones(connection, after, upTo);
     const { rows } = await connection.query<{ id: string }>(
       `select s.id from ${stagingTable(entity)} as s where s.id > $1 and s.id <= $2 and (
          select not (${isOlder(entity, 'held')}) from ${TABLES[entity]} as held where held.id = s.id) is not true`,
@@ -71,7 +71,7 @@ export function mergeStep(
 }
 
 /** Tombstones come here as well: what an earlier copy, or this one, keeps of their users goes. */
-async function forgetErased(connection: Connection, after: string, upTo: string): Promise<void> {
+async function forgetOfTombstones(connection: Connection, after: string, upTo: string): Promise<void> {
   const { rows } = await connection.query<{ id: string }>(
     `select id from ${stagingTable('user')} where id > $1 and id <= $2 and deleted_at is not null`,
     [after, upTo],

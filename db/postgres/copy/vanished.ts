@@ -2,9 +2,8 @@
  * Rows of the live tables whose document is gone: whoever deleted it while nothing was mirrored told nobody. They are
  * taken out, and kept like all that a run writes over, so that undoing the run brings them back.
  */
-import type { Entity, Stamp } from '../../records.ts';
+import { type Entity, ERASED, type Stamp } from '../../records.ts';
 import { TABLES } from '../database.ts';
-import { ERASED } from '../kept.ts';
 import { attempt, type Connection, type PostgresBulk } from './client.ts';
 import { assertEpoch, type MergeOptions, TAKEN_OUT, type UndoStep } from './merge.ts';
 import { stagingTable } from './staging.ts';
