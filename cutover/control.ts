@@ -7,6 +7,7 @@ import { DEFAULT_CODEC } from '../db/canonical.ts';
 import { type StoreName, StoreUnavailable } from '../db/errors.ts';
 import type { Store } from '../db/port.ts';
 import type { ControlEntry, Json, LeaseEntry } from '../db/replica.ts';
+import { isRestored } from '../db/restored.ts';
 import { type CopyState, MODES } from './mode.ts';
 import { type ChangeDecision, type ControlChange, decideChange } from './protocol/changes.ts';
 import { RULES, type Rules } from './protocol/rules.ts';
@@ -138,13 +139,11 @@ export const missingControl = (store: StoreName): UnreadableControl =>
 
 const STORE_NAMES = { mongo: 'MongoDB', postgres: 'PostgreSQL' } as const;
 
-export function toControl(
-  { epoch, revision, body }: ControlEntry,
-  store: StoreName | null = null,
-): ControlRecord {
+export function toControl(entry: ControlEntry, store: StoreName | null = null): ControlRecord {
+  const { epoch, revision, body } = entry;
   const known = Number.isSafeInteger(epoch) ? epoch : null;
   const isObject = typeof body === 'object' && body !== null;
-  if (isObject && 'restored' in body) throw new RestoredStore(store, epochIn(body.restored) ?? known);
+  if (isRestored(entry)) throw new RestoredStore(store, epochIn(entry.body.restored) ?? known);
   const parsed = controlBody.safeParse(isObject ? { ...body, epoch, revision } : body);
   if (parsed.success) return parsed.data;
   const name = store === null ? 'a store' : STORE_NAMES[store];

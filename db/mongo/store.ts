@@ -1,5 +1,6 @@
 import { type Codec, DEFAULT_CODEC } from '../canonical.ts';
 import type { Repository, Store, WriteContext } from '../port.ts';
+import { isRestored } from '../restored.ts';
 import { createAssurance } from './assurance.ts';
 import { createChangeFeed } from './changes/feed.ts';
 import { createClient } from './client.ts';
@@ -27,7 +28,7 @@ export interface MongoStoreOptions {
   readonly poolMax?: number;
   /** Whether the pass over legacy e-mails runs in the background. Default true. */
   readonly emailKeyPass?: boolean;
-  /** Told when the pass is done. */
+  /** Told when the pass is done, and of documents that it could not change. */
   readonly report?: (line: string) => void;
 }
 
@@ -44,7 +45,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
   const serial = createSerial(timeoutMs);
   const books = createBooks(client);
   const changes = createChangeFeed(client, { url, timeoutMs, poolMax, codec });
-  const pass = createEmailKeyPass(client, report);
+  const pass = createEmailKeyPass(client, async () => isRestored(await books.readControl()), report);
   if (!emailKeyPass) await pass.stop();
   pass.kick();
 

@@ -3,10 +3,13 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { EmailTaken } from '../../db/errors.ts';
 import type { MongoStore } from '../../db/mongo/store.ts';
 import { createLagProxy } from '../support/lag-proxy.ts';
+import { eventually } from '../support/wait.ts';
 import { mongoCommand } from '../support/wire.ts';
 import { type LegacyDatabase, legacyDatabase, legacyUser, newAccount } from './legacy.ts';
 
 const CONTEXT = { epoch: 0, pending: false };
+/** More than come in one answer. */
+const REFUSED = 600;
 
 describe.each(['before', 'after'])('legacy e-mails, %s the pass', (when) => {
   let legacy: LegacyDatabase;
@@ -160,7 +163,46 @@ describe('the pass', () => {
     await proxy.close();
   });
 
-  it('passes over one that the server refuses to change', async () => {
+  it('passes over all that the server refuses to change, says so once, and lets them rest', async () => {
+    const legacy = await legacyDatabase();
+    // A rule of the old service, and documents that are older than it.
+    const validator = { plan: { $exists: true } };
+    const users = await legacy.db.createCollection('users', { validator });
+    const refused = Array.from({ length: REFUSED }, () => legacyUser());
+    await users.insertMany(refused as never[], { bypassDocumentValidation: true });
+    const others = Array.from({ length: 3 }, () => legacyUser({ plan: 'gold' }));
+    await users.insertMany(others as never[]);
+    const proxy = await createLagProxy({ targetPort: Number(new URL(legacy.url).port) });
+    let updates = 0;
+    void proxy.loseNextReplyAfterCommit((sent) => {
+      if (mongoCommand(sent) === 'update') updates += 1;
+      return false;
+    });
+    const lines: string[] = [];
+    const report = (line: string) => lines.push(line);
+    const store = await legacy.open({ url: proxy.through(legacy.url), report });
+    await store.migrate(() => {});
+    await store.whenEmailsKeyed();
+    const ids = others.map(({ _id }) => _id);
+    expect(await users.countDocuments({ _id: { $in: ids }, emailKey: { $type: 'string' } })).toBe(3);
+    const told = lines.filter((line) => line.includes('passed over'));
+    expect(told).toEqual([
+      expect.stringMatching(`^e-mail keys: ${REFUSED} .* db\\.users\\.find\\({ emailKey: null }\\)`),
+    ]);
+    expect(await users.find({ emailKey: null } as never).toArray()).toHaveLength(REFUSED);
+    expect(updates).toBe(REFUSED + 3);
+    for (const { email, _id } of refused.slice(0, 3)) {
+      const typed = String(email).toUpperCase();
+      expect((await store.at(CONTEXT).findUserByEmail(typed))?.id).toBe(String(_id));
+      await store.whenEmailsKeyed();
+    }
+    expect(updates).toBe(REFUSED + 3);
+    expect(lines.filter((line) => line.includes('passed over'))).toHaveLength(1);
+    await store.close();
+    await proxy.close();
+  });
+
+  it('passes over one that is never found as it was read', async () => {
     const legacy = await legacyDatabase();
     const users = legacy.db.collection('users');
     const others = Array.from({ length: 3 }, () => legacyUser());
@@ -172,6 +214,30 @@ describe('the pass', () => {
     const ids = others.map(({ _id }) => _id);
     expect(await users.countDocuments({ _id: { $in: ids }, emailKey: { $type: 'string' } })).toBe(3);
     await store.close();
+  });
+
+  it('writes nothing to a store that was restored, until that is cleared', async () => {
+    const legacy = await legacyDatabase();
+    const users = legacy.db.collection('users');
+    await users.insertOne(legacyUser() as never);
+    const proxy = await createLagProxy({ targetPort: Number(new URL(legacy.url).port) });
+    let looks = 0;
+    void proxy.loseNextReplyAfterCommit((sent) => {
+      if (['find', 'aggregate'].includes(mongoCommand(sent) ?? '')) looks += 1;
+      return false;
+    });
+    const first = await legacy.open({ emailKeyPass: false });
+    await first.migrate(() => {});
+    const fence = { epoch: 1, revision: 1, body: { restored: {} } };
+    await first.books.createControl(fence);
+    const store = await legacy.open({ url: proxy.through(legacy.url) });
+    await eventually(() => looks > 2);
+    expect(await users.countDocuments({ emailKey: { $exists: true } })).toBe(0);
+    await first.books.replaceControl(fence, { ...fence, body: {} });
+    await store.whenEmailsKeyed();
+    expect(await users.countDocuments({ emailKey: { $type: 'string' } })).toBe(1);
+    await store.close();
+    await proxy.close();
   });
 
   it('goes on where it was stopped', async () => {

@@ -15,6 +15,7 @@ export const DELETIONS: readonly string[] = [
   'db/postgres/copy',
   'db/postgres/snapshot',
   'db/postgres/statistics.ts',
+  'db/restored.ts',
   'db/under-way.ts',
 
   // Tests of all that, and tools for them.
