@@ -9,6 +9,7 @@ import {
   changeControl,
   fromControl,
   isSilence,
+  RestoredStore,
   readControl,
   UnreadableControl,
 } from './control.ts';
@@ -25,6 +26,7 @@ import { troubleIn } from './operator/words.ts';
 import { transitionOf } from './protocol/follow.ts';
 import type { Rules } from './protocol/rules.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
+import { createRestored } from './restored.ts';
 import { createRouter } from './router.ts';
 import { createShadow, type Shadow } from './shadow/shadow.ts';
 import { decideStart, type Reading } from './startup.ts';
@@ -115,7 +117,8 @@ export function createEngine(options: EngineOptions): Engine {
     ...(mapping === undefined ? {} : { mapping }),
   });
   const traffic = createTraffic(environment);
-  const parts = { stores, environment, telemetry, member, traffic };
+  const restored = createRestored(telemetry);
+  const parts = { stores, environment, telemetry, member, traffic, restored };
   const mirror = createMirror({ ...parts, retentionMs });
   const shadow = createShadow({ ...parts, retentionMs, digestKey });
   const fallback = createFallback(parts);
@@ -128,7 +131,7 @@ export function createEngine(options: EngineOptions): Engine {
     onRead: shadow.offer,
     tryElsewhere: fallback.tryRead,
     onOperation: latency.note,
-    isMirrorFenced: () => mirror.stats().standsBecause !== null,
+    isFenced: restored.look,
   });
   const ready = new Set<Store>();
   const ended = new AbortController();
@@ -295,6 +298,7 @@ export function createEngine(options: EngineOptions): Engine {
     if (other === null || mirrorOf(record.mode) === null || transitionOf(member.state().following) !== null)
       return;
     try {
+      if (await restored.look(other)) throw new RestoredStore(other.name);
       await makeReady(other);
       await changeControl(other, { kind: 'copy', record });
     } catch (error) {

@@ -62,8 +62,8 @@ export interface RouterOptions {
     answer: Answer<K>,
     ticket: Ticket,
   ) => void;
-  /** Whether nothing may be written to the mirror now. */
-  readonly isMirrorFenced: () => boolean;
+  /** Whether nothing may be written to this mirror. */
+  readonly isFenced: (mirror: Store) => Promise<boolean>;
   /** Told of each operation's time in the store that answers, ms. */
   readonly onOperation: (ms: number) => void;
   /** Where else a read that its store failed may be answered; null: nowhere. */
@@ -82,7 +82,7 @@ export interface Router {
 
 export function createRouter(options: RouterOptions): Router {
   const { stores, member, environment, telemetry, traffic } = options;
-  const { onMarked, onUntold, onRead, tryElsewhere, onOperation, isMirrorFenced } = options;
+  const { onMarked, onUntold, onRead, tryElsewhere, onOperation, isFenced } = options;
   let cached: { readonly ticket: Ticket; readonly repository: Repository } | null = null;
 
   function storeOf(name: StoreName): Store {
@@ -202,11 +202,17 @@ export function createRouter(options: RouterOptions): Router {
     const counts = await carryOut('purge', admitted, () => repositoryFor(admitted).purge(query));
     const mode = member.mode();
     const mirror = mode === null ? null : mirrorOf(mode);
-    const other = mirror === null || isMirrorFenced() ? null : stores[mirror];
-    other?.replica.purge(query).catch((error: unknown) => {
-      telemetry.warn({ err: error, store: other.name }, 'retention could not reach the mirror');
-    });
+    const other = mirror === null ? null : stores[mirror];
+    if (other !== null) void purgeMirror(other, query);
     return counts;
+  }
+
+  async function purgeMirror(mirror: Store, query: Parameters<Repository['purge']>[0]): Promise<void> {
+    try {
+      if (!(await isFenced(mirror))) await mirror.replica.purge(query);
+    } catch (error) {
+      telemetry.warn({ err: error, store: mirror.name }, 'retention could not reach the mirror');
+    }
   }
 
   const reading = <K extends ReadOperation>(operation: K) =>

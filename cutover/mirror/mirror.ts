@@ -12,6 +12,7 @@ import type { Environment } from '../environment.ts';
 import type { Member } from '../instance/member.ts';
 import { authorityOf, mirrorOf } from '../mode.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
+import { createRestored, type Restored } from '../restored.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { NO_TRAFFIC, type Traffic } from '../traffic.ts';
 import { createAsides } from './aside.ts';
@@ -23,7 +24,6 @@ import { notePoison } from './notes.ts';
 import { createOutages } from './outages.ts';
 import { createPass, type Pass, PermitEnded } from './pass.ts';
 import { createQueue, type Item } from './queue.ts';
-import { createRestored } from './restored.ts';
 import { createSweeper } from './sweeper.ts';
 
 export interface MirrorStats {
@@ -63,6 +63,8 @@ export interface MirrorOptions {
   readonly retentionMs: number;
   /** The clients whose way it keeps out of. */
   readonly traffic?: Pick<Traffic, 'lull'>;
+  /** Shared with whoever else would write to the mirror. */
+  readonly restored?: Restored;
 }
 
 const QUEUED_MAX = 10_000;
@@ -93,7 +95,8 @@ export function createMirror(options: MirrorOptions): Mirror {
   const sweepNap = createNap(environment);
   const counting = createCounting(environment);
   const noteOutage = createOutages({ environment, telemetry });
-  const restored = createRestored(telemetry, () => workNap.wake());
+  const restored = options.restored ?? createRestored(telemetry);
+  restored.onGone(() => workNap.wake());
   const sweeper = createSweeper({
     environment,
     queue,

@@ -5,13 +5,13 @@
 import type { Entity } from '../../db/records.ts';
 import type { Mark } from '../../db/replica.ts';
 import type { Environment } from '../environment.ts';
+import type { Restored } from '../restored.ts';
 import type { Asides } from './aside.ts';
 import type { Counting } from './counting.ts';
 import { tidyNotes } from './notes.ts';
 import { resolveOrphans } from './orphans.ts';
 import type { Pass } from './pass.ts';
 import type { Queue } from './queue.ts';
-import type { Restored } from './restored.ts';
 
 /** Marks in one page. */
 const PAGE = 500;
@@ -117,8 +117,7 @@ export function createSweeper(options: {
       await queueMarks(pass, behindFence || sweeps % ALL_EVERY === 0);
       // Nothing is repaired there, and requests wait.
       if (behindFence) return;
-      await restored.look(pass);
-      if (restored.reason() !== null) return;
+      if (await pass.callMirror(() => restored.look(pass.mirror))) return;
       await sweepOrphans(pass);
       await tidy(pass);
     },

@@ -61,10 +61,10 @@ export function createEnding(options: EndingOptions): Ending {
   async function tryRepair(name: RecordName, item: Item, pair: Pair, expiredBefore: Date): Promise<boolean> {
     if (!repairs.take(REPAIRS_PER_S)) return false;
     const { epoch } = item.ticket;
-    const { sides, authority, other } = pair;
-    const parts = { environment, member, sides, authority, other, epoch, expiredBefore, timeoutMs };
+    const { sides, authority, other, isOtherFenced } = pair;
+    const parts = { environment, member, sides, authority, other, isOtherFenced };
     try {
-      return await repair(name, parts);
+      return await repair(name, { ...parts, epoch, expiredBefore, timeoutMs });
     } catch (error) {
       telemetry.debug({ err: error, entity: name.entity }, 'a difference could not be repaired for now');
       return false;

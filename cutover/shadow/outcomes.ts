@@ -11,7 +11,7 @@ export const OUTCOMES = [
   'missing-in-authority',
   /** A store could not be read. */
   'error',
-  /** Sampled, but not compared: over the rate, the queue full, the breaker open, or the epoch over. */
+  /** Sampled, but not compared: over the rate, the queue full, the breaker open, the other store fenced, or the epoch over. */
   'shed',
   /** A/A mode. Kept apart: these say nothing about the copy. */
   'baseline-match',

@@ -7,6 +7,7 @@ import type { Member } from '../instance/member.ts';
 import { otherStore } from '../mode.ts';
 import type { Ticket } from '../protocol/admission.ts';
 import type { PerStore } from '../protocol/types.ts';
+import type { Restored } from '../restored.ts';
 import type { Telemetry } from '../telemetry.ts';
 import type { Sides } from './look.ts';
 import { TooSlow, within } from './within.ts';
@@ -22,6 +23,8 @@ export interface Pair {
   readonly sides: Sides;
   /** A read of the port. */
   askAuthority<T>(read: (repository: Repository) => Promise<T>): Promise<T>;
+  /** Whether nothing may be written to the other store. Throws as `askOther`. */
+  isOtherFenced(): Promise<boolean>;
   /** Throws `KeptAway` or `OtherFailed`. */
   askOther<T>(read: (repository: Repository) => Promise<T>): Promise<T>;
 }
@@ -32,11 +35,12 @@ export interface PairOptions {
   readonly telemetry: Telemetry;
   readonly member: Member;
   readonly timeoutMs: number;
+  readonly restored: Restored;
 }
 
 /** Gives the pair as it stands under a ticket; null unless both stores are configured. */
 export function createPairs(options: PairOptions): (ticket: Ticket) => Pair | null {
-  const { stores, environment, telemetry, member, timeoutMs } = options;
+  const { stores, environment, telemetry, member, timeoutMs, restored } = options;
   const breakers = { mongo: breakerFor('mongo'), postgres: breakerFor('postgres') };
 
   function breakerFor(store: StoreName) {
@@ -76,6 +80,7 @@ export function createPairs(options: PairOptions): (ticket: Ticket) => Pair | nu
         authority: (read) => bounded(() => read(authority.replica)),
         other: (read) => guarded(other.name, () => read(other.replica)),
       },
+      isOtherFenced: () => guarded(other.name, () => restored.look(other)),
       askAuthority: (read) => bounded(() => read(authority.at(reading))),
       askOther: (read) => guarded(other.name, () => read(other.at(reading))),
     };

@@ -20,6 +20,8 @@ export interface RepairOptions {
   readonly epoch: number;
   readonly expiredBefore: Date;
   readonly timeoutMs: number;
+  /** Whether nothing may be written to the other store. */
+  readonly isOtherFenced: () => Promise<boolean>;
 }
 
 /** Whether the record was brought on its way. False too when it matches by now, is on its way already, or may not be touched. */
@@ -31,8 +33,9 @@ export async function repair(name: RecordName, options: RepairOptions): Promise<
   const authority = (await sides.authority((replica) => readAll(replica, [name])))(name);
   if (judgeRecord(authority, other, options.expiredBefore).kind === 'match') return false;
   const write = writeFor(name, authority, other, options);
-  const begun = write === null ? null : beginRepair(permit);
-  if (write === null || begun === null) return false;
+  if (write === null || (await options.isOtherFenced())) return false;
+  const begun = beginRepair(permit);
+  if (begun === null) return false;
   try {
     const done = await within(environment, timeoutMs, write);
     begun.settle();

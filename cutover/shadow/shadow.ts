@@ -10,6 +10,7 @@ import type { Member } from '../instance/member.ts';
 import { authorityOf, MODE_FACTS } from '../mode.ts';
 import type { Ticket } from '../protocol/admission.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
+import { createRestored, type Restored } from '../restored.ts';
 import type { ReadOperation } from '../router.ts';
 import { recheckDelaysOf } from '../settings.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -39,6 +40,8 @@ export interface ShadowOptions {
   readonly recheckMs?: readonly number[];
   /** The clients whose way it keeps out of. */
   readonly traffic?: Pick<Traffic, 'lull'>;
+  /** Shared with whoever else would write to the compared store. */
+  readonly restored?: Restored;
 }
 
 export interface Shadow {
@@ -83,6 +86,7 @@ export function createShadow(options: ShadowOptions): Shadow {
 
   const comparison = createComparison({
     ...options,
+    restored: options.restored ?? createRestored(telemetry),
     digest: createDigest(options.digestKey),
     differences,
     timeoutMs,

@@ -1,6 +1,7 @@
 /** Every outcome of a comparison, on stores in memory and a clock of the test's own. */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { NOTES } from '../../cutover/operator/types.ts';
+import { fenceEntry } from '../../cutover/snapshot/fence.ts';
 import { createTraffic } from '../../cutover/traffic.ts';
 import type { Store } from '../../db/port.ts';
 import { freshId, HOUR_MS, NOW, newAccount } from '../contract/fixtures.ts';
@@ -352,6 +353,23 @@ describe('a real difference', () => {
     expect(asides).toContainEqual(
       expect.objectContaining({ entity: 'user', id: account.user.id, reason: 'missing-in-authority' }),
     );
+  });
+
+  test('nothing is moved out of a store that was restored, nor compared with it any more', async () => {
+    const { books, tables } = world.other;
+    const control = await books.readControl();
+    if (control === null) throw new Error('both have a record');
+    const fence = fenceEntry({ snapshot: 's', complete: true, atMs: 0, control: null, epoch: 1 }, 1);
+    await books.replaceControl(control, fence);
+    world.authority.tables.user.delete(account.user.id);
+    await offerUser();
+    await world.advance(ALL_STAGES_MS);
+    expect(outcomes()).toEqual({ lagging: 1, 'missing-in-authority': 1 });
+    await offerUser();
+    await world.advance(ALL_STAGES_MS);
+    expect(outcomes()).toEqual({ lagging: 1, 'missing-in-authority': 1, shed: 1 });
+    expect(tables.user.has(account.user.id)).toBe(true);
+    expect(await world.other.replica.asides({ limit: 10 })).toEqual([]);
   });
 
   test('stores that look the same records up differently differ in their answer', async () => {

@@ -1,5 +1,5 @@
 /** Records, rows and settings that this version cannot read: another version's, restored, damaged, forbidden. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { OUTPUTS } from '../../cutover/cli/schemas.ts';
 import { readControl } from '../../cutover/control.ts';
 import type { Mode } from '../../cutover/mode.ts';
@@ -17,8 +17,12 @@ import {
 } from '../../cutover/operator/index.ts';
 import { fenceEntry } from '../../cutover/snapshot/fence.ts';
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
 import type { Json } from '../../db/replica.ts';
 import { signUp } from '../contract/fixtures.ts';
+import { openEngine } from '../support/engine.ts';
+import { createMemoryStore } from '../support/memory/store.ts';
+import { eventually } from '../support/wait.ts';
 import { inside, json } from './cli-program.ts';
 import { createWorld, FORCED, type World } from './operator-world.ts';
 
@@ -394,5 +398,27 @@ describe('settings in a record that this version does not take', () => {
       ...SETTINGS,
       'lease-ms': 6_000,
     });
+  });
+});
+
+describe('an instance that starts beside a store that was restored', () => {
+  it('makes nothing ready in it', async () => {
+    const stores = {
+      mongo: createMemoryStore({ name: 'mongo' }),
+      postgres: createMemoryStore({ name: 'postgres' }),
+    };
+    const first = await openEngine('dual-write', { stores });
+    await first.engine.stop(0);
+    const { books } = stores.postgres;
+    const was = await books.readControl();
+    if (was === null) throw new Error('both have a record');
+    const fence = { snapshot: 's', complete: true, atMs: 0, control: null, epoch: 1 };
+    await books.replaceControl(was, fenceEntry(fence, was.revision));
+    const prepared: string[] = [];
+    const prepare = async ({ name }: Store) => void prepared.push(name);
+    const { engine } = await openEngine('dual-write', { stores, prepare });
+    onTestFinished(() => engine.stop(0));
+    await eventually(() => engine.status().mirror.standsBecause !== null);
+    expect(prepared).toEqual(['mongo']);
   });
 });
