@@ -10,7 +10,10 @@ const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 /** A time of whole milliseconds: date, text with any offset (none means UTC), seconds or milliseconds since 1970. */
 export function readDate(value: unknown): Read<Date> {
-  if (value instanceof Date) return inRange(value.getTime(), []);
+  if (value instanceof Date) {
+    // BSON's dates reach further than JavaScript's, which then have no time at all.
+    return Number.isNaN(value.getTime()) ? { unusable: 'out-of-range' } : inRange(value.getTime(), []);
+  }
   if (bsonType(value) === 'Timestamp') {
     return inRange((value as { readonly t: number }).t * 1000, ['converted']);
   }

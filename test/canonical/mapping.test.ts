@@ -1,5 +1,5 @@
 /** A mapping file: what is refused, with what words; and what the default is. */
-import { ObjectId } from 'bson';
+import { deserialize, ObjectId, serialize } from 'bson';
 import { describe, expect, it } from 'vitest';
 import {
   createCodec,
@@ -119,6 +119,15 @@ it('an empty file is the default mapping, and whoever has it has its digest', ()
   const one = codecOf({ user: { name: 'a', email: 'b' } });
   expect(codecOf({ user: { email: ['b'], name: ['a'] } }).digest).toBe(one.digest);
   expect(codecOf({ user: { email: 'b', name: ['a', 'c'] } }).digest).not.toBe(one.digest);
+});
+
+it('reads a date that JavaScript has none for as one out of range', () => {
+  const dated = { _id: new ObjectId(), email: 'a@example.org', createdAt: new Date(1) };
+  const bytes = Buffer.from(serialize(dated));
+  bytes.writeBigInt64LE(2n ** 63n - 1n, bytes.indexOf('createdAt') + 'createdAt'.length + 1);
+  const read = DEFAULT_CODEC.read('user', deserialize(bytes));
+  const ofCreation = 'record' in read ? read.cleaned.filter(({ field }) => field === 'createdAt') : [];
+  expect(ofCreation.map(({ reason }) => reason)).toEqual(['out-of-range', 'derived']);
 });
 
 describe('reading', () => {
