@@ -32,6 +32,7 @@ export function clashes(mapping: Mapping, entities: readonly Entity[]): readonly
         .map((other) => `collections.${entity}: is the collection of ${other} too; each needs its own`),
     ),
     ...written(owned, 'user'),
+    ...shownPasswords(mapping),
     ...written(token(mapping.verificationToken), 'verificationToken'),
     ...written(token(mapping.resetToken), 'resetToken'),
     ...flagProblems(user.isVerified.from, user.isVerified.as),
@@ -51,6 +52,18 @@ function overlaps(entries: Readonly<Record<string, string | undefined>>): readon
 }
 
 const lies = (path: string, inside: string): boolean => path === inside || path.startsWith(`${inside}.`);
+
+/** What is read for a name is shown: a hash must never be, nor a password that is none. */
+function shownPasswords({ user }: Mapping): readonly string[] {
+  const { email, name, nameParts, passwordHash } = user;
+  return Object.entries({ email, name, nameParts }).flatMap(([field, paths]) =>
+    paths.flatMap((path, place) =>
+      passwordHash.some((other) => lies(path, other))
+        ? [`user.${field}.${place}: is where passwordHash is read from, which nobody may be shown`]
+        : [],
+    ),
+  );
+}
 
 function flagProblems(sources: readonly FlagSource[], as: FlagForm): readonly string[] {
   const where = 'user.isVerified';

@@ -1,6 +1,7 @@
 /** The mapping file: JSON that says where each field of the old service's documents is. See docs/mapping.md. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { JsonInvalid, parseJson } from '../../cutover/json-text.ts';
 import {
   type Codec,
   createCodec,
@@ -37,9 +38,8 @@ function textOf(name: string): string {
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
-    const where = /position \d+( \(line \d+ column \d+\))?/.exec(String(error))?.[0] ?? 'its end';
-    throw new MappingInvalid([`holds no JSON: look at ${where}`]);
+    throw error instanceof JsonInvalid ? new MappingInvalid([error.message]) : error;
   }
 }

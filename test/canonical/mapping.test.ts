@@ -84,6 +84,16 @@ describe('what is refused names its place and what is allowed', () => {
     ['one place for two', { user: { name: 'email' } }, /^user\.name: is written to the same place as email/],
     ['one place in another', { user: { email: 'local', name: 'local.name' } }, /written to the same place/],
     [
+      'a name that may be a password',
+      { user: { name: ['name', 'password'] } },
+      /^user\.name\.1: .* passwordHash/,
+    ],
+    [
+      'a part of a name that may be one',
+      { user: { passwordHash: ['local.hash', 'hash'], nameParts: ['first', 'hash'] } },
+      /^user\.nameParts\.1: .* passwordHash/,
+    ],
+    [
       'the time of deletion as its flag',
       { user: { deleted: { path: 'deletedAt', truthy: true } } },
       /is what deletedAt is written to/,

@@ -132,15 +132,44 @@ describe('a file that is no use ends with 2, and says where', () => {
       { user: { email: 'a..b' } },
       /--mapping: user\.email\.0: must be a path/,
     ],
-    ['--mapping', 'no JSON', '{"user": ', /--mapping: holds no JSON/],
     ['--policy', 'a rule that is none', { default: 'oldest' }, /--policy: default: must be one of newest/],
     ['--policy', 'a key that is none', { rule: 'newest' }, /--policy: rule: not known here/],
-    ['--policy', 'no JSON', 'newest', /--policy: holds no JSON/],
+    ['--policy', 'no JSON', 'newest', /--policy: holds no JSON: look at the unexpected e in line 1/],
+    ['--policy', 'a key twice', '{"keep": {}, "keep": {}}', /--policy: keep: is there twice/],
   ])('%s: %s', LONG, async (option, _, content, expected) => {
     const args = ['backfill', option, fileOf(content)];
     // The program reads the mapping, and the verb the policy.
     const ended = await (option === '--mapping' ? cutover(args, nowhere) : inside(args));
     expect(ended).toMatchObject({ code: 2, out: '', err: expect.stringMatching(expected) });
+  });
+
+  test.each<[string, string, RegExp]>([
+    ['no end', '{"user": ', /holds no JSON: look at its end/],
+    [
+      'a comma too many',
+      '{"user": {"email": "a",}}',
+      /holds no JSON: look at position 23 \(line 1 column 24\)/,
+    ],
+    [
+      'text without quotes',
+      '{\n  "description": "another service",\n  "user": {"email": emails}\n}',
+      /holds no JSON: look at the unexpected e in line 3$/,
+    ],
+    [
+      'two halves',
+      '{"user": {"name": "a"}, "user": {"email": "b"}}',
+      /^user: is there twice; put both together/,
+    ],
+    ['two entries', '{"user": {"email": ["a"], "em\\u0061il": "{"}}', /^user\.email: is there twice/],
+  ])('a mapping with %s', (_, text, expected) => {
+    const read = () => readMapping(fileOf(text));
+    const problems = expect.objectContaining({ problems: [expect.stringMatching(expected)] });
+    expect(read).toThrow(problems);
+  });
+
+  test('a mark of its encoding is none', () => {
+    const text = '{"user": {"email": "e"}}';
+    expect(readMapping(fileOf(`\uFEFF${text}`)).digest).toBe(readMapping(fileOf(text)).digest);
   });
 
   test('a file that is not there', LONG, async () => {

@@ -1,6 +1,7 @@
 /** `--policy FILE`, and `--duplicates RULE` for a policy of one rule. */
 import { readFileSync } from 'node:fs';
 import { type DuplicatePolicy, PolicyInvalid, parsePolicy, policyOf, RULES } from '../../copy/policy.ts';
+import { JsonInvalid, parseJson } from '../../json-text.ts';
 import { UsageError } from '../parse.ts';
 import type { Call } from './call.ts';
 
@@ -13,7 +14,7 @@ export function policyFor(call: Call): DuplicatePolicy | null {
   }
   if (file === null) return rule === null ? null : policyOf(rule);
   try {
-    return parsePolicy(JSON.parse(readFileSync(file, 'utf8')));
+    return parsePolicy(parseJson(readFileSync(file, 'utf8')));
   } catch (error) {
     throw new UsageError(problemOf(error), call.verb);
   }
@@ -21,8 +22,7 @@ export function policyFor(call: Call): DuplicatePolicy | null {
 
 function problemOf(error: unknown): string {
   if (error instanceof PolicyInvalid) return error.problems.map((line) => `--policy: ${line}`).join('\n');
-  if (error instanceof SyntaxError)
-    return '--policy: holds no JSON; docs/mapping.md shows what it is to hold';
+  if (error instanceof JsonInvalid) return `--policy: ${error.message}`;
   const code = (error as NodeJS.ErrnoException).code ?? 'unreadable';
   return `--policy: cannot be read (${code}); name a file this process may read`;
 }
