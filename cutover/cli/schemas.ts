@@ -462,7 +462,15 @@ export const OUTPUTS = {
       }),
     ),
     estimate: z
-      .strictObject({ documents: count, perSecond: count.nullable(), durationMs: ms.nullable() })
+      .strictObject({
+        documents: count,
+        perSecond: count.nullable(),
+        durationMs: ms.nullable(),
+        copyMs: z
+          .strictObject({ least: ms, most: ms })
+          .nullable()
+          .describe('Of the whole copy, by the share that reading and cleaning have of one; an estimate'),
+      })
       .describe('Of reading and cleaning; null: too few to tell'),
     blocking: count,
   }),

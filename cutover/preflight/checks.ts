@@ -12,6 +12,11 @@ const POSTGRES_MIN = 15;
 const RESERVED = 1;
 /** A row and its index entries take about as much as its document; a run's staging as much again. */
 const SPACE_FACTOR = 3;
+/** What this service adds to documents and indexes them by, as a share of what they take: stamps, marks, e-mail keys. */
+const ADDED_SHARE = 0.5;
+
+/** With less than this of what it takes it cannot go well; between that and all of it the estimate decides nothing. */
+const HOPELESS_SHARE = 1 / 3;
 
 type Judged = Omit<Check, 'store'>;
 
@@ -72,6 +77,11 @@ export function judgeMongo(facts: MongoFacts, wanted: Wanted): readonly Check[] 
         }),
     ...harmful.map(judgeIndex),
     judgeSchema(wanted, 'indexes'),
+    judgeDisk({
+      holds: facts.dataBytes,
+      free: facts.freeBytes,
+      takes: facts.dataBytes === null ? null : Math.round(facts.dataBytes * ADDED_SHARE),
+    }),
   ];
   return checks.map((check) => ({ ...check, store: 'mongo' }));
 }
@@ -100,7 +110,6 @@ export interface PostgresWanted extends Wanted {
 export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): readonly Check[] {
   const { major, encoding, isWritable, mayCreateTables, missing, forbidden, mayAnalyze, connections } = facts;
   const { migrated, tools, durability, comingBytes, server } = wanted;
-  const space = comingBytes === null ? 'an unknown size' : `about ${bytes(comingBytes * SPACE_FACTOR)}`;
   const checks: readonly Judged[] = [
     major < POSTGRES_MIN
       ? block('version', server, `PostgreSQL ${POSTGRES_MIN} or newer`)
@@ -136,11 +145,11 @@ export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): rea
       : durability.map((problem) => block('durability', problem, 'turn it on at the server'))),
     judgeConnections(wanted, { ...connections, reserved: RESERVED, variable: 'POSTGRES_POOL_MAX' }),
     judgeSchema(wanted, 'tables and indexes'),
-    warn(
-      'disk',
-      `holds ${bytes(facts.databaseBytes)}; what is free PostgreSQL does not say, and the copy takes ${space}`,
-      'look at the free space of its data folder',
-    ),
+    judgeDisk({
+      holds: facts.databaseBytes,
+      free: facts.freeBytes,
+      takes: comingBytes === null ? null : comingBytes * SPACE_FACTOR,
+    }),
     tools === null
       ? warn(
           'pg_dump',
@@ -150,6 +159,26 @@ export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): rea
       : ok('pg_dump', tools.version),
   ];
   return checks.map((check) => ({ ...check, store: 'postgres' }));
+}
+
+interface Space {
+  readonly holds: number | null;
+  readonly free: number | null;
+  /** What the move adds, about. */
+  readonly takes: number | null;
+}
+
+/** Of bytes; null: not known. */
+export function judgeDisk({ holds, free, takes }: Space): Judged {
+  const known = (size: number | null, word: string) => (size === null ? word : bytes(size));
+  const sizes = `holds ${known(holds, 'an unknown size')}, the move takes about ${known(takes, 'an unknown size')} more`;
+  const found = `${sizes}, ${free === null ? 'what is free is not known' : `${bytes(free)} are free`}`;
+  if (free === null || takes === null)
+    return warn('disk', found, 'look at the free space of its data folder');
+  if (free < takes * HOPELESS_SHARE) return block('disk', found, 'give it more space');
+  return free < takes
+    ? warn('disk', found, 'give it more space, or watch it during the copy')
+    : ok('disk', found);
 }
 
 function judgeConnections(

@@ -47,7 +47,7 @@ async function lookAtMongo(
   const store = stores.mongo;
   if (urls.mongo === null || store === null) {
     const check: Check = { ...NOT_CONFIGURED, name: 'configured', store: 'mongo', remedy: 'set MONGO_URL' };
-    const estimate = { documents: 0, perSecond: null, durationMs: null };
+    const estimate = { documents: 0, perSecond: null, durationMs: null, copyMs: null };
     return { checks: [check], documents: [], estimate, dataBytes: null };
   }
   const session = await connectMongo(urls.mongo, signal);
@@ -99,11 +99,19 @@ async function openDecisions(
   };
 }
 
+/** By measurements (ADR 19) reading and cleaning are between a half and a quarter of a copy; staging and merging the rest. */
+const COPY_LEAST = 2;
+const COPY_MOST = 4;
+
 function estimateOf(documents: readonly Documents[], read: number, tookMs: number): Preflight['estimate'] {
   const total = documents.reduce((sum, each) => sum + each.total, 0);
-  if (read < MEASURED_MIN || tookMs <= 0) return { documents: total, perSecond: null, durationMs: null };
+  if (read < MEASURED_MIN || tookMs <= 0) {
+    return { documents: total, perSecond: null, durationMs: null, copyMs: null };
+  }
   const perSecond = Math.round((read * 1_000) / tookMs);
-  return { documents: total, perSecond, durationMs: Math.round((total * tookMs) / read) };
+  const durationMs = Math.round((total * tookMs) / read);
+  const copyMs = { least: durationMs * COPY_LEAST, most: durationMs * COPY_MOST };
+  return { documents: total, perSecond, durationMs, copyMs };
 }
 
 async function lookAtPostgres(

@@ -69,6 +69,8 @@ export interface Preflight {
     /** Of reading and cleaning, as measured now; null: too few to tell. */
     readonly perSecond: number | null;
     readonly durationMs: number | null;
+    /** Of all of the copy, by what that share of one was when it was measured. */
+    readonly copyMs: { readonly least: number; readonly most: number } | null;
   };
   readonly blocking: number;
 }

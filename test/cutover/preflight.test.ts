@@ -3,6 +3,7 @@ import { ObjectId } from 'bson';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openBulk } from '../../cutover/copy/index.ts';
 import { originalOf } from '../../cutover/copy/originals.ts';
+import { judgeDisk } from '../../cutover/preflight/checks.ts';
 import { preflight } from '../../cutover/preflight/preflight.ts';
 import type { Check, Preflight, PreflightOptions } from '../../cutover/preflight/types.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
@@ -54,6 +55,16 @@ async function tidyWorld(): Promise<SnapshotWorld> {
   return world;
 }
 
+test.each([
+  [{ holds: 1_024, free: 5_000, takes: 2_000 }, 'ok', /^holds 1.0 KiB, .* 2.0 KiB more, 4.9 KiB are free$/],
+  [{ holds: 1_024, free: 1_999, takes: 2_000 }, 'warn', /2.0 KiB are free/],
+  [{ holds: 1_024, free: 650, takes: 2_000 }, 'block', /650 B are free/],
+  [{ holds: 1_024, free: null, takes: 2_000 }, 'warn', /what is free is not known/],
+  [{ holds: null, free: 5_000, takes: null }, 'warn', /an unknown size more, 4.9 KiB are free/],
+])('free space of %o: %s', (space, level, found) => {
+  expect(judgeDisk(space)).toMatchObject({ name: 'disk', level, found: expect.stringMatching(found) });
+});
+
 describe('preflight', () => {
   test('finds nothing in the way of tidy stores, and changes nothing', async () => {
     const world = await tidyWorld();
@@ -72,7 +83,9 @@ describe('preflight', () => {
       ['resetToken', 0, 0],
       ['session', 2, 0],
     ]);
-    expect(named(found, 'disk')[0]?.found).toMatch(/PostgreSQL does not say/);
+    expect(named(found, 'disk').map(({ store }) => store)).toEqual(['mongo', 'postgres']);
+    // The server is on this machine, and says where its data is.
+    expect(named(found, 'disk')[1]?.found).toMatch(/^holds .*, the move takes about .*B are free$/);
     expect(await contents()).toEqual(before);
   });
 
@@ -149,7 +162,9 @@ describe('preflight', () => {
     expect(found.documents[0]?.read).toBeLessThanOrEqual(150);
     expect(found.documents[0]?.read).toBeGreaterThan(0);
     expect(found.estimate.documents).toBe(306);
-    expect(found.estimate.durationMs).toBeGreaterThan(0);
+    const { durationMs, copyMs } = found.estimate;
+    expect(durationMs).toBeGreaterThan(0);
+    expect(copyMs).toEqual({ least: (durationMs ?? 0) * 2, most: (durationMs ?? 0) * 4 });
   });
 
   test('names an index that deletes behind the mirror, and one that refuses', async () => {

@@ -21,11 +21,12 @@ export function preflightLines(found: Preflight, sample: number | null, style: S
       '',
     ]),
     ...documents.flatMap((each) => documentLines(each, style)),
-    ...(estimate.perSecond === null || estimate.durationMs === null
+    ...(estimate.perSecond === null || estimate.durationMs === null || estimate.copyMs === null
       ? [`${counted(estimate.documents, 'document')} to move: too few to say how long that takes`]
       : [
           `${counted(estimate.documents, 'document')} to move: about ${duration(estimate.durationMs)} to read and clean ` +
-            `(${count(estimate.perSecond)} a second, ${sample === null ? 'measured now' : 'by the sample'}); PostgreSQL's part comes on top`,
+            `(${count(estimate.perSecond)} a second, ${sample === null ? 'measured now' : 'by the sample'}),`,
+          `and ${duration(estimate.copyMs.least)} to ${duration(estimate.copyMs.most)} for the whole copy, by what its other half took where it was measured: an estimate`,
         ]),
     '',
     blocking === 0

@@ -1,4 +1,5 @@
 /** What can be known of a PostgreSQL before a move, without changing anything. */
+import { statfs } from 'node:fs/promises';
 import type pg from 'pg';
 import { toStoreError } from '../errors.ts';
 import { type AnalyzeWay, analyzeWay } from '../statistics.ts';
@@ -18,6 +19,8 @@ export interface PostgresFacts {
   /** Connections: what the server gives to such users, and what is in use. */
   readonly connections: { readonly max: number; readonly used: number };
   readonly databaseBytes: number;
+  /** Free where its data folder is, which this process can only look at on the same machine; null: not known. */
+  readonly freeBytes: number | null;
 }
 
 /** Besides that of the live tables. */
@@ -36,6 +39,7 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
       max: number;
       used: number;
       bytes: string;
+      folder: string | null;
     }>(
       `
       select
@@ -49,7 +53,8 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
         current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
           - coalesce(current_setting('reserved_connections', true)::int, 0) as max,
         (select count(*)::int from pg_stat_activity where backend_type = 'client backend') as used,
-        pg_database_size(current_database())::text as bytes`,
+        pg_database_size(current_database())::text as bytes,
+        case when pg_has_role('pg_read_all_settings', 'usage') then current_setting('data_directory') end as folder`,
       [BULK_SCHEMAS],
     );
     const [row] = rows;
@@ -66,9 +71,24 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
       mayAnalyze: ways.rows[0]?.way !== 'none',
       connections: { max: row.max, used: row.used },
       databaseBytes: Number(row.bytes),
+      freeBytes: isLocal(client.host) && row.folder !== null ? await freeIn(row.folder) : null,
     };
   } catch (error) {
     throw toStoreError(error, 'uncommitted');
+  }
+}
+
+/** By its socket, or over this machine's own network. */
+const isLocal = (host: string): boolean =>
+  host.startsWith('/') || /^(localhost|127\.\d+\.\d+\.\d+|::1)$/.test(host);
+
+async function freeIn(folder: string): Promise<number | null> {
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
+  } catch {
+    // Behind such an address there may be a container with folders of its own.
+    return null;
   }
 }
 
