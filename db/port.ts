@@ -134,7 +134,8 @@ export interface Repository {
 
   /**
    * Stores the session; then revokes the one it replaces (`replaced`), and the user's least recently used live ones
-   * past `sessionsMax` (`limit`), never the new one. Throws `IdTaken`, and then nothing was stored.
+   * past `sessionsMax` (`limit`), never the new one. One that has ended already needs no room; that of a user who was
+   * erased meanwhile is stored so (`transitions.openSession`). Throws `IdTaken`, and then nothing was stored.
    */
   openSession(opening: {
     readonly session: New<SessionRecord>;

@@ -147,9 +147,19 @@ export function revokeSession(
   return { next: { ...session, revokedAt: change.now, revokedReason: change.reason } };
 }
 
+/** The session as it is to be stored: of a user who was erased since the login began, ended and without personal data. */
+export function openSession(
+  session: New<SessionRecord>,
+  user: UserRecord | null,
+  change: { readonly now: Date },
+): New<SessionRecord> {
+  const decision = user === null || user.deletedAt === null ? null : scrubSession(session, change);
+  return decision !== null && 'next' in decision ? decision.next : session;
+}
+
 /** Revokes and takes the personal data out; also done to sessions that had ended before. */
 export function scrubSession(
-  session: SessionRecord,
+  session: New<SessionRecord>,
   change: { readonly now: Date },
 ): Decision<SessionRecord, 'clean'> {
   if (session.revokedAt !== null && session.userAgent === null) return { refused: 'clean' };

@@ -57,11 +57,25 @@ export function createSessions(scope: Scope): Sessions {
     }
   }
 
+  /** An erasure takes the personal data out of the sessions that it finds: one that came after it does so itself. */
+  async function scrubOfErased(
+    inner: Scope,
+    { id, userId }: New<SessionRecord>,
+    now: Date,
+  ): Promise<boolean> {
+    const user = await find(client, 'user', userId);
+    if (user === null || user.record.deletedAt === null) return false;
+    await change(inner, 'session', id, (session) => transitions.scrubSession(session, { now }));
+    return true;
+  }
+
   return {
     openSession: ({ session, replacesId, sessionsMax, now }) =>
       inSteps(scope, async (inner) => {
         await insert(inner, 'session', session);
+        const isErased = await scrubOfErased(inner, session, now);
         if (replacesId !== null) await revoke(inner, replacesId, null, 'replaced', now);
+        if (session.revokedAt !== null || isErased) return;
         await serial(`sessions of ${session.userId}`, () => enforceLimit(inner, session, sessionsMax, now));
       }),
 

@@ -56,16 +56,17 @@ export function createSessions(scope: Scope): Sessions {
       transact(scope, async (inner) => {
         // The user's lock queues the logins of one user, so that together they cannot pass the bound.
         const user = await read(inner, 'user', session.userId, true);
+        const stored = transitions.openSession(session, user, { now });
         await inner.db
           .insertInto('sessions')
-          .values(newRow('session', session, inner.context))
+          .values(newRow('session', stored, inner.context))
           .execute();
         inner.context.onWrite?.('session', session.id);
         if (replacesId !== null && replacesId !== session.id) {
           const replaced = await read(inner, 'session', replacesId, true);
           if (replaced !== null) await revoke(inner, replaced, 'replaced', now);
         }
-        if (user === null) return;
+        if (user === null || stored.revokedAt !== null) return;
         for (const { id } of await surplus(inner, session.id, user, sessionsMax, now)) {
           const other = await read(inner, 'session', id, true);
           if (other !== null) await revoke(inner, other, 'limit', now);

@@ -67,6 +67,34 @@ export function sessionCases({ repo, readRaw }: Subject): void {
       expect(await liveIds(repo, user.id)).toEqual([newest]);
     });
 
+    it('makes no room for one that has ended already', async () => {
+      const { user, session } = await signUp(repo);
+      const ended = await open(user.id, 1, { revokedAt: later(5), revokedReason: 'logout' });
+      expect(await liveIds(repo, user.id)).toEqual([session.id]);
+      expect((await sessionOf(repo, ended)).revokedReason).toBe('logout');
+    });
+
+    it('stores that of a user who was erased meanwhile as ended, without personal data', async () => {
+      const { user } = await signUp(repo);
+      await repo.eraseUser({ userId: user.id, sessionGeneration: null, now: NOW });
+      const late = await open(user.id, 5);
+      const ended = { userAgent: null, revokedAt: later(5), revokedReason: 'erased' };
+      expect(await sessionOf(repo, late)).toMatchObject(ended);
+      expect((await readRaw('session', late))?.['userAgent'] ?? null).toBeNull();
+    });
+
+    it('leaves no personal data of a user who is erased at the same time', async () => {
+      for (let round = 0; round < 5; round += 1) {
+        const { user } = await signUp(repo);
+        const [, ...opened] = await Promise.all([
+          repo.eraseUser({ userId: user.id, sessionGeneration: null, now: NOW }),
+          open(user.id, 50),
+          open(user.id, 50),
+        ]);
+        for (const id of opened) expect(await sessionOf(repo, id)).toMatchObject({ userAgent: null });
+      }
+    });
+
     it('counts neither revoked nor expired sessions, nor those of an older generation', async () => {
       const { user, session } = await signUp(repo);
       const dead = [

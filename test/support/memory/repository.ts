@@ -131,9 +131,11 @@ export function createRepository(engine: Engine, context: WriteContext): Reposit
       write('openSession', ({ change, insert }) => {
         const revoke = (id: string, reason: 'replaced' | 'limit') =>
           change('session', id, (other) => transitions.revokeSession(other, { reason, now }));
-        insert('session', session);
-        if (replacesId !== null && replacesId !== session.id) revoke(replacesId, 'replaced');
         const user = find('user', session.userId);
+        const stored = transitions.openSession(session, user, { now });
+        insert('session', stored);
+        if (replacesId !== null && replacesId !== session.id) revoke(replacesId, 'replaced');
+        if (stored.revokedAt !== null) return;
         const others = ofUser(session.userId).filter(
           (other) => other.id !== session.id && transitions.isLive(other, user, now),
         );
