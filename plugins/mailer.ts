@@ -50,7 +50,8 @@ export default fp(
     app.decorate('mailer', createMailer({ ...config, deliver: delivery.deliver }));
     app.decorate('inbox', smtpUrl === null ? inbox : null);
     app.addHook('onClose', async () => {
-      await delivery.close(config.shutdownGraceMs * DRAIN_SHARE);
+      // What goes on after its reply is closed later, and mails until then.
+      await delivery.close(config.shutdownGraceMs * DRAIN_SHARE, app.background.close());
       outlet.close();
     });
   },

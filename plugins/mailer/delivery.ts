@@ -1,4 +1,5 @@
 /** Sends mails with retries: a bounded number at once, each until it is accepted, refused for good, or overdue. */
+import { once } from 'node:events';
 import type { MailContent } from './templates.ts';
 
 export interface Mail extends MailContent {
@@ -36,8 +37,11 @@ export interface Delivery {
   /** Resolves when accepted. Throws `MailFailed` after its retries, which end `giveUpAfterMs` after the call. */
   deliver(mail: Mail, giveUpAfterMs: number): Promise<void>;
   readonly pending: () => number;
-  /** Every mail under way gets one last attempt; after `drainMs` those left are aborted. */
-  close(drainMs: number): Promise<void>;
+  /**
+   * Takes mails until nobody is left to send any, when `senders` resolves; each gets one last attempt. After `drainMs` those
+   * left are aborted.
+   */
+  close(drainMs: number, senders?: Promise<void>): Promise<void>;
 }
 
 export function createDelivery(options: DeliveryOptions): Delivery {
@@ -85,9 +89,11 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       await task.finally(() => underWay.delete(settled));
     },
     pending: () => underWay.size,
-    async close(drainMs) {
+    async close(drainMs, senders = Promise.resolve()) {
       closing.abort();
+      const overdue = once(abandoned.signal, 'abort');
       const timer = setTimeout(() => abandoned.abort(), drainMs);
+      await Promise.race([senders, overdue]);
       while (underWay.size > 0) await Promise.all(underWay);
       clearTimeout(timer);
       abandoned.abort();

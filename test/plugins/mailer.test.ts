@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import Fastify from 'fastify';
 import { SMTPServer } from 'smtp-server';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -261,6 +262,22 @@ describe('the plugin', async () => {
     expect(inbox.to(ada.email, 'notice')).toHaveLength(1);
     expect(app.inbox).toBeNull();
     expect(await app.metrics.registry.metrics()).toContain('mails_total{result="sent"} 3');
+  });
+
+  test('what goes on after its reply may still mail while the service closes, and nobody once it has', async () => {
+    const app = await startMailer({ SMTP_URL: inbox.url });
+    const ada = { email: 'late@example.test', name: 'Ada' };
+    const { promise: counted, resolve } = Promise.withResolvers<void>();
+    app.background.run('mail password-changed', async () => {
+      await counted;
+      await app.mailer.sendPasswordChanged(ada);
+    });
+    const closing = app.close();
+    for (let turn = 0; turn < 10; turn += 1) await setImmediate();
+    resolve();
+    await closing;
+    expect(inbox.to(ada.email, 'notice')).toHaveLength(1);
+    await expect(app.mailer.sendPasswordChanged(ada)).rejects.toMatchObject({ reason: 'closed' });
   });
 
   test('without SMTP_URL mails stay here', async () => {
