@@ -7,7 +7,7 @@ export interface AuditEvent {
   readonly event: string;
   /** `ignored`: answered like a success, but nothing was there to be done. */
   readonly outcome: 'success' | 'failure' | 'ignored';
-  /** A class of reasons, never a text of the client's. */
+  /** A class of reasons, never a text of the client's: a fixed word, it becomes a metric label. */
   readonly reason?: string | undefined;
   readonly userId?: string | undefined;
   readonly sessionId?: string | undefined;

@@ -10,7 +10,11 @@ export interface Metrics {
     readonly status: number;
     readonly durationMs: number;
   }): void;
-  authEvent(event: { readonly event: string; readonly outcome: string }): void;
+  authEvent(event: {
+    readonly event: string;
+    readonly outcome: string;
+    readonly reason?: string | undefined;
+  }): void;
   mail(result: 'sent' | 'failed' | 'retried' | 'refused'): void;
   storeError(error: { readonly store: string | null; readonly reason: string }): void;
   /** A limit said no. */
@@ -61,7 +65,7 @@ export function createMetrics(): Metrics {
   });
   const counter = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
     new Counter({ name, help, labelNames, registers });
-  const authEvents = counter('auth_events_total', 'Authentication events', 'event', 'outcome');
+  const authEvents = counter('auth_events_total', 'Authentication events', 'event', 'outcome', 'reason');
   const mails = counter('mails_total', 'Mails by what became of them; retried counts attempts', 'result');
   const storeErrors = counter('store_errors_total', 'Requests a store failed', 'store', 'reason');
   const refused = counter('rate_limit_refused_total', 'Attempts refused by a limit', 'limit');
@@ -80,7 +84,8 @@ export function createMetrics(): Metrics {
       };
       requests.observe(labels, durationMs / 1000);
     },
-    authEvent: ({ event, outcome }) => authEvents.inc({ event, outcome }),
+    authEvent: ({ event, outcome, reason }) =>
+      authEvents.inc({ event, outcome, ...(reason !== undefined && { reason }) }),
     mail: (result) => mails.inc({ result }),
     storeError: ({ store, reason }) => storeErrors.inc({ store: store ?? 'none', reason }),
     limitRefused: (limit) => refused.inc({ limit }),

@@ -36,8 +36,22 @@ describe('the service counts', async () => {
     await expect.poll(async () => sample(await scrape(app), 'mails_total{result="sent"}')).toBe(1);
     const text = await scrape(app);
     expect(sample(text, 'auth_events_total{event="signup",outcome="success"}')).toBe(1);
-    expect(sample(text, 'auth_events_total{event="login",outcome="failure"}')).toBe(1);
+    const failed = 'auth_events_total{event="login",outcome="failure",reason="wrong-password"}';
+    expect(sample(text, failed)).toBe(1);
     expect(text).toMatch(/^password_hash_jobs 0$/m);
+  });
+
+  test('the reuse of a refresh token apart from garbage', async () => {
+    const ada = await newPerson(app);
+    const refresh = async (bearer: string) => (await app.client().get('/auth/refresh', { bearer })).body;
+    const next = await refresh(ada.refreshToken);
+    await refresh(next.refreshToken ?? '');
+    await refresh(ada.refreshToken);
+    await refresh(`${ada.refreshToken.slice(0, -1)}${ada.refreshToken.endsWith('A') ? 'B' : 'A'}`);
+    const text = await scrape(app);
+    const count = (reason: string) =>
+      sample(text, `auth_events_total{event="refresh",outcome="failure",reason="${reason}"}`);
+    expect([count('reuse'), count('not-live')]).toEqual([1, 1]);
   });
 });
 
