@@ -82,10 +82,17 @@ export function verifyEmail(
   return { next: { ...user, isVerified: true, verifiedWith: change.tokenId, updatedAt: change.now } };
 }
 
-/** Ends every session of the user. */
+/** Ends every session of the user, and retires every reset token: whoever had one could sign in again. */
 export function endSessions(user: UserRecord, change: { readonly now: Date }): Decision<UserRecord, 'gone'> {
   if (user.deletedAt !== null) return { refused: 'gone' };
-  return { next: { ...user, sessionGeneration: user.sessionGeneration + 1, updatedAt: change.now } };
+  return {
+    next: {
+      ...user,
+      sessionGeneration: user.sessionGeneration + 1,
+      resetGeneration: user.resetGeneration + 1,
+      updatedAt: change.now,
+    },
+  };
 }
 
 /**

@@ -260,7 +260,10 @@ export const VERBS = {
     summary: 'End every session of a user',
     usage: '--user ID',
     words: [0],
-    details: ['Written in the store that has authority. Final: no later use of these sessions succeeds.'],
+    details: [
+      'Written in the store that has authority. Final: no later use of these sessions succeeds.',
+      'Reset links that the user was sent end with them.',
+    ],
     options: { user: { value: 'ID', description: 'The id of the user' } },
     ends: STORE_ENDS,
     examples: [['cutover sessions end --user 64f0c0ffee0123456789abcd', 'the user has to log in again']],

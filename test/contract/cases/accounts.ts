@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { EmailTaken, IdTaken } from '../../../db/errors.ts';
 import {
   type Account,
+  askReset,
+  fakeHash,
   freshId,
   later,
   logIn,
@@ -194,6 +196,15 @@ export function accountCases({ repo, readRaw }: Subject): void {
       expect(await repo.listSessions({ userId: user.id, now: NOW })).toEqual([]);
       expect((await repo.findSession(session.id))?.session.generation).toBe(0);
       expect(await repo.listSessions({ userId: other.user.id, now: NOW })).toHaveLength(1);
+    });
+
+    it('retires every reset token of the user', async () => {
+      const { user } = await signUp(repo);
+      const { generation } = await askReset(repo, user.id);
+      await repo.endSessions({ userId: user.id, now: NOW });
+      expect((await userOf(repo, user.id)).resetGeneration).toBe(generation + 1);
+      const reset = { userId: user.id, generation, newHash: fakeHash('late'), now: NOW };
+      expect(await repo.consumeReset(reset)).toBe('used');
     });
 
     it('counts each of many that arrive at once', async () => {

@@ -133,7 +133,7 @@ export function raceCases({ repo }: Subject): void {
         expect(await userOf(repo, user.id)).toMatchObject({
           isVerified: true,
           sessionGeneration: 1,
-          resetGeneration: 1,
+          resetGeneration: 2,
         });
       }
     });

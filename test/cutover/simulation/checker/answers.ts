@@ -52,8 +52,12 @@ export function noteAttempts({ attempts, holders }: Pick<Ledger, 'attempts' | 'h
     }
     case 'requestReset':
       return add(`resets of ${(entry.args[0] as Arg<'requestReset'>).token.userId}`);
-    case 'endSessions':
-      return add(`sessions of ${(entry.args[0] as Arg<'endSessions'>).userId}`);
+    case 'endSessions': {
+      const { userId } = entry.args[0] as Arg<'endSessions'>;
+      add(`sessions of ${userId}`);
+      add(`resets of ${userId}`);
+      return;
+    }
     case 'eraseUser': {
       const { userId } = entry.args[0] as Arg<'eraseUser'>;
       add(`sessions of ${userId}`);
@@ -244,7 +248,7 @@ export function judgeAnswer(ledger: Ledger, entry: Entry) {
     case 'endSessions': {
       const { userId } = entry.args[0] as Arg<'endSessions'>;
       if (entry.value === 'gone') return goneMustBeExplained(userId);
-      return lift(user(userId), { sessionGeneration: 1 });
+      return lift(user(userId), { sessionGeneration: 1, resetGeneration: 1 });
     }
     case 'eraseUser': {
       const { userId } = entry.args[0] as Arg<'eraseUser'>;
