@@ -87,6 +87,8 @@ inEveryMode(async (mode) => {
       expect(rotated.status).toBe(200);
       expect((await client.get('/auth/me')).status).toBe(200);
       expect((await client.get('/auth/sessions')).status).toBe(200);
+      const elsewhere = rotated.body.refreshToken?.slice(0, 24);
+      expect((await client.delete(`/auth/sessions/${elsewhere}`)).status).toBe(204);
       expect((await client.get('/auth/me', { noJar: true, bearer: `${guessed}.x.y` })).status).toBe(401);
       const forged = note('forged token', `${signup.body.accessToken?.slice(0, -6)}AAAAAA`);
       expect((await client.get('/auth/me', { noJar: true, bearer: forged })).status).toBe(401);
@@ -177,6 +179,8 @@ inEveryMode(async (mode) => {
         'change-password',
         'delete-account',
         'legacy-exchange',
+        'session-ended',
+        'limit',
       ]) {
         expect(events).toContain(event);
       }
