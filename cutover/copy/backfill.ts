@@ -11,6 +11,7 @@ import type { Json } from '../../db/replica.ts';
 import type { CopyState } from '../mode.ts';
 import { otherStore } from '../mode.ts';
 import { countsOf, sumCounts } from './classify.ts';
+import { carryOutDecisions } from './duplicates.ts';
 import { forgetErased } from './erased.ts';
 import { type Context, checkStaging, fillStaging } from './filling.ts';
 import { coordinating, heeding } from './lock.ts';
@@ -193,6 +194,7 @@ async function finish(scope: CopyScope, context: Context): Promise<BackfillResul
     if (await isLost(scope, context)) return 'lost';
     const counts = sumCounts((await createRuns(scope.postgres).ranges(run.id)).map((range) => range.counts));
     pace.phase('merging', counts['staged'] ?? 0);
+    if (body.onBad === 'rollback') await carryOutDecisions(scope, run.id);
     await takeOutVanished(scope, { run: run.id, body, pace });
     const merged = await mergeStaged(scope, authority, { run: run.id, epoch: body.epoch, pace, jobs });
     // What was emptied meanwhile looks like nothing left to merge.

@@ -8,6 +8,7 @@ import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import { sessionsOfAside, sharedEmails, stagedByKey, unstage } from '../../db/postgres/copy/checks.ts';
 import type { Connection } from '../../db/postgres/copy/client.ts';
+import { beginDecisions, decisions, noteDecisions } from '../../db/postgres/copy/decisions.ts';
 import {
   BY_POLICY,
   decidedAmong,
@@ -62,6 +63,7 @@ export async function settleDuplicates(
   const tally: Tally = { bad: 0, passedOver: 0, moved: 0 };
   const newChooser = body.duplicates && choosersOf(body.duplicates);
   const work: Work = { scope, run, body, newChooser, tally };
+  await beginDecisions(scope.postgres);
   for (let round = 0, seen = -1; round < ROUNDS_MAX && seen < tally.moved; round += 1) {
     seen = tally.moved;
     for (let after = ''; ; ) {
@@ -201,20 +203,45 @@ async function giveUp(
   detail: { readonly ids: readonly string[]; readonly more?: number },
 ): Promise<void> {
   const isDecided = choice.winner !== null;
-  const now = scope.environment.date();
   await scope.postgres.transaction(async (connection) => {
     await unstage(connection, 'user', losers);
     const findings = losers.flatMap((id) => toFindings('user', id, FLAWS, detail));
     if (!isDecided) await putFindings(connection, run, null, findings);
-    if (body.dryRun || (body.onBad === 'rollback' && !isDecided)) return;
-    await putAllAside(scope, connection, run, 'user', losers, FLAWS);
-    if (!isDecided) return;
-    await connection.query(
-      `update copy_quarantine set state = 'accepted', resolved_at = $3, resolution = $4
-       where entity = 'user' and run = $1 and record_id = any($2::text[]) and state = 'held'`,
-      [run, losers, now, `${BY_POLICY}${choice.by}`],
-    );
+    if (body.dryRun) return;
+    if (body.onBad === 'quarantine') {
+      await putAllAside(scope, connection, run, 'user', losers, FLAWS);
+      if (isDecided) await accept(scope, connection, { run, ids: losers, by: choice.by });
+    } else if (isDecided) await noteDecisions(connection, losers, choice.by);
   });
+}
+
+async function accept(
+  { environment }: CopyScope,
+  connection: Connection,
+  { run, ids, by }: { readonly run: string; readonly ids: readonly string[]; readonly by: string },
+): Promise<void> {
+  await connection.query(
+    `update copy_quarantine set state = 'accepted', resolved_at = $3, resolution = $4
+     where entity = 'user' and run = $1 and record_id = any($2::text[]) and state = 'held'`,
+    [run, ids, environment.date(), `${BY_POLICY}${by}`],
+  );
+}
+
+/** What a run that might have been rolled back has decided is done once nothing rolls it back any more. May be done again. */
+export async function carryOutDecisions(scope: CopyScope, run: string): Promise<void> {
+  for (let after = ''; ; ) {
+    const page = await decisions(scope.postgres, { after, limit: PAGE });
+    for (const by of new Set(page.map((decision) => decision.by))) {
+      const ids = page.flatMap((decision) => (decision.by === by ? [decision.id] : []));
+      await scope.postgres.transaction(async (connection) => {
+        await putAllAside(scope, connection, run, 'user', ids, FLAWS);
+        await accept(scope, connection, { run, ids, by });
+      });
+    }
+    after = page.at(-1)?.id ?? after;
+    if (page.length < PAGE) break;
+  }
+  await putSessionsAside(scope, run, 'decided');
 }
 
 /** Their documents as they stand now, a few at a time where they are large. */

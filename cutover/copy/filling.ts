@@ -89,9 +89,9 @@ export async function checkStaging(
   pace.phase('checking', null);
   await indexStaging(scope.postgres);
   const { bad, passedOver } = await settleDuplicates(scope, run.id, body);
-  // A run that may yet be rolled back lays hands on nothing that an earlier one still holds.
-  const who = body.onBad === 'rollback' ? 'decided' : 'all';
-  const sessions = body.dryRun ? 0 : await putSessionsAside(scope, run.id, who);
+  // A run that may yet be rolled back lays hands on nothing that an earlier one has put aside.
+  const isHandsOff = body.dryRun || body.onBad === 'rollback';
+  const sessions = isHandsOff ? 0 : await putSessionsAside(scope, run.id, 'all');
   return { bad, passedOver, sessionsAside: sessions, ...(await countDuplicateTokens(scope)) };
 }
 

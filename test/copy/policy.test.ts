@@ -156,6 +156,34 @@ describe('on real servers', async () => {
     expect((await bench.stores.mongo.books.countNotes())['quarantine']).toBeUndefined();
   });
 
+  it('a run that was rolled back leaves in quarantine what an earlier one has put there', async () => {
+    const [a, b, bad] = [user('ann@x.org'), user('Ann@x.org'), user('bad', { email: [] })];
+    await bench.insert('user', [a, b, bad]);
+    const later = new Date(Date.now() + 3_600_000);
+    const session = sessionAt([1, 1], idOf(a), { expiresAt: later, idleExpiresAt: later });
+    const under = { epoch: 1, expiredBefore: new Date(0) };
+    await bench.stores.mongo.replica.apply('session', [session], under);
+    const held = () =>
+      bench.postgres.query<Record<string, unknown>>(
+        'select * from copy_quarantine order by entity, record_id',
+      );
+    await runBackfill(scope, { from: 'mongo', onBad: 'quarantine' });
+    const before = await held();
+    expect(before.map(({ state }) => state)).toEqual(['held', 'held', 'held', 'held']);
+    expect(await backfill({ default: 'newest' })).toMatchObject({
+      outcome: 'rolled-back',
+      counts: { bad: 1, quarantined: 0 },
+    });
+    expect(await held()).toEqual(before);
+    expect(await verify(scope)).toMatchObject({ differences: [], excused: 4 });
+    await bench.mongo.collection('user').deleteOne({ _id: bad._id } as never);
+    expect(await backfill({ default: 'newest' })).toMatchObject({ outcome: 'complete' });
+    const states = (await held()).flatMap((row) => (row['record_id'] === idOf(b) ? [] : [row['state']]));
+    expect(states).toEqual(['accepted', 'accepted', 'held']);
+    expect(await copied()).toEqual([idOf(b)]);
+    expect(await verify(scope)).toMatchObject({ differences: [] });
+  });
+
   it('what is left undecided is bad, all ids named, and preflight says so beforehand', async () => {
     const [a, b] = [user('ann@x.org'), user('Ann@x.org')];
     const [c, d] = [user('bob@x.org'), user('Bob@x.org')];

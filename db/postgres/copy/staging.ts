@@ -12,6 +12,9 @@ export const stagingTable = (entity: Entity): string => `staging.${TABLES[entity
 /** Unlogged like the others, with one row: while that is there, no crash of the server has emptied any of them. */
 const SEAL = 'staging.seal';
 
+/** Made by whoever has something to put there. */
+export const DECIDED = 'staging.decided';
+
 /** Makes the tables anew, empty. Their role needs to own the schema `staging`, or to be let make it. */
 export async function createStaging(bulk: PostgresBulk): Promise<void> {
   await bulk.transaction(async (connection) => {
@@ -51,7 +54,7 @@ export async function sealState(
 
 export async function dropStaging(bulk: PostgresBulk): Promise<void> {
   await bulk.transaction(async (connection) => {
-    for (const table of [...ENTITIES.map(stagingTable), SEAL])
+    for (const table of [...ENTITIES.map(stagingTable), SEAL, DECIDED])
       await connection.query(`drop table if exists ${table}`);
   });
 }
