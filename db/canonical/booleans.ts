@@ -1,12 +1,12 @@
 /** Reads yes and no in any of the ways it gets written down. Pure; none throws. */
 import { isDoc } from '../bson.ts';
-import { readDate } from './dates.ts';
+import { isNever, readDate } from './dates.ts';
 import { type Read, readNumber } from './scalars.ts';
 
 const YES = /^(true|t|yes|y|on|1|verified|confirmed|active)$/i;
 const NO = /^(false|f|no|n|off|0|unverified|unconfirmed|inactive|pending|null|)$/i;
 
-/** Yes or no, in any of the ways it gets written down; a time means "since then". */
+/** Yes or no, in any of the ways it gets written down; a time means "since then", unless it stands for none. */
 export function readBoolean(value: unknown): Read<boolean> {
   if (typeof value === 'boolean') return { value, reasons: [] };
   const number = readNumber(value);
@@ -18,7 +18,7 @@ export function readBoolean(value: unknown): Read<boolean> {
     if (!Number.isNaN(Number(text))) return { value: Number(text) > 0, reasons: ['converted'] };
   }
   const date = readDate(value);
-  if ('value' in date) return { value: true, reasons: ['converted'] };
+  if ('value' in date) return { value: !isNever(date.value), reasons: ['converted'] };
   return { unusable: Array.isArray(value) || isDoc(value) ? 'not-a-scalar' : 'unreadable' };
 }
 

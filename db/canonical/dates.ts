@@ -8,6 +8,12 @@ const MILLISECONDS_FROM = 1e11;
 const EARLIEST_MS = Date.parse('0001-01-01T00:00:00Z');
 const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
+/** In its first hours lies what databases and languages write for no time at all, whatever the time zone. */
+const SINCE_MS = Date.UTC(1970, 0, 2);
+
+/** Whether it says "never" where a time says "since then": Go and .NET write the year 1 for that, others 1970. */
+export const isNever = (date: Date): boolean => date.getTime() < SINCE_MS;
+
 /** A time of whole milliseconds: date, text with any offset (none means UTC), seconds or milliseconds since 1970. */
 export function readDate(value: unknown): Read<Date> {
   if (value instanceof Date) {

@@ -4,7 +4,7 @@ import { parseStored } from '../password-hash.ts';
 import type { UserRecord } from '../records.ts';
 import { isYesOrNo, readBoolean } from './booleans.ts';
 import type { UserFields } from './compile.ts';
-import { readDate } from './dates.ts';
+import { isNever, readDate } from './dates.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes, type Reason, reject } from './findings.ts';
 import { isAnyMet, readFlag, standsApart } from './flags.ts';
 import { UNESCAPED_MAX, unescapeHtml, unescapeOnce } from './html.ts';
@@ -69,6 +69,10 @@ function readDeletedAt(doc: Doc, F: UserFields, notes: Notes, updatedAt: Date): 
     if (value === undefined || value === null) continue;
     const since = isYesOrNo(value) ? null : readDate(value);
     if (since !== null && 'value' in since) {
+      if (isNever(since.value) && !isStamped(doc)) {
+        clean(notes, F.deletedAt.name, 'converted');
+        continue;
+      }
       if (!isStamped(doc)) clean(notes, F.deletedAt.name, 'soft-deleted', ...since.reasons);
       return since.value;
     }

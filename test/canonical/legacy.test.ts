@@ -106,6 +106,13 @@ describe('a legacy user', () => {
     [Long.fromNumber(1), true],
     [UPDATED, true],
     ['2021-02-03T04:05:06Z', true],
+    [new Date('1970-01-02T00:00:00Z'), true],
+    [new Date('0001-01-01T00:00:00Z'), false],
+    ['0001-01-01T00:00:00Z', false],
+    [new Date(0), false],
+    ['1970-01-01 01:00:00+01:00', false],
+    [{ $date: { $numberLong: '0' } }, false],
+    [new Timestamp({ t: 0, i: 0 }), false],
     [false, false],
     ['false', false],
     ['0', false],
@@ -281,6 +288,12 @@ describe('a legacy user', () => {
     [{ isDeleted: true, deleted_at: CREATED }, CREATED],
     [{ deletedAt: false, isDeleted: 0, deleted: '' }, null],
     [{ status: 'active' }, null],
+    [{ deletedAt: new Date('0001-01-01T00:00:00Z') }, null],
+    [{ deletedAt: '0001-01-01T00:00:00' }, null],
+    [{ deletedAt: new Date(0) }, null],
+    [{ deletedAt: '1970-01-01T00:00:00Z' }, null],
+    [{ deletedAt: new Date(0), isDeleted: true }, UPDATED],
+    [{ deletedAt: new Date('1970-01-02T00:00:00Z') }, new Date('1970-01-02T00:00:00Z')],
   ])('soft-deleted by %o', (change, deletedAt) => {
     const gone = { email: null, emailKey: null, name: '', passwordHash: null };
     expect(user(change)).toMatchObject(deletedAt === null ? { deletedAt } : { deletedAt, ...gone });
