@@ -11,6 +11,7 @@ export const COPY_REASONS = [
   'refused',
   'duplicate-email',
   'duplicate-token',
+  'dangling',
   'user-put-aside',
 ] as const;
 

@@ -1,6 +1,6 @@
 /** Staging before the merge: every range into it, then what can only be told of all rows together. */
 import { countDocuments, cutRanges, usefulParts } from '../../db/mongo/copy/ranges.ts';
-import { countSharedTokens } from '../../db/postgres/copy/checks.ts';
+import { countDanglingTokens, countSharedTokens } from '../../db/postgres/copy/checks.ts';
 import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
 import {
   createStaging,
@@ -92,14 +92,17 @@ export async function checkStaging(
   // A run that may yet be rolled back lays hands on nothing that an earlier one has put aside.
   const isHandsOff = body.dryRun || body.onBad === 'rollback';
   const sessions = isHandsOff ? 0 : await putSessionsAside(scope, run.id, 'all');
-  return { bad, passedOver, sessionsAside: sessions, ...(await countDuplicateTokens(scope)) };
+  return { bad, passedOver, sessionsAside: sessions, ...(await countTokens(scope, run.id)) };
 }
 
-async function countDuplicateTokens({ postgres }: CopyScope): Promise<RunBody['counts']> {
+async function countTokens({ mongo, postgres }: CopyScope, run: string): Promise<RunBody['counts']> {
   const counts: Record<string, number> = {};
   for (const entity of ['verificationToken', 'resetToken'] as const) {
-    const count = await countSharedTokens(postgres, entity);
-    if (count > 0) counts[cleanedName(entity, { field: 'token', reason: 'duplicate-token' })] = count;
+    const shared = await countSharedTokens(postgres, entity);
+    if (shared > 0) counts[cleanedName(entity, { field: 'token', reason: 'duplicate-token' })] = shared;
+    const dangling = await countDanglingTokens(postgres, entity, run);
+    const field = mongo.codec.path(entity, 'userId').text;
+    if (dangling > 0) counts[cleanedName(entity, { field, reason: 'dangling' })] = dangling;
   }
   return counts;
 }

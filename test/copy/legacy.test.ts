@@ -213,6 +213,6 @@ describe('legacy documents', async () => {
       .split('\n')
       .filter((line) => line.startsWith('| `'))
       .flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([a-z0-9-]+)`/g)].map(([, name]) => name));
-    expect(documented.sort()).toEqual([...reasons, 'expired', 'dangling'].sort());
+    expect(documented.sort()).toEqual([...reasons, 'expired'].sort());
   });
 });

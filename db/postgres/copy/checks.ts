@@ -53,6 +53,24 @@ export function sessionsOfAside(
   );
 }
 
+/** How many staged tokens of a kind are of nobody: neither staged nor mirrored meanwhile, nor bad or put aside. */
+export async function countDanglingTokens(
+  bulk: PostgresBulk,
+  entity: 'verificationToken' | 'resetToken',
+  run: string,
+): Promise<number> {
+  const [row] = await bulk.query<{ count: number }>(
+    `select count(*)::int as count from ${stagingTable(entity)} as s
+     where (select true from staging.users as u where u.id = s.user_id) is null
+       and (select true from users as u where u.id = s.user_id) is null
+       and not exists (select from copy_quarantine as q where q.entity = 'user' and q.record_id = s.user_id)
+       and not exists (select from copy_findings as f
+         where f.run = $1 and f.entity = 'user' and f.record_id = s.user_id)`,
+    [run],
+  );
+  return row?.count ?? 0;
+}
+
 /** How many staged tokens of a kind are the same as another's. */
 export async function countSharedTokens(
   bulk: PostgresBulk,
