@@ -75,7 +75,7 @@ export const DEFAULT_MAPPING: Mapping = {
     email: ['email', 'emailAddress', 'email_address', 'mail', 'emails.0.address', 'emails.0.value'],
     name: ['name', 'fullName', 'full_name', 'displayName', 'username', 'profile.name'],
     nameParts: [],
-    passwordHash: ['password', 'passwordHash', 'password_hash', 'hashedPassword', 'services.password.bcrypt'],
+    passwordHash: ['password', 'passwordHash', 'password_hash', 'hashedPassword'],
     isVerified: {
       from: VERIFIED.map((path) => ({ path, not: false, in: null, write: null })),
       as: 'boolean',

@@ -146,6 +146,7 @@ describe('legacy documents', async () => {
         'user.(no plain name)': 1,
         'user.plan': 1,
         'user.note': 1,
+        'user.services': 1,
         'session.expires': 1,
         'session.session': 1,
       });
