@@ -1,5 +1,6 @@
 /** Documents as they are put aside. */
 import type { Codec } from '../../db/canonical.ts';
+import { ID_BYTES_MAX } from '../../db/ids.ts';
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
 import type { Connection } from '../../db/postgres/copy/client.ts';
@@ -13,7 +14,10 @@ export function originalOf(
   reasons: Original['reasons'],
 ): Original {
   const { id, bytes } = raw;
-  return { entity, id, reasons, document: toExtendedJson(bytes), owner: ownerOf(codec, entity, raw) };
+  const owner = ownerOf(codec, entity, raw);
+  // A longer one is nobody's id, and no index takes it.
+  const isId = owner !== null && Buffer.byteLength(owner) <= ID_BYTES_MAX;
+  return { entity, id, reasons, document: toExtendedJson(bytes), owner: isId ? owner : null };
 }
 
 /** Which of these stay behind by an operator's word: as they are, or whatever they are. */

@@ -1,4 +1,6 @@
 /** What becomes of documents that were put aside. */
+import { randomBytes } from 'node:crypto';
+import { ObjectId } from 'bson';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
   listBackfills,
@@ -10,7 +12,7 @@ import {
   verify,
 } from '../../cutover/copy/index.ts';
 import { sessionAt } from '../contract/replica/records.ts';
-import { legacyUser } from '../mongo/legacy.ts';
+import { HASH, legacyUser } from '../mongo/legacy.ts';
 import { openBench } from './support.ts';
 
 const LATER = new Date(Date.now() + 3_600_000);
@@ -241,4 +243,47 @@ describe('what was put aside', async () => {
       await bench.mongo.collection('user').deleteOne({ _id: doc._id as never });
     },
   );
+});
+
+it('names whose it is however a document says so, and holds what nobody could refer to', async () => {
+  const bench = await openBench();
+  await bench.setMode('dual-write');
+  const user = new ObjectId();
+  const [id, digits] = [String(user), String(user).toUpperCase()];
+  const noise = randomBytes(6_000).toString('base64');
+  const populated = { _id: user, email: 'whose@example.org', password: HASH, avatar: noise };
+  const cases: readonly (readonly [object, string | null])[] = [
+    [{ userId: user }, id],
+    [{ user_id: user }, id],
+    [{ user: { $ref: 'users', $id: user } }, id],
+    [{ owner: digits }, id],
+    [{ userId: ` ${digits}\n` }, id],
+    [{ userId: `ObjectId("${id}")` }, id],
+    [{ userId: populated }, id],
+    [{ userId: 'somebody' }, 'somebody'],
+    [{ userId: 'a\0b' }, '~uYQAAAGIA'],
+    [{ userId: noise }, null],
+    [{ userId: { avatar: noise } }, null],
+    [{ userId: [user] }, null],
+    [{ userId: '' }, null],
+    [{}, null],
+  ];
+  const documents = cases.map(([given]) => ({ _id: new ObjectId(), token: '', ...given }));
+  for (const entity of ['verificationToken', 'resetToken'] as const) await bench.insert(entity, documents);
+  const sessions = [noise, 'a\0b', user].map((userId) => ({
+    _id: new ObjectId(),
+    userId,
+    epoch: 1,
+    version: 1,
+  }));
+  await bench.insert('session', sessions);
+  const result = await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
+  expect(result).toMatchObject({ outcome: 'complete', counts: { quarantined: 2 * cases.length + 3 } });
+  const rows = await bench.postgres.query<{ id: string; owner: string | null }>(
+    'select record_id as id, owner from copy_quarantine',
+  );
+  const owners = new Map(rows.map((row) => [row.id, row.owner]));
+  expect(documents.map(({ _id }) => owners.get(String(_id)))).toEqual(cases.map(([, owner]) => owner));
+  expect(sessions.map(({ _id }) => owners.get(String(_id)))).toEqual([null, '~uYQAAAGIA', id]);
+  expect(rows.map(({ owner }) => owner).join()).not.toContain('whose');
 });
