@@ -7,7 +7,8 @@ RUN npm ci --omit=dev --ignore-scripts && mkdir -p node_modules/node/bin \
   && ln -sf "$(command -v node)" node_modules/node/bin/node
 
 FROM node:24-alpine
-ENV NODE_ENV=production
+# On loopback, as without HOST, nobody outside the container would reach it.
+ENV NODE_ENV=production HOST=0.0.0.0
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
@@ -21,5 +22,6 @@ USER node
 EXPOSE 3000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=3 \
-  CMD wget -q -O /dev/null "http://127.0.0.1:${PORT:-3000}/livez" || exit 1
+  CMD case "$HOST" in 0.0.0.0) at=127.0.0.1;; ::) at=[::1];; *:*) at="[$HOST]";; *) at=$HOST;; esac; \
+  wget -q -O /dev/null "http://$at:${PORT:-3000}/livez" || exit 1
 CMD ["node", "src/server.ts"]

@@ -39,7 +39,7 @@ const service = {
     v.oneOf('development', 'test', 'production'),
     'With production `npx cutover` and `npm run migrate` want verified TLS, `npm run dev` refuses; `npm start` is production anyway.',
   ),
-  HOST: set('127.0.0.1', v.host(), 'Address to listen on.'),
+  HOST: set('127.0.0.1', v.host(), 'Address to listen on; the image presets 0.0.0.0.'),
   PORT: set('3000', v.integer(0, 65_535), 'Port to listen on; 0 takes a free one.'),
   PUBLIC_URL: open(v.origin(), {
     description: 'Origin under which clients reach this service; https makes cookies Secure.',

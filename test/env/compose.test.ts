@@ -159,7 +159,6 @@ test('the image runs the service as a plain user, from files that it is given', 
   const dockerfile = read('Dockerfile');
   expect(dockerfile).toMatch(/^FROM node:24-/m);
   expect(dockerfile).toMatch(/^USER node$/m);
-  expect(dockerfile).toMatch(/^HEALTHCHECK .*\\\n.*\/livez/m);
   expect(dockerfile).toMatch(/^STOPSIGNAL SIGTERM$/m);
   const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(
     (match) => match[1]?.split(' ') ?? [],
@@ -170,6 +169,19 @@ test('the image runs the service as a plain user, from files that it is given', 
     .map((line) => line.slice(1));
   expect(copied.filter((path) => !allowed.includes(path))).toEqual([]);
   expect(copied.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+});
+
+test('the image listens where a published port leads, and is asked for its health where it listens', () => {
+  const dockerfile = read('Dockerfile').replaceAll('\\\n', '');
+  const [, preset = ''] = /^ENV .*\bHOST=(\S+)/m.exec(dockerfile) ?? [];
+  expect(preset).toBe('0.0.0.0');
+  const [, check = ''] = /^HEALTHCHECK .*? CMD (.+)$/m.exec(dockerfile) ?? [];
+  const asked = (env: Record<string, string>) =>
+    execFileSync('sh', ['-c', `wget() { echo "$4"; }; ${check}`], { env, encoding: 'utf8' }).trim();
+  expect(asked({ HOST: preset })).toBe('http://127.0.0.1:3000/livez');
+  expect(asked({ HOST: '::', PORT: '80' })).toBe('http://[::1]:80/livez');
+  expect(asked({ HOST: '10.0.0.7' })).toBe('http://10.0.0.7:3000/livez');
+  expect(asked({ HOST: 'fd00::7' })).toBe('http://[fd00::7]:3000/livez');
 });
 
 function seconds(value: unknown): number {
