@@ -32,6 +32,9 @@ export interface MongoStoreOptions {
   readonly report?: (line: string) => void;
 }
 
+/** How long a turn at one record is waited for: a store that is slow, but answers, serves a crowd in less. */
+const TURN_WAIT_TIMEOUTS = 4;
+
 export interface MongoStore extends Store {
   /** Resolves when no legacy user is left without a normalised e-mail; at once when no pass runs. */
   whenEmailsKeyed(): Promise<void>;
@@ -42,7 +45,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
   const { url, timeoutMs = 2000, poolMax = 20, emailKeyPass = true, report = () => {} } = options;
   const { codec = DEFAULT_CODEC } = options;
   const client = createClient({ url, timeoutMs, poolMax, codec });
-  const serial = createSerial(timeoutMs);
+  const serial = createSerial(TURN_WAIT_TIMEOUTS * timeoutMs);
   const books = createBooks(client);
   const changes = createChangeFeed(client, { url, timeoutMs, poolMax, codec });
   const pass = createEmailKeyPass(client, async () => isRestored(await books.readControl()), report);
