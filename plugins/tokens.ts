@@ -4,7 +4,7 @@ import fp from 'fastify-plugin';
 import { weakness } from './config/strength.ts';
 import type { JwtKey } from './keys/jwt-keys.ts';
 import { ACCESS_TOKEN_TYPE, type AccessTokens, createAccessTokens, type JwtCodec } from './tokens/access.ts';
-import { createLegacyVerifier, type LegacyVerifier } from './tokens/legacy.ts';
+import { createLegacyVerifier, type LegacyOptions, type LegacyVerifier } from './tokens/legacy.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -72,10 +72,19 @@ async function tokens(app: FastifyInstance) {
   );
   const { legacyJwt } = app.config;
   app.decorate('legacyTokens', legacyJwt && createLegacyVerifier(legacyJwt));
-  // It has to be the old service's, so it cannot be refused.
-  if (legacyJwt !== null && weakness(legacyJwt.secret) !== null) {
-    app.log.warn(
-      { until: legacyJwt.until },
+  if (legacyJwt !== null) warnOfLegacy(app, legacyJwt);
+}
+
+/** Neither can be refused: the secret has to be the old service's, and the date passes while all goes well. */
+function warnOfLegacy({ log, now }: FastifyInstance, { secret, until }: LegacyOptions): void {
+  if (now() >= until) {
+    log.warn(
+      { until },
+      'LEGACY_JWT_UNTIL has passed: tokens of the old service are refused; leave LEGACY_JWT_SECRET out',
+    );
+  } else if (weakness(secret) !== null) {
+    log.warn(
+      { until },
       'LEGACY_JWT_SECRET is weak: who guesses it signs in as any user whose password is still the old one; let LEGACY_JWT_UNTIL come soon',
     );
   }

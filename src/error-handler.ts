@@ -5,6 +5,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import fp from 'fastify-plugin';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import { StaleWrite, StoreUnavailable } from '../db/errors.ts';
+import { describeError } from '../plugins/logger/scrub.ts';
 import { HashingOverloaded } from '../plugins/passwords/passwords.ts';
 import { ApiError, ERRORS, type ErrorCode, type Issue } from './errors.ts';
 import { PROBLEM_TYPE, problem } from './problem.ts';
@@ -59,8 +60,13 @@ function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply)
   const { status } = ERRORS[answer.code];
   // RFC 9110 wants one with every 401; it names the scheme that any client may use.
   if (status === 401) reply.header('WWW-Authenticate', 'Bearer');
-  if (status >= 500) request.log.error({ err: answer.cause ?? answer, code: answer.code }, 'request failed');
-  else request.log.debug({ code: answer.code }, 'request refused');
+  if (status === 503) {
+    // Under overload there is one for each request: a stack would make the log the next load.
+    const { stack: _, ...because } = describeError(answer.cause ?? answer);
+    request.log.warn({ because, code: answer.code }, 'request refused');
+  } else if (status >= 500) {
+    request.log.error({ err: answer.cause ?? answer, code: answer.code }, 'request failed');
+  } else request.log.debug({ code: answer.code }, 'request refused');
   return reply
     .code(status)
     .headers({ 'Cache-Control': 'no-store', ...answer.headers })

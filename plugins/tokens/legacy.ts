@@ -4,7 +4,6 @@ import { encodeId } from '../../db/ids.ts';
 export interface LegacyClaims {
   /** Whom the old service issued the token to. */
   readonly userId: string;
-  readonly issuedAt: Date | null;
   /** From then on it is refused for its time alone. */
   readonly endsAt: Date;
 }
@@ -45,10 +44,8 @@ export function createLegacyVerifier(options: LegacyOptions): LegacyVerifier {
     const claims = parse(payload);
     if (claims === null || !isTimely(claims, now)) return null;
     const userId = subjectOf(claims, subjectClaims);
-    const { iat, exp } = claims;
     if (userId === null) return null;
-    const issuedAt = isSeconds(iat) ? new Date(iat * 1000) : null;
-    return { userId, issuedAt, endsAt: new Date(Math.min(Number(exp) * 1000, until.getTime())) };
+    return { userId, endsAt: new Date(Math.min(Number(claims['exp']) * 1000, until.getTime())) };
   }
 
   return { verify };

@@ -7,8 +7,8 @@ import { loadConfig } from '../../plugins/config.ts';
 import tokens from '../../plugins/tokens.ts';
 
 /** What is logged while it starts with this secret of the old service. */
-async function linesOfStart(secret: string | null): Promise<string[]> {
-  const legacy = secret === null ? {} : { LEGACY_JWT_SECRET: secret, LEGACY_JWT_UNTIL: '2030-01-31' };
+async function linesOfStart(secret: string | null, until = '2030-01-31'): Promise<string[]> {
+  const legacy = secret === null ? {} : { LEGACY_JWT_SECRET: secret, LEGACY_JWT_UNTIL: until };
   const config = loadConfig(legacy, { production: false });
   const lines: string[] = [];
   const app = Fastify({
@@ -39,4 +39,11 @@ it.each([
   ['none', null],
 ])('says nothing of %s', async (_what, secret) => {
   expect(await linesOfStart(secret)).toEqual([]);
+});
+
+it('says of an exchange that has ended that it has, and nothing of its secret', async () => {
+  const lines = await linesOfStart('hunter2', '2020-01-31');
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { level: 40, msg: expect.stringMatching(/^LEGACY_JWT_UNTIL has passed/) },
+  ]);
 });
