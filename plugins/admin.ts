@@ -4,7 +4,7 @@ import fp from 'fastify-plugin';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import { isLoopback } from './config/endpoints.ts';
 import { weakness } from './config/strength.ts';
-import { registerHealthRoutes } from './health.ts';
+import { registerHealthRoutes } from './health/routes.ts';
 import { registerMetricsRoute } from './metrics.ts';
 
 declare module 'fastify' {

@@ -2,6 +2,14 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import fp from 'fastify-plugin';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import { type Answers, nameHeaders } from './openapi/headers.ts';
+
+declare module 'fastify' {
+  interface FastifySchema {
+    /** For the document alone: a success sets or clears cookies. */
+    'x-sets-cookies'?: true;
+  }
+}
 
 /** The pages bring all they need; their own default would let styles in from anywhere and break plain http off loopback. */
 const CONTENT_SECURITY_POLICY = {
@@ -15,7 +23,7 @@ const CONTENT_SECURITY_POLICY = {
   'frame-ancestors': "'none'",
 };
 
-interface Operation {
+interface Operation extends Answers {
   readonly requestBody?: {
     required: boolean;
     readonly content: Readonly<
@@ -24,12 +32,14 @@ interface Operation {
   };
 }
 
-/** The generator calls every body required; one that may be null may be left out. */
-function withOptionalBodies<T extends { readonly paths?: object }>(document: T): T {
+/** What the generator cannot know: a body that may be null may be left out, and answers have headers. */
+function completed<T extends { readonly paths?: object }>(document: T): T {
   const operations = Object.values(document.paths ?? {}).flatMap((verbs: Record<string, Operation>) =>
     Object.values(verbs),
   );
-  for (const { requestBody } of operations) {
+  for (const operation of operations) {
+    const { requestBody } = operation;
+    nameHeaders(operation);
     const schemas = Object.values(requestBody?.content ?? {}).map(({ schema }) => schema);
     const nullable = schemas.some(({ anyOf }) => anyOf?.some(({ type }) => type === 'null'));
     if (requestBody !== undefined && nullable) requestBody.required = false;
@@ -71,7 +81,7 @@ export default fp(
         },
       },
       transform: jsonSchemaTransform,
-      transformObject: (given) => withOptionalBodies(jsonSchemaTransformObject(given)),
+      transformObject: (given) => completed(jsonSchemaTransformObject(given)),
     });
     await app.register(swaggerUi, {
       routePrefix: '/docs',

@@ -14,6 +14,7 @@ const routes: FastifyPluginAsyncZod = async (app) => {
   app.route({
     method: 'GET',
     url: '/.well-known/jwks.json',
+    exposeHeadRoute: true,
     schema: {
       tags: ['keys'],
       summary: 'Public keys that verify access tokens',

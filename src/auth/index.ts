@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin';
 import { RATE_WINDOW_MAX_MS } from '../../plugins/config/values.ts';
-import { accountRoutes } from './routes/account.ts';
-import { entryRoutes } from './routes/entry.ts';
-import { passwordRoutes } from './routes/password.ts';
+import accountRoutes from './routes/account.ts';
+import entryRoutes from './routes/entry.ts';
+import passwordRoutes from './routes/password.ts';
 import type { RouteDeps } from './routes/support.ts';
 import type { AuthContext } from './service/context.ts';
 import { createOutbox } from './service/outbox.ts';
@@ -20,9 +20,23 @@ const LIMITS_KEPT_MS = RATE_WINDOW_MAX_MS;
 /** Everything under /auth: builds what the rules act through, registers the routes, starts the sweepers. */
 export default fp(
   async (app) => {
-    const { config, background, repository, now } = app;
-    const outbox = createOutbox({ ...app, log: app.log });
-    const context: AuthContext = { ...app, outbox };
+    const { config, background, repository, now, log, keyring, mailer } = app;
+    const { passwords, checkPassword, accessTokens, legacyTokens, limits } = app;
+    const outbox = createOutbox({ repository, keyring, mailer, background, log, now });
+    const context: AuthContext = {
+      config,
+      repository,
+      passwords,
+      checkPassword,
+      keyring,
+      accessTokens,
+      legacyTokens,
+      limits,
+      mailer,
+      outbox,
+      background,
+      now,
+    };
     const transport = createTransport({
       secure: config.secureCookies,
       sameSiteAccess: config.cookieSameSiteAccess,

@@ -31,13 +31,17 @@ export const signupBody = z.object({
 });
 
 /** Loose: the others stay as they are. */
-export const transportHeaders = z.looseObject({
-  'x-token-transport': z
-    .string()
-    .optional()
-    .describe('`body`: the refresh token comes in the body, and no cookie is set. Anything else: by cookie.')
-    .meta(like('cookie')),
-});
+const withTransport = (description: string) =>
+  z.looseObject({
+    'x-token-transport': z.string().optional().describe(description).meta(like('cookie')),
+  });
+
+const TRANSPORT =
+  '`body`: the refresh token comes in the body, and no cookie is set. Anything else: by cookie.';
+export const transportHeaders = withTransport(TRANSPORT);
+export const exchangeHeaders = withTransport(
+  `Only where a header brings a token of the old service. ${TRANSPORT}`,
+);
 
 export const loginBody = z.object({ email: knownEmail, password });
 

@@ -57,3 +57,14 @@ test('every file is imported by another one of the program, or started', () => {
   ]);
   expect(files.filter((file) => ofCode(file) && !used.has(file))).toEqual([]);
 });
+
+test('every plugin of Fastify names itself, routes too, so that a missing one stops the boot', () => {
+  const plugins = files.filter(
+    (file) => ofCode(file) && /\bfp[<(]|: FastifyPluginAsync/.test(readFileSync(join(root, file), 'utf8')),
+  );
+  expect(plugins.length).toBeGreaterThan(20);
+  const unnamed = plugins.filter(
+    (file) => !/\bfp[<(][\s\S]*\bname: '[\w-]+'/.test(readFileSync(join(root, file), 'utf8')),
+  );
+  expect(unnamed).toEqual([]);
+});

@@ -65,8 +65,9 @@ inEveryMode(async (mode) => {
         for (const scheme of (security ?? []).flatMap((each) => Object.keys(each)))
           expect(app.document.components.securitySchemes, name).toHaveProperty(scheme);
       }
-      for (const path of ['/auth/signup', '/auth/login']) {
-        expect(app.document.paths[path]?.['post']?.parameters).toEqual([
+      for (const path of ['/auth/signup', '/auth/login', '/auth/refresh']) {
+        const [operation] = Object.values(app.document.paths[path] ?? {});
+        expect(operation?.parameters).toEqual([
           expect.objectContaining({ in: 'header', name: 'x-token-transport', required: false }),
         ]);
       }
@@ -82,6 +83,22 @@ inEveryMode(async (mode) => {
         expect(Object.keys(responses), name).not.toContain('413');
         expect(Object.keys(responses), name).not.toContain('415');
       }
+    });
+
+    test('names the headers that a client acts on', () => {
+      const headersOf = (verb: string, path: string, status: number) =>
+        Object.keys(app.document.paths[path]?.[verb]?.responses[status]?.headers ?? {});
+      expect(headersOf('post', '/auth/login', 200)).toEqual([
+        'X-Request-Id',
+        'Set-Cookie',
+        'RateLimit',
+        'RateLimit-Policy',
+      ]);
+      expect(headersOf('post', '/auth/login', 401)).toContain('WWW-Authenticate');
+      expect(headersOf('post', '/auth/login', 429)).toContain('Retry-After');
+      expect(headersOf('get', '/auth/me', 503)).toContain('Retry-After');
+      expect(headersOf('post', '/auth/logout', 204)).toContain('Set-Cookie');
+      expect(headersOf('get', '/auth/me', 200)).toEqual(['X-Request-Id']);
     });
 
     test('is served with pages to read it', async () => {
@@ -175,6 +192,14 @@ inEveryMode(async (mode) => {
 
   test('/livez and /readyz answer 200 while all is well', async () => {
     for (const path of ['/livez', '/readyz']) expect((await app.client().get(path)).status).toBe(200);
+  });
+
+  test('HEAD works wherever a monitor or a cache may send it', async () => {
+    for (const path of ['/livez', '/readyz', '/.well-known/jwks.json']) {
+      const [get, head] = [await app.client().get(path), await app.client().request('HEAD', path)];
+      expect([head.status, head.text], path).toEqual([200, '']);
+      expect(head.headers['cache-control'], path).toBe(get.headers['cache-control']);
+    }
   });
 
   test('/metrics is Prometheus text that names no person', async () => {

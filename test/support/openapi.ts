@@ -22,7 +22,13 @@ interface Operation {
   }[];
   readonly requestBody?: { readonly required?: boolean };
   readonly responses: Readonly<
-    Record<string, { readonly content?: Readonly<Record<string, { readonly schema: object }>> }>
+    Record<
+      string,
+      {
+        readonly content?: Readonly<Record<string, { readonly schema: object }>>;
+        readonly headers?: Readonly<Record<string, object>>;
+      }
+    >
   >;
 }
 
@@ -30,6 +36,15 @@ interface Operation {
 export type ResponseCheck = (method: string, path: string, answer: Answer) => void;
 
 const PROBLEM = 'application/problem+json';
+/** What clients act on. */
+const HEADERS = [
+  'retry-after',
+  'ratelimit',
+  'ratelimit-policy',
+  'set-cookie',
+  'www-authenticate',
+  'x-request-id',
+];
 const LEAKS = [
   /\bat [\w.<>]+ \(?(file:|node:|\/)/,
   /node_modules/,
@@ -71,7 +86,8 @@ export function createResponseCheck(document: OpenApiDocument): ResponseCheck {
       throw new Error(`${what} has no Referrer-Policy`);
     if (type === PROBLEM && method !== 'HEAD') checkProblem(what, answer);
     const route = routes.find(({ pattern }) => pattern.test(pathname));
-    const verb = method.toLowerCase();
+    const isHead = method === 'HEAD';
+    const verb = isHead && answer.status !== 404 ? 'get' : method.toLowerCase();
     const operation = route?.operations[verb];
     if (route === undefined || operation === undefined) {
       if (answer.status !== 404 && answer.body.code !== 'bad_request')
@@ -84,6 +100,10 @@ export function createResponseCheck(document: OpenApiDocument): ResponseCheck {
     }
     const response = operation.responses[String(answer.status)];
     if (response === undefined) throw new Error(`${what}: the document does not name this status`);
+    const named = Object.keys(response.headers ?? {}).map((name) => name.toLowerCase());
+    const unnamed = HEADERS.filter((name) => name in answer.headers && !named.includes(name));
+    if (unnamed.length > 0) throw new Error(`${what} has ${unnamed}, which the document does not name`);
+    if (isHead) return;
     if (response.content === undefined) {
       if (answer.text !== '') throw new Error(`${what} has a body, the document says it has none`);
       return;

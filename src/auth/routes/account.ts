@@ -1,3 +1,4 @@
+import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { ApiError } from '../../errors.ts';
 import { problems, problemsWithoutBody } from '../../problem.ts';
@@ -18,7 +19,7 @@ import { viewSession, viewUser } from '../views.ts';
 import { bySession, callerOf, type RouteDeps, requireSession } from './support.ts';
 
 /** The user's own account: e-mail verification, profile, sessions, deletion. */
-export const accountRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
+const routes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
   const { context, transport } = deps;
 
   app.route({
@@ -75,6 +76,7 @@ export const accountRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps)
       tags: ['account'],
       security: bySession,
       summary: 'Delete the account and erase its personal data',
+      'x-sets-cookies': true,
       body: deleteAccountBody,
       response: {
         204: noContent,
@@ -123,6 +125,7 @@ export const accountRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps)
       tags: ['account'],
       security: bySession,
       summary: 'End one session of the user',
+      'x-sets-cookies': true,
       params: sessionParams,
       response: { 204: noContent, ...problems('unauthenticated', 'cross_site', 'session_not_found') },
     },
@@ -135,3 +138,8 @@ export const accountRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps)
     },
   });
 };
+
+export default fp(routes, {
+  name: 'auth-account',
+  dependencies: ['config', 'keys', 'metrics', 'error-handler', 'http'],
+});

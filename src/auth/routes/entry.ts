@@ -1,8 +1,9 @@
+import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { parseRefreshToken } from '../../../plugins/tokens/refresh.ts';
 import { problems, problemsWithoutBody } from '../../problem.ts';
 import { refuseCrossSite } from '../origin.ts';
-import { loginBody, noContent, signedIn, signupBody, transportHeaders } from '../schemas.ts';
+import { exchangeHeaders, loginBody, noContent, signedIn, signupBody, transportHeaders } from '../schemas.ts';
 import { signup } from '../service/accounts.ts';
 import { exchangeLegacy } from '../service/legacy.ts';
 import { login } from '../service/login.ts';
@@ -12,7 +13,7 @@ import { readBearer } from '../transport.ts';
 import { answerSignedIn, callerOf, type RouteDeps, refuseForeignSignIn } from './support.ts';
 
 /** In and out: signup, login, refresh, logout. */
-export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
+const routes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
   const { context, transport, origins } = deps;
 
   app.route({
@@ -21,6 +22,7 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
     schema: {
       tags: ['sign-in'],
       summary: 'Create an account and sign in',
+      'x-sets-cookies': true,
       headers: transportHeaders,
       body: signupBody,
       response: {
@@ -42,6 +44,7 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
     schema: {
       tags: ['sign-in'],
       summary: 'Sign in with e-mail and password',
+      'x-sets-cookies': true,
       headers: transportHeaders,
       body: loginBody,
       response: {
@@ -71,8 +74,10 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
       tags: ['sign-in'],
       security: [{ bearer: [] }, { refreshCookie: [] }],
       summary: 'Rotate the refresh token and get a new access token',
+      'x-sets-cookies': true,
       description:
         'The refresh token comes from its cookie or as `Authorization: Bearer`; the successor goes back the same way.',
+      headers: exchangeHeaders,
       response: {
         200: signedIn,
         ...problemsWithoutBody('refresh_invalid', 'email_not_verified', 'cross_site', 'rate_limited'),
@@ -119,6 +124,7 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
         tags: ['sign-in'],
         security: [{ bearer: [] }, { refreshCookie: [] }, { cookie: [] }, {}],
         summary: 'End this session',
+        'x-sets-cookies': true,
         description: 'Repeatable. Takes the cookies, or either token as `Authorization: Bearer`.',
         response: { 204: noContent, ...problemsWithoutBody('cross_site') },
       },
@@ -135,3 +141,8 @@ export const entryRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) =
     });
   });
 };
+
+export default fp(routes, {
+  name: 'auth-entry',
+  dependencies: ['config', 'keys', 'metrics', 'error-handler', 'http'],
+});

@@ -1,3 +1,4 @@
+import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { problems } from '../../problem.ts';
 import {
@@ -11,7 +12,7 @@ import { changePassword, forgotPassword, resetPassword } from '../service/passwo
 import { bySession, callerOf, type RouteDeps, requireSession } from './support.ts';
 
 /** Passwords: forgotten, reset, changed. */
-export const passwordRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
+const routes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
   const { context } = deps;
 
   app.route({
@@ -84,3 +85,8 @@ export const passwordRoutes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps
     },
   });
 };
+
+export default fp(routes, {
+  name: 'auth-password',
+  dependencies: ['config', 'keys', 'metrics', 'error-handler', 'http'],
+});

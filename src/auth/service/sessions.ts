@@ -53,7 +53,9 @@ async function sessionOf(context: AuthContext, token: string, caller: Caller): P
   if (presented.hash === session.tokenHash || presented.hash === session.previousTokenHash) return session;
   // A session that has ended needs no end, so nobody has to find out whether the token was ever its own.
   if (!isLive(session, user, context.now())) return null;
-  const issued = await wasIssued(context, session, presented, caller).catch((error: unknown) => {
+  // Never refused, a logout has no limit to tell of.
+  const silent = { ...caller, setHeaders: () => {} };
+  const issued = await wasIssued(context, session, presented, silent).catch((error: unknown) => {
     if (error instanceof ApiError && error.code === 'rate_limited') return false;
     throw error;
   });
