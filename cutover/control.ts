@@ -35,6 +35,7 @@ const controlBody = z.object({
     })
     .nullable(),
   changedBy: z.string().nullable(),
+  movedBy: z.string().optional(),
   copy: copySchema,
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
   epoch: z.int().min(0),

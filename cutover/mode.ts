@@ -54,6 +54,12 @@ export function copyRun(copy: CopyState): string | null {
   return copy.kind === 'complete' ? copy.run : null;
 }
 
+/** Whether nothing has happened to the copy in between. */
+export function isSameCopy(a: CopyState, b: CopyState): boolean {
+  const list = (copy: CopyState) => Object.entries(copy).sort(([x], [y]) => (x < y ? -1 : 1));
+  return JSON.stringify(list(a)) === JSON.stringify(list(b));
+}
+
 export interface Move {
   readonly from: Mode;
   readonly to: Mode;
@@ -114,12 +120,17 @@ export function allMoves(): readonly Move[] {
 }
 
 /**
- * The copy's state once the move has been made. Leaving the mirror makes it stale; entering it again does not make it
- * complete, because what was written in between was never marked. A stale one gets a new time, by which a backfill that
- * was under way sees that it missed something.
+ * The copy's state once the move has been made. Leaving the mirror makes it stale, whatever it was; entering it again does
+ * not make it complete, because what was written in between was never marked. A stale one gets a new time, later than any
+ * in it whatever the clocks say, by which whoever was about to complete it sees that something was missed.
  */
 export function copyAfter(move: Move, copy: CopyState, nowMs: number): CopyState {
-  return move.stopsMirror && copy.kind !== 'none' ? { kind: 'stale', sinceMs: nowMs } : copy;
+  return move.stopsMirror ? { kind: 'stale', sinceMs: Math.max(nowMs, lastOf(copy) + 1) } : copy;
+}
+
+function lastOf(copy: CopyState): number {
+  if (copy.kind === 'none') return 0;
+  return copy.kind === 'stale' ? copy.sinceMs : Math.max(copy.completedAtMs, copy.verifiedAtMs ?? 0);
 }
 
 /** Whether going one step back from this mode would lose nothing that was acknowledged in it. */

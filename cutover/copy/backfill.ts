@@ -245,7 +245,7 @@ async function complete(scope: CopyScope, { run, body }: Context): Promise<void>
     verifiedAtMs: null,
   };
   // A process that was killed right after has said it already.
-  const marked = await markCopy(authority, body.epoch, body.copy, state, (held) => isOwn(run.id, held));
+  const marked = await markCopy(authority, body.epoch, body.copy, state);
   const runs = createRuns(postgres);
   await runs.advance(run.id, 'merging', 'done', toBody(body), now);
   if (!marked) {

@@ -1,11 +1,10 @@
 /** What must hold before a copy may begin, and what it says in the end. */
 import type { StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { fromControl, readControl, readLeases } from '../control.ts';
+import { changeControl, readControl, readLeases } from '../control.ts';
 import type { Environment } from '../environment.ts';
 import { authorityOf, type CopyState, mirrorOf, otherStore } from '../mode.ts';
 import { type Event, NOTES } from '../operator/types.ts';
-import { decideChange } from '../protocol/changes.ts';
 import { isSilent, type Watch, watchRows } from '../protocol/silence.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
@@ -98,32 +97,17 @@ export async function awaitInstances(
   }
 }
 
-/** Races lost while others write the record; each is somebody's success. */
-const RACES_MAX = 50;
-
-/** Writes the copy's state if it is still `expected` under this epoch, or finds it done; false when it is neither. */
+/**
+ * Writes the copy's state while the mirror is on and it is still `expected` under this epoch, or finds it done; false when
+ * it is neither.
+ */
 export async function markCopy(
   store: Store,
   epoch: number,
   expected: CopyState,
   copy: CopyState,
-  isDone: (copy: CopyState) => boolean = (found) => isSameCopy(found, copy),
 ): Promise<boolean> {
-  for (let race = 0; race < RACES_MAX; race += 1) {
-    const record = await readControl(store);
-    if (record === null || record.epoch !== epoch) return false;
-    if (isDone(record.copy)) return true;
-    if (!isSameCopy(record.copy, expected)) return false;
-    const decision = decideChange(store.name, record, { kind: 'mark-copy', copy });
-    if (decision.kind === 'refused') return false;
-    if (await store.books.replaceControl(record, fromControl(decision.record))) return true;
-  }
-  return false;
-}
-
-function isSameCopy(a: CopyState, b: CopyState): boolean {
-  const list = (copy: CopyState) => Object.entries(copy).sort(([x], [y]) => (x < y ? -1 : 1));
-  return JSON.stringify(list(a)) === JSON.stringify(list(b));
+  return (await changeControl(store, { kind: 'mark-copy', copy, expected, epoch })).kind !== 'refused';
 }
 
 /** Evidence for the gates, in the authority's books. */

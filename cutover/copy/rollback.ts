@@ -10,7 +10,7 @@ import { forgetUndo, undoEntries } from '../../db/postgres/copy/undo.ts';
 import { putBackStep } from '../../db/postgres/copy/vanished.ts';
 import type { Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
-import { authorityOf } from '../mode.ts';
+import { authorityOf, mirrorOf } from '../mode.ts';
 import { NOTES } from '../operator/types.ts';
 import { forgetErased } from './erased.ts';
 import { coordinating } from './lock.ts';
@@ -94,7 +94,9 @@ async function markStale({ stores, environment }: CopyScope, run: RunRow, body: 
       );
     }
     if (record.transition !== null) throw new CopyRefused('in-transition', 'authority is about to change');
-    if (record.copy.kind === 'none') return record.epoch;
+    // Where nothing is mirrored nobody can complete it, and it got a new time when that began.
+    const { copy, mode } = record;
+    if (copy.kind === 'none' || (copy.kind === 'stale' && mirrorOf(mode) === null)) return record.epoch;
     const stale = { kind: 'stale', sinceMs: environment.date().getTime() } as const;
     if (await markCopy(authority, record.epoch, record.copy, stale)) return record.epoch;
   }

@@ -21,6 +21,7 @@ import type { ControlRecord, PerStore, Timing } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import { lastCheck, newSuspects, noteMarked } from './last-check.ts';
 import { isOver, pause, type Run, whyOver } from './run.ts';
+import { whyRefused } from './words.ts';
 
 export interface AttemptResult {
   /** `unknown`: the stores fell silent between the two halves; whoever comes next finishes it, or takes it back. */
@@ -49,10 +50,12 @@ const MESSAGES: Readonly<Record<Exclude<Stage, 'done' | 'aborted'>, string>> = {
 };
 /** Once the outcome can no longer be told otherwise, the stores are asked for this much longer than the verb may last. */
 const FORWARD_MS = 10_000;
+/** Whoever had seen it by then has taken it back, and nobody else will see it. */
+const LATE = 'not every instance had seen the announcement by its deadline';
 /** Between two looks at what is marked, from the announcement on. */
 const LOOK_EVERY_MS = 50;
 
-/** One attempt from `record`, just read from the loser, whose gates have been passed. */
+/** One attempt from `record`, whose gates have been passed, and from no other. */
 export async function attemptChange(
   run: Run,
   stores: { readonly loser: Store; readonly winner: Store },
@@ -65,13 +68,16 @@ export async function attemptChange(
   if (begun === null)
     return { kind: 'aborted', reasons: ['this is no change of authority'], pauseMs: null, alive: [] };
   const nowMs = () => environment.now().monotonicMs;
+  const isPast = (sinceMs: number | null, ms: number) => sinceMs !== null && nowMs() - sinceMs >= ms;
   const perform = createPerformer(run, stores, begun.transition.id, record);
   let state: CoordinatorState = begun;
+  let announceAskedMs: number | null = null;
   let fenceAskedMs: number | null = null;
   let pauseMs: number | null = null;
   say(run, state.stage);
 
   for (let request = requestOf(state); request !== null; request = requestOf(state)) {
+    if (state.stage === 'announce') announceAskedMs ??= nowMs();
     if (state.stage === 'fence') fenceAskedMs ??= nowMs();
     const before: Stage = state.stage;
     state = onReply(state, await perform.reply(request, before), nowMs(), timing, run.rules);
@@ -81,8 +87,9 @@ export async function attemptChange(
       say(run, state.stage);
     }
     // Asked at each new stage too: over, it announces nothing more, and closes no fence.
-    if (isOver(run) && mayStop(state.stage)) {
-      state = giveUp(state, whyOver(run));
+    const isLate = state.stage === 'await-announced' && isPast(announceAskedMs, timing.deadlineMs);
+    if ((isOver(run) && mayStop(state.stage)) || isLate) {
+      state = giveUp(state, isLate ? LATE : whyOver(run));
       say(run, state.stage);
       continue;
     }
@@ -97,7 +104,9 @@ export async function attemptChange(
     const waitMs = pauseAt(before, timing);
     await (mayStop(before) ? pause(run, waitMs) : environment.sleep(waitMs));
   }
-  const reasons = [state.reason, ...perform.differences()].filter((reason) => reason !== null);
+  const reasons = [perform.refusal() ?? state.reason, ...perform.differences()].filter(
+    (reason) => reason !== null,
+  );
   const alive = Object.keys(state.watch).filter((instance) => state.watch[instance]?.moved === true);
   if (state.stage === 'done') return { kind: 'done', reasons: [], pauseMs, alive };
   await forgetNote(stores.winner, state.transition.id);
@@ -135,6 +144,8 @@ interface Performer {
   reply(request: Request, stage: Stage): Promise<Reply>;
   /** What the last check found. */
   differences(): readonly string[];
+  /** Why the attempt could not be announced; null: it could, or was not yet. */
+  refusal(): string | null;
 }
 
 function createPerformer(
@@ -145,6 +156,7 @@ function createPerformer(
 ): Performer {
   const suspects = newSuspects();
   let differing: readonly string[] = [];
+  let refusal: string | null = null;
   const storeOf = (name: Store['name']) => (name === loser.name ? loser : winner);
 
   /** Each store's record as last seen, which spares the changes a read. */
@@ -172,6 +184,9 @@ function createPerformer(
     const { store } = request;
     const decision = await changeControl(storeOf(store), request.change, run.rules, known[store]);
     known[store] = decision.record;
+    if (decision.kind === 'refused' && request.change.kind === 'announce') {
+      refusal = whyRefused(decision.reason, decision.record);
+    }
     return { kind: 'change', decision };
   }
 
@@ -212,6 +227,7 @@ function createPerformer(
         throw error;
       }
     },
+    refusal: () => refusal,
     differences: () =>
       differing
         .slice(0, 10)

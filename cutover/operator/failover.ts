@@ -20,7 +20,7 @@ import { logEvent } from './events.ts';
 import { beginRun, type Run } from './run.ts';
 import { attempt, backlogOf, readSituation } from './situation.ts';
 import type { FailoverRequest, FailoverResult, OperatorContext, Summary } from './types.ts';
-import { inWords } from './words.ts';
+import { inWords, whyRefused } from './words.ts';
 
 const EPOCHS = 2;
 const RECENT_MS = 3_600_000;
@@ -55,12 +55,12 @@ export async function failover(context: OperatorContext, request: FailoverReques
     epoch: record.epoch + EPOCHS,
     revision: record.revision + 1,
     transition: null,
-    changedBy: null,
+    changedBy: run.environment.newId(),
     copy: { kind: 'none' },
   };
   run.say('failover', `MongoDB takes authority under epoch ${next.epoch}`);
-  const decision = await changeControl(mongo, { kind: 'gain', record: next });
-  if (decision.kind === 'refused') return refuse(`the control record refused it: ${decision.reason}`);
+  const decision = await changeControl(mongo, { kind: 'gain', record: next, judged: record });
+  if (decision.kind === 'refused') return refuse(whyRefused(decision.reason, decision.record));
   const details = { reason: request.reason, from: record.mode, fromEpoch: record.epoch };
   await logEvent(run, mongo, 'failover', decision.record, details);
   const after = await summary(run, mongo, decision.record);

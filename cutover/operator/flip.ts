@@ -3,8 +3,8 @@ import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { compareStamps, ENTITIES, type Entity } from '../../db/records.ts';
 import { changeControl } from '../control.ts';
-import { type Move, mirrorOf } from '../mode.ts';
-import type { ChangeDecision, ControlChange } from '../protocol/changes.ts';
+import type { Move } from '../mode.ts';
+import { type ChangeDecision, type ControlChange, hasMoved } from '../protocol/changes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import { copyTo } from './copy.ts';
@@ -12,9 +12,11 @@ import { logEvent } from './events.ts';
 import { awaitAcknowledged } from './instances.ts';
 import { isOver, type Run, whyOver } from './run.ts';
 import { attempt, type Standing } from './situation.ts';
+import { whyRefused } from './words.ts';
 
 export interface FlipResult {
-  readonly kind: 'done' | 'refused' | 'aborted';
+  /** `overtaken`: nothing was done, since something was set or marked meanwhile, by which the gates may say otherwise. */
+  readonly kind: 'done' | 'refused' | 'aborted' | 'overtaken';
   readonly record: ControlRecord;
   readonly reasons: readonly string[];
 }
@@ -22,6 +24,7 @@ export interface FlipResult {
 /** Records of one kind that are looked at when a mirror starts: more, and it takes a backfill to complete the copy. */
 const STARTED_EMPTY_MAX = 5_000;
 
+/** From `record`, whose gates have been passed, and from no other. */
 export async function flip(
   run: Run,
   { authority, other, record: before }: Standing,
@@ -34,16 +37,18 @@ export async function flip(
   if (isOver(run)) return { kind: 'aborted', record: before, reasons: [whyOver(run)] };
   run.say('flip', `${move.from} → ${move.to}`);
   const nowMs = environment.date().getTime();
-  const decision = await ask(run, authority, { kind: 'move', to: move.to, nowMs });
+  const change = { kind: 'move', id: environment.newId(), to: move.to, nowMs, judged: before } as const;
+  const { decision, isSure } = await ask(run, authority, change);
   if (decision.kind === 'refused') {
-    return {
-      kind: 'refused',
-      record: decision.record,
-      reasons: [`the control record refused it: ${decision.reason}`],
-    };
+    const { reason, record } = decision;
+    const reasons = [whyRefused(reason, record)];
+    if (reason !== 'changed') return { kind: 'refused', record, reasons };
+    if (!hasMoved(before, record)) return { kind: 'overtaken', record, reasons };
+    if (isSure) return { kind: 'refused', record, reasons };
+    return { kind: 'aborted', record, reasons: ['whether it was made before that is not known', ...reasons] };
   }
   let { record } = decision;
-  if (other !== null) await copyTo(other, record);
+  if (other !== null) await copyTo(authority, other);
   await logEvent(run, authority, 'moved', record, { from: move.from, to: move.to, ...details });
 
   run.say('acknowledge', `waiting until every live instance follows ${move.to}`);
@@ -59,26 +64,39 @@ export async function flip(
       completedAtMs: nowMs,
       verifiedAtMs: null,
     } as const;
-    const marked = await ask(run, authority, { kind: 'mark-copy', copy });
+    run.say('complete', 'every record is marked or in the mirror: the copy counts as complete');
+    // Whoever stood still since the look finds another state of the copy where the mirror was off meanwhile.
+    const { copy: expected, epoch } = record;
+    const { decision: marked } = await ask(run, authority, { kind: 'mark-copy', copy, expected, epoch });
+    record = marked.record;
     if (marked.kind !== 'refused') {
-      record = marked.record;
-      await copyTo(other, record);
+      await copyTo(authority, other);
       await logEvent(run, authority, 'copy', record, { copy: 'complete', run: copy.run });
     }
   }
-  if (mirrorOf(record.mode) !== null && record.copy.kind !== 'complete' && move.startsMirror) {
+  if (record.mode !== move.to) reasons.push(`somebody else has moved on since, to ${record.mode}`);
+  else if (record.copy.kind !== 'complete' && move.startsMirror) {
     reasons.push(`the copy is ${record.copy.kind}: only a backfill completes it`);
   }
   return { kind: 'done', record, reasons };
 }
 
-/** Asks again while the outcome is unknown: what was made answers `already`. */
-async function ask(run: Run, store: Store, change: ControlChange): Promise<ChangeDecision> {
+/**
+ * Asks again while the outcome is unknown: what was made answers `already`. Not sure: it may have been made, and overtaken
+ * since.
+ */
+async function ask(
+  run: Run,
+  store: Store,
+  change: ControlChange,
+): Promise<{ readonly decision: ChangeDecision; readonly isSure: boolean }> {
+  let isSure = true;
   for (;;) {
     try {
-      return await changeControl(store, change);
+      return { decision: await changeControl(store, change, run.rules), isSure };
     } catch (error) {
       if (!(error instanceof StoreUnavailable) || isOver(run)) throw error;
+      isSure &&= error.outcome === 'none';
       await run.environment.sleep(200);
     }
   }

@@ -1,5 +1,7 @@
 import type { Store } from '../../db/port.ts';
 import { authorityOf, type Mode, type Move, otherStore } from '../mode.ts';
+import { hasMoved } from '../protocol/changes.ts';
+import type { ControlRecord } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import { sendCanary } from './canary.ts';
 import { attemptChange } from './change-authority.ts';
@@ -14,6 +16,7 @@ import { beginRun, isOver, pause, type Run, unlessOver, whyOver } from './run.ts
 import { attempt, readStanding, type Standing, summarize } from './situation.ts';
 import type { Gate, MoveRequest, MoveResult, OperatorContext } from './types.ts';
 import { wayTo } from './way.ts';
+import { whyRefused } from './words.ts';
 
 /** How one rung was taken. */
 interface Step {
@@ -97,16 +100,24 @@ async function logRefusal(
   await logEvent(run, authority, 'refused', record, details);
 }
 
-async function climb(run: Run, move: Move, request: MoveRequest): Promise<Step> {
+/** `first` is the record as this rung was begun from it: where somebody else moves after that, they have decided otherwise. */
+async function climb(
+  run: Run,
+  move: Move,
+  request: MoveRequest,
+  first: ControlRecord | null = null,
+): Promise<Step> {
   const judged = await judge(run, move, request);
   if (judged === null || run.interrupted?.aborted === true) {
     return { kind: 'aborted', reasons: [whyOver(run)] };
   }
   const { standing, failing, overridden } = judged;
   const { record, authority } = standing;
+  const begun = first ?? judged.first;
   const force = request.force?.reason ?? null;
   if (record.mode !== move.from)
     return { kind: 'refused', reasons: [`the mode is ${record.mode} meanwhile`] };
+  if (hasMoved(begun, record)) return { kind: 'refused', reasons: [whyRefused('changed', record)] };
   if (failing.length > 0) return { kind: 'refused', failing, overridden };
   if (isOver(run)) return { kind: 'aborted', reasons: [whyOver(run)] };
   if (overridden.length > 0) {
@@ -116,9 +127,12 @@ async function climb(run: Run, move: Move, request: MoveRequest): Promise<Step> 
   if (!move.changesAuthority) {
     const details = move.to === 'dual-write' && move.startsMirror ? { noForeignWriters: true } : {};
     const { kind, reasons } = await flip(run, standing, move, details);
-    return { kind, reasons, overridden };
+    if (kind !== 'overtaken') return { kind, reasons, overridden };
+    if (isOver(run)) return { kind: 'aborted', reasons: [...reasons, whyOver(run)] };
+    run.say('retry', 'something was set or marked meanwhile: the gates are judged once more');
+    return climb(run, move, request, begun);
   }
-  return { ...(await changeAuthority(run, move, request, standing)), overridden };
+  return { ...(await changeAuthority(run, move, request, { begun, record })), overridden };
 }
 
 /** The gates; for a moment what passes by itself is waited for. Null: the run was over before they had been judged. */
@@ -126,6 +140,7 @@ async function judge(run: Run, move: Move, request: MoveRequest) {
   const giveUpMs = run.environment.now().monotonicMs + PASSING_MS;
   const look = (telling: Run) => unlessOver(run, judgeNow(telling, move, request));
   let judged = isOver(run) ? null : await look(run);
+  const first = judged?.standing.record;
   if (judged !== null && mayPass(judged.failing))
     run.say('gates', `waiting a moment for ${judged.failing.map(({ name }) => name).join(', ')}`);
   while (
@@ -137,7 +152,7 @@ async function judge(run: Run, move: Move, request: MoveRequest) {
     await pause(run, LOOK_AGAIN_MS);
     judged = (await look({ ...run, say: () => {} })) ?? judged;
   }
-  return judged;
+  return judged === null || first === undefined ? null : { ...judged, first };
 }
 
 /** The gates as they stand, once every live instance has acknowledged what stands now. */
@@ -164,8 +179,15 @@ async function judgeNow(run: Run, move: Move, request: MoveRequest) {
   return { standing, failing, overridden };
 }
 
-async function changeAuthority(run: Run, move: Move, request: MoveRequest, first: Standing): Promise<Step> {
-  const attemptsMax = 1 + settingsOf(first.record)['flip-attempts'];
+/** `record` is the one whose gates have been passed; each later attempt is made from the one that was judged for it. */
+async function changeAuthority(
+  run: Run,
+  move: Move,
+  request: MoveRequest,
+  { begun, record: first }: { readonly begun: ControlRecord; readonly record: ControlRecord },
+): Promise<Step> {
+  const attemptsMax = 1 + settingsOf(first)['flip-attempts'];
+  let passed = first;
   const reasons: string[] = [];
   let pauseMs: number | null = null;
   for (let attempts = 1; ; attempts += 1) {
@@ -176,12 +198,15 @@ async function changeAuthority(run: Run, move: Move, request: MoveRequest, first
     if (isOver(run))
       return { kind: 'aborted', attempts: attempts - 1, pauseMs, reasons: [...reasons, whyOver(run)] };
     // Back in the same mode it would look untouched, though somebody has decided otherwise since.
-    if (record.mode !== move.from || record.epoch !== first.record.epoch) {
+    if (hasMoved(begun, record)) {
       return {
         kind: 'aborted',
         attempts: attempts - 1,
         pauseMs,
-        reasons: [...reasons, `the mode is ${record.mode} meanwhile, under epoch ${record.epoch}`],
+        reasons: [
+          ...reasons,
+          `somebody else has moved meanwhile: the mode is ${record.mode}, under epoch ${record.epoch}`,
+        ],
       };
     }
     const canary = await tryCanary(run, sides, record.epoch);
@@ -190,11 +215,11 @@ async function changeAuthority(run: Run, move: Move, request: MoveRequest, first
       return { kind: 'refused', failing: [canary], attempts: attempts - 1, reasons, pauseMs };
     }
     // It cannot take authority without a record of this epoch to begin from.
-    if (!(await copyTo(winner, record))) {
+    if (!(await copyTo(loser, winner))) {
       const reason = `${winner.name} could not be told of the present mode`;
       return { kind: 'aborted', attempts: attempts - 1, pauseMs, reasons: [...reasons, reason] };
     }
-    const outcome = await attemptChange(run, sides, record, move.to);
+    const outcome = await attemptChange(run, sides, passed, move.to);
     if (outcome.pauseMs !== null) pauseMs = Math.max(pauseMs ?? 0, outcome.pauseMs);
     reasons.push(...outcome.reasons.map((reason) => `attempt ${attempts}: ${reason}`));
     if (outcome.kind === 'done') {
@@ -226,6 +251,7 @@ async function changeAuthority(run: Run, move: Move, request: MoveRequest, first
     const judged = await judge(run, move, request);
     if (judged === null) return { kind: 'aborted', attempts, pauseMs, reasons: [...reasons, whyOver(run)] };
     const { failing } = judged;
+    passed = judged.standing.record;
     if (failing.length > 0) return { kind: 'aborted', failing, attempts, pauseMs, reasons };
   }
 }

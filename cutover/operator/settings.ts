@@ -12,6 +12,7 @@ import { copyTo } from './copy.ts';
 import { logEvent } from './events.ts';
 import { readStanding, summarize } from './situation.ts';
 import type { OperatorContext, SetResult } from './types.ts';
+import { whyRefused } from './words.ts';
 
 /** A failover counts out leases by the mirror's copy of these, since the rows are lost with the authority. */
 const NEEDED_AT_FAILOVER: readonly SettingKey[] = ['lease-ms', 'margin-ms'];
@@ -31,13 +32,15 @@ export async function setSetting(context: OperatorContext, key: string, value: s
   if (NEEDED_AT_FAILOVER.includes(key) && !isTold) {
     return refuse(`${key} can only be set while MongoDB answers: a failover would count by its copy`);
   }
-  const decision = await changeControl(standing.authority, { kind: 'set', key, value: parsed });
+  const change = { kind: 'set', key, value: parsed, seen: standing.record } as const;
+  const decision = await changeControl(standing.authority, change);
   if (decision.kind === 'refused') {
-    const rule = contradictionOf(decision.record, key, parsed);
-    return refuse(rule ?? `the control record refused it: ${decision.reason}`);
+    const { reason } = decision;
+    const rule = reason === 'contradiction' ? contradictionOf(decision.record, key, parsed) : null;
+    return refuse(rule ?? whyRefused(reason, decision.record));
   }
   const { record } = decision;
-  const copied = standing.other === null ? false : await copyTo(standing.other, record);
+  const copied = standing.other === null ? false : await copyTo(standing.authority, standing.other);
   const details = { key, was, is: parsed };
   await logEvent(context, standing.authority, 'set', record, details);
   const after = await summarize(context, { ...standing, record });

@@ -1,5 +1,7 @@
-/** Numbers and troubles as an operator reads them. */
+/** Numbers, troubles and refusals as an operator reads them. */
 import type { StoreUnavailable } from '../../db/errors.ts';
+import type { Refusal } from '../protocol/changes.ts';
+import type { ControlRecord } from '../protocol/types.ts';
 import type { Backlog } from './types.ts';
 
 const UNITS = [
@@ -19,6 +21,13 @@ export function inWords(ms: number): string {
 export function backlogInWords({ count, oldestAgeMs }: Backlog): string {
   if (count === null) return 'not known';
   return oldestAgeMs === null ? `${count}` : `${count}, the oldest for ${inWords(oldestAgeMs)}`;
+}
+
+/** Why the control record did not take a change, and how it stands. */
+export function whyRefused(reason: Refusal, { mode, revision, copy }: ControlRecord): string {
+  if (reason === 'incomplete-copy') return `the control record refused it: the copy is ${copy.kind}`;
+  if (reason !== 'changed') return `the control record refused it: ${reason}`;
+  return `somebody else has changed the control record meanwhile, which is in ${mode} at revision ${revision}: look at \`cutover status\`, then try again`;
 }
 
 export const STORE_NAMES = { mongo: 'MongoDB', postgres: 'PostgreSQL' } as const;

@@ -2,16 +2,19 @@
  * Every way a control record changes. The caller reads the record, asks here, and writes what comes back by a
  * compare-and-set on the (epoch, revision) it read; lost the race, it reads and asks again. So a decision and its write
  * are one step, and a change whose reply was lost can be asked for again: it answers `already`.
+ *
+ * What rests on more than the record, such as gates, names what it was judged on, and is refused as `changed` where that
+ * is no more: whoever judged may have stood still since, while others went on.
  */
 import type { StoreName } from '../../db/errors.ts';
-import { authorityOf, copyAfter, type Mode, moveBetween } from '../mode.ts';
+import { authorityOf, copyAfter, copyRun, isSameCopy, type Mode, mirrorOf, moveBetween } from '../mode.ts';
 import { contradictionOf } from '../settings.ts';
 import { RULES, type Rules } from './rules.ts';
-import type { ControlRecord, Setting, Transition } from './types.ts';
+import type { ControlRecord, Judged, Setting, Transition } from './types.ts';
 
 export type ControlChange =
-  /** In the loser: a change of authority is coming. Refused while another is. */
-  | { readonly kind: 'announce'; readonly transition: Transition }
+  /** In the loser: a change of authority is coming. Refused while another is, and without a complete copy. */
+  | { readonly kind: 'announce'; readonly transition: Transition; readonly judged: Judged }
   /** In the winner: the same, so that it is known to be writable. Replaces what an older attempt left. */
   | { readonly kind: 'note'; readonly transition: Transition; readonly epoch: number }
   /** In the loser: from here on instances stop. */
@@ -20,14 +23,35 @@ export type ControlChange =
   | { readonly kind: 'abort'; readonly id: string }
   /** In the loser: gives authority up. From here on it only goes forward. */
   | { readonly kind: 'lose'; readonly id: string }
-  /** In the winner: takes it, as the loser's record says. Requires only a lower stored epoch. */
-  | { readonly kind: 'gain'; readonly record: ControlRecord }
-  /** In the authority: a flip without a change of authority. */
-  | { readonly kind: 'move'; readonly to: Mode; readonly nowMs: number }
+  /**
+   * In the winner: takes it, as the loser's record says. Requires only a lower stored epoch; of a failover, for which no
+   * loser's record speaks, also the very record that was judged.
+   */
+  | { readonly kind: 'gain'; readonly record: ControlRecord; readonly judged?: Judged }
+  /** In the authority: a flip without a change of authority. The id is fresh for each, and known again by it. */
+  | {
+      readonly kind: 'move';
+      readonly id: string;
+      readonly to: Mode;
+      readonly nowMs: number;
+      readonly judged: Judged;
+    }
   /** In the other store, afterwards: its copy of what the authority says. */
   | { readonly kind: 'copy'; readonly record: ControlRecord }
-  | { readonly kind: 'set'; readonly key: string; readonly value: Setting }
-  | { readonly kind: 'mark-copy'; readonly copy: ControlRecord['copy'] };
+  /** In the authority, over the value that was seen in the mode that was seen; what else changed meanwhile is no matter. */
+  | {
+      readonly kind: 'set';
+      readonly key: string;
+      readonly value: Setting;
+      readonly seen: Pick<ControlRecord, 'mode' | 'settings'>;
+    }
+  /** In the authority, while the mirror is on: over the very copy that was looked at, under this epoch. */
+  | {
+      readonly kind: 'mark-copy';
+      readonly copy: ControlRecord['copy'];
+      readonly expected: ControlRecord['copy'];
+      readonly epoch: number;
+    };
 
 export type Refusal =
   | 'not-authority'
@@ -36,7 +60,10 @@ export type Refusal =
   | 'not-fenced'
   | 'higher-epoch'
   | 'illegal-move'
-  | 'contradiction';
+  | 'contradiction'
+  | 'changed'
+  | 'incomplete-copy'
+  | 'no-mirror';
 
 export type ChangeDecision =
   | { readonly kind: 'write'; readonly record: ControlRecord }
@@ -77,8 +104,10 @@ export function decideChange(
       if (transition?.id === change.transition.id) return already;
       if (!isAuthority) return refuse('not-authority');
       if (transition !== null) return refuse('in-transition');
+      if (!rules.isJudged(record, change.judged)) return refuse('changed');
       const move = moveBetween(record.mode, change.transition.target);
       if (move === null || !move.changesAuthority) return refuse('illegal-move');
+      if (record.copy.kind !== 'complete') return refuse('incomplete-copy');
       return write({ transition: change.transition });
     }
     case 'note':
@@ -103,16 +132,21 @@ export function decideChange(
       if (record.epoch === change.record.epoch && record.changedBy === change.record.changedBy)
         return already;
       if (record.epoch >= change.record.epoch) return refuse('higher-epoch');
+      if (change.judged !== undefined && !rules.isJudged(record, change.judged)) return refuse('changed');
       const revision = Math.max(record.revision + 1, change.record.revision);
       return { kind: 'write', record: { ...change.record, revision } };
     }
     case 'move': {
-      if (record.mode === change.to) return already;
+      // The same move by another is not this one: somebody may have decided otherwise after either.
+      if (record.movedBy === change.id) return already;
       if (!isAuthority) return refuse('not-authority');
       if (transition !== null) return refuse('in-transition');
+      if (!rules.isJudged(record, change.judged)) return refuse('changed');
       const move = moveBetween(record.mode, change.to);
       if (move === null || move.changesAuthority) return refuse('illegal-move');
-      return write({ mode: change.to, copy: copyAfter(move, record.copy, change.nowMs) });
+      if (move.needsCompleteCopy && record.copy.kind !== 'complete') return refuse('incomplete-copy');
+      const copy = copyAfter(move, record.copy, change.nowMs);
+      return write({ mode: change.to, copy, movedBy: change.id });
     }
     case 'copy':
       if (isAuthority || record.epoch > change.record.epoch) return refuse('higher-epoch');
@@ -120,13 +154,27 @@ export function decideChange(
       return { kind: 'write', record: change.record };
     case 'set':
       if (!isAuthority) return refuse('not-authority');
+      if (record.mode !== change.seen.mode) return refuse('changed');
+      if (record.settings[change.key] !== change.seen.settings[change.key]) return refuse('changed');
       // Here, and not on an earlier read: another operator may have set the other half of a pair meanwhile.
       if (contradictionOf(record, change.key, change.value) !== null) return refuse('contradiction');
       return write({ settings: { ...record.settings, [change.key]: change.value } });
     case 'mark-copy':
       if (!isAuthority) return refuse('not-authority');
-      return transition === null ? write({ copy: change.copy }) : refuse('in-transition');
+      if (record.epoch !== change.epoch) return refuse('changed');
+      if (isSameCopy(record.copy, change.copy)) return already;
+      if (!rules.isExpected(record.copy, change.expected)) {
+        const isMarked = copyRun(change.copy) !== null && copyRun(change.copy) === copyRun(record.copy);
+        return isMarked ? already : refuse('changed');
+      }
+      if (transition !== null) return refuse('in-transition');
+      return mirrorOf(record.mode) === null ? refuse('no-mirror') : write({ copy: change.copy });
   }
+}
+
+/** Whether somebody has moved since, be it there and back; what was only set or marked is no move. */
+export function hasMoved(before: ControlRecord, now: ControlRecord): boolean {
+  return before.mode !== now.mode || before.epoch !== now.epoch || before.movedBy !== now.movedBy;
 }
 
 /** Reached only when a search lets a change be taken back after the loss: the record as it was before. */

@@ -101,7 +101,11 @@ export function requestOf(state: CoordinatorState): Request | null {
     case 'await-stopped':
       return { kind: 'rows', store: loser };
     case 'announce':
-      return change(loser, { kind: 'announce', transition });
+      return change(loser, {
+        kind: 'announce',
+        transition,
+        judged: { epoch: record.epoch, revision: record.revision },
+      });
     case 'note':
       return change(winner, { kind: 'note', transition, epoch: record.epoch });
     case 'fence':

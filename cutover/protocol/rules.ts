@@ -4,9 +4,14 @@
  * defaulted argument.
  */
 import { compareStamps, type Stamp } from '../../db/records.ts';
-import type { ControlRecord, Instant, Transition } from './types.ts';
+import { type CopyState, isSameCopy } from '../mode.ts';
+import type { ControlRecord, Instant, Judged, Transition } from './types.ts';
 
 export interface Rules {
+  /** A move, an announcement or a failover is made over the very record whose gates were judged, or not at all. */
+  readonly isJudged: (record: ControlRecord, judged: Judged) => boolean;
+  /** What is said of a copy counts only while nothing has happened to it since it was looked at. */
+  readonly isExpected: (copy: CopyState, expected: CopyState) => boolean;
   /** A heartbeat first commits, then reads the control record: read first, and a fence in between goes unseen. */
   readonly heartbeatSteps: readonly ['commit', 'read'] | readonly ['read', 'commit'];
   /** A lease counts from before its heartbeat was sent: counted from the reply, a slow reply would stretch it. */
@@ -56,6 +61,8 @@ export interface Rules {
 }
 
 export const RULES: Rules = {
+  isJudged: ({ epoch, revision }, judged) => epoch === judged.epoch && revision === judged.revision,
+  isExpected: isSameCopy,
   heartbeatSteps: ['commit', 'read'],
   leaseStartsAt: (sentAt) => sentAt,
   elapsedMs: (from, to) => Math.max(to.monotonicMs - from.monotonicMs, to.wallMs - from.wallMs),

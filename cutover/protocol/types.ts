@@ -16,6 +16,9 @@ export interface Transition {
   readonly deadlineMs: number;
 }
 
+/** Which state of a store's record something was decided on. */
+export type Judged = Pick<ControlRecord, 'epoch' | 'revision'>;
+
 export type Setting = string | number | boolean;
 
 /** Held by both stores. A store's record can be trusted about that store's own authority. */
@@ -26,8 +29,10 @@ export interface ControlRecord {
   /** Counts changes of authority only. */
   readonly epoch: number;
   readonly transition: Transition | null;
-  /** The transition that began this epoch; null in the first one, or after a failover. */
+  /** The transition, or the failover, that began this epoch; null in the first one. */
   readonly changedBy: string | null;
+  /** The last move without a change of authority; without it there was none, or an older version has written since. */
+  readonly movedBy?: string | undefined;
   readonly copy: CopyState;
   readonly settings: Readonly<Record<string, Setting>>;
 }

@@ -1,4 +1,4 @@
-/** A copy that was killed, and whose target has authority before anybody has gone on with it. */
+/** A copy that others have gone on without: its target has authority by now, or the mirror was off meanwhile. */
 import { describe, expect, it } from 'vitest';
 import {
   listBackfills,
@@ -7,6 +7,8 @@ import {
   runBackfill,
   verify,
 } from '../../cutover/copy/index.ts';
+import type { Store } from '../../db/port.ts';
+import { moveMode } from '../cutover/support/control.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { openBench } from './support.ts';
 
@@ -37,5 +39,42 @@ describe('a run whose target has authority by now', async () => {
     const runs = await listBackfills(bench);
     expect(runs.find(({ run }) => run === runId)).toMatchObject({ state: 'overtaken' });
     expect(await verify(bench)).toMatchObject({ clean: true });
+  });
+});
+
+describe('a first copy that stood still before it had begun, while the mirror was off', async () => {
+  const bench = await openBench();
+
+  /** A store whose record `meanwhile` changes before it is read for the first time after the instances were waited for. */
+  function late(store: Store, meanwhile: () => Promise<unknown>): Store {
+    let due: (() => Promise<unknown>) | null = null;
+    const books: Store['books'] = {
+      ...store.books,
+      async readLeases() {
+        due = meanwhile;
+        return store.books.readLeases();
+      },
+      async readControl() {
+        const change = due;
+        due = null;
+        if (change !== null) await change();
+        return store.books.readControl();
+      },
+    };
+    return { ...store, books };
+  }
+
+  it.each([
+    ['mongo', 'dual-write', 'mongo-only'],
+    ['postgres', 'postgres-primary', 'postgres-only'],
+  ] as const)('does not count as complete: from %s', async (from, mirrored, alone) => {
+    await bench.setMode(mirrored, { kind: 'none' });
+    const store = bench.stores[from];
+    const off = late(store, () => moveMode(store, alone));
+    const stalled = { ...bench, stores: { ...bench.stores, [from]: off } };
+    const beforeMerge = async () => void (await moveMode(store, mirrored));
+    const copying = runBackfill(stalled, { from, onBad: 'rollback', beforeMerge });
+    await expect(copying).rejects.toMatchObject({ reason: 'mirror-gap' });
+    expect(await bench.copyState()).toMatchObject({ kind: 'stale' });
   });
 });

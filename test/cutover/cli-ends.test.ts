@@ -2,7 +2,6 @@
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { EXIT_CODES, OUTCOMES, type Outcome } from '../../cutover/cli/exit-codes.ts';
 import { specOf, VERB_NAMES, type VerbName } from '../../cutover/cli/verbs.ts';
-import { changeControl } from '../../cutover/control.ts';
 import type { Mode } from '../../cutover/mode.ts';
 import type { PerStore } from '../../cutover/protocol/types.ts';
 import type { StoreName } from '../../db/errors.ts';
@@ -10,6 +9,7 @@ import type { Store } from '../../db/port.ts';
 import { signUp } from '../contract/fixtures.ts';
 import { type Ended, inside, json } from './cli-program.ts';
 import { createWorld, type World } from './operator-world.ts';
+import { announce } from './support/control.ts';
 
 const ID = '64f0c0ffee0123456789abcd';
 const WORDS: Readonly<Partial<Record<VerbName, readonly string[]>>> = {
@@ -127,7 +127,7 @@ async function makeReady(verb: (typeof ON_STORES)[number]): Promise<readonly str
     return undefined;
   }
   const transition = { id: 't', target: 'postgres-primary', phase: 'announced', deadlineMs: 1e6 } as const;
-  await world.clock.run(changeControl(world.stores.mongo, { kind: 'announce', transition }));
+  await world.clock.run(announce(world.stores.mongo, transition));
   return undefined;
 }
 

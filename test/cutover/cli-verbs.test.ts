@@ -2,7 +2,7 @@
 import mongoose from 'mongoose';
 import pg from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
-import { changeControl, fromLease, readControl } from '../../cutover/control.ts';
+import { fromLease, readControl } from '../../cutover/control.ts';
 import type { Engine } from '../../cutover/engine.ts';
 import type { Mode } from '../../cutover/mode.ts';
 import { NOTES } from '../../cutover/operator/types.ts';
@@ -13,6 +13,7 @@ import { openEngine } from '../support/engine.ts';
 import { openMongo, openPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 import { cutover, type Env, inside, json, start, startOnTerminal } from './cli-program.ts';
+import { announce } from './support/control.ts';
 
 interface System {
   readonly engine: Engine;
@@ -338,7 +339,7 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
     const nothing = json('abort', await cutover(['abort', '--json'], env));
     expect(nothing).toMatchObject({ outcome: 'refused', reasons: [expect.stringMatching(/under way/)] });
     const transition = { id: 'left behind', target: 'postgres-primary', phase: 'announced' } as const;
-    await changeControl(mongo, { kind: 'announce', transition: { ...transition, deadlineMs: 600_000 } });
+    await announce(mongo, { ...transition, deadlineMs: 600_000 });
     expect(json('abort', await cutover(['abort', '--json'], env))).toMatchObject({
       outcome: 'done',
       before: { transition },

@@ -8,6 +8,7 @@ import { freshId, newAccount } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
 import { createMemoryStore, type MemoryStore } from '../support/memory/store.ts';
 import { eventually } from '../support/wait.ts';
+import { announce, recordOf, setIn } from './support/control.ts';
 
 const transition = {
   id: 'attempt-1',
@@ -27,7 +28,7 @@ async function openSystem(hooks: Parameters<typeof createMemoryStore>[0]['hooks'
 }
 
 async function fence(mongo: MemoryStore): Promise<void> {
-  await changeControl(mongo, { kind: 'announce', transition });
+  await announce(mongo, transition);
   await changeControl(mongo, { kind: 'fence', id: transition.id });
 }
 
@@ -81,7 +82,7 @@ describe('behind a fence', () => {
 
   it('an attempt that was left standing is ended past its deadline, by whoever watches it', async () => {
     const { engine, mongo } = await openSystem();
-    await changeControl(mongo, { kind: 'announce', transition: { ...transition, deadlineMs: 200 } });
+    await announce(mongo, { ...transition, deadlineMs: 200 });
     await changeControl(mongo, { kind: 'fence', id: transition.id });
     await eventually(() => engine.status().standing === 'fenced');
     expect(await engine.repository.findUser(freshId())).toBeNull();
@@ -121,8 +122,8 @@ describe('a lease that lapsed', () => {
         throw new TypeError('permission denied');
       },
     });
-    await changeControl(mongo, { kind: 'set', key: 'heartbeat-ms', value: 20 });
-    await changeControl(mongo, { kind: 'set', key: 'lease-ms', value: 200 });
+    await setIn(mongo, 'heartbeat-ms', 20);
+    await setIn(mongo, 'lease-ms', 200);
     await eventually(() => engine.member.state().lease?.leaseMs === 200);
     away = true;
     await eventually(() => engine.status().standing === 'no-lease');
@@ -147,12 +148,17 @@ describe('a change over a record that is known', () => {
         },
       },
     };
-    return { asked, mongo, watched, known: await readControl(mongo) };
+    return { asked, mongo, watched, known: await recordOf(mongo) };
   };
 
   it('is written without another read', async () => {
     const { asked, mongo, watched, known } = await openKnown();
-    const announced = await changeControl(watched, { kind: 'announce', transition }, RULES, known);
+    const announced = await changeControl(
+      watched,
+      { kind: 'announce', transition, judged: known },
+      RULES,
+      known,
+    );
     expect(announced).toMatchObject({ kind: 'write', record: { transition } });
     expect(asked).toEqual([]);
     expect(await readControl(mongo)).toEqual(announced.record);
@@ -161,8 +167,13 @@ describe('a change over a record that is known', () => {
   it('is decided anew when the record has changed meanwhile', async () => {
     const { asked, mongo, watched, known } = await openKnown();
     const other = { ...transition, id: 'attempt-0' };
-    await changeControl(mongo, { kind: 'announce', transition: other });
-    const announced = await changeControl(watched, { kind: 'announce', transition }, RULES, known);
+    await announce(mongo, other);
+    const announced = await changeControl(
+      watched,
+      { kind: 'announce', transition, judged: known },
+      RULES,
+      known,
+    );
     expect(announced).toMatchObject({
       kind: 'refused',
       reason: 'in-transition',
@@ -173,11 +184,12 @@ describe('a change over a record that is known', () => {
 
   it('is refused only by the record as it is', async () => {
     const { mongo, watched } = await openKnown();
-    await changeControl(mongo, { kind: 'announce', transition });
-    const known = await readControl(mongo);
+    await announce(mongo, transition);
+    const known = await recordOf(mongo);
     await changeControl(mongo, { kind: 'abort', id: transition.id });
     const next = { ...transition, id: 'attempt-2' };
-    const announced = await changeControl(watched, { kind: 'announce', transition: next }, RULES, known);
+    const change = { kind: 'announce', transition: next, judged: await recordOf(mongo) } as const;
+    const announced = await changeControl(watched, change, RULES, known);
     expect(announced).toMatchObject({ kind: 'write', record: { transition: next } });
   });
 });

@@ -1,6 +1,5 @@
 /** Writes whose outcome nobody knows, begun while no mirror was on. */
 import { expect, it, onTestFinished } from 'vitest';
-import { changeControl } from '../../cutover/control.ts';
 import { move } from '../../cutover/operator/index.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
@@ -9,6 +8,7 @@ import { openEngine } from '../support/engine.ts';
 import { createMemoryStore, type Hooks } from '../support/memory/store.ts';
 import { eventually } from '../support/wait.ts';
 import { createWorld, REQUEST } from './operator-world.ts';
+import { moveMode } from './support/control.ts';
 
 const LOST = new StoreUnavailable('mongo', 'unknown', 'timeout');
 const DONE = { revokedReason: 'logout' };
@@ -33,8 +33,7 @@ async function openSystem() {
   const logout = () =>
     engine.repository.revokeSession({ sessionId, userId: null, reason: 'logout', now: NOW });
   const held = (store: keyof typeof stores) => stores[store].tables.session.get(sessionId);
-  const startMirror = () =>
-    changeControl(stores.mongo, { kind: 'move', to: 'dual-write', nowMs: NOW.getTime() });
+  const startMirror = () => moveMode(stores.mongo, 'dual-write', NOW.getTime());
   return { ...stores, engine, hooks, logout, held, startMirror };
 }
 

@@ -10,6 +10,7 @@ import { newAccount } from '../contract/fixtures.ts';
 import { startApp } from '../support/app.ts';
 import { newPerson } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
+import { announce } from './support/control.ts';
 
 interface Sample {
   readonly name: string;
@@ -144,7 +145,7 @@ describe('metrics of the move', async () => {
       phase: 'announced',
       deadlineMs: 60_000,
     } as const;
-    await changeControl(mongo, { kind: 'announce', transition });
+    await announce(mongo, transition);
     await changeControl(mongo, { kind: 'fence', id: transition.id });
     await eventually(() => app.app.cutover.status().standing === 'fenced');
     const waiting = Array.from({ length: 1_000 }, () => repository.findUser(id));

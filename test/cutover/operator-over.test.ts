@@ -1,11 +1,12 @@
 /** What ends a move before it is through: Ctrl-C, and `--timeout`. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { changeControl, readControl } from '../../cutover/control.ts';
+import { readControl } from '../../cutover/control.ts';
 import { log, type MoveRequest, move, setSetting } from '../../cutover/operator/index.ts';
 import type { Transition } from '../../cutover/protocol/types.ts';
 import type { StoreName } from '../../db/errors.ts';
 import { inside, json } from './cli-program.ts';
 import { createWorld, type World } from './operator-world.ts';
+import { announce } from './support/control.ts';
 
 const FORCED = ['--force', '--reason', 'a test', '--json'];
 
@@ -96,7 +97,7 @@ describe('Ctrl-C', () => {
       phase: 'announced',
       deadlineMs: 9_000,
     } as const;
-    await world.clock.run(changeControl(world.stores.mongo, { kind: 'announce', transition }));
+    await world.clock.run(announce(world.stores.mongo, transition));
     const waiting = cutover('promote', ...FORCED);
     await world.clock.pass(1_000);
     interrupted.abort();

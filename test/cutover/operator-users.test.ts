@@ -1,10 +1,10 @@
 /** What an operator does to one user. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { changeControl } from '../../cutover/control.ts';
 import { endSessions, eraseUser, log, type MoveRequest, move, NOTES } from '../../cutover/operator/index.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { logIn, sessionOf, signUp, userOf } from '../contract/fixtures.ts';
 import { createWorld, REQUEST, type World } from './operator-world.ts';
+import { announce, setIn } from './support/control.ts';
 
 let world: World;
 beforeEach(() => {
@@ -52,7 +52,7 @@ describe('ending sessions', () => {
     const { user } = await run(signUp(engine.repository));
     await world.stop();
     const transition = { id: 't', target: 'postgres-primary', phase: 'announced', deadlineMs: 1e6 } as const;
-    await run(changeControl(world.stores.mongo, { kind: 'announce', transition }));
+    await run(announce(world.stores.mongo, transition));
     expect(await run(endSessions(world.context, { userId: user.id }))).toMatchObject({ kind: 'refused' });
     expect(world.stores.mongo.tables.user.get(user.id)?.record.sessionGeneration).toBe(0);
   });
@@ -61,10 +61,9 @@ describe('ending sessions', () => {
     const engine = await startOne();
     const { user } = await run(signUp(engine.repository));
     await world.stop();
-    const change = { kind: 'set', key: 'shadow-rate', value: 7 } as const;
     world.hooks.mongo = {
       after: async ({ name }) => {
-        if (name === 'endSessions') await changeControl(world.stores.mongo, change);
+        if (name === 'endSessions') await setIn(world.stores.mongo, 'shadow-rate', 7);
       },
     };
     expect(await run(endSessions(world.context, { userId: user.id }))).toMatchObject({ kind: 'unknown' });

@@ -56,9 +56,20 @@ describe('modes', () => {
         .map((move) => move.to)
         .sort(),
     ).toEqual(['mongo-only', 'postgres-only']);
-    expect(copyAfter(moveBetween('dual-write', 'mongo-only') as never, { kind: 'none' }, 7)).toEqual({
-      kind: 'none',
-    });
+    const out = moveBetween('dual-write', 'mongo-only') as never;
+    expect(copyAfter(out, { kind: 'none' }, 7)).toEqual({ kind: 'stale', sinceMs: 7 });
+  });
+
+  it('gives a copy that goes stale a time that it never had, whatever the clock says', () => {
+    const out = moveBetween('postgres-primary', 'postgres-only') as never;
+    for (const copy of [
+      { kind: 'stale', sinceMs: 7 },
+      { kind: 'complete', run: 'r', completedAtMs: 7, verifiedAtMs: null },
+      { kind: 'complete', run: 'r', completedAtMs: 5, verifiedAtMs: 7 },
+    ] as const) {
+      expect(copyAfter(out, copy, 7)).toEqual({ kind: 'stale', sinceMs: 8 });
+      expect(copyAfter(out, copy, 9)).toEqual({ kind: 'stale', sinceMs: 9 });
+    }
   });
 
   it('knows when a rollback loses nothing', () => {

@@ -156,7 +156,8 @@ describe('which record is followed', () => {
 
 describe('changes of the control record', () => {
   it('refuses another attempt while one stands, and each step of an attempt that no longer does', () => {
-    const announce = { kind: 'announce', transition: { ...fence, id: 't2', phase: 'announced' } } as const;
+    const transition = { ...fence, id: 't2', phase: 'announced' } as const;
+    const announce = { kind: 'announce', transition, judged: record } as const;
     expect(decideChange('mongo', fenced, announce)).toMatchObject({
       kind: 'refused',
       reason: 'in-transition',
@@ -190,21 +191,18 @@ describe('changes of the control record', () => {
   });
 
   it('moves between modes of one authority without touching the epoch', () => {
-    const down = decideChange('mongo', record, { kind: 'move', to: 'dual-write', nowMs: 5 });
+    const move = { kind: 'move', id: 'm1', nowMs: 5, judged: record } as const;
+    const down = decideChange('mongo', record, { ...move, to: 'dual-write' });
     expect(down).toMatchObject({
       kind: 'write',
       record: { mode: 'dual-write', epoch: 1, revision: 5, copy: { kind: 'complete' } },
     });
-    const out = decideChange(
-      'mongo',
-      { ...record, mode: 'dual-write' },
-      { kind: 'move', to: 'mongo-only', nowMs: 5 },
-    );
+    const out = decideChange('mongo', { ...record, mode: 'dual-write' }, { ...move, to: 'mongo-only' });
     expect(out).toMatchObject({ record: { copy: { kind: 'stale', sinceMs: 5 } } });
-    expect(decideChange('mongo', record, { kind: 'move', to: 'postgres-primary', nowMs: 5 })).toMatchObject({
+    expect(decideChange('mongo', record, { ...move, to: 'postgres-primary' })).toMatchObject({
       reason: 'illegal-move',
     });
-    expect(decideChange('mongo', fenced, { kind: 'move', to: 'dual-write', nowMs: 5 })).toMatchObject({
+    expect(decideChange('mongo', fenced, { ...move, to: 'dual-write' })).toMatchObject({
       reason: 'in-transition',
     });
   });

@@ -1,7 +1,7 @@
 /** The service as members of one system: what it starts in, what it says, and what it does when it cannot know. */
 import mongoose from 'mongoose';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { changeControl, readControl } from '../../cutover/control.ts';
+import { readControl } from '../../cutover/control.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Repository } from '../../db/port.ts';
@@ -12,6 +12,7 @@ import { freezeMongo, freezePostgres } from '../support/faults.ts';
 import { createLagProxy } from '../support/lag-proxy.ts';
 import { newMongoDatabase, newPostgresDatabase, ownMongo, ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
+import { moveMode, setIn } from './support/control.ts';
 
 const onEnd = (close: () => Promise<void>) => onTestFinished(close);
 
@@ -83,7 +84,7 @@ describe('a flip without a change of authority', () => {
     const second = await startApp('dual-write', { onEnd, beside: first });
     const { mongo } = first.app;
     if (mongo === null) throw new Error('dual-write has a MongoDB');
-    await changeControl(mongo, { kind: 'move', to: 'shadow-read', nowMs: Date.now() });
+    await moveMode(mongo, 'shadow-read');
     for (const app of [first, second]) {
       await eventually(async () =>
         expect(await readiness(app)).toMatchObject({
@@ -172,8 +173,8 @@ describe('a lease that lapses', () => {
     });
     const { postgres } = app.app;
     if (postgres === null) throw new Error('postgres-only has a PostgreSQL');
-    await changeControl(postgres, { kind: 'set', key: 'heartbeat-ms', value: 50 });
-    await changeControl(postgres, { kind: 'set', key: 'lease-ms', value: 400 });
+    await setIn(postgres, 'heartbeat-ms', 50);
+    await setIn(postgres, 'lease-ms', 400);
     await eventually(() => app.app.cutover.member.settings()['lease-ms'] === 400);
     await eventually(() => app.app.cutover.member.state().lease?.leaseMs === 400);
     const frozen = await freezePostgres(server);
