@@ -33,6 +33,8 @@ export interface CampaignOptions {
   readonly thinkMs: number;
   readonly faults: number;
   readonly strikes: number;
+  /** Of flips without a change of authority. */
+  readonly flipStrikes: number;
   /** More changes of authority on each way from end to end of the ladder. */
   readonly crossings: { readonly min: number; readonly max: number };
   /** People whom the old service has left in MongoDB. */
@@ -75,7 +77,10 @@ export async function runCampaign(options: CampaignOptions): Promise<Report> {
   const random = createRandom(options.seed);
   const names = Array.from({ length: options.instances }, (_, index) => String.fromCharCode(97 + index));
   const faults = planFaults(random.fork('faults'), options.faults, names);
-  const strikes = planStrikes(options.seed, options.strikes);
+  const strikes = [
+    ...planStrikes('change of authority', options.seed, options.strikes),
+    ...planStrikes('flip', options.seed, options.flipStrikes),
+  ];
   progress.plan([...faults.map(describeFault), ...strikes.map(describeStrike)]);
   progress.say('starting PostgreSQL, MongoDB and the instances');
   let legacy: readonly LegacyAccount[] = [];
@@ -210,7 +215,8 @@ async function conduct(
   final((await readBoth(system)).postgres);
   http.close();
 
-  const strikesLeft = plan.strikes.slice(climbed.struck.length).map(describeStrike);
+  const strikesLeft = [...plan.strikes];
+  for (const { strike } of climbed.struck) strikesLeft.splice(strikesLeft.indexOf(strike), 1);
   const struck = climbed.struck.map(({ strike, seen }) => ({ what: describeStrike(strike), seen }));
   const verdict = judgeRun({
     operations: recorder.operations(),
@@ -218,9 +224,10 @@ async function conduct(
     leewayMs: LEEWAY_MS,
     okMin: options.okMin,
     bites: [...bites, ...struck],
-    leftOver: [...left.map(describeFault), ...strikesLeft, ...unmade()],
+    leftOver: [...left.map(describeFault), ...strikesLeft.map(describeStrike), ...unmade()],
     findings: [
       ...[...rest.findings, ...climbed.findings].map((what) => `invariant 7: ${what}`),
+      ...climbed.overruled,
       ...monitor.findings.map((what) => `invariant 6: ${what}`),
       ...reports.map((what) => `invariant 4: ${what}`),
       ...recorder.surprises,

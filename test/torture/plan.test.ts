@@ -1,6 +1,6 @@
 /** The parts of a run that need no servers: plans, turns, what an answer means, what a verdict asks for. */
 import { describe, expect, test } from 'vitest';
-import { describeFault, planFaults, planStrikes } from './faults/plan.ts';
+import { describeFault, describeStrike, planFaults, planStrikes } from './faults/plan.ts';
 import { compare } from './final/compare.ts';
 import type { Contents, Row } from './final/records.ts';
 import { outcomeOf } from './history/recorder.ts';
@@ -25,10 +25,18 @@ describe('a plan', () => {
   });
 
   test('kills and stops a coordinator at each of its steps', () => {
-    const strikes = planStrikes(1, 24).map(({ step, signal }) => `${signal} ${step}`);
+    const strikes = planStrikes('change of authority', 1, 24).map(({ step, signal }) => `${signal} ${step}`);
     expect(new Set(strikes).size).toBe(24);
     expect(strikes).toContain('SIGKILL lose');
     expect(strikes).toContain('SIGSTOP gain');
+  });
+
+  test('does so at each step of a flip without a change of authority, too', () => {
+    const { flipStrikes } = optionsFor(10, 1);
+    const strikes = planStrikes('flip', 7, flipStrikes);
+    expect(new Set(strikes.map(({ step, signal }) => `${signal} ${step}`)).size).toBe(8);
+    expect(strikes.map(describeStrike)).toContain('stop-coordinator of a flip at acknowledge');
+    expect(strikes.every(({ of }) => of === 'flip')).toBe(true);
   });
 });
 

@@ -14,6 +14,7 @@ test('three instances, both stores, flips, faults and a coordinator that dies: a
     thinkMs: 60,
     faults: 2,
     strikes: 2,
+    flipStrikes: 1,
     crossings: { min: 0, max: 0 },
     legacy: 6,
     restMs: 100,
@@ -24,7 +25,7 @@ test('three instances, both stores, flips, faults and a coordinator that dies: a
     progress: QUIET,
   });
   expect(report.verdict.problems).toEqual([]);
-  expect(report.bites).toHaveLength(4);
+  expect(report.bites).toHaveLength(5);
   // Every move in both directions, both copies: else something is left over, and that is a problem.
   expect(report.moves.length).toBeGreaterThanOrEqual(8);
   expect(report.records).toBeGreaterThan(0);

@@ -1,9 +1,10 @@
 /** What a run is like: how much goes wrong in it, and what must then hold besides safety. */
 import { CALM, type Weather } from './network.ts';
 import type { Random } from './random.ts';
+import type { Kind } from './shape.ts';
 
 export interface Climate {
-  readonly name: 'calm' | 'mirror trouble' | 'stalling' | 'wild' | 'short' | 'short calm';
+  readonly name: 'calm' | 'mirror trouble' | 'stalling' | 'wild' | 'short' | 'short calm' | 'first';
   readonly weather: Weather;
   /** Mean time between two faults of processes, stores and network, ms; null: none. */
   readonly faultEveryMs: number | null;
@@ -41,7 +42,7 @@ const SLUGGISH: Weather = {
 };
 
 /** For short runs, which have a script. */
-export function drawShortClimate(random: Random): Climate {
+function drawShortClimate(random: Random): Climate {
   const calm = random.chance(0.1);
   const weather: Weather = { ...CALM, slow: 0.05, slowMs: 30, held: 0.02, heldMs: 20 };
   return {
@@ -57,7 +58,25 @@ export function drawShortClimate(random: Random): Climate {
   };
 }
 
-export function drawClimate(random: Random): Climate {
+/** Nothing goes wrong but with operators. */
+const FIRST: Climate = {
+  name: 'first',
+  weather: CALM,
+  faultEveryMs: null,
+  faultAtStep: 0,
+  sparesAuthority: true,
+  sparesStores: true,
+  failsNone: true,
+  clockOffMs: 20,
+  clockDrift: 0.01,
+};
+
+export function drawClimate(kind: Kind, random: Random): Climate {
+  if (kind === 'first') return FIRST;
+  return kind === 'short' ? drawShortClimate(random) : drawLongClimate(random);
+}
+
+function drawLongClimate(random: Random): Climate {
   const draw = random.next();
   if (draw < 0.15) {
     return {

@@ -3,7 +3,7 @@ import type { Mode } from '../../../cutover/mode.ts';
 import type { ControlRecord } from '../../../cutover/protocol/types.ts';
 import type { Random } from './random.ts';
 
-export const KINDS = ['long', 'short'] as const;
+export const KINDS = ['long', 'short', 'first'] as const;
 export type Kind = (typeof KINDS)[number];
 
 type Range = readonly [min: number, max: number];
@@ -123,5 +123,25 @@ function drawShort(random: Random): Shape {
   };
 }
 
-export const drawShape = (kind: Kind, random: Random): Shape =>
-  kind === 'long' ? drawLong(random) : drawShort(random);
+/** A new system whose mirror starts empty: up and down under one authority, by operators who often stand still. */
+function drawFirst(random: Random): Shape {
+  return {
+    ...drawShort(random),
+    kind: 'first',
+    firstMode: 'mongo-only',
+    instances: random.pick([1, 2]),
+    accounts: 0,
+    // Whether both stores are empty has been seen by then, as a rule.
+    clientStartMs: [400, 800],
+    busyMs: 4_000,
+    movesMax: Number.POSITIVE_INFINITY,
+  };
+}
+
+const DRAWS: Readonly<Record<Kind, (random: Random) => Shape>> = {
+  long: drawLong,
+  short: drawShort,
+  first: drawFirst,
+};
+
+export const drawShape = (kind: Kind, random: Random): Shape => DRAWS[kind](random);

@@ -13,7 +13,7 @@ import type { ControlEntry, Json } from '../../../db/replica.ts';
 import { createMemoryStore, type MemoryStore } from '../../support/memory/store.ts';
 import { createEpochs } from './checker/authority.ts';
 import { judge, type Violation } from './checker/judge.ts';
-import { type Climate, drawClimate, drawShortClimate } from './climate.ts';
+import { type Climate, drawClimate } from './climate.ts';
 import { createFaults } from './faults.ts';
 import { createHistory } from './history.ts';
 import { type Call, createNetwork } from './network.ts';
@@ -60,7 +60,7 @@ export async function simulate({
   const scheduler = createScheduler();
   const history = createHistory(scheduler.now);
   const epochs = createEpochs();
-  const climate = kind === 'short' ? drawShortClimate(random) : drawClimate(random);
+  const climate = drawClimate(kind, random);
   const shape = drawShape(kind, random);
   const { firstMode, storeTimeoutMs } = shape;
   const within = ([min, max]: readonly [number, number]): number => random.between(min, max);
@@ -92,7 +92,10 @@ export async function simulate({
       mode: firstMode,
       transition: null,
       changedBy: null,
-      copy: { kind: 'complete', run: 'started-empty', completedAtMs: EPOCH_MS, verifiedAtMs: null },
+      copy:
+        kind === 'first'
+          ? { kind: 'none' }
+          : { kind: 'complete', run: 'started-empty', completedAtMs: EPOCH_MS, verifiedAtMs: null },
       settings: shape.settings as Json,
     },
   };
@@ -317,13 +320,8 @@ export async function simulate({
       hesitateMs: shape.hesitateMs,
       isOver: () => moves >= shape.movesMax,
       killedAtStep: wild ? 0.02 : 0,
-      stalledAtStep: wild ? 0.02 : 0,
-      avoids:
-        kind === 'short'
-          ? ['mongo-only', 'dual-write', 'postgres-only']
-          : scheduler.now() < shape.busyMs * 0.8 || operatorRandom.chance(0.7)
-            ? ['mongo-only', 'postgres-only']
-            : [],
+      stalledAtStep: kind === 'first' ? 0.15 : wild ? 0.02 : 0,
+      avoids: avoided(),
       keepsAuthority: climate.name === 'mirror trouble',
       onStall(stalled) {
         scheduler.after(operatorRandom.between(100, 4_000), () => stalled.resume());
@@ -344,6 +342,14 @@ export async function simulate({
         faults.onStep();
       },
     });
+  }
+
+  function avoided(): readonly Mode[] {
+    if (kind === 'short') return ['mongo-only', 'dual-write', 'postgres-only'];
+    if (kind === 'first') return ['postgres-primary', 'postgres-only'];
+    return scheduler.now() < shape.busyMs * 0.8 || operatorRandom.chance(0.7)
+      ? ['mongo-only', 'postgres-only']
+      : [];
   }
 
   const onFault = (what: string): void => {

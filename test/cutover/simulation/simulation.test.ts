@@ -7,6 +7,7 @@ import { without } from './teeth.ts';
 /** Fixed, so that as much is looked at on a busy machine: about 20 s of a quiet core. */
 const SHORT = Number(process.env['SIMULATION_SHORT'] ?? 1_000);
 const LONG = Number(process.env['SIMULATION_LONG'] ?? 40);
+const FIRST = Number(process.env['SIMULATION_FIRST'] ?? 60);
 const FROM = Number(process.env['SIMULATION_FROM'] ?? 1);
 
 /** What must have happened in a hundred seeds, at least so often: a run in which nothing happens proves nothing. */
@@ -57,6 +58,17 @@ const LEAST: Readonly<Record<string, number>> = {
 /** The same of a thousand short runs. */
 const LEAST_SHORT: Readonly<Record<string, number>> = {};
 
+/** The same of sixty first mirrors. */
+const LEAST_FIRST: Readonly<Record<string, number>> = {
+  'operator: complete': 10,
+  'operator stalled at settle': 80,
+  'operator stalled at gates': 80,
+  'operator stalled at flip': 50,
+  'operator stalled at acknowledge': 30,
+  'operator stalled at complete': 1,
+  'move done': 200,
+};
+
 const missing = (run: Campaign, least: Readonly<Record<string, number>>, per: number): readonly string[] =>
   Object.entries(least)
     .map(([what, times]) => ({
@@ -75,6 +87,7 @@ suite('the real engine on simulated clocks and network', () => {
   it.each([
     ['short', SHORT, LEAST_SHORT, 1_000],
     ['long', LONG, LEAST, 100],
+    ['first', FIRST, LEAST_FIRST, 60],
   ] as const)(
     'keeps every promise in every seed of %s runs',
     { timeout: 600_000 },
@@ -109,9 +122,10 @@ suite('the real engine on simulated clocks and network', () => {
     'the higher epoch counts',
     'transition ids',
     'loser first',
+    'the copy that was looked at',
   ])('misses %s when it is taken out', { timeout: 600_000 }, async (name) => {
     const run = await campaign({
-      kind: 'short',
+      kind: name === 'the copy that was looked at' ? 'first' : 'short',
       from: 1,
       seeds: 3_000,
       rules: without(name),

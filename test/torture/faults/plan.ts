@@ -80,24 +80,30 @@ function draw(kind: FaultKind, store: StoreName, random: Random, places: readonl
   }
 }
 
-/** Steps of a move at which its coordinator is killed, or stopped and overtaken by a successor. */
-const STRUCK_STEPS = STAGES.filter((stage) => !['abort', 'aborted', 'done'].includes(stage));
+/** Steps of a move at which its coordinator is killed, or stopped and overtaken by others. */
+export const STRUCK_STEPS: Readonly<Record<Strike['of'], readonly string[]>> = {
+  'change of authority': STAGES.filter((stage) => !['abort', 'aborted', 'done'].includes(stage)),
+  flip: ['settle', 'gates', 'flip', 'acknowledge'],
+};
 
 /** Each of them, in an order in which neighbours differ in both step and signal. */
-export const ALL_STRIKES: readonly Strike[] = (['SIGKILL', 'SIGSTOP'] as const).flatMap((first) =>
-  STRUCK_STEPS.map(
-    (step, index): Strike => ({
-      step,
-      signal: index % 2 === 0 ? first : first === 'SIGKILL' ? 'SIGSTOP' : 'SIGKILL',
-    }),
-  ),
-);
+const allStrikes = (of: Strike['of']): readonly Strike[] =>
+  (['SIGKILL', 'SIGSTOP'] as const).flatMap((first) =>
+    STRUCK_STEPS[of].map(
+      (step, index): Strike => ({
+        of,
+        step,
+        signal: index % 2 === 0 ? first : first === 'SIGKILL' ? 'SIGSTOP' : 'SIGKILL',
+      }),
+    ),
+  );
 
 /** The next `count` of the list, which goes on from seed to seed: so many seeds in a row have them all. */
-export function planStrikes(seed: number, count: number): readonly Strike[] {
-  const all = ALL_STRIKES.length;
+export function planStrikes(of: Strike['of'], seed: number, count: number): readonly Strike[] {
+  const strikes = allStrikes(of);
+  const all = strikes.length;
   const from = (((seed * count) % all) + all) % all;
-  const rotated = [...ALL_STRIKES.slice(from), ...ALL_STRIKES.slice(0, from)];
+  const rotated = [...strikes.slice(from), ...strikes.slice(0, from)];
   return Array.from({ length: Math.ceil(count / all) }, () => rotated)
     .flat()
     .slice(0, count);
@@ -109,6 +115,6 @@ export function describeFault(fault: Fault): string {
   return `${kind} ${where.join(' ')} for ${lastsMs} ms`;
 }
 
-export function describeStrike({ step, signal }: Strike): string {
-  return `${signal === 'SIGKILL' ? 'kill' : 'stop'}-coordinator at ${step}`;
+export function describeStrike({ of, step, signal }: Strike): string {
+  return `${signal === 'SIGKILL' ? 'kill' : 'stop'}-coordinator of a ${of} at ${step}`;
 }

@@ -24,6 +24,8 @@ export interface Walk {
   readonly killed: string[];
   /** What must not be: a verify that is not clean. */
   readonly findings: string[];
+  /** Nor this: a move that a coordinator made over what others had decided while it stood still. */
+  readonly overruled: string[];
   /** The copy that each was last made of: another one is to be looked at again. */
   readonly looked: Record<'verify' | 'snapshot', string | null>;
 }
@@ -32,7 +34,7 @@ export interface WalkOptions {
   readonly system: System;
   readonly random: Random;
   readonly windows: Windows;
-  /** To be dealt, one to a change of authority. */
+  /** To be dealt, one to a move of their kind. */
   readonly strikes: readonly Strike[];
   /** More changes of authority on the way from end to end, there and back again. */
   readonly crossings: { readonly min: number; readonly max: number };
@@ -53,7 +55,17 @@ const ARRIVE_STEPS_MAX = 30;
 
 export function newWalk(): Walk {
   const looked = { verify: null, snapshot: null };
-  return { moves: [], bulk: [], pausesMs: [], refusals: [], struck: [], killed: [], findings: [], looked };
+  return {
+    moves: [],
+    bulk: [],
+    pausesMs: [],
+    refusals: [],
+    struck: [],
+    killed: [],
+    findings: [],
+    overruled: [],
+    looked,
+  };
 }
 
 /** What of it was done, in words, for comparison with what was to be. */
@@ -90,7 +102,7 @@ export async function arrive(options: WalkOptions, end: Mode, result: Walk): Pro
   throw new Error(`never in ${end} with a complete copy: ${result.refusals.at(-1)}`);
 }
 
-/** The next action towards that mode; a change of authority takes the first of the strikes, once it has come to it. */
+/** The next action towards that mode; a move takes the first of the strikes on its kind, once it has come to it. */
 async function act(
   options: WalkOptions,
   { mode, copy }: ControlRecord,
@@ -107,10 +119,10 @@ async function act(
     if (done && action.kind !== 'backfill') result.looked[action.kind] = run;
     return;
   }
-  const changes = moveBetween(mode, action.to)?.changesAuthority === true;
-  const strike = changes ? strikes[0] : undefined;
+  const kind = moveBetween(mode, action.to)?.changesAuthority === true ? 'change of authority' : 'flip';
+  const strike = strikes.find(({ of }) => of === kind);
   if (strike === undefined) await plainly(options, mode, action.to, result);
-  else if (await struck(options, mode, action.to, strike, result)) strikes.shift();
+  else if (await struck(options, mode, action.to, strike, result)) strikes.splice(strikes.indexOf(strike), 1);
 }
 
 const isMirrored = (mode: Mode): boolean => mirrorOf(mode) !== null;
@@ -177,11 +189,17 @@ async function struck(
     const overtaken = await successor.ended;
     note(result, from, to, overtaken);
     if (strike.signal === 'SIGSTOP') {
+      // Somebody decides otherwise meanwhile.
+      if (strike.of === 'flip' && overtaken?.result === 'done') await plainly(options, to, from, result);
       first.kill('SIGCONT');
       // It wakes up to a world that has gone on: whatever it still does must name its own attempt.
       const end = await first.ended;
       // Nobody has overtaken it: to be struck again.
       if (overtaken?.result !== 'done') return false;
+      // At its last step it has made its move before.
+      if (strike.of === 'flip' && strike.step !== 'acknowledge' && end?.result === 'done') {
+        result.overruled.push(`${from} → ${to}, ${describeStrike(strike)}: it was made over others’ moves`);
+      }
       result.struck.push({
         strike,
         seen: `stopped, overtaken, and then it said: ${end?.result ?? 'nothing'}`,

@@ -25,6 +25,8 @@ export interface Coordinator {
 }
 
 export interface Strike {
+  /** `flip`: without a change of authority. */
+  readonly of: 'change of authority' | 'flip';
   readonly step: string;
   readonly signal: 'SIGKILL' | 'SIGSTOP';
 }
