@@ -47,17 +47,18 @@ describe('a first copy that stood still before it had begun, while the mirror wa
 
   /** A store whose record `meanwhile` changes before it is read for the first time after the instances were waited for. */
   function late(store: Store, meanwhile: () => Promise<unknown>): Store {
-    let due: (() => Promise<unknown>) | null = null;
+    let due = false;
+    let changed: Promise<unknown> | null = null;
     const books: Store['books'] = {
       ...store.books,
       async readLeases() {
-        due = meanwhile;
+        due = true;
         return store.books.readLeases();
       },
       async readControl() {
-        const change = due;
-        due = null;
-        if (change !== null) await change();
+        // Whoever reads it, also beside the copy, reads what has been changed.
+        if (due) changed ??= meanwhile();
+        await changed;
         return store.books.readControl();
       },
     };
