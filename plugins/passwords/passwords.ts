@@ -24,14 +24,8 @@ export interface Passwords {
    * HashingOverloaded.
    */
   verify(password: string, hash: string | null): Promise<boolean>;
-  /** Whether a hash should be renewed: lower cost or older key. */
-  needsUpgrade(hash: string): boolean;
-  /**
-   * The hash at the current cost and under the current key, given a password that it matches. What matches it stays the
-   * same: a plain hash of a cut password remains one, since any other that is cut to the same may be the true one. Throws
-   * HashingOverloaded.
-   */
-  renew(password: string, hash: string): Promise<string>;
+  /** Whether a hash that has just matched the password should be replaced: lower cost, cut password or older key. */
+  needsUpgrade(hash: string, password: string): boolean;
   /** Jobs that run or wait now. */
   pending(): number;
   /** Finishes what was accepted, refuses the rest, ends the threads. */
@@ -104,16 +98,12 @@ export function createPasswords(options: PasswordOptions): Passwords {
     return key;
   }
 
-  async function hashPlain(password: string): Promise<string> {
-    return String(await run({ kind: 'hash', password, cost }));
-  }
-
-  async function hashKeyed(password: string): Promise<string> {
-    return formatPreHashed(preHashKeys.current, await hashPlain(preHash(password, currentKey())));
-  }
-
   return {
-    hash: (password) => (needsPreHash(password) ? hashKeyed(password) : hashPlain(password)),
+    async hash(password) {
+      if (!needsPreHash(password)) return String(await run({ kind: 'hash', password, cost }));
+      const input = preHash(password, currentKey());
+      return formatPreHashed(preHashKeys.current, String(await run({ kind: 'hash', password: input, cost })));
+    },
     async verify(password, hash) {
       const prepared = hash === null ? null : prepare(password, hash);
       const { stored, input } = prepared ?? { stored: dummy, input: password };
@@ -121,14 +111,12 @@ export function createPasswords(options: PasswordOptions): Passwords {
       const matches = await run({ kind: 'verify', ...job });
       return prepared !== null && matches === true;
     },
-    needsUpgrade(hash) {
+    needsUpgrade(hash, password) {
       const stored = parseStored(hash);
       if (stored === null) return false;
-      const { keyVersion } = stored;
-      return stored.cost < cost || (keyVersion !== null && keyVersion !== preHashKeys.current);
+      const keyVersion = needsPreHash(password) ? preHashKeys.current : null;
+      return stored.cost < cost || stored.keyVersion !== keyVersion;
     },
-    renew: (password, hash) =>
-      parseStored(hash)?.keyVersion === null ? hashPlain(password) : hashKeyed(password),
     pending: () => accepted.size,
     async close() {
       closed = true;

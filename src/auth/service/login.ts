@@ -59,12 +59,12 @@ export async function sessionOfBrowser(
   return presented.hash === tokenHash || presented.hash === previousTokenHash ? found.session.id : null;
 }
 
-/** Renews a hash of lower cost or older key after the reply, now that the password is at hand. */
+/** Replaces a hash of lower cost or older scheme after the reply, now that the password is at hand. */
 function upgradeLater(context: AuthContext, user: UserRecord, password: string): void {
   const oldHash = user.passwordHash;
-  if (oldHash === null || !context.passwords.needsUpgrade(oldHash)) return;
+  if (oldHash === null || !context.passwords.needsUpgrade(oldHash, password)) return;
   context.background.run('hash upgrade', async () => {
-    const newHash = await context.passwords.renew(password, oldHash);
+    const newHash = await context.passwords.hash(password);
     await context.repository.upgradeHash({ userId: user.id, oldHash, newHash, now: context.now() });
   });
 }
