@@ -33,7 +33,14 @@ if (node === null) {
 }
 
 const program = fileURLToPath(new URL('../src/cutover.ts', import.meta.url));
-const child = spawn(node, ['--', program, ...process.argv.slice(2)], { stdio: 'inherit' });
+const args = ['--', program, ...process.argv.slice(2)];
+
+// Where this process can become the program there is only one: what is sent to it, SIGKILL and SIGSTOP too, is for the
+// program. Does not return.
+if (process.platform !== 'win32') process.execve?.(node, [node, ...args]);
+
+// Node before 22.15. By the channel the program notices when this process is killed.
+const child = spawn(node, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
 
 // A terminal sends Ctrl-C to both processes, a service manager only to this one: the program takes a repeated signal
 // that follows at once for the same one.

@@ -109,6 +109,8 @@ function interruption(): AbortSignal {
     }
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+  // A shim that could not become this process was killed. Like Ctrl-C: what was begun is taken back, or comes to its end.
+  process.on('disconnect', stop);
   return controller.signal;
 }
 

@@ -30,9 +30,9 @@ export interface Started {
 
 export type Env = Readonly<Record<string, string>>;
 
-/** Runs on nothing of the test's environment but the path. */
-export function start(args: readonly string[], env: Env = {}): Started {
-  return launch(process.execPath, ['--', SHIM, ...args], env);
+/** Runs on nothing of the test's environment but the path. `execArgv`: of the Node that starts it. */
+export function start(args: readonly string[], env: Env = {}, execArgv: readonly string[] = []): Started {
+  return launch(process.execPath, [...execArgv, '--', SHIM, ...args], env);
 }
 
 export const cutover = (args: readonly string[], env: Env = {}): Promise<Ended> => start(args, env).ended;

@@ -3,8 +3,9 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, onTestFailed, test } from 'vitest';
 import { specOf, VERB_NAMES } from '../../cutover/cli/verbs.ts';
+import { descendantsOf } from '../../db/embedded/processes.ts';
 import { eventually } from '../support/wait.ts';
 import { cutover, type Env, inside, json, SHIM, start, startOnTerminal } from './cli-program.ts';
 
@@ -143,6 +144,33 @@ describe('configuration', () => {
     });
     expect(status).toBe(2);
     expect(stderr).toMatch(/the packaged Node 24 is missing; run `npm ci`/);
+  });
+});
+
+describe('signals', () => {
+  /** Of a Node that cannot become another program: before 22.15, or on Windows. */
+  const OLDER = ['--import', 'data:text/javascript,delete process.execve'];
+
+  test('the process that is started becomes the program, so that every signal reaches it', async () => {
+    const watching = start(['status', '--watch'], NOWHERE);
+    await watching.sees(/cannot be reached/);
+    expect(descendantsOf(watching.pid)).toEqual([]);
+    watching.kill('SIGKILL');
+    // Not before whoever holds its streams has ended.
+    expect((await watching.ended).code).toBeNull();
+  });
+
+  test.each([
+    ['SIGTERM', 0],
+    ['SIGKILL', null],
+  ] as const)('where it cannot, the program ends with its shim, at %s too', async (signal, code) => {
+    const watching = start(['status', '--watch'], NOWHERE, OLDER);
+    await watching.sees(/cannot be reached/);
+    const [program] = descendantsOf(watching.pid);
+    expect(program).toBeDefined();
+    onTestFailed(() => void (program && process.kill(program, 'SIGKILL')));
+    watching.kill(signal);
+    expect((await watching.ended).code).toBe(code);
   });
 });
 
