@@ -1,19 +1,33 @@
-/** How many marks the authority holds, for those who watch: what a sweep has seen of all, or a count of its own. */
+/**
+ * How many marks the authority holds, for those who watch: what a sweep has seen of all, or a count of its own. And how
+ * many foreign writes are noted and not settled, by whomever they were found.
+ */
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { Environment } from '../environment.ts';
+import { NOTES } from '../operator/types.ts';
 
 /** Counting more than this takes a while, and is done every so often only. */
 const MANY = 10_000;
 const MANY_EVERY_MS = 10_000;
 const FEW_EVERY_MS = 500;
+/** Somebody is paged by it: seconds do not matter. */
+const NOTES_EVERY_MS = 5_000;
+
+export interface Counted {
+  /** Marks in the authority at the last count; null: not counted, or the mode has no mirror. */
+  readonly pending: number | null;
+  readonly oldestAgeMs: number | null;
+  /** Notes of foreign writes, in both stores as far as they answer; null as above. */
+  readonly foreign: number | null;
+}
 
 export interface Counting {
   /** These are all there are. */
   note(marks: number, oldest: Date | null): void;
-  /** Counts anew if it is time and nobody has told. Null: there is nothing to count. */
-  count(authority: Store | null): Promise<void>;
-  last(): { readonly pending: number | null; readonly oldestAgeMs: number | null };
+  /** Counts anew if it is time and nobody has told. Null: there is nothing to count. `mirror`: null while it is not asked. */
+  count(authority: Store | null, mirror: Store | null): Promise<void>;
+  last(): Counted;
   reset(): void;
 }
 
@@ -21,11 +35,15 @@ export function createCounting(environment: Pick<Environment, 'now' | 'date'>): 
   let pending: number | null = null;
   let oldestAt: Date | null = null;
   let countedAtMs = Number.NEGATIVE_INFINITY;
+  let foreign: number | null = null;
+  let notesAtMs = Number.NEGATIVE_INFINITY;
 
   function reset(): void {
     pending = null;
     oldestAt = null;
     countedAtMs = Number.NEGATIVE_INFINITY;
+    foreign = null;
+    notesAtMs = Number.NEGATIVE_INFINITY;
   }
 
   function note(marks: number, oldest: Date | null): void {
@@ -34,17 +52,30 @@ export function createCounting(environment: Pick<Environment, 'now' | 'date'>): 
     countedAtMs = environment.now().monotonicMs;
   }
 
+  async function countMarks({ replica }: Store): Promise<void> {
+    const everyMs = (pending ?? 0) > MANY ? MANY_EVERY_MS : FEW_EVERY_MS;
+    if (environment.now().monotonicMs - countedAtMs < everyMs) return;
+    const counted = await replica.countMarks();
+    note(counted.count, counted.oldestAt);
+  }
+
+  async function countNotes(authority: Store, mirror: Store | null): Promise<void> {
+    if (environment.now().monotonicMs - notesAtMs < NOTES_EVERY_MS) return;
+    const counts = await authority.books.countNotes();
+    // What was found under the authority before. Whoever cannot be asked does not hide what is known.
+    const before = await mirror?.books.countNotes().catch(() => null);
+    foreign = (counts[NOTES.foreign] ?? 0) + (before?.[NOTES.foreign] ?? 0);
+    notesAtMs = environment.now().monotonicMs;
+  }
+
   return {
     reset,
     note,
-    async count(authority) {
+    async count(authority, mirror) {
       if (authority === null) return reset();
-      const nowMs = environment.now().monotonicMs;
-      const everyMs = (pending ?? 0) > MANY ? MANY_EVERY_MS : FEW_EVERY_MS;
-      if (nowMs - countedAtMs < everyMs) return;
       try {
-        const counted = await authority.replica.countMarks();
-        note(counted.count, counted.oldestAt);
+        await countMarks(authority);
+        await countNotes(authority, mirror);
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
         reset();
@@ -52,6 +83,7 @@ export function createCounting(environment: Pick<Environment, 'now' | 'date'>): 
     },
     last: () => ({
       pending,
+      foreign,
       oldestAgeMs: oldestAt === null ? null : Math.max(0, environment.date().getTime() - oldestAt.getTime()),
     }),
   };

@@ -18,7 +18,7 @@ import { NO_TRAFFIC, type Traffic } from '../traffic.ts';
 import { createAsides } from './aside.ts';
 import { backoffMs } from './backoff.ts';
 import { mirrorBatch, type Verdicts } from './batch.ts';
-import { createCounting } from './counting.ts';
+import { type Counted, createCounting } from './counting.ts';
 import { createNap } from './nap.ts';
 import { notePoison } from './notes.ts';
 import { createOutages } from './outages.ts';
@@ -26,7 +26,7 @@ import { createPass, type Pass, PermitEnded } from './pass.ts';
 import { createQueue, type Item } from './queue.ts';
 import { createSweeper } from './sweeper.ts';
 
-export interface MirrorStats {
+export interface MirrorStats extends Counted {
   /** Ids waiting in this instance. */
   readonly queued: number;
   /** Records this instance has set aside because the mirror refuses them. */
@@ -34,9 +34,6 @@ export interface MirrorStats {
   /** Unresolved clashes known to this instance. */
   readonly conflicts: number;
   readonly breaker: BreakerState;
-  /** Marks in the authority at the last count; null: not counted, or the mode has no mirror. */
-  readonly pending: number | null;
-  readonly oldestAgeMs: number | null;
   /** Marks in the mirror at the last count. */
   readonly orphans: number | null;
   /** Why nothing is written to the mirror, which answers; null: it is. */
@@ -328,9 +325,10 @@ export function createMirror(options: MirrorOptions): Mirror {
     if (isFenced()) return;
     // Whatever came of the sweep: a mirror that is down is when the count matters most.
     const mode = member.mode();
-    await attempt(() =>
-      counting.count(mode === null || mirrorOf(mode) === null ? null : stores[authorityOf(mode)]),
-    );
+    const name = mirrorName();
+    const authority = mode === null || name === null ? null : stores[authorityOf(mode)];
+    const mirror = name === null || breaker.state() !== 'closed' ? null : stores[name];
+    await attempt(() => counting.count(authority, mirror));
   }
 
   async function attempt(step: () => Promise<void>): Promise<void> {

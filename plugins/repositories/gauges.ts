@@ -36,6 +36,11 @@ export function registerGauges(metrics: Metrics, engine: Engine, stores: readonl
   plain('cutover_foreign_watching', '1 in the instance that watches for foreign writes', () =>
     engine.status().watchesForeign ? 1 : 0,
   );
+  plain(
+    'cutover_foreign_open',
+    'Foreign writes that are noted and not settled, found by a watcher or by verify',
+    () => engine.status().mirror.foreign,
+  );
   plain('cutover_shadow_queued', 'Comparisons that wait', () => engine.status().shadow.queued);
   metrics.gauges('store_pool_connections', 'Connections by state', ['store', 'state'], () =>
     stores.flatMap((store) => {

@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { changeControl, readControl } from '../../cutover/control.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
 import { MODES, type Mode } from '../../cutover/mode.ts';
-import { move, setSetting } from '../../cutover/operator/index.ts';
+import { move, NOTES, setSetting } from '../../cutover/operator/index.ts';
 import type { OperatorContext } from '../../cutover/operator/types.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { newAccount } from '../contract/fixtures.ts';
@@ -122,6 +122,19 @@ describe('metrics of the move', async () => {
     await eventually(async () =>
       expect(await sum('cutover_mirror_orphans_total', { store: 'postgres' })).toBeGreaterThan(0),
     );
+  });
+
+  test('foreign writes that verify has noted, and that are not settled yet', async () => {
+    const { mongo } = app.app;
+    const now = new Date();
+    // As verify leaves them, which has no metrics of its own.
+    const body = { store: 'mongo', change: 'differs', foundBy: 'verify', foundAtMs: now.getTime() };
+    const key = `user/${newAccount().user.id}`;
+    await mongo?.books.putNote(NOTES.foreign, key, body, now);
+    await eventually(async () => expect(await sum('cutover_foreign_open')).toBeGreaterThan(0), {
+      timeoutMs: 30_000,
+    });
+    await mongo?.books.deleteNote(NOTES.foreign, key);
   });
 
   test('the revision that is followed, and that this instance watches for foreign writes', async () => {

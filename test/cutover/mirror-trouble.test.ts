@@ -289,7 +289,11 @@ describe('leave to work', () => {
         if (name === 'read') world.member.hasLease = false;
       },
     };
-    world.hooks.copy = { before: ({ name }) => void applied.push(name) };
+    world.hooks.copy = {
+      before({ kind, name }) {
+        if (kind === 'write') applied.push(name);
+      },
+    };
     await signUp(world.repo);
     await world.clock.pass(5_000);
     expect(applied).toEqual([]);

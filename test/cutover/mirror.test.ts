@@ -226,3 +226,35 @@ describe('plain work', () => {
     expect(disagreements(world)).toEqual([]);
   });
 });
+
+describe('foreign writes that are noted', () => {
+  test('are counted in both books, as far as they can be asked, until they are settled', async () => {
+    const world = mirrorWorld();
+    const { authority, copy, mirror, clock } = world;
+    await clock.pass(10_000);
+    expect(mirror.stats().foreign).toBe(0);
+    await authority.books.putNote('foreign', 'user/a', {}, NOW);
+    await authority.books.putNote('foreign', 'user/b', {}, NOW);
+    await copy.books.putNote('foreign', 'user/c', {}, NOW);
+    await clock.pass(10_000);
+    expect(mirror.stats().foreign).toBe(3);
+    await authority.books.deleteNote('foreign', 'user/a');
+    world.hooks.copy = { before: down('postgres') };
+    await clock.pass(10_000);
+    expect(mirror.stats().foreign).toBe(1);
+    world.hooks.authority = { before: down('mongo') };
+    await clock.pass(10_000);
+    expect(mirror.stats().foreign).toBeNull();
+    world.hooks.authority = {};
+    world.hooks.copy = {};
+    await clock.pass(30_000);
+    expect(mirror.stats().foreign).toBe(2);
+  });
+
+  test('are of no account in a mode without a mirror', async () => {
+    const { authority, mirror, clock } = mirrorWorld('mongo-only');
+    await authority.books.putNote('foreign', 'user/a', {}, NOW);
+    await clock.pass(10_000);
+    expect(mirror.stats().foreign).toBeNull();
+  });
+});
