@@ -6,7 +6,9 @@ import { spawn } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { CHANGES, REPLACEMENTS } from './removal/changes.ts';
 import { copyRepository, removeCutover } from './removal/copy.ts';
+import { DELETIONS } from './removal/deletions.ts';
 
 /** The service's tests there: servers, then hundreds of requests. */
 const PATIENT = { timeout: 400_000 };
@@ -16,6 +18,16 @@ const FOLDERS = ['src', 'plugins', 'db', 'test'];
 const folder = copyRepository();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 beforeAll(() => removeCutover(folder));
+
+test('the instructions name all that goes, is replaced or changes, besides tests', () => {
+  const readme = readFileSync(new URL('../../cutover/README.md', import.meta.url), 'utf8');
+  const [, steps = ''] = readme.split('## How to delete all this');
+  const named = [...steps.matchAll(/`([^`\s]+?)\/?`/g)].map(([, path = '']) => path);
+  const all = [...DELETIONS, ...Object.keys(REPLACEMENTS), ...CHANGES.map(({ file }) => file)];
+  const wanted = new Set(all.filter((path) => !path.startsWith('test/')));
+  const missing = [...wanted].filter((path) => !named.some((name) => `/${path}`.endsWith(`/${name}`)));
+  expect(missing).toEqual([]);
+});
 
 test('nothing that the service runs knows of MongoDB or of the move', () => {
   const seen = new Set<string>();
