@@ -1,7 +1,5 @@
 /** What a chunk from a client says, as far as faults have to know. One message starts at the start of a chunk. */
 
-import { DEFAULT_MAPPING } from '../../db/canonical/default-mapping.ts';
-
 /** In PostgreSQL's protocol: Query, Parse, Bind, Execute. A password or the start of a connection is none of them. */
 const POSTGRES_STATEMENT = new Set(['Q', 'P', 'B', 'E']);
 
@@ -37,13 +35,13 @@ export function isMongoWrite(sent: Buffer): boolean {
   return ['insert', 'update', 'delete', 'findAndModify'].includes(mongoCommand(sent) ?? '');
 }
 
-const MONGO_RECORDS: ReadonlySet<string> = new Set(Object.values(DEFAULT_MAPPING.collections));
-const POSTGRES_RECORD_WRITE =
-  /(insert into|update) "(users|verification_tokens|password_reset_tokens|sessions)"/i;
+/** Tables, and the collections of the default mapping. */
+const RECORDS = ['users', 'verification_tokens', 'password_reset_tokens', 'sessions'];
+const POSTGRES_RECORD_WRITE = new RegExp(`(insert into|update) "(${RECORDS.join('|')})"`, 'i');
 
 /** Writes what clients own, or commits it, in either protocol; what an instance writes of itself alone is none. */
 export function isRecordWrite(sent: Buffer, sql: string | null): boolean {
-  if (mongoCommand(sent) !== null) return isMongoWrite(sent) && MONGO_RECORDS.has(collectionOf(sent) ?? '');
+  if (mongoCommand(sent) !== null) return isMongoWrite(sent) && RECORDS.includes(collectionOf(sent) ?? '');
   return isPostgresCommit(sent) || (sql !== null && POSTGRES_RECORD_WRITE.test(sql));
 }
 

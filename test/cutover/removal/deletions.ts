@@ -43,11 +43,9 @@ export const DELETIONS: readonly string[] = [
   'test/support/crowd.ts',
   'test/support/engine.ts',
   'test/support/faults.test.ts',
-  'test/support/lag-proxy.ts',
   'test/support/legacy-fixtures.ts',
   'test/support/mongo-commands.ts',
   'test/support/mongo-servers.ts',
   'test/support/mongo.ts',
-  'test/support/wire.ts',
   'test/torture',
 ];
