@@ -5,9 +5,10 @@ import { systemEnvironment } from '../../cutover/environment.ts';
 import { MODES, type Mode } from '../../cutover/mode.ts';
 import { move, NOTES, setSetting } from '../../cutover/operator/index.ts';
 import type { OperatorContext } from '../../cutover/operator/types.ts';
-import { SILENT } from '../../cutover/telemetry.ts';
+import { COUNTERS, HISTOGRAMS, SILENT } from '../../cutover/telemetry.ts';
 import { newAccount } from '../contract/fixtures.ts';
 import { startApp } from '../support/app.ts';
+import { complaints, namedIn } from '../support/metric-names.ts';
 import { newPerson } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
 import { announce } from './support/control.ts';
@@ -212,6 +213,16 @@ describe('metrics of the move', async () => {
     await eventually(() => expectMode('shadow-read'));
     expect(await sum('cutover_flips_total', { from: 'postgres-primary', to: 'shadow-read' })).toBe(1);
     expect(await sum('cutover_epoch')).toBe(epoch + 2);
+  });
+
+  test('every name, unit and label is as the conventions of Prometheus have it', () => {
+    const named = namedIn(app.app.metrics.registry);
+    const names = named.map(({ name }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining([...Object.keys(COUNTERS), ...Object.keys(HISTOGRAMS), 'cutover_mode']),
+    );
+    expect(names).toEqual(expect.arrayContaining(['http_request_duration_seconds', 'auth_events_total']));
+    expect(named.flatMap(complaints)).toEqual([]);
   });
 
   test('no label holds anything but a fixed word', async () => {
