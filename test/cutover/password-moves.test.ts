@@ -1,6 +1,6 @@
 /** What people's passwords go through while the system moves: each mode takes them as the one before did. */
 import { randomBytes } from 'node:crypto';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, onTestFinished, test, vi } from 'vitest';
 import { openBulk, repair, runBackfill, verify } from '../../cutover/copy/index.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
 import type { Mode } from '../../cutover/mode.ts';
@@ -90,4 +90,43 @@ test('a long password under a key named by a date is good all the way up and bac
   }
   await change();
   await login(app, email, password);
+});
+
+test('authority moves while a password is checked: the fence does not wait, and the login goes on in the other store', {
+  timeout: 120_000,
+}, async () => {
+  const moving = await startApp('shadow-read', { onEnd: (close) => onTestFinished(close) });
+  const { cutover, mongo, passwords, postgres } = moving.app;
+  if (mongo === null || postgres === null) throw new Error('shadow-read has both stores');
+  const { email, password } = await newPerson(moving);
+  const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const verifyPassword = passwords.verify;
+  vi.spyOn(passwords, 'verify').mockImplementationOnce(async (...given) => {
+    begun.resolve();
+    await gate.promise;
+    return verifyPassword(...given);
+  });
+  let answered = false;
+  const under = login(moving, email, password).finally(() => {
+    answered = true;
+  });
+  await begun.promise;
+  try {
+    const force = { reason: 'a test' };
+    const to = 'postgres-primary';
+    const request = { to, direction: 'promote', force, noForeignWriters: true, timeoutMs: 60_000 } as const;
+    const moved = await move({ ...operator, stores: { mongo, postgres } }, request);
+    expect(moved).toMatchObject({ kind: 'done' });
+    await eventually(() => cutover.status().effective === 'postgres-primary');
+    // All the time between the two steps of the login nothing of it was in any store's hands.
+    expect(answered).toBe(false);
+  } finally {
+    gate.resolve();
+  }
+  const { client, refreshToken } = await under;
+  const opened = await postgres
+    .at({ epoch: 2, pending: false })
+    .findSession(refreshToken.split('.')[0] ?? '');
+  expect(opened?.user?.email).toBe(email);
+  expect((await client.get('/auth/me')).status).toBe(200);
 });
