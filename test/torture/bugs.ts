@@ -28,6 +28,8 @@ export interface Seeded {
   use(bug: Bug | null): void;
   /** States of the mirror that are on their way, to land late. */
   late(): number;
+  /** Orphans that were to be dealt with, and were not. */
+  kept(): number;
 }
 
 /** `postgresUrl` is for what only a mistake in a statement could do. */
@@ -35,11 +37,20 @@ export function seedBugs(postgresUrl: string): Seeded {
   let active: Bug | null = null;
   const is = (bug: Bug): boolean => active === bug;
   const lateness = createLateness(postgresUrl);
+  let kept = 0;
+  /** True, and counted, when the orphan is to stay. */
+  const keeps = (): boolean => {
+    if (!is('orphan-kept')) return false;
+    kept += 1;
+    return true;
+  };
   return {
     use(bug) {
       active = bug;
+      kept = 0;
     },
     late: lateness.count,
+    kept: () => kept,
     seams: {
       rules: {
         ...RULES,
@@ -48,12 +59,12 @@ export function seedBugs(postgresUrl: string): Seeded {
           return !is('no-second-check');
         },
       },
-      wrapStore: (store) => withBugs(store, is, lateness),
+      wrapStore: (store) => withBugs(store, is, keeps, lateness),
     },
   };
 }
 
-function withBugs(store: Store, is: (bug: Bug) => boolean, lateness: Lateness): Store {
+function withBugs(store: Store, is: (bug: Bug) => boolean, keeps: () => boolean, lateness: Lateness): Store {
   const { replica } = store;
   const buggy: Pick<Replica, 'apply' | 'touch' | 'moveAside'> = {
     async apply(entity, records, under) {
@@ -77,8 +88,8 @@ function withBugs(store: Store, is: (bug: Bug) => boolean, lateness: Lateness): 
       return replica.apply(entity, records, under);
     },
     // Whatever is to be done about a mark in the mirror is not done.
-    touch: async (...given) => !is('orphan-kept') && replica.touch(...given),
-    moveAside: async (...given) => !is('orphan-kept') && replica.moveAside(...given),
+    touch: async (...given) => !keeps() && replica.touch(...given),
+    moveAside: async (...given) => !keeps() && replica.moveAside(...given),
   };
   return {
     ...store,

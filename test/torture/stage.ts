@@ -34,6 +34,8 @@ export interface Play {
   rest(): Promise<readonly string[]>;
   /** How many states of the mirror are on their way, to land late: only a bug does that. */
   late(): Promise<number>;
+  /** How many times an orphan was to be dealt with, and was not: only a bug does that. */
+  kept(): Promise<number>;
   readonly bug: Bug | null;
 }
 
@@ -64,7 +66,10 @@ const SETTINGS = {
   'gate-primary-comparisons': '0',
   'shadow-sample': '0',
 };
-/** How long the mirror may take to catch up: with a bug it never does. */
+/**
+ * How long the mirror may take to catch up. With a bug it never does: a scenario has waited before until the mirror had done all
+ * that it will do, so that what differs then is no slowness.
+ */
 const REST_MS = { none: 60_000, bug: 3_000 } as const;
 const BOOKS = ['cutover_notes', 'cutover_aside'];
 
@@ -83,19 +88,21 @@ export async function openStage(): Promise<Stage> {
   let plays = 0;
   const set = new Map<string, string>();
 
-  /** At every instance; the states on their way to land late. */
-  async function ask(method: 'GET' | 'POST', bug: Bug | null): Promise<number> {
+  /** At every instance, and what they say together. */
+  async function ask(method: 'GET' | 'POST', bug: Bug | null): Promise<Said> {
     const answers = system.places.map(({ url }) => {
       const socketPath = join(sockets, `${new URL(url).port}.sock`);
       return askSocket(socketPath, method, `/${bug ?? ''}`);
     });
-    return (await Promise.all(answers)).reduce((sum, late) => sum + late, 0);
+    const said = await Promise.all(answers);
+    const sum = (of: keyof Said): number => said.reduce((total, each) => total + each[of], 0);
+    return { late: sum('late'), kept: sum('kept') };
   }
 
   /** Nothing is left of the play before. */
   async function clear(): Promise<void> {
     await ask('POST', null);
-    await eventually(async () => (await ask('GET', null)) === 0, { timeoutMs: 30_000 });
+    await eventually(async () => (await ask('GET', null)).late === 0, { timeoutMs: 30_000 });
     await empty(system);
     const { record } = await operator.situation();
     if (record !== null && authorityOf(record.mode) === 'postgres') {
@@ -147,7 +154,8 @@ export async function openStage(): Promise<Stage> {
         return [...findings.map(({ invariant, what }) => `invariant ${invariant}: ${what}`), ...reports];
       },
       rest: async () => (await judgeRest(system, bug === null ? REST_MS.none : REST_MS.bug)).findings,
-      late: () => ask('GET', null),
+      late: async () => (await ask('GET', null)).late,
+      kept: async () => (await ask('GET', null)).kept,
     });
   }
 
@@ -163,14 +171,20 @@ export async function openStage(): Promise<Stage> {
   };
 }
 
-function askSocket(socketPath: string, method: string, path: string): Promise<number> {
+/** Of its bug, by an instance. */
+interface Said {
+  readonly late: number;
+  readonly kept: number;
+}
+
+function askSocket(socketPath: string, method: string, path: string): Promise<Said> {
   return new Promise((resolve, reject) => {
     const asked = request({ socketPath, method, path, agent: false }, (answer) => {
       let text = '';
       answer.setEncoding('utf8').on('data', (part) => (text += part));
       answer.on('error', reject);
       answer.on('end', () => {
-        if (answer.statusCode === 200) resolve((JSON.parse(text) as { late: number }).late);
+        if (answer.statusCode === 200) resolve(JSON.parse(text) as Said);
         else reject(new Error(`${path} is no bug`));
       });
     });

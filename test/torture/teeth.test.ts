@@ -23,9 +23,11 @@ describe('seeded bugs', () => {
   );
 
   test.each(BUGS)(
-    '%s is found',
+    '%s leads to its finding',
     async (bug) => {
-      expect(await stage.play(SCENARIOS[SHOWN_BY[bug]], bug)).not.toEqual([]);
+      const { scenario, finding } = SHOWN_BY[bug];
+      const found = await stage.play(SCENARIOS[scenario], bug);
+      expect(found).toContainEqual(expect.stringMatching(finding));
     },
     PATIENT_MS,
   );

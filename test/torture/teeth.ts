@@ -1,5 +1,5 @@
 /** `node test/torture/teeth.ts [BUG|none [SCENARIO]]`: shows what each seeded bug leads to. */
-import { BUGS } from './bugs.ts';
+import { BUGS, type Bug } from './bugs.ts';
 import { SCENARIOS, SHOWN_BY } from './scenarios.ts';
 import { openStage } from './stage.ts';
 
@@ -9,9 +9,9 @@ const runs =
   only === undefined
     ? [
         ...Object.keys(SCENARIOS).map((name) => [null, name] as const),
-        ...BUGS.map((bug) => [bug, SHOWN_BY[bug]] as const),
+        ...BUGS.map((bug) => [bug, SHOWN_BY[bug].scenario] as const),
       ]
-    : [[BUGS.find((bug) => bug === only) ?? null, scenario ?? SHOWN_BY[only as never]] as const];
+    : [[BUGS.find((bug) => bug === only) ?? null, scenario ?? SHOWN_BY[only as Bug]?.scenario] as const];
 for (const [bug, name] of runs) {
   const startedMs = performance.now();
   const problems = await stage
