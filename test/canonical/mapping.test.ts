@@ -163,7 +163,8 @@ describe('reading', () => {
     [{ path: 'state', equals: 'gone' }, { state: 'here' }, false],
     [{ path: 'enabled', falsy: true }, { enabled: 'no' }, true],
     [{ path: 'enabled', falsy: true }, {}, false],
-    [{ path: 'removed', truthy: true }, { removed: new Date(5) }, true],
+    [{ path: 'removed', truthy: true }, { removed: new Date('2021-02-03') }, true],
+    [{ path: 'removed', truthy: true }, { removed: new Date(0) }, false],
   ])('deleted by %o of %o: %s', (deleted, doc, expected) => {
     expect(userOf({ user: { deleted } }, doc)).toMatchObject(
       expected ? { email: null, deletedAt: expect.any(Date) } : { deletedAt: null },

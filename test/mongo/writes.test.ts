@@ -52,6 +52,7 @@ describe('writing a legacy user', () => {
       ...before,
       updatedAt: NOW,
       sessionGeneration: 1,
+      resetGeneration: 1,
       stamp: { epoch: 0, version: 1 },
     });
   });
