@@ -63,7 +63,16 @@ describe('npm run demo', () => {
     expect(result.copied).toBeGreaterThan(0);
     for (const { was, is } of result.replaced) expect(was).not.toBe(is);
     // What differs from the defaults is said, before anything happens.
-    for (const key of Object.keys(result.settings)) expect(run.stderr()).toContain(`for this run: ${key}`);
+    expect(result.environment).toMatchObject({
+      STORE_TIMEOUT: '10s',
+      SHUTDOWN_DELAY: '1500ms',
+      BCRYPT_COST: '10',
+      REFRESH_LEEWAY: '1000ms',
+      LIMIT_LOGIN_ADDRESS: expect.any(String),
+    });
+    for (const [key, value] of Object.entries({ ...result.settings, ...result.environment })) {
+      expect(run.stderr()).toContain(`for this run: ${key} ${value} instead of `);
+    }
     expect(await readdir(folder)).toEqual([]);
   });
 

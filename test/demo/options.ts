@@ -14,7 +14,8 @@ export const HELP = `npm run demo -- [options]
 
 Moves a running authentication service from MongoDB to PostgreSQL before your eyes, in about a minute: three instances
 behind a proxy, steady traffic, the whole ladder of modes, and every instance replaced on the way. Databases are
-started here and are gone afterwards. Nothing is forced; each setting changed for so short a time is printed.
+started here and are gone afterwards. Nothing is forced; each setting and each variable of the instances that has
+another value than usual, for so short a time on one machine, is printed.
 
   --seconds N  how long the traffic flows, 5 to 3600 (40); starting and judging come on top
   --rate N     requests each second, 1 to 500 (30)

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MODES, type Mode } from '../../cutover/mode.ts';
 import { SETTINGS, type SettingKey } from '../../cutover/settings.ts';
+import { configVariables } from '../../plugins/config/variables.ts';
 import { storedAccounts } from '../torture/final/answers.ts';
 import { readPostgres } from '../torture/final/records.ts';
 import { type Monitor, startMonitor } from '../torture/monitor.ts';
@@ -28,6 +29,8 @@ export interface Result {
   readonly verified: readonly { readonly mode: Mode; readonly clean: boolean; readonly compared: number }[];
   /** Settings other than their defaults. */
   readonly settings: Readonly<Partial<Record<SettingKey, string>>>;
+  /** Variables of the instances other than their defaults; without secrets, and what only this installation has. */
+  readonly environment: Readonly<Record<string, string>>;
   readonly tallies: Verdict['tallies'];
 }
 
@@ -65,6 +68,15 @@ function settingsFor({ seconds, rate }: DemoOptions): Result['settings'] {
   };
 }
 
+/** What has a default, and another value here. */
+function changedIn(env: System['env']) {
+  return configVariables.flatMap(({ name, secret, required, default: usual }) => {
+    const value = env[name];
+    const isOurs = value !== undefined && usual !== null && !secret && required === null;
+    return isOurs && value !== usual ? [{ name, value, usual: usual || 'nothing' }] : [];
+  });
+}
+
 /** Tells it all. `onClose` is handed what has to be closed, in the order it was opened. */
 export async function tell(
   system: System,
@@ -80,6 +92,9 @@ export async function tell(
   onClose(monitor.close);
   const settings = settingsFor(options);
   screen.say('three instances serve in mongo-only behind a proxy that never tries twice');
+  const environment = changedIn(system.env);
+  for (const { name, value, usual } of environment)
+    screen.say(`for this run: ${name} ${value} instead of ${usual}`);
   for (const [key, value] of Object.entries(settings) as [SettingKey, string][]) {
     await operator.set(key, value);
     screen.say(
@@ -181,6 +196,7 @@ export async function tell(
     copied,
     verified,
     settings,
+    environment: Object.fromEntries(environment.map(({ name, value }) => [name, value])),
     tallies: verdict.tallies,
   };
 }
