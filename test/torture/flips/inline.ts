@@ -9,6 +9,7 @@ import { openPostgresStore } from '../../../db/postgres/store.ts';
 import type { System } from '../system/system.ts';
 
 export interface Operator {
+  /** All of them, in an order in which none is refused. Throws when there is none. */
   set(settings: Readonly<Record<string, string>>): Promise<void>;
   /** Up or down to that mode; null when it was made, otherwise why not. Told of each step before anything of it is asked. */
   move(from: Mode, to: Mode, onStep?: (step: string) => void): Promise<string | null>;
@@ -28,7 +29,20 @@ export async function openOperator(system: System): Promise<Operator> {
   };
   return {
     async set(settings) {
-      for (const [key, value] of Object.entries(settings)) await setSetting(context, key, value);
+      let left = Object.entries(settings);
+      while (left.length > 0) {
+        const refused: typeof left = [];
+        const why: string[] = [];
+        for (const [key, value] of left) {
+          const { kind, reasons } = await setSetting(context, key, value);
+          if (kind === 'done') continue;
+          refused.push([key, value]);
+          why.push(`${key} ${value} was refused: ${reasons.join('; ')}`);
+        }
+        // One may have to come after another that bounds it.
+        if (refused.length === left.length) throw new Error(why.join('\n'));
+        left = refused;
+      }
     },
     async move(from, to, onStep = () => {}) {
       const direction = MODES.indexOf(to) > MODES.indexOf(from) ? 'promote' : 'rollback';
