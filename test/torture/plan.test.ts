@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { describeFault, describeStrike, planFaults, planStrikes } from './faults/plan.ts';
 import { compare } from './final/compare.ts';
 import type { Contents, Row } from './final/records.ts';
+import { biteOf } from './flips/ladder.ts';
+import type { End, Strike } from './flips/operator.ts';
 import { outcomeOf } from './history/recorder.ts';
 import { CLIENT_KINDS, type Operation } from './history/types.ts';
 import { createRandom } from './random.ts';
@@ -38,6 +40,25 @@ describe('a plan', () => {
     expect(strikes.map(describeStrike)).toContain('stop-coordinator of a flip at acknowledge');
     expect(strikes.every(({ of }) => of === 'flip')).toBe(true);
   });
+});
+
+describe('a strike', () => {
+  const end = (result: string): End => ({ kind: 'end', result, mode: null, pauseMs: null, reasons: [] });
+  const strike = (signal: Strike['signal']): Strike => ({ of: 'flip', step: 'gates', signal });
+
+  test.each([
+    ['SIGKILL', null, end('done'), 'killed before that step; a successor made the move'],
+    ['SIGKILL', null, end('aborted'), null],
+    ['SIGKILL', null, null, null],
+    ['SIGKILL', end('done'), end('done'), null],
+    ['SIGSTOP', end('refused'), end('done'), 'stopped, overtaken, and then it said: refused'],
+    ['SIGSTOP', end('done'), end('refused'), null],
+  ] as const)(
+    'by %s has bitten only when a successor came to the end (%#)',
+    (signal, struck, successor, seen) => {
+      expect(biteOf(strike(signal), struck, successor)).toBe(seen);
+    },
+  );
 });
 
 describe('an answer', () => {

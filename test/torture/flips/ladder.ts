@@ -166,7 +166,14 @@ function note(result: Walk, from: Mode, to: Mode, end: End | null): void {
   } else result.refusals.push(`${from} → ${to}: ${end?.result ?? 'killed'}: ${end?.reasons.join('; ')}`);
 }
 
-/** True when the coordinator was struck; then a successor ends what it began. */
+/** What a strike has shown, by the ends of the coordinator and of its successor; null when nobody came to the move's end after it. */
+export function biteOf({ signal }: Strike, struck: End | null, successor: End | null): string | null {
+  if (successor?.result !== 'done') return null;
+  if (signal === 'SIGSTOP') return `stopped, overtaken, and then it said: ${struck?.result ?? 'nothing'}`;
+  return struck === null ? 'killed before that step; a successor made the move' : null;
+}
+
+/** True when the coordinator was struck, and a successor came to the end of what it had begun. */
 async function struck(
   options: WalkOptions,
   from: Mode,
@@ -183,7 +190,7 @@ async function struck(
       note(result, from, to, await first.ended);
       return false;
     }
-    const killed = strike.signal === 'SIGKILL' && (await first.ended) === null;
+    if (strike.signal === 'SIGKILL') await first.ended;
     onMove(`${from} → ${to}, by a successor`);
     const successor = await startMove(system, to, directionOf(from, to));
     const overtaken = await successor.ended;
@@ -191,22 +198,19 @@ async function struck(
     if (strike.signal === 'SIGSTOP') {
       // Somebody decides otherwise meanwhile.
       if (strike.of === 'flip' && overtaken?.result === 'done') await plainly(options, to, from, result);
-      first.kill('SIGCONT');
       // It wakes up to a world that has gone on: whatever it still does must name its own attempt.
-      const end = await first.ended;
-      // Nobody has overtaken it: to be struck again.
-      if (overtaken?.result !== 'done') return false;
-      // At its last step it has made its move before.
-      if (strike.of === 'flip' && strike.step !== 'acknowledge' && end?.result === 'done') {
-        result.overruled.push(`${from} → ${to}, ${describeStrike(strike)}: it was made over others’ moves`);
-      }
-      result.struck.push({
-        strike,
-        seen: `stopped, overtaken, and then it said: ${end?.result ?? 'nothing'}`,
-      });
-    } else if (killed) {
-      result.struck.push({ strike, seen: 'killed before that step; a successor went on' });
+      first.kill('SIGCONT');
     }
+    const end = await first.ended;
+    const seen = biteOf(strike, end, overtaken);
+    // To be struck again.
+    if (seen === null) return false;
+    // At its last step it has made its move before.
+    const wakes = strike.signal === 'SIGSTOP' && strike.of === 'flip' && strike.step !== 'acknowledge';
+    if (wakes && end?.result === 'done') {
+      result.overruled.push(`${from} → ${to}, ${describeStrike(strike)}: it was made over others’ moves`);
+    }
+    result.struck.push({ strike, seen });
     return true;
   } finally {
     close();
