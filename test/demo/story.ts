@@ -183,6 +183,7 @@ export async function tell(
     windows: { covers: () => false },
     leewayMs: LEEWAY_MS,
     okMin: 0,
+    caughtMin: 0,
     bites: [],
     leftOver: [],
     findings: [...traffic.problems, ...recorder.surprises, ...monitor.findings, ...unclean],

@@ -16,7 +16,7 @@ import { arrive, newWalk, type WalkOptions, walk, walked } from './flips/ladder.
 import { applySettings, moveTo } from './flips/operator.ts';
 import { WHOLE_LADDER } from './flips/route.ts';
 import { createRecorder } from './history/recorder.ts';
-import { CLIENT_KINDS, type Kind } from './history/types.ts';
+import { CAUGHT, CLIENT_KINDS, type Kind } from './history/types.ts';
 import { type Monitor, startMonitor } from './monitor.ts';
 import type { Progress } from './progress.ts';
 import { createRandom } from './random.ts';
@@ -44,6 +44,8 @@ export interface CampaignOptions {
   /** How much longer traffic goes on for what was planned and has not come yet, on a slow machine. */
   readonly patienceMs: number;
   readonly okMin: number;
+  /** How many thefts must have been detected, and how many superseded reset tokens refused. */
+  readonly caughtMin: number;
   readonly progress: Progress;
   /** Of the instances; a seeded bug, for the harness's own test. */
   readonly entry?: string;
@@ -71,6 +73,8 @@ const HASHING_AT_ONCE = 2;
 const MORE_MS = 60_000;
 const LOGINS_AT_REST = 40;
 const PEOPLE_ACTS = 30;
+/** Clients go for more than the verdict asks for, which counts only what cannot have been refused for another reason. */
+const CAUGHT_WANTED_TIMES = 2;
 
 export async function runCampaign(options: CampaignOptions): Promise<Report> {
   const { progress } = options;
@@ -132,6 +136,7 @@ async function conduct(
   await applySettings(system);
   await recordLegacy(recorder, plan.legacy);
 
+  const caughtWanted = options.caughtMin * CAUGHT_WANTED_TIMES;
   const crowd = startCrowd({
     world: {
       http,
@@ -148,6 +153,7 @@ async function conduct(
     thinkMs: options.thinkMs,
     done: (kind) => oks.get(kind) ?? 0,
     wanted: options.okMin,
+    caughtWanted,
     legacy: plan.legacy,
   });
 
@@ -187,7 +193,10 @@ async function conduct(
   await Promise.all([wreck(), climb(), sleep(options.trafficMs)]);
 
   await allWell(system);
-  const behind = (): readonly Kind[] => CLIENT_KINDS.filter((kind) => (oks.get(kind) ?? 0) < options.okMin);
+  const behind = (): readonly string[] => [
+    ...CLIENT_KINDS.filter((kind) => (oks.get(kind) ?? 0) < options.okMin),
+    ...CAUGHT.filter((what) => crowd.caught[what] < caughtWanted),
+  ];
   const enoughMs = performance.now() + options.trafficMs / 2 + MORE_MS;
   if (behind().length > 0) progress.say(`a while without faults, for more of ${behind().join(', ')}`);
   while (behind().length > 0 && !isPast(enoughMs)) await sleep(1_000);
@@ -223,6 +232,7 @@ async function conduct(
     windows,
     leewayMs: LEEWAY_MS,
     okMin: options.okMin,
+    caughtMin: options.caughtMin,
     bites: [...bites, ...struck],
     leftOver: [...left.map(describeFault), ...strikesLeft.map(describeStrike), ...unmade()],
     findings: [

@@ -121,6 +121,7 @@ describe('a verdict', () => {
     windows: { covers: () => false },
     leewayMs: 1_000,
     okMin: 0,
+    caughtMin: 0,
     bites: [{ what: 'kill-store mongo', seen: 'gone' }],
     leftOver: [],
     findings: [],
@@ -132,6 +133,7 @@ describe('a verdict', () => {
 
   test.each<[string, Partial<Evidence>, number]>([
     ['too few of a kind', { okMin: 1 }, CLIENT_KINDS.length - 1],
+    ['no theft and no superseded reset token that was caught', { caughtMin: 1 }, 2],
     ['a fault that did not bite', { bites: [{ what: 'x', seen: null }] }, 1],
     ['a fault that never came', { leftOver: ['x'] }, 1],
     ['a finding', { findings: ['x'] }, 1],
@@ -214,6 +216,16 @@ describe('a verdict', () => {
   test('a long run wants a hundred of each kind', () => {
     expect([5, 10, 60].map((minutes) => optionsFor(minutes, 1).okMin)).toEqual([100, 100, 100]);
     expect(optionsFor(4.9, 1).okMin).toBeLessThan(100);
+  });
+
+  test('a long run wants dozens of thefts and superseded reset tokens caught', () => {
+    expect([5, 10, 60].map((minutes) => optionsFor(minutes, 1).caughtMin)).toEqual([25, 25, 25]);
+    expect(optionsFor(0.1, 1).caughtMin).toBe(1);
+    const { problems } = judgeRun({ ...evidence, caughtMin: 25 });
+    expect(problems).toEqual([
+      'only 0 times was the reuse of a refresh token detected, 25 are wanted',
+      'only 0 times was a superseded reset token refused, 25 are wanted',
+    ]);
   });
 
   test('excuses unknown outcomes during a fault', () => {

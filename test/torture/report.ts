@@ -1,6 +1,7 @@
 /** A run's end, for people. */
 import type { Report } from './campaign.ts';
-import { CLIENT_KINDS } from './history/types.ts';
+import { CAUGHT, CLIENT_KINDS } from './history/types.ts';
+import { CAUGHT_IN_WORDS } from './verdict.ts';
 
 export function describeReport(report: Report): string {
   const { verdict, moves, bulk, killed, longestPauseMs, refusals, bites } = report;
@@ -19,6 +20,7 @@ export function describeReport(report: Report): string {
     ...table,
     '',
     `${verdict.operations} operations, ${verdict.unknownOutsideFaults} unknown outside faults; ${report.records} records compared in both stores`,
+    ...CAUGHT.map((what) => `${verdict.caught[what]} times ${CAUGHT_IN_WORDS[what]}`),
     `${moves.length} moves, ${changes.length} of them changes of authority; longest pause ${pause}; ${refusals.length} attempts refused or taken back`,
     `${bulk.length} bulk verbs: ${counted(bulk)}; ${killed.length} killed on the way: ${counted(killed)}`,
     ...refusals.slice(0, 10).map((each) => `  ${each}`),

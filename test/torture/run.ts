@@ -32,6 +32,8 @@ const USAGE = `usage: npm run torture -- [--minutes N] [--seed S] [--json]
 /** From here on a run counts as a long one, in which every kind must have gone well this often. */
 const LONG_MINUTES = 5;
 const LONG_OK_MIN = 100;
+/** And each wrong that must be refused was caught this often. */
+const LONG_CAUGHT_MIN = 25;
 /** And from here on as one that can afford the whole search of the flip's states as well. */
 const SEARCH_MINUTES = 30;
 
@@ -53,6 +55,7 @@ export function optionsFor(minutes: number, seed: number): Omit<CampaignOptions,
       minutes >= LONG_MINUTES
         ? LONG_OK_MIN
         : Math.max(2, Math.floor((LONG_OK_MIN * minutes) / LONG_MINUTES / 2)),
+    caughtMin: minutes >= LONG_MINUTES ? LONG_CAUGHT_MIN : 1,
   };
 }
 

@@ -22,6 +22,7 @@ test('three instances, both stores, flips, faults and a coordinator that dies: a
     patienceMs: 400_000,
     // A hundredth of what a long run asks for.
     okMin: 1,
+    caughtMin: 1,
     progress: QUIET,
   });
   expect(report.verdict.problems).toEqual([]);

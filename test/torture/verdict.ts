@@ -1,7 +1,7 @@
 /** Whether a run held, from everything it saw. */
 import { check, type Tallies, tally } from './checker/checker.ts';
 import type { Windows } from './faults/windows.ts';
-import { CLIENT_KINDS, type Operation } from './history/types.ts';
+import { CAUGHT, type Caught, CLIENT_KINDS, type Operation } from './history/types.ts';
 
 /** Of unknown outcomes outside fault windows. */
 const UNKNOWN_SHARE_MAX = 0.05;
@@ -14,6 +14,8 @@ export interface Evidence {
   readonly leewayMs: number;
   /** How many of each kind must have gone well. */
   readonly okMin: number;
+  /** How many thefts must have been detected, and how many superseded reset tokens refused. */
+  readonly caughtMin: number;
   readonly bites: readonly { readonly what: string; readonly seen: string | null }[];
   /** Planned, and not even begun. */
   readonly leftOver: readonly string[];
@@ -25,13 +27,19 @@ export interface Verdict {
   readonly holds: boolean;
   readonly problems: readonly string[];
   readonly tallies: Tallies;
+  readonly caught: Readonly<Record<Caught, number>>;
   readonly operations: number;
   readonly unknownOutsideFaults: number;
 }
 
+export const CAUGHT_IN_WORDS: Readonly<Record<Caught, string>> = {
+  reuse: 'was the reuse of a refresh token detected',
+  superseded: 'was a superseded reset token refused',
+};
+
 export function judgeRun(evidence: Evidence): Verdict {
-  const { operations, windows, leewayMs, okMin } = evidence;
-  const { findings, undecided } = check(operations, { leewayMs, configsMax: CONFIGS_MAX });
+  const { operations, windows, leewayMs, okMin, caughtMin } = evidence;
+  const { findings, undecided, caught } = check(operations, { leewayMs, configsMax: CONFIGS_MAX });
   const tallies = tally(operations);
   const asked = operations.filter(({ call }) => call.kind !== 'final');
   const calm = asked.filter((operation) => !windows.covers(operation));
@@ -43,6 +51,9 @@ export function judgeRun(evidence: Evidence): Verdict {
     ...CLIENT_KINDS.filter((kind) => tallies[kind].ok < okMin).map(
       (kind) => `only ${tallies[kind].ok} of ${kind} went well, ${okMin} are wanted`,
     ),
+    ...CAUGHT.filter((what) => caught[what] < caughtMin).map(
+      (what) => `only ${caught[what]} times ${CAUGHT_IN_WORDS[what]}, ${caughtMin} are wanted`,
+    ),
     ...(unknown > calm.length * UNKNOWN_SHARE_MAX
       ? [`${unknown} of ${calm.length} outcomes outside faults are unknown`]
       : []),
@@ -53,6 +64,7 @@ export function judgeRun(evidence: Evidence): Verdict {
     holds: problems.length === 0,
     problems,
     tallies,
+    caught,
     operations: asked.length,
     unknownOutsideFaults: unknown,
   };

@@ -1,5 +1,5 @@
 /** The verdict on a run's history: what cannot be explained, by invariant, and whether enough was done to tell. */
-import { CLIENT_KINDS, type Kind, type Operation } from '../history/types.ts';
+import { type Caught, CLIENT_KINDS, type Kind, type Operation } from '../history/types.ts';
 import { judge, type Limits } from './linearize.ts';
 import { isAlive, type State } from './state.ts';
 
@@ -20,19 +20,26 @@ export interface Tally {
 
 export type Tallies = Readonly<Record<(typeof CLIENT_KINDS)[number], Tally>>;
 
-/** Findings of all histories, and the addresses whose history could not be decided. */
+/** Findings of all histories, the addresses whose history could not be decided, and how often a wrong was caught. */
 export function check(
   operations: readonly Operation[],
   limits: Limits,
-): { readonly findings: readonly Finding[]; readonly undecided: readonly string[] } {
+): {
+  readonly findings: readonly Finding[];
+  readonly undecided: readonly string[];
+  readonly caught: Readonly<Record<Caught, number>>;
+} {
   const findings: Finding[] = [];
+  const all: Caught[] = [];
   const undecided: string[] = [];
   for (const [email, history] of byEmail(operations)) {
     const judgement = judge(history, limits);
     if (judgement.kind === 'undecided') undecided.push(email);
+    if (judgement.kind === 'explained') all.push(...judgement.caught);
     if (judgement.kind === 'violation') findings.push(describe(email, judgement.at, judgement.before));
   }
-  return { findings, undecided };
+  const count = (what: Caught): number => all.filter((each) => each === what).length;
+  return { findings, undecided, caught: { reuse: count('reuse'), superseded: count('superseded') } };
 }
 
 export function byEmail(operations: readonly Operation[]): ReadonlyMap<string, readonly Operation[]> {

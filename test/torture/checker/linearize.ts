@@ -5,8 +5,8 @@
  * It walks along the history and keeps every state that could hold by then, with what each has already counted in
  * (Lowe's just-in-time linearization). When an answer leaves no state, that answer is the finding.
  */
-import type { Operation } from '../history/types.ts';
-import { keyOf, NOTHING, type State } from './state.ts';
+import type { Caught, Kind, Operation } from '../history/types.ts';
+import { isAlive, keyOf, NOTHING, type State } from './state.ts';
 import { BEGUN, type Rules, type Step, stepsOf } from './steps.ts';
 
 /** A state that could hold, and how far each open operation has come in it; those not begun are missing. */
@@ -18,7 +18,7 @@ interface Config {
 const DONE = -2;
 
 export type Judgement =
-  | { readonly kind: 'explained'; readonly states: readonly State[] }
+  | { readonly kind: 'explained'; readonly states: readonly State[]; readonly caught: readonly Caught[] }
   | { readonly kind: 'violation'; readonly at: Operation; readonly before: readonly State[] }
   /** Too many states could hold: the history has to be shorter, or better known. */
   | { readonly kind: 'undecided'; readonly at: Operation };
@@ -52,6 +52,7 @@ function momentsOf(history: readonly Operation[]): readonly Moment[] {
 
 export function judge(history: readonly Operation[], limits: Limits): Judgement {
   const open = new Map<number, Operation>();
+  const caught: Caught[] = [];
   let configs = new Map<string, Config>([['', { state: NOTHING, stages: new Map() }]]);
   for (const { operation, completes } of momentsOf(history)) {
     open.set(operation.id, operation);
@@ -60,9 +61,40 @@ export function judge(history: readonly Operation[], limits: Limits): Judgement 
     if (next === null) return { kind: 'undecided', at: operation };
     if (next.size === 0) return { kind: 'violation', at: operation, before: statesOf(configs) };
     open.delete(operation.id);
+    const alone = [...open.values()].every(({ call }) => END_NOTHING.has(call.kind));
+    const what = alone ? caughtBy(operation, configs) : null;
+    if (what !== null) caught.push(what);
     configs = next;
   }
-  return { kind: 'explained', states: statesOf(configs) };
+  return { kind: 'explained', states: statesOf(configs), caught };
+}
+
+/** Whoever is at one of these meanwhile gives no other reason for a refusal. */
+const END_NOTHING: ReadonlySet<Kind> = new Set([
+  'signup',
+  'login',
+  'exchange',
+  'me',
+  'verify',
+  'resend',
+  'forgot',
+  'list',
+]);
+
+/** What was caught, if that is so in every state that could hold: what may have been refused for another reason shows nothing. */
+function caughtBy({ call, outcome }: Operation, before: ReadonlyMap<string, Config>): Caught | null {
+  if (outcome.kind !== 'refused') return null;
+  const always = (holds: (state: State) => boolean): boolean =>
+    [...before.values()].every(({ state }) => holds(state));
+  if (call.kind === 'refresh') {
+    const isReplaced = (state: State): boolean =>
+      isAlive(state, call.session) && (state.sessions[call.session]?.rotation ?? 0) > call.token;
+    return always(isReplaced) ? 'reuse' : null;
+  }
+  if (call.kind !== 'reset' || outcome.code !== 'token_invalid') return null;
+  const isSuperseded = ({ account }: State): boolean =>
+    account !== null && account.resetBy !== null && !call.requests.includes(account.resetBy);
+  return always(isSuperseded) ? 'superseded' : null;
 }
 
 /** Every configuration in which `target` has happened; null when there are too many. */

@@ -3,7 +3,7 @@
  * sessions, which are looked at again when everything is over.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CLIENT_KINDS, type Kind } from '../history/types.ts';
+import { CAUGHT, type Caught, CLIENT_KINDS, type Kind } from '../history/types.ts';
 import type { Random } from '../random.ts';
 import type { LegacyAccount } from './legacy.ts';
 import { createPerson, type Person, type World } from './person.ts';
@@ -20,6 +20,8 @@ export interface CrowdOptions {
   readonly done: (kind: Kind) => number;
   /** How many of each are wanted. */
   readonly wanted: number;
+  /** And of wrongs that are to be caught. */
+  readonly caughtWanted: number;
   /** Who has an account before the first request; they live first. */
   readonly legacy: readonly LegacyAccount[];
 }
@@ -30,6 +32,8 @@ export interface Crowd {
   /** One more look at what everybody holds, dead or alive: `logins` of them also sign in. */
   lookAround(logins: number): Promise<void>;
   readonly people: readonly Person[];
+  /** How often each wrong was refused so far. */
+  readonly caught: Readonly<Record<Caught, number>>;
 }
 
 type Act = keyof Person['acts'];
@@ -49,6 +53,7 @@ const WEIGHTS: Readonly<Record<Act, number>> = {
   exchange: 4,
   burn: 0.5,
   reset: 2,
+  superseded: 0.7,
   change: 1,
   erase: 0.4,
   signup: 0.2,
@@ -66,6 +71,7 @@ export function startCrowd(options: CrowdOptions): Crowd {
   const { world } = options;
   const people: Person[] = [];
   const old = [...options.legacy];
+  const caught: Record<Caught, number> = { reuse: 0, superseded: 0 };
   let stopping = false;
   let born = 0;
 
@@ -111,19 +117,25 @@ export function startCrowd(options: CrowdOptions): Crowd {
     }
     const weighted = Object.entries(WEIGHTS).map(([act, weight]) => {
       const kind = CLIENT_KINDS.find((known) => known === act);
-      const behind = kind !== undefined && options.done(kind) < options.wanted;
+      const wrong = CAUGHT.find((known) => known === act);
+      const behind =
+        (kind !== undefined && options.done(kind) < options.wanted) ||
+        (wrong !== undefined && caught[wrong] < options.caughtWanted);
       const can = person.isLegacy || !OF_THE_OLD_SERVICE.has(act);
       return [act as Act, can ? weight * (behind ? BEHIND_BOOST : 1) : 0] as const;
     });
     const act = choose(weighted, random);
     // A token that was used before is tried in races; here it is to be a fresh one.
     if (act === 'reset') await person.acts.forgot();
-    await person.acts[act]();
+    if (act === 'reuse' || act === 'superseded') {
+      if (await person.acts[act]()) caught[act] += 1;
+    } else await person.acts[act]();
   }
 
   const running = Promise.all(Array.from({ length: options.people }, (_, lane) => live(lane)));
   return {
     people,
+    caught,
     async stop() {
       stopping = true;
       await running;

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Recorded, Recorder } from '../history/recorder.ts';
-import type { Call } from '../history/types.ts';
+import type { Call, Outcome } from '../history/types.ts';
 import type { Random } from '../random.ts';
 import type { TokenInbox } from '../system/inbox.ts';
 import type { HttpClient, Reply, Request } from './http.ts';
@@ -146,14 +146,17 @@ export function createPerson(world: World, email: string, known: LegacyAccount |
     learn(session, await call({ kind: 'list', session: session.name }, request));
   }
 
-  async function refresh(session = anySession(), token = (session?.tokens.length ?? 1) - 1): Promise<void> {
+  async function refresh(
+    session = anySession(),
+    token = (session?.tokens.length ?? 1) - 1,
+  ): Promise<Outcome['kind'] | null> {
     const presented = session?.tokens[token];
-    if (session === null || presented === undefined) return;
+    if (session === null || presented === undefined) return null;
     const request = { method: 'GET', path: '/auth/refresh', bearer: presented };
     const answer = await call({ kind: 'refresh', session: session.name, token }, request);
     if (answer.outcome.kind === 'refused') session.believedAlive = false;
     session.unsure = answer.outcome.kind === 'unknown';
-    if (answer.outcome.kind !== 'ok' || answer.reply.kind !== 'answer') return;
+    if (answer.outcome.kind !== 'ok' || answer.reply.kind !== 'answer') return answer.outcome.kind;
     const successor = (answer.reply as Reply).body['refreshToken'] as string;
     const known = session.tokens[token + 1];
     if (known !== undefined && known !== successor) {
@@ -161,17 +164,19 @@ export function createPerson(world: World, email: string, known: LegacyAccount |
     }
     session.tokens[token + 1] = successor;
     session.toldAtMs = performance.now();
+    return 'ok';
   }
 
-  /** Presents a token that was replaced: the immediate predecessor past the leeway, or an older one. */
-  async function reuse(): Promise<void> {
+  /** Presents a token that was replaced: the immediate predecessor past the leeway, or an older one. True when refused. */
+  async function reuse(): Promise<boolean> {
     const session = alive().find(
       ({ tokens, toldAtMs }) =>
         tokens.length > 2 || (tokens.length === 2 && performance.now() - toldAtMs > world.leewayMs),
     );
-    if (session === undefined) return;
-    await refresh(session, random.int(0, session.tokens.length - 2));
+    if (session === undefined) return false;
+    const answered = await refresh(session, random.int(0, session.tokens.length - 2));
     await refresh(session);
+    return answered === 'refused';
   }
 
   async function logout(): Promise<void> {
@@ -245,8 +250,8 @@ export function createPerson(world: World, email: string, known: LegacyAccount |
     if (openRequests.size === 1 && fresh.length === 1) openRequests.clear();
   }
 
-  async function reset(held = resetTokens.at(-1)): Promise<void> {
-    if (held === undefined) return;
+  async function reset(held = resetTokens.at(-1)): Promise<Outcome['kind'] | null> {
+    if (held === undefined) return null;
     const chosen = newPassword();
     const { token, requests } = held;
     const json = { token, password: chosen, confirmPassword: chosen };
@@ -259,6 +264,18 @@ export function createPerson(world: World, email: string, known: LegacyAccount |
       endAllBut(null);
     }
     if (answer.outcome.kind === 'unknown') alsoThinkOf(chosen);
+    return answer.outcome.kind;
+  }
+
+  /** Presents a reset token that a newer one has replaced, then the newer one. True when the first was refused. */
+  async function superseded(): Promise<boolean> {
+    await forgot();
+    const older = resetTokens.at(-1);
+    await forgot();
+    if (older === undefined || resetTokens.at(-1) === older) return false;
+    const answered = await reset(older);
+    await reset();
+    return answered === 'refused';
   }
 
   async function change(): Promise<void> {
@@ -315,6 +332,7 @@ export function createPerson(world: World, email: string, known: LegacyAccount |
       resend,
       forgot,
       reset,
+      superseded,
       change,
       erase,
     },

@@ -56,6 +56,13 @@ export const CLIENT_KINDS = [
   'erase',
 ] as const satisfies readonly Kind[];
 
+/**
+ * What is tried on purpose and has to be refused: a replaced refresh token of a session that was alive until then, and a
+ * reset token while a newer one is good.
+ */
+export const CAUGHT = ['reuse', 'superseded'] as const;
+export type Caught = (typeof CAUGHT)[number];
+
 /** What an answer said, as far as it is judged. */
 export interface Answer {
   /** Of the user. */
