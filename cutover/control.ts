@@ -15,7 +15,7 @@ import type { ControlRecord, LeaseRow } from './protocol/types.ts';
 
 export const copySchema: z.ZodType<CopyState> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('none') }),
-  z.object({ kind: z.literal('stale'), sinceMs: z.number() }),
+  z.object({ kind: z.literal('stale'), sinceMs: z.number(), run: z.string().optional() }),
   z.object({
     kind: z.literal('complete'),
     run: z.string(),

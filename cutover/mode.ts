@@ -40,7 +40,12 @@ export const MODE_FACTS: Readonly<Record<Mode, ModeFacts>> = {
  */
 export type CopyState =
   | { readonly kind: 'none' }
-  | { readonly kind: 'stale'; readonly sinceMs: number }
+  | {
+      readonly kind: 'stale';
+      readonly sinceMs: number;
+      /** The backfill that has set out to complete it: no other staleness is taken for this one, be it of the same moment. */
+      readonly run?: string | undefined;
+    }
   | {
       readonly kind: 'complete';
       /** The backfill that completed it, or `started-empty`. */

@@ -23,7 +23,11 @@ const reasons = z.array(z.string()).describe('Sentences for people');
 const copy = z
   .discriminatedUnion('kind', [
     z.strictObject({ kind: z.literal('none') }),
-    z.strictObject({ kind: z.literal('stale'), sinceMs: ms }),
+    z.strictObject({
+      kind: z.literal('stale'),
+      sinceMs: ms,
+      run: z.string().optional().describe('The backfill that has set out to complete it'),
+    }),
     z.strictObject({
       kind: z.literal('complete'),
       run: z.string(),

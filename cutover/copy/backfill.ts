@@ -58,7 +58,9 @@ export async function runBackfill(scope: CopyScope, options: BackfillOptions): P
     if ((await runs.find(id)) !== null) throw new CopyRefused('other-run', `there is a run ${id} already`);
     const dryRun = options.dryRun ?? false;
     const copy: CopyState =
-      record.copy.kind === 'complete' || dryRun ? record.copy : { kind: 'stale', sinceMs: now.getTime() };
+      record.copy.kind === 'complete' || dryRun
+        ? record.copy
+        : { kind: 'stale', sinceMs: now.getTime(), run: id };
     if (!(await markCopy(authority, record.epoch, record.copy, copy))) {
       throw new CopyRefused('mirror-gap', 'the mode changed just now: try again');
     }

@@ -71,8 +71,11 @@ describe('a first copy that stood still before it had begun, while the mirror wa
   ] as const)('does not count as complete: from %s', async (from, mirrored, alone) => {
     await bench.setMode(mirrored, { kind: 'none' });
     const store = bench.stores[from];
-    const off = late(store, () => moveMode(store, alone));
-    const stalled = { ...bench, stores: { ...bench.stores, [from]: off } };
+    // The clocks do not tell the one staleness from the other.
+    const at = new Date();
+    const off = late(store, () => moveMode(store, alone, at.getTime()));
+    const environment = { ...bench.environment, date: () => at };
+    const stalled = { ...bench, environment, stores: { ...bench.stores, [from]: off } };
     const beforeMerge = async () => void (await moveMode(store, mirrored));
     const copying = runBackfill(stalled, { from, onBad: 'rollback', beforeMerge });
     await expect(copying).rejects.toMatchObject({ reason: 'mirror-gap' });

@@ -23,9 +23,12 @@ describe('/dev/inbox', async () => {
   test('JSON: the mails to one address, newest first, with a link that works', async () => {
     const email = `${unique('ada')}@example.test`;
     const client = app.client();
+    const arrived = (count: number) =>
+      expect.poll(async () => (await json(email.toUpperCase())).length, { timeout: 10 * SECOND }).toBe(count);
     await client.post('/auth/signup', { email, name: 'Ada', password: 'long enough' });
+    await arrived(1);
     await client.post('/auth/forgot-password', { email });
-    await expect.poll(async () => (await json(email.toUpperCase())).length, { timeout: 10 * SECOND }).toBe(2);
+    await arrived(2);
     const [reset, verification] = await json(email);
     expect(reset?.text).toContain(`${HTTP}/reset-password#token=`);
     const [, token] = /verify-email#token=(\S+)/.exec(verification?.text ?? '') ?? [];
