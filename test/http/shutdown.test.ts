@@ -81,6 +81,17 @@ inEveryMode(async (mode) => {
   );
 });
 
+/** A login of which the service has the beginning, until `finish` sends the rest. */
+async function beginLogin(service: Awaited<ReturnType<typeof startService>>) {
+  const body = JSON.stringify({ email: newEmail(), password: newPassword() });
+  const { socket, received } = await dial(service);
+  socket.write(
+    `POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n{`,
+  );
+  await service.client().get('/livez');
+  return { finish: () => socket.write(body.slice(1)), received };
+}
+
 describe('whatever the mode', async () => {
   const inbox = await startInbox();
   const stores = await durableStoreEnv(FIRST_MODE);
@@ -88,15 +99,10 @@ describe('whatever the mode', async () => {
   test('a connection whose request outlives the listener ends with its answer', PATIENT, async () => {
     const service = await startService({ ...productionEnv(stores, inbox), SHUTDOWN_GRACE: '60s' });
     const { port } = new URL(service.url);
-    const body = JSON.stringify({ email: newEmail(), password: newPassword() });
-    const inFlight = await dial(service);
-    inFlight.socket.write(
-      `POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n{`,
-    );
-    await service.client().get('/livez');
+    const inFlight = await beginLogin(service);
     service.kill('SIGTERM');
     await eventually(async () => expect(await attempt(Number(port))).toBe('refused'));
-    inFlight.socket.write(body.slice(1));
+    inFlight.finish();
     expect(await service.exited).toEqual({ code: 0, signal: null });
     expect(inFlight.received()).toMatch(/^HTTP\/1\.1 401[\s\S]*\r\nconnection: close\r\n/i);
   });
@@ -130,15 +136,10 @@ describe('whatever the mode', async () => {
         NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}`,
       });
       const { port } = new URL(service.url);
-      const body = JSON.stringify({ email: newEmail(), password: newPassword() });
-      const inFlight = await dial(service);
-      inFlight.socket.write(
-        `POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n{`,
-      );
-      await service.client().get('/livez');
+      const inFlight = await beginLogin(service);
       service.kill('SIGUSR2');
       await eventually(async () => expect(await attempt(Number(port))).toBe('refused'));
-      inFlight.socket.write(body.slice(1));
+      inFlight.finish();
       expect(await service.exited).toEqual({ code: 1, signal: null });
       expect(inFlight.received()).toMatch(/^HTTP\/1\.1 401/);
       const fatal = service
