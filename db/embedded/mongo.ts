@@ -95,7 +95,8 @@ async function start(options: MongoOptions, supervisor: Supervisor): Promise<Mon
     const port = options.port ?? (await freePort());
     const dbPath = join(folder, program.folder);
     const child = await supervisor.start({
-      ...sameAccount.launch(program.command, program.args(dbPath, port), 'TERM'),
+      // Nobody is left to insist when it does not stop by itself; what it acknowledged is in its journal.
+      ...sameAccount.launch(program.command, program.args(dbPath, port), 'KILL'),
       cwd: folder,
       env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C', TZ: 'UTC', HOME: folder },
       logFile: join(folder, 'mongo.log'),

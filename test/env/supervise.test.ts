@@ -68,7 +68,7 @@ test('kill -9 of the whole process group, shell and all, does too', async () => 
   await allGone(pids);
 });
 
-test('the servers go even when the watchdog is killed first', async () => {
+test('the servers go even when the watchdog is killed first, a MongoDB that does not stop by itself too', async () => {
   const parent = launch(process.execPath, [parentScript, inject('toolsDir')]);
   const servers = await started(parent);
   const pids = serverFamily(servers);
@@ -78,6 +78,7 @@ test('the servers go even when the watchdog is killed first', async () => {
     const mongoFolder = temporaryFolderOf(servers.mongo);
     afterAll(() => rmSync(mongoFolder, { recursive: true, force: true }));
   }
+  if (servers.mongo !== null) signal(servers.mongo, 'SIGSTOP');
   signal(readProcess(servers.postgres)?.parentPid ?? 0, 'SIGKILL');
   await allGone(pids);
   signal(parent.pid, 'SIGKILL');
