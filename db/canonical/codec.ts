@@ -121,8 +121,10 @@ type Places = Readonly<Record<Entity, readonly (readonly Path[])[]>>;
 /** Each list decides one field of the record: the first of it is written. */
 function placesOf({ user, ...tokens }: Mapping): Omit<Places, 'session'> {
   const compile = (lists: readonly (readonly string[])[]) => lists.map((list) => list.map(pathOf));
-  const ofToken = ({ userId, token, createdAt, expiresAt }: Mapping['resetToken']) =>
-    compile([userId.from, token, createdAt.from, expiresAt.from, ...ADDED_TO_TOKENS]);
+  const ofToken = ({ userId, token, createdAt, expiresAt, used }: Mapping['resetToken']) => {
+    const uses = used.map(({ path }) => path);
+    return compile([userId.from, token, createdAt.from, [...expiresAt.from, ...uses], ...ADDED_TO_TOKENS]);
+  };
   const conditions = [...user.deleted, ...user.lockedOut].map(({ path }) => path);
   const written = user.deleted.filter(({ write }) => write).map(({ path }) => path);
   return {

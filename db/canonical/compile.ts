@@ -49,7 +49,7 @@ export interface ReferenceField extends Field {
 
 export type TokenFields = Readonly<
   Record<'token' | 'nonce' | 'generation' | 'createdAt' | 'expiresAt' | 'mailDueAt', Field>
-> & { readonly userId: ReferenceField };
+> & { readonly userId: ReferenceField; readonly used: readonly ConditionAt[] };
 
 export function compileUser(user: UserMapping): UserFields {
   return {
@@ -98,5 +98,6 @@ export function compileToken(token: TokenMapping): TokenFields {
     createdAt: fieldAt(token.createdAt.from),
     expiresAt: fieldAt(token.expiresAt.from),
     mailDueAt: ownField('mailDueAt'),
+    used: token.used.map(compileCondition),
   };
 }

@@ -4,11 +4,35 @@
  */
 import type { Condition, Mapping, TokenMapping } from './mapping.ts';
 
+const when = (path: string, given: Partial<Condition>): Condition => ({
+  path,
+  is: 'in',
+  values: [],
+  ifVerified: false,
+  isGuess: true,
+  write: false,
+  otherwise: null,
+  ...given,
+});
+
+const USED_FLAGS = ['used', 'consumed', 'redeemed', 'revoked', 'invalidated'].flatMap((word) => {
+  const is = `is${word.charAt(0).toUpperCase()}${word.slice(1)}`;
+  return [word, is, `is_${word}`, `${word}At`, `${word}_at`];
+});
+const USED: readonly Condition[] = [
+  ...USED_FLAGS.map((path) => when(path, { is: 'truthy' })),
+  ...['active', 'isActive', 'is_active', 'valid', 'isValid', 'is_valid'].map((path) =>
+    when(path, { is: 'falsy' }),
+  ),
+  when('status', { values: ['used', 'consumed', 'redeemed', 'revoked', 'expired', 'invalid', 'cancelled'] }),
+];
+
 const TOKEN: TokenMapping = {
   userId: { from: ['userId', 'user_id', 'user', 'owner'], as: 'id' },
   token: ['token'],
   createdAt: { from: ['createdAt', 'created_at', 'created'], as: 'date' },
   expiresAt: { from: ['expiresAt', 'expires_at', 'expireAt', 'expires', 'expiry'], as: 'date' },
+  used: USED,
 };
 
 const VERIFIED = [
@@ -28,17 +52,6 @@ const VERIFIED = [
   'isActive',
   'status',
 ];
-
-const when = (path: string, given: Partial<Condition>): Condition => ({
-  path,
-  is: 'in',
-  values: [],
-  ifVerified: false,
-  isGuess: true,
-  write: false,
-  otherwise: null,
-  ...given,
-});
 
 const LOCKED_OUT = [
   'banned',

@@ -40,6 +40,8 @@ export const REASONS = [
   'soft-deleted',
   /** A user whom the old service had locked out, a state this service does not have. */
   'switched-off',
+  /** A token that the old service kept after its use, or took back: it ends at once. */
+  'used',
 ] as const;
 export type Reason = (typeof REASONS)[number];
 

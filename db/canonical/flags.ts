@@ -82,6 +82,16 @@ export function standsApart(
     .map(({ path }) => path.text);
 }
 
+/** Whether the old service had marked a token as used or taken back; what cannot be told counts as that. */
+export function isUsed(doc: Doc, conditions: readonly ConditionAt[], notes: Notes): boolean {
+  const used = conditions.find((condition) => {
+    const met = isMet(doc, condition);
+    return 'unusable' in met || met.value;
+  });
+  if (used !== undefined) clean(notes, used.path.text, 'used');
+  return used !== undefined;
+}
+
 function isSomethingElse(doc: Doc, { is, path, isGuess }: ConditionAt): boolean {
   const value = at(doc, path);
   if (is === 'in') return isDoc(value) && readNumber(value) === null;

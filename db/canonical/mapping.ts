@@ -28,7 +28,7 @@ export interface FlagSource {
   readonly write: { readonly yes: Scalar; readonly no: Scalar } | null;
 }
 
-/** What must hold at a path for the user to count as deleted. */
+/** What must hold at a path for a user to count as deleted or locked out, or a token as used. */
 export interface Condition {
   readonly path: string;
   readonly is: 'in' | 'truthy' | 'falsy';
@@ -67,6 +67,8 @@ export interface TokenMapping {
   readonly token: readonly string[];
   readonly createdAt: TimeSource;
   readonly expiresAt: TimeSource;
+  /** Tokens that the old service kept after their use, or took back: they end at once. */
+  readonly used: readonly Condition[];
 }
 
 export interface Mapping {
@@ -193,6 +195,7 @@ const token = object({
   token: paths.optional(),
   createdAt: time.optional(),
   expiresAt: time.optional(),
+  used: conditions.optional(),
 });
 
 const RESERVED = /^(?:system\.|cutover_|limits$|erasures$)/;

@@ -3,7 +3,8 @@ import type { Doc } from '../bson.ts';
 import type { MailedToken, ResetTokenRecord, VerificationTokenRecord } from '../records.ts';
 import type { TokenFields } from './compile.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes } from './findings.ts';
-import { count, createdAt, date, idOf, need, reference, stamp, text } from './read.ts';
+import { isUsed } from './flags.ts';
+import { count, createdAt, date, idOf, isStamped, need, reference, stamp, text } from './read.ts';
 import { type Read, readText } from './scalars.ts';
 
 /** Marks a stored token as hashed; without it the document is a legacy one and holds the clear text. */
@@ -22,8 +23,11 @@ export function canonicalResetToken(doc: Doc, F: TokenFields): Canonical<ResetTo
 }
 
 function mailedToken(doc: Doc, F: TokenFields, notes: Notes): MailedToken {
-  const expires = date(doc, F.expiresAt, notes);
-  const created = createdAt(doc, F.createdAt, notes, expires);
+  const end = date(doc, F.expiresAt, notes);
+  // Of its own tokens this service keeps the use elsewhere.
+  const used = !isStamped(doc) && isUsed(doc, F.used, notes);
+  const created = createdAt(doc, F.createdAt, notes, used ? null : end);
+  const expires = used ? created : end;
   // Without a known end it ends at once: a link that never expires must not come to life here.
   if (expires === null) clean(notes, F.expiresAt.name, 'derived');
   return {

@@ -397,6 +397,36 @@ describe('a legacy token', () => {
     expect(token({ expiresAt: null })).toMatchObject({ expiresAt: CREATED });
   });
 
+  it.each<Doc>([
+    { used: true },
+    { used: 'yes' },
+    { usedAt: UPDATED },
+    { consumed: 1 },
+    { revokedAt: '2022-02-03T04:05:06Z' },
+    { isValid: false },
+    { status: ' Used' },
+    { used: { by: 'reset' } },
+  ])('that was used or taken back, %o, ends when it was made', (mark) => {
+    const read = canonicalResetToken({ ...TOKEN, ...mark });
+    const [field] = Object.keys(mark);
+    expect(read).toMatchObject({ record: { expiresAt: CREATED }, cleaned: [{ field, reason: 'used' }] });
+    const undated = canonicalVerificationToken({ ...TOKEN, ...mark, _id: 'x', createdAt: null });
+    expect(undated).toMatchObject({ record: { createdAt: new Date(0), expiresAt: new Date(0) } });
+  });
+
+  it.each<Doc>([
+    { used: false },
+    { used: 'no' },
+    { usedAt: null },
+    { usedAt: new Date(0) },
+    { active: true },
+    { isValid: 1 },
+    { status: 'sent' },
+    { used: true, epoch: 0, version: 1 },
+  ])('that was not, or is written here by now, %o, ends when it says', (mark) => {
+    expect(token(mark)).toMatchObject({ expiresAt: UPDATED });
+  });
+
   it.each<[Doc, string]>([
     [{ userId: null }, 'userId: missing'],
     [{ userId: [USER] }, 'userId: not-a-scalar'],

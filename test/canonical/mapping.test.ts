@@ -186,6 +186,18 @@ describe('reading', () => {
     expect(userOf(byBans, { bans: [] })).toMatchObject({ deletedAt: null });
   });
 
+  it('a token says in the place that the mapping names whether it was used', () => {
+    const codec = codecOf({ resetToken: { used: { path: 'state', in: ['spent'] } } });
+    const token = { _id: 'x', userId: 'y', token: 't', createdAt: new Date(1), expiresAt: new Date(2) };
+    const endOf = (given: Record<string, unknown>) => {
+      const read = codec.read('resetToken', { ...token, ...given });
+      return 'record' in read ? read.record.expiresAt : read.bad;
+    };
+    expect(endOf({ state: 'spent' })).toEqual(new Date(1));
+    expect(endOf({ state: 'new', used: true })).toEqual(new Date(2));
+    expect(codec.unknownFields('resetToken', { ...token, state: 'new', used: true })).toEqual([['used']]);
+  });
+
   it('references to users whose ids are text of 24 digits are text, written and read', () => {
     const codec = codecOf({ resetToken: { userId: { from: 'account', as: 'text-id' } } });
     const digits = '64f0c0ffee0123456789abcd';

@@ -117,6 +117,22 @@ describe('mongo-only', async () => {
     expect((await reset(token)).status).toBe(400);
   });
 
+  test('expired 410: a link that the old service kept after its use, or took back', async () => {
+    const ada = await legacyPerson();
+    const times = { createdAt: later(-10 * MINUTE), expiresAt: later(50 * MINUTE) };
+    const marks = [{ used: true }, { usedAt: later(-MINUTE) }, { isActive: false }, { status: 'revoked' }];
+    for (const mark of marks) {
+      const token = clearToken();
+      const document = { userId: ada.id, token, ...times, ...mark };
+      await insertLegacyToken(app, 'verification_tokens', document);
+      expect((await app.client().post('/auth/verify-email', { token })).status).toBe(410);
+      await insertLegacyToken(app, 'password_reset_tokens', document);
+      expect((await reset(token)).status).toBe(410);
+    }
+    const { user } = await login(app, ada.email, ada.password);
+    expect(user.isVerified).toBe(false);
+  });
+
   test('of several legacy reset tokens only the newest works, and none after a new one was asked for', async () => {
     const ada = await legacyPerson();
     const tokens = [clearToken(), clearToken(), clearToken()];

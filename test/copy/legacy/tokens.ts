@@ -11,6 +11,7 @@ const DIGITS = '8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92
 const HASHED = '1a06df824ed741b53c785079a6347f00eec5af82f9850775409ca69dff4068a6';
 const DIGITS_WORD = 'cc6b6bad31a0ff4d6dfd4953a6346a1c463d884723898a2af964b998e5499e22';
 const EMBEDDED = '9289140b1ac28dbda1437b283e6ca608e33186654e7d3a995da268c35906cd4c';
+const USED = 'f839161355091fcd9e33f571e0b11c60217a5009f9973e769c13d7858db162cc';
 const HELLO_WORLD = 'b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9';
 /** 2021-02-03T04:05:06.789Z, and the first moment of 2099. */
 const T0 = { $date: { $numberLong: '1612325106789' } };
@@ -47,6 +48,9 @@ export const VERIFICATION_TOKENS: readonly LegacyCase[] = [
   { what: 'that ends on a day without dashes', document: legacy('10', 'digits', { expiresAt: '20990101' }),
     row: ['600000000000000000000110', USER_ID, DIGITS_WORD, null, CREATED, ENDS, null, 0, 0, null],
     cleaned: ['expiresAt: converted'] },
+  { what: 'that was used', document: legacy('11', 'used', { createdAt: LATER, expiresAt: { $date: { $numberLong: '4070908900000' } }, used: true }),
+    row: ['600000000000000000000111', USER_ID, USED, null, ENDS, ENDS, null, 0, 0, null],
+    cleaned: ['used: used'] },
   { what: 'a stub', document: { _id: { $oid: '600000000000000000000107' }, __v: { $numberInt: '0' } },
     bad: ['_id: stub', 'token: missing', 'userId: missing'] },
   { what: 'that another document has as well', document: legacy('08', 'test'),
