@@ -8,7 +8,7 @@
  * again. No marks, and nothing poisoned, in conflict or quarantined, says that each of those writes has lost its mark,
  * which happens only once MongoDB holds that very state. MongoDB is read after both answers. Asked before the failure, or
  * after MongoDB's answer, PostgreSQL would speak of another moment. And MongoDB answers nothing that PostgreSQL did not
- * commit: it has seen no higher epoch and holds no mark, which is what a write of an epoch that is over would have left;
+ * commit: it names this very epoch and holds no mark, which is what a write of an epoch that is over would have left;
  * asked again after its answer, since such a write may land at any time. Whether this instance's lease still holds is
  * asked by the router, last.
  */
@@ -92,7 +92,8 @@ export function createFallback(options: FallbackOptions): Fallback {
       ask(() => readControl(mongo)),
       ask(() => mongo.assurance()),
     ]);
-    if ((control?.epoch ?? epoch) > epoch) return 'another-authority';
+    // None, or an earlier one: it was emptied, or put back as it was once.
+    if (control === null || control.epoch !== epoch) return 'another-authority';
     return marks > 0 ? 'orphans' : null;
   }
 

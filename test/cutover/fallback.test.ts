@@ -6,6 +6,7 @@ import type { Mode } from '../../cutover/mode.ts';
 import { NOTES } from '../../cutover/operator/types.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { type Account, NOW, newAccount } from '../contract/fixtures.ts';
+import { createMemoryStore } from '../support/memory/store.ts';
 import { controlOf, openWorld, type World } from './support/shadow-world.ts';
 
 let world: World;
@@ -120,6 +121,14 @@ describe('MongoDB does not stand in', () => {
         ),
     ],
     [
+      'when MongoDB was put back as it was under an earlier authority',
+      () =>
+        world.mongo.books.replaceControl(
+          controlOf('postgres-primary'),
+          fromControl(controlOf('shadow-read', { epoch: 0 })),
+        ),
+    ],
+    [
       'when PostgreSQL cannot say',
       () =>
         world.faults.push(({ name, store }) => {
@@ -157,6 +166,15 @@ describe('MongoDB does not stand in', () => {
     });
     expect(await tryUser()).toBeNull();
     expect(once).toBe(false);
+    expect([total('answered'), total('refused')]).toEqual([0, 1]);
+  });
+
+  test('when it was emptied, or its URL leads elsewhere', async () => {
+    const { postgres, environment, member } = world;
+    const mongo = createMemoryStore({ name: 'mongo', now: environment.date });
+    const { telemetry } = world.recorded;
+    fallback = createFallback({ stores: { mongo, postgres }, environment, telemetry, member });
+    expect(await tryUser()).toBeNull();
     expect([total('answered'), total('refused')]).toEqual([0, 1]);
   });
 
