@@ -30,7 +30,7 @@ export type QueriedField =
   | 'expiresAt';
 
 export interface Codec {
-  /** Of the effective mapping, 16 hex digits: who has the same one reads and writes alike. */
+  /** Of the effective mapping and of `READING`, 16 hex digits: who has the same one reads and writes alike. */
   readonly digest: string;
   readonly mapping: Mapping;
   readonly collections: Readonly<Record<Entity, string>>;
@@ -149,8 +149,17 @@ function placesOf({ user, ...tokens }: Mapping): Omit<Places, 'session'> {
 const ADDED_TO_USERS = [['verifiedWith'], ['sessionGeneration'], ['resetGeneration']] as const;
 const ADDED_TO_TOKENS = [['nonce'], ['generation'], ['mailDueAt']] as const;
 
+/**
+ * How documents are read under a mapping. To be raised whenever a document means something else than before under the same
+ * mapping: what an earlier version copied, verified or reads would pass for alike otherwise.
+ */
+export const READING = 1;
+
 function digestOf(mapping: Mapping): string {
-  return createHash('sha256').update(JSON.stringify(mapping)).digest('hex').slice(0, 16);
+  return createHash('sha256')
+    .update(JSON.stringify({ reading: READING, mapping }))
+    .digest('hex')
+    .slice(0, 16);
 }
 
 export const DEFAULT_CODEC: Codec = createCodec(DEFAULT_MAPPING);
