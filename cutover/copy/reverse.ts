@@ -142,7 +142,8 @@ async function applyBatch<E extends Entity>(
   const untouched: string[] = [];
   for (const [place, record] of records.entries()) {
     const outcome: ApplyOutcome = outcomes[place] ?? { kind: 'refused', reason: 'no-outcome' };
-    if (outcome.kind === 'applied') {
+    // What was older and is this very state was written by an attempt whose answer was lost.
+    if (outcome.kind === 'applied' || (outcome.kind === 'same' && kept.has(record.id))) {
       counts.add('staged');
       continue;
     }

@@ -2,6 +2,7 @@
 import { serialize } from 'bson';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import type { Entity, RecordOf } from '../../db/records.ts';
 import { resetAt, sessionAt, tombstoneAt, userAt, verificationAt } from '../contract/replica/records.ts';
@@ -81,6 +82,30 @@ describe('backfill from PostgreSQL', async () => {
     expect(after).toHaveLength(3);
     expect(after.find((doc) => doc.includes(a.id))).toBe(before.find((doc) => doc.includes(a.id)));
     expect(after.join()).not.toContain('personal');
+  });
+
+  it('can be undone where MongoDB wrote and the answer was lost', async () => {
+    const old = legacyUser({ plan: 'gold' });
+    await bench.insert('user', [old]);
+    const before = await bench.documents('user');
+    const changed = userAt([2, 1], { id: String(old._id) });
+    await put('postgres', 'user', changed, userAt([2, 1]));
+    let lost = 0;
+    const replica: typeof stores.mongo.replica = {
+      ...stores.mongo.replica,
+      async apply(...given) {
+        const outcomes = await stores.mongo.replica.apply(...given);
+        lost += 1;
+        if (lost === 1) throw new StoreUnavailable('mongo', 'unknown', 'timeout');
+        return outcomes;
+      },
+    };
+    const scope = { ...bench, stores: { ...stores, mongo: { ...stores.mongo, replica } } };
+    const { run, counts } = await runBackfill(scope, { from: 'postgres', onBad: 'rollback' });
+    expect(lost).toBeGreaterThan(1);
+    expect(counts).toMatchObject({ read: 2, staged: 2, inserted: 1, updated: 1, deferred: 0 });
+    expect(await rollbackBackfill(bench, run)).toMatchObject({ removed: 1, restored: 1, spared: 0 });
+    expect(await bench.documents('user')).toEqual(before);
   });
 
   it('says what of it nobody can put back', async () => {
