@@ -11,7 +11,7 @@ import * as transitions from '../transitions.ts';
 import { guard, STAMP } from './guard.ts';
 import type { StoredDoc } from './models.ts';
 import { assertMayWrite } from './steps.ts';
-import type { Change, Scope } from './writes.ts';
+import { bareDocument, type Change, keptMark, type Scope } from './writes.ts';
 
 const { BSONError } = mongoose.mongo.BSON;
 
@@ -70,17 +70,12 @@ function tombstoneOf({ client: { codec }, context }: Scope, doc: StoredDoc, eras
   return { ...decision.next, stamp: { epoch: context.epoch, version: stamp.version + 1 } };
 }
 
-/** Whole, in place of the document: there are names of fields that no update can take out. */
 async function putTombstone({ client, context, steps }: Scope, doc: StoredDoc, erased: UserRecord) {
-  const { _id, ...fields } = client.codec.toDocument('user', erased);
-  const marked = doc[STORE_FIELDS.pendingAt];
-  const pendingAt = marked instanceof Date ? marked : context.pending ? new Date() : null;
-  const written = { ...fields, [STORE_FIELDS.pendingAt]: pendingAt };
-  const replacement = Object.fromEntries(Object.entries(written).filter(([, value]) => value !== null));
+  const { replacement } = bareDocument(client.codec, 'user', erased, keptMark(doc, context.pending));
   const filter = { _id: { $eq: doc._id }, ...guard(doc, STAMP) };
   const { matchedCount } = await client.write(({ models, maxTimeMS }) => {
     assertMayWrite(context);
-    return models.user.collection.replaceOne(filter as never, replacement as never, { maxTimeMS });
+    return models.user.collection.replaceOne(filter as never, replacement, { maxTimeMS });
   });
   if (matchedCount === 0) return false;
   steps?.wrote();

@@ -148,23 +148,24 @@ export async function replace<E extends Entity>(
   const stamp = { epoch: context.epoch, version: record.stamp.version + 1 };
   const written = { ...next, stamp } as RecordOf[E];
   const { codec } = client;
-  const { set, unset, paths } =
+  const { paths, ...how } =
     extra.bare === true
-      ? bareUpdate(codec, entity, doc, written)
-      : { ...changedFields(codec, entity, { doc, record }, written), unset: [] };
-  const update = {
-    $set: { ...set, ...stamp },
-    // A mark that an earlier write left stays as old as it is: only the mirror may clear it.
-    ...(context.pending ? { $min: { [STORE_FIELDS.pendingAt]: new Date() } } : {}),
-    ...unsetting(unset),
-  };
+      ? bareDocument(codec, entity, written, keptMark(doc, context.pending))
+      : changedFields(codec, entity, { doc, record }, written);
   const filter = {
     _id: { $eq: doc._id },
     ...guard(doc, [...STAMP, ...guarded(codec, entity, paths)]),
-  };
+  } as never;
   const { matchedCount } = await client.write(({ models, maxTimeMS }) => {
     assertMayWrite(context);
-    return models[entity].collection.updateOne(filter as never, update as never, { maxTimeMS });
+    const { collection } = models[entity];
+    if ('replacement' in how) return collection.replaceOne(filter, how.replacement, { maxTimeMS });
+    const update = {
+      $set: { ...how.set, ...stamp },
+      // A mark that an earlier write left stays as old as it is: only the mirror may clear it.
+      ...(context.pending ? { $min: { [STORE_FIELDS.pendingAt]: new Date() } } : {}),
+    };
+    return collection.updateOne(filter, update as never, { maxTimeMS });
   });
   if (matchedCount === 0) return null;
   steps?.wrote();
@@ -209,33 +210,27 @@ const isIdentity = ({ path }: Written, codec: Codec, entity: Entity): boolean =>
   path.text === '_id' || (entity !== 'user' && path.text === codec.path(entity, 'userId').text);
 
 /**
- * When nothing but the record is to be left: its own fields anew, whole where they lie in documents of their own, and all
- * others gone, the variants some of them were read from included. An absent one already means null.
+ * When nothing but the record is to be left: whole, in place of the document, for there are names of fields that no update can
+ * take out. An absent field already means null.
  */
-export function bareUpdate<E extends Entity>(
+export function bareDocument<E extends Entity>(
   codec: Codec,
   entity: E,
-  doc: Doc,
   record: RecordOf[E],
-): Assigned & { readonly unset: readonly string[] } {
-  const own = codec.toDocument(entity, record);
-  const kept = Object.entries(own).filter(
-    ([field, value]) => field !== '_id' && (value !== null || Object.hasOwn(doc, field)),
-  );
-  const unset = Object.keys(doc).filter(
-    (field) => !Object.hasOwn(own, field) && field !== STORE_FIELDS.pendingAt,
-  );
+  pendingAt: Date | null,
+): { readonly replacement: Doc; readonly paths: readonly Path[] } {
+  const { _id, ...own } = codec.toDocument(entity, record);
+  const all = { ...own, [STORE_FIELDS.pendingAt]: pendingAt };
+  const replacement = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
   const paths = codec.write(entity, record).map(({ path }) => path);
-  return {
-    set: Object.fromEntries(kept),
-    unset,
-    paths: paths.filter(({ text, top }) => text !== '_id' && kept.some(([field]) => field === top)),
-  };
+  return { replacement, paths: paths.filter(({ top }) => Object.hasOwn(replacement, top)) };
 }
 
-function unsetting(fields: readonly string[]): Doc {
-  if (fields.length === 0) return {};
-  return { $unset: Object.fromEntries(fields.map((field) => [field, ''])) };
+/** The mark of a document that is replaced: one that is there stays as old as it is. */
+export function keptMark(doc: Doc, isPending: boolean): Date | null {
+  const mark = doc[STORE_FIELDS.pendingAt];
+  if (mark instanceof Date) return mark;
+  return isPending ? new Date() : null;
 }
 
 function isSame(a: unknown, b: unknown): boolean {

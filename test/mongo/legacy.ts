@@ -11,6 +11,15 @@ export const NOW = new Date('2026-03-01T12:00:00.789Z');
 export const HASH = `$2a$10$${'abcdefghij'.repeat(5)}abc`;
 export const OTHER_HASH = HASH.replace('$2a$10$', '$2b$12$');
 
+/** Fields that no `$unset` takes out: a dot in the name, a dollar before it, none, or one below another. */
+export const UNNAMEABLE = {
+  'phone.home': 'personal',
+  $tax: 'personal',
+  '': 'personal',
+  address: { zip: 'personal' },
+  'address.zip': 'personal',
+};
+
 export interface LegacyDatabase {
   readonly url: string;
   readonly db: mongoose.mongo.Db;

@@ -11,6 +11,7 @@ import {
   NOW,
   newAccount,
   OTHER_HASH,
+  UNNAMEABLE,
 } from './legacy.ts';
 
 const { ObjectId } = mongoose.mongo;
@@ -94,6 +95,15 @@ describe('writing a legacy user', () => {
       name: '',
       passwordHash: null,
     });
+  });
+
+  it('nor in fields whose names no update can name', async () => {
+    const doc = legacyUser(UNNAMEABLE);
+    await stored(doc);
+    const id = String(doc._id);
+    expect(await repo.eraseUser({ userId: id, sessionGeneration: 0, now: NOW })).toBe('done');
+    expect(JSON.stringify(await raw(doc._id))).not.toContain('personal');
+    expect(await repo.findUser(id)).toMatchObject({ deletedAt: NOW, stamp: { epoch: 0, version: 1 } });
   });
 
   it('never overwrites what an instance of the old service wrote in between', async () => {

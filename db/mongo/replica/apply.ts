@@ -8,7 +8,7 @@ import { INDEX_NAMES } from '../indexes.ts';
 import { forgetKept } from '../kept.ts';
 import type { StoredDoc } from '../models.ts';
 import { type BulkOperation, bulkWrite, type Failure } from './bulk.ts';
-import { applyUpdate, filterFor, idOf } from './documents.ts';
+import { applyOver, filterFor, idOf } from './documents.ts';
 import { readDocuments } from './read.ts';
 
 /** Each round some other writer won a race. */
@@ -143,7 +143,7 @@ function planOf<E extends Entity>(
     } else if (compareStamps(record.stamp, stampOf(doc)) <= 0) {
       return { kind: 'refused', reason: 'unreadable' };
     }
-    return { operation: { updateOne: applyUpdate(codec, entity, doc, record) } };
+    return { operation: applyOver(codec, entity, doc, record) };
   } catch (error) {
     // An id that no document can have.
     if (error instanceof TypeError) return { kind: 'refused', reason: 'id' };

@@ -9,6 +9,7 @@ import { isTransient } from '../errors.ts';
 export type BulkOperation =
   | { readonly insertOne: { readonly document: Doc } }
   | { readonly updateOne: { readonly filter: Doc; readonly update: Doc } }
+  | { readonly replaceOne: { readonly filter: Doc; readonly replacement: Doc } }
   | { readonly updateMany: { readonly filter: Doc; readonly update: Doc } };
 
 /** Why the server refused one operation. */

@@ -14,7 +14,8 @@ import type { Entity, RecordOf, Stamp, UserRecord } from '../../records.ts';
 import { fieldsToSet } from '../fields-to-set.ts';
 import { guard, guarded, STAMP } from '../guard.ts';
 import type { StoredDoc } from '../models.ts';
-import { bareUpdate } from '../writes.ts';
+import { bareDocument } from '../writes.ts';
+import type { BulkOperation } from './bulk.ts';
 
 const { emailKey: KEY, emailKeyDuplicate: DUPLICATE, pendingAt: PENDING_AT } = STORE_FIELDS;
 
@@ -27,30 +28,38 @@ export interface Update {
 }
 
 /** Writes the record over the document, if that is still as it was read. What we do not own, or could not read, stays. */
-export function applyUpdate<E extends Entity>(
+export function applyOver<E extends Entity>(
   codec: Codec,
   entity: E,
   doc: StoredDoc,
   record: RecordOf[E],
-): Update {
+): BulkOperation {
   // A tombstone also overwrites what was read as nothing, such as a clear-text password.
-  const isBare = isTombstone(entity, record);
-  const bare = isBare ? bareUpdate(codec, entity, doc, record) : null;
-  const changed = bare === null ? fieldsToSet(codec, entity, doc, record) : [];
+  if (isTombstone(entity, record)) {
+    const { replacement, paths } = bareDocument(codec, entity, record, null);
+    return { replaceOne: { filter: filterFor(codec, entity, doc, paths), replacement } };
+  }
+  const changed = fieldsToSet(codec, entity, doc, record);
   const forced = entity === 'user' && isReleased(codec, doc) ? [emailPath(codec).text, KEY] : [];
-  const all = bare === null ? withForced(codec.write(entity, record), changed, forced) : [];
-  const set = bare?.set ?? assignments(doc, all);
+  const all = withForced(codec.write(entity, record), changed, forced);
+  const set = assignments(doc, all);
   const unset = [
     PENDING_AT,
     ...(KEY in set ? [DUPLICATE] : []),
-    ...(bare?.unset ?? []),
     // A mark only ever comes with a new stamp, which the filter would not match.
   ].filter((field) => Object.hasOwn(doc, field));
   return {
-    filter: filterFor(codec, entity, doc, bare?.paths ?? all.map(({ path }) => path)),
-    update: {
-      $set: { ...set, ...record.stamp },
-      ...(unset.length === 0 ? {} : { $unset: Object.fromEntries(unset.map((field) => [field, ''])) }),
+    updateOne: {
+      filter: filterFor(
+        codec,
+        entity,
+        doc,
+        all.map(({ path }) => path),
+      ),
+      update: {
+        $set: { ...set, ...record.stamp },
+        ...(unset.length === 0 ? {} : { $unset: Object.fromEntries(unset.map((field) => [field, ''])) }),
+      },
     },
   };
 }

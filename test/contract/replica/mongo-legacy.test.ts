@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { MongoStore } from '../../../db/mongo/store.ts';
 import type { Entity, RecordOf } from '../../../db/records.ts';
 import { CANONICAL } from '../../canonical/default.ts';
-import { HASH, legacyDatabase, legacyUser, NOW, OTHER_HASH } from '../../mongo/legacy.ts';
+import { HASH, legacyDatabase, legacyUser, NOW, OTHER_HASH, UNNAMEABLE } from '../../mongo/legacy.ts';
 import { later } from '../fixtures.ts';
 import { applyTo, heldBy, next, tombstoneAt, UNDER, userAt } from './records.ts';
 
@@ -54,6 +54,15 @@ describe('replica over legacy documents', async () => {
     const erased = tombstoneAt([1, 1], record, NOW);
     expect(await applyTo(store, 'user', erased)).toEqual(['applied']);
     expect(JSON.stringify(await raw('users', doc._id))).not.toMatch(/personal|User\.\d|\$2a/i);
+    expect((await heldBy(store, 'user', record.id)).record).toEqual(erased);
+  });
+
+  it('nor in fields whose names no update can name', async () => {
+    const doc = legacyUser(UNNAMEABLE);
+    const record = await stored(doc);
+    const erased = tombstoneAt([1, 1], record, NOW);
+    expect(await applyTo(store, 'user', erased)).toEqual(['applied']);
+    expect(JSON.stringify(await raw('users', doc._id))).not.toContain('personal');
     expect((await heldBy(store, 'user', record.id)).record).toEqual(erased);
   });
 
