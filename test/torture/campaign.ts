@@ -10,8 +10,10 @@ import { allWell, inflict } from './faults/inflict.ts';
 import { describeFault, describeStrike, planFaults, planStrikes } from './faults/plan.ts';
 import { createWindows } from './faults/windows.ts';
 import { storedAccounts } from './final/answers.ts';
+import { compare } from './final/compare.ts';
 import type { Contents } from './final/records.ts';
 import { judgeRest, readBoth } from './final/rest.ts';
+import { verifyFindsAByte } from './final/verified.ts';
 import { arrive, newWalk, type WalkOptions, walk, walked } from './flips/ladder.ts';
 import { applySettings, moveTo } from './flips/operator.ts';
 import { WHOLE_LADDER } from './flips/route.ts';
@@ -215,13 +217,18 @@ async function conduct(
   progress.say('at rest: everybody looks around, then the stores are compared');
   await crowd.lookAround(LOGINS_AT_REST);
   const rest = await judgeRest(system);
+  progress.say('one byte is changed in MongoDB, for verify to find and repair to put right');
+  const unverified = await verifyFindsAByte(system, rest.contents.postgres);
+  const before = await readBoth(system);
   final(rest.contents.mongo);
   final(rest.contents.postgres);
 
   progress.say('the last rung: postgres-only');
   await moveTo(system, 'postgres-only', 'promote');
   await crowd.lookAround(LOGINS_AT_REST / 4);
-  final((await readBoth(system)).postgres);
+  const last = await readBoth(system);
+  final(last.postgres);
+  const written = compare(before.mongo, last.mongo);
   http.close();
 
   const strikesLeft = [...plan.strikes];
@@ -236,7 +243,10 @@ async function conduct(
     bites: [...bites, ...struck],
     leftOver: [...left.map(describeFault), ...strikesLeft.map(describeStrike), ...unmade()],
     findings: [
-      ...[...rest.findings, ...climbed.findings].map((what) => `invariant 7: ${what}`),
+      ...[...rest.findings, ...unverified, ...climbed.findings].map((what) => `invariant 7: ${what}`),
+      ...written.map(
+        ({ table, id, field }) => `MongoDB was written to in postgres-only: ${table} ${id} ${field}`,
+      ),
       ...climbed.overruled,
       ...monitor.findings.map((what) => `invariant 6: ${what}`),
       ...reports.map((what) => `invariant 4: ${what}`),

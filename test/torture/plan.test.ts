@@ -1,6 +1,6 @@
 /** The parts of a run that need no servers: plans, turns, what an answer means, what a verdict asks for. */
 import { describe, expect, test } from 'vitest';
-import { describeFault, describeStrike, planFaults, planStrikes } from './faults/plan.ts';
+import { describeFault, describeStrike, planFaults, planStrikes, WHOLE_ROUND } from './faults/plan.ts';
 import { compare } from './final/compare.ts';
 import type { Contents, Row } from './final/records.ts';
 import { biteOf } from './flips/ladder.ts';
@@ -19,11 +19,23 @@ describe('a plan', () => {
     expect(draw(7)).not.toEqual(draw(8));
   });
 
-  test('has every kind of fault, against both stores, before any comes again', () => {
-    const kinds = planFaults(createRandom(1), 14, ['a']).map((fault) =>
-      'store' in fault ? `${fault.kind} ${fault.store}` : fault.kind,
+  test.each([1, 2, 3, 4, 5])(
+    'has every kind of fault, then those of the other store, before any comes again',
+    (seed) => {
+      const faults = planFaults(createRandom(seed), 2 * WHOLE_ROUND, ['a']);
+      const inWords = faults.map((fault) => ('store' in fault ? `${fault.kind} ${fault.store}` : fault.kind));
+      expect(new Set(faults.slice(0, 8).map(({ kind }) => kind)).size).toBe(8);
+      expect(new Set(inWords.slice(0, WHOLE_ROUND)).size).toBe(WHOLE_ROUND);
+      expect(new Set(inWords.slice(WHOLE_ROUND))).toEqual(new Set(inWords.slice(0, WHOLE_ROUND)));
+    },
+  );
+
+  test('has a whole round in five minutes, and stores that are away for longer than a statement gets and a lease', () => {
+    expect(optionsFor(5, 1).faults).toBeGreaterThanOrEqual(WHOLE_ROUND);
+    const long = planFaults(createRandom(1), 10 * WHOLE_ROUND, ['a']).filter(
+      ({ kind, lastsMs }) => kind === 'stop-store' && lastsMs > 5_500,
     );
-    expect(new Set(kinds).size).toBe(14);
+    expect(new Set(long.map((fault) => 'store' in fault && fault.store)).size).toBe(2);
   });
 
   test('kills and stops a coordinator at each of its steps', () => {
@@ -195,6 +207,14 @@ describe('a verdict', () => {
     expect(verdict.problems).toEqual(
       holds ? [] : [`${unknown} of ${known + unknown} outcomes outside faults are unknown`],
     );
+  });
+
+  test('wants no more than a twentieth of the requests without a fault to have been turned away', () => {
+    const failed = (count: number) => many(count, { kind: 'failed', reason: 'overloaded' }, 95);
+    expect(judgeRun({ ...evidence, operations: [...many(95, OK), ...failed(5)] }).problems).toEqual([]);
+    expect(judgeRun({ ...evidence, operations: [...many(95, OK), ...failed(6)] }).problems).toEqual([
+      '6 of 101 requests outside faults were turned away',
+    ]);
   });
 
   test('what happened during a fault makes no share of the calm smaller', () => {

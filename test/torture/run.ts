@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { type CampaignOptions, runCampaign } from './campaign.ts';
+import { WHOLE_ROUND } from './faults/plan.ts';
 import { RUN_SETTINGS } from './flips/operator.ts';
 import { runMatrix } from './matrix/run.ts';
 import { TROUBLES, type Trouble } from './matrix/trouble.ts';
@@ -44,7 +45,7 @@ export function optionsFor(minutes: number, seed: number): Omit<CampaignOptions,
     instances: 3,
     people: 12,
     thinkMs: 60,
-    faults: Math.max(2, Math.floor(minutes * 2.5)),
+    faults: Math.max(2, Math.ceil(minutes * (WHOLE_ROUND / LONG_MINUTES))),
     strikes: Math.max(1, Math.floor(minutes * 2.4)),
     flipStrikes: Math.max(1, Math.floor(minutes * 0.8)),
     crossings: minutes >= LONG_MINUTES ? { min: 1, max: 3 } : { min: 0, max: 1 },

@@ -1,4 +1,4 @@
-/** The short form of `npm run torture`: the same run over the whole ladder, with few faults. */
+/** The short form of `npm run torture`: the same run over the whole ladder, with each kind of fault once. */
 import { expect, test } from 'vitest';
 import { runCampaign } from './campaign.ts';
 import { QUIET } from './progress.ts';
@@ -12,7 +12,8 @@ test('three instances, both stores, flips, faults and a coordinator that dies: a
     instances: 3,
     people: 8,
     thinkMs: 60,
-    faults: 2,
+    // Each kind once.
+    faults: 8,
     strikes: 2,
     flipStrikes: 1,
     crossings: { min: 0, max: 0 },
@@ -26,7 +27,7 @@ test('three instances, both stores, flips, faults and a coordinator that dies: a
     progress: QUIET,
   });
   expect(report.verdict.problems).toEqual([]);
-  expect(report.bites).toHaveLength(5);
+  expect(report.bites).toHaveLength(11);
   // Every move in both directions, both copies: else something is left over, and that is a problem.
   expect(report.moves.length).toBeGreaterThanOrEqual(8);
   expect(report.records).toBeGreaterThan(0);

@@ -1,10 +1,10 @@
 /** Whether a run held, from everything it saw. */
 import { check, type Tallies, tally } from './checker/checker.ts';
 import type { Windows } from './faults/windows.ts';
-import { CAUGHT, type Caught, CLIENT_KINDS, type Operation } from './history/types.ts';
+import { CAUGHT, type Caught, CLIENT_KINDS, type Operation, type Outcome } from './history/types.ts';
 
-/** Of unknown outcomes outside fault windows. */
-const UNKNOWN_SHARE_MAX = 0.05;
+/** Of outcomes outside fault windows that are unknown, or of requests that were turned away. */
+const UNSERVED_SHARE_MAX = 0.05;
 /** How many states of one address may be possible at once before its history counts as undecidable. */
 const CONFIGS_MAX = 50_000;
 
@@ -43,7 +43,9 @@ export function judgeRun(evidence: Evidence): Verdict {
   const tallies = tally(operations);
   const asked = operations.filter(({ call }) => call.kind !== 'final');
   const calm = asked.filter((operation) => !windows.covers(operation));
-  const unknown = calm.filter(({ outcome }) => outcome.kind === 'unknown').length;
+  const countOf = (kind: Outcome['kind']): number =>
+    calm.filter(({ outcome }) => outcome.kind === kind).length;
+  const [unknown, failed] = [countOf('unknown'), countOf('failed')];
   const problems = [
     ...findings.map(({ invariant, email, what }) => `invariant ${invariant}, ${email}: ${what}`),
     ...undecided.map((email) => `${email}: too many states are possible to decide`),
@@ -54,8 +56,11 @@ export function judgeRun(evidence: Evidence): Verdict {
     ...CAUGHT.filter((what) => caught[what] < caughtMin).map(
       (what) => `only ${caught[what]} times ${CAUGHT_IN_WORDS[what]}, ${caughtMin} are wanted`,
     ),
-    ...(unknown > calm.length * UNKNOWN_SHARE_MAX
+    ...(unknown > calm.length * UNSERVED_SHARE_MAX
       ? [`${unknown} of ${calm.length} outcomes outside faults are unknown`]
+      : []),
+    ...(failed > calm.length * UNSERVED_SHARE_MAX
+      ? [`${failed} of ${calm.length} requests outside faults were turned away`]
       : []),
     ...evidence.bites.filter(({ seen }) => seen === null).map(({ what }) => `was not seen to bite: ${what}`),
     ...evidence.leftOver.map((what) => `was planned and never came: ${what}`),

@@ -43,22 +43,29 @@ const KINDS: readonly FaultKind[] = [
   'lose-replies',
 ];
 
-/** Every kind once, against each store, before any comes again; in an order of the seed's. */
+/** How many are all kinds, against each store. */
+export const WHOLE_ROUND = KINDS.length + KINDS.filter(isOfStore).length;
+
+/** Every kind once, then those of a store against the other one, before any comes again; in an order of the seed's. */
 export function planFaults(random: Random, count: number, places: readonly string[]): readonly Fault[] {
   const faults: Fault[] = [];
   while (faults.length < count) {
-    const round = KINDS.flatMap((kind): readonly (readonly [FaultKind, StoreName])[] =>
-      kind.endsWith('instance')
-        ? [[kind, 'mongo']]
-        : [
-            [kind, 'mongo'],
-            [kind, 'postgres'],
-          ],
-    );
-    faults.push(...random.shuffle(round).map(([kind, store]) => draw(kind, store, random, places)));
+    const first = KINDS.map((kind) => ({ kind, store: random.pick(STORES) }));
+    const second = first
+      .filter(({ kind }) => isOfStore(kind))
+      .map(({ kind, store }) => ({ kind, store: other(store) }));
+    const round = [...random.shuffle(first), ...random.shuffle(second)];
+    faults.push(...round.map(({ kind, store }) => draw(kind, store, random, places)));
   }
   return faults.slice(0, count);
 }
+
+function isOfStore(kind: FaultKind): boolean {
+  return !kind.endsWith('instance');
+}
+
+const STORES = ['mongo', 'postgres'] as const satisfies readonly StoreName[];
+const other = (store: StoreName): StoreName => (store === 'mongo' ? 'postgres' : 'mongo');
 
 function draw(kind: FaultKind, store: StoreName, random: Random, places: readonly string[]): Fault {
   const place = random.pick(places);
@@ -69,7 +76,8 @@ function draw(kind: FaultKind, store: StoreName, random: Random, places: readonl
       return { kind, place, lastsMs: random.int(6_000, 10_000) };
     case 'kill-store':
     case 'stop-store':
-      return { kind, store, lastsMs: random.int(500, 4_000) };
+      // Half of them outlast what a statement gets, and a lease.
+      return { kind, store, lastsMs: random.pick([random.int(500, 4_000), random.int(6_000, 10_000)]) };
     case 'cut':
     case 'hold':
       return { kind, place, store, lastsMs: random.int(1_000, 5_000) };

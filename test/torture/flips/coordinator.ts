@@ -7,6 +7,7 @@ import {
   listBackfills,
   openBulk,
   type Report,
+  repair,
   resumeBackfill,
   rollbackBackfill,
   runBackfill,
@@ -30,7 +31,7 @@ export type Order =
     }
   /** From the authority into the other store, or what is left of a run that was killed. */
   | { readonly verb: 'backfill'; readonly from: StoreName; readonly killAt: string | null }
-  | { readonly verb: 'verify' }
+  | { readonly verb: 'verify' | 'repair' }
   | { readonly verb: 'snapshot'; readonly dir: string };
 
 export type Line =
@@ -106,6 +107,12 @@ async function main(order: Order): Promise<End> {
       return clean
         ? ended('done')
         : ended('difference', [`${differing} records differ`, ...named.slice(0, SHOWN_MAX)]);
+    }
+    case 'repair': {
+      const { unrepairable } = await repair(scope());
+      return unrepairable.length === 0
+        ? ended('done')
+        : ended('difference', [`${unrepairable.length} cannot be repaired`]);
     }
     case 'snapshot': {
       const urls = { mongo: mongoUrl, postgres: postgresUrl };
