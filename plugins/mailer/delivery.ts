@@ -62,13 +62,11 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       } catch (error) {
         const pauseMs = pauseBefore(attempt, options);
         const overdue = performance.now() + pauseMs >= deadlineMs;
-        if (isFinal(error) || last || overdue || abandoned.signal.aborted) {
+        const refused = isFinal(error) && isAboutTheMail(error);
+        if (refused || last || overdue || abandoned.signal.aborted) {
           onResult('failed');
-          const final = isAboutTheMail(error) ? 'refused' : 'denied';
-          throw new MailFailed(
-            isFinal(error) ? final : 'unreachable',
-            `attempt ${attempt}, ${codeOf(error)}`,
-          );
+          const reason = refused ? 'refused' : isFinal(error) ? 'denied' : 'unreachable';
+          throw new MailFailed(reason, `attempt ${attempt}, ${codeOf(error)}`);
         }
         onResult('retried');
         await pause(pauseMs, closing.signal);
@@ -101,7 +99,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   };
 }
 
-/** A server's 5xx says that trying again is useless. */
+/** A server's 5xx says that trying the same again is useless: for the mail it is about, or until somebody mends our access. */
 function isFinal(error: unknown): boolean {
   const { responseCode, code } = error as { readonly responseCode?: unknown; readonly code?: unknown };
   return code === 'EENVELOPE' && responseCode === undefined

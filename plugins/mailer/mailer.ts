@@ -3,7 +3,6 @@ import { passwordChangedMail, resetMail, tokenLink, verificationMail } from './t
 
 export interface Receiver {
   readonly email: string;
-  readonly name: string;
 }
 
 /** All throw `MailFailed` after their own retries; none is to be awaited before a reply. */
@@ -32,17 +31,17 @@ export function createMailer(options: MailerOptions): Mailer {
   const { serviceName, appUrl, deliver } = options;
   return {
     deliver: (mail) => deliver(mail, GIVE_UP_AFTER_MS),
-    sendVerification({ email, name }, token) {
+    sendVerification({ email }, token) {
       const link = tokenLink(appUrl, 'verify-email', token);
-      const content = verificationMail({ serviceName, name, link, ttlMs: options.verificationTtlMs });
+      const content = verificationMail({ serviceName, link, ttlMs: options.verificationTtlMs });
       return deliver({ to: email, ...content }, GIVE_UP_AFTER_MS);
     },
-    sendReset({ email, name }, token) {
+    sendReset({ email }, token) {
       const link = tokenLink(appUrl, 'reset-password', token);
-      const content = resetMail({ serviceName, name, link, ttlMs: options.resetTtlMs });
+      const content = resetMail({ serviceName, link, ttlMs: options.resetTtlMs });
       return deliver({ to: email, ...content }, GIVE_UP_AFTER_MS);
     },
-    sendPasswordChanged: ({ email, name }) =>
-      deliver({ to: email, ...passwordChangedMail({ serviceName, name }) }, NOTICE_GIVE_UP_AFTER_MS),
+    sendPasswordChanged: ({ email }) =>
+      deliver({ to: email, ...passwordChangedMail({ serviceName }) }, NOTICE_GIVE_UP_AFTER_MS),
   };
 }

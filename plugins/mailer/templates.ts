@@ -1,4 +1,7 @@
-/** What the mails say, as plain text and as HTML from the same words. */
+/**
+ * What the mails say, as plain text and as HTML from the same words. None repeats a name: whoever signs up with a foreign
+ * e-mail chooses that text, and it would carry a message or a link to somebody who never asked.
+ */
 
 export interface MailContent {
   readonly subject: string;
@@ -8,8 +11,6 @@ export interface MailContent {
 
 export interface Wording {
   readonly serviceName: string;
-  /** The receiver's name as they gave it. */
-  readonly name: string;
 }
 
 export interface LinkWording extends Wording {
@@ -47,8 +48,8 @@ export function tokenLink(appUrl: string, page: 'verify-email' | 'reset-password
 
 type Part = string | { readonly label: string; readonly href: string };
 
-function compose({ name, serviceName }: Wording, subject: string, parts: readonly Part[]): MailContent {
-  const greeting = `Hello${presentable(name)},`;
+function compose({ serviceName }: Wording, subject: string, parts: readonly Part[]): MailContent {
+  const greeting = 'Hello,';
   const lines = parts.map((part) => (typeof part === 'string' ? part : part.href));
   const paragraphs = parts.map((part) =>
     typeof part === 'string'
@@ -60,24 +61,12 @@ function compose({ name, serviceName }: Wording, subject: string, parts: readonl
     text: [greeting, ...lines, `-- \n${serviceName}`].join('\n\n').concat('\n'),
     html: [
       '<!doctype html><html lang="en"><meta charset="utf-8"><body>',
-      `<p>${escapeHtml(greeting)}</p>`,
+      `<p>${greeting}</p>`,
       ...paragraphs,
       `<p>${escapeHtml(serviceName)}</p>`,
       '</body></html>',
     ].join('\n'),
   };
-}
-
-const NAME_MAX = 60;
-
-/**
- * The name with a space before it, or nothing: whoever signs up with a foreign e-mail chooses this text, so one that
- * could carry a message or that mail clients would turn into a link is left out.
- */
-function presentable(name: string): string {
-  const plain = name.replace(/\s+/gu, ' ').trim();
-  const suspicious = /[\p{Cc}\p{Cf}\p{Cs}<>@/\\:]|\p{L}\.\p{L}|www/iu.test(plain);
-  return plain === '' || plain.length > NAME_MAX || suspicious ? '' : ` ${plain}`;
 }
 
 const ENTITIES: Readonly<Record<string, string>> = {

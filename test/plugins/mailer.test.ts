@@ -114,19 +114,27 @@ describe('delivery', async () => {
     expect(results).toEqual(['failed']);
   });
 
-  test('a server that takes nothing from us refuses no single mail', async () => {
+  test('a server that takes nothing from us is tried again, for it refuses no single mail', async () => {
+    let refusals = 2;
     const server = new SMTPServer({
       authOptional: true,
       disabledCommands: ['STARTTLS', 'AUTH'],
       logger: false,
-      onMailFrom: (_address, _session, callback) =>
-        callback(Object.assign(new Error('sender not allowed'), { responseCode: 553 })),
+      onMailFrom: (_address, _session, callback) => {
+        refusals -= 1;
+        callback(refusals < 0 ? null : Object.assign(new Error('sender not allowed'), { responseCode: 553 }));
+      },
+      onData: (stream, _session, callback) => void stream.resume().on('end', () => callback()),
     });
     const port = await unusedPort();
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     onTestFinished(() => new Promise<void>((resolve) => server.close(resolve)));
-    const { send } = connectTo(`smtp://127.0.0.1:${port}`);
-    await expect(send('ada@example.test')).rejects.toMatchObject({ reason: 'denied' });
+    const { deliver, send, results } = connectTo(`smtp://127.0.0.1:${port}`);
+    await send('ada@example.test');
+    expect(results).toEqual(['retried', 'retried', 'sent']);
+    refusals = Number.POSITIVE_INFINITY;
+    const overdue = deliver({ to: 'ada@example.test', ...MAIL }, 200);
+    await expect(overdue).rejects.toMatchObject({ reason: 'denied' });
   });
 
   test('it gives up in time', async () => {
@@ -208,36 +216,10 @@ describe('injection', async () => {
     expect(inbox.to('b@example.test', 'notice')).toEqual([]);
   });
 
-  test.each([
-    '<script>alert(1)</script>',
-    'Ada</p><a href=x>',
-    'see https://evil.test',
-    'evil.test',
-    'a\r\nb: c\u202e',
-    'x'.repeat(99),
-  ])('the name %j is not repeated', (name) => {
-    const { text, html } = verificationMail({
-      serviceName: 'Auth',
-      name,
-      link: 'https://a.test/#token=t',
-      ttlMs: 1,
-    });
-    expect(text).toMatch(/^Hello,\n/);
-    expect(html).not.toContain(name);
-  });
-
-  test('other names are, escaped in HTML', () => {
-    for (const name of ['Ada', "Éléonore d'Été", 'Tom & "Jerry"', '李小龍', 'Dr. Ada L.']) {
-      const { text, html } = verificationMail({
-        serviceName: 'A&B',
-        name,
-        link: 'https://a.test/#token=t',
-        ttlMs: 1,
-      });
-      expect(text).toContain(`Hello ${name},\n`);
-      expect(html).toContain(`<p>Hello ${escapeHtml(name)},</p>`);
-      expect(html).toContain('A&amp;B');
-    }
+  test('the name of the service is escaped in HTML', () => {
+    const wording = { serviceName: 'A&B <x>', link: 'https://a.test/#token=t', ttlMs: 1 };
+    expect(verificationMail(wording).html).toContain(escapeHtml('A&B <x>'));
+    expect(verificationMail(wording).html).not.toContain('<x>');
   });
 });
 
@@ -246,7 +228,7 @@ describe('the plugin', async () => {
 
   test('links carry the token in the fragment of APP_URL', async () => {
     const app = await startMailer({ SMTP_URL: inbox.url, APP_URL: 'https://app.example.test/x/' });
-    const ada = { email: 'link@example.test', name: 'Ada' };
+    const ada = { email: 'link@example.test' };
     await Promise.all([
       app.mailer.sendVerification(ada, 'v.token_1'),
       app.mailer.sendReset(ada, 'r.token_1'),
@@ -266,7 +248,7 @@ describe('the plugin', async () => {
 
   test('what goes on after its reply may still mail while the service closes, and nobody once it has', async () => {
     const app = await startMailer({ SMTP_URL: inbox.url });
-    const ada = { email: 'late@example.test', name: 'Ada' };
+    const ada = { email: 'late@example.test' };
     const { promise: counted, resolve } = Promise.withResolvers<void>();
     app.background.run('mail password-changed', async () => {
       await counted;
@@ -282,7 +264,7 @@ describe('the plugin', async () => {
 
   test('without SMTP_URL mails stay here', async () => {
     const app = await startMailer({});
-    await app.mailer.sendReset({ email: 'Ada@example.test', name: 'Ada' }, 'token');
+    await app.mailer.sendReset({ email: 'Ada@example.test' }, 'token');
     expect(app.inbox?.list('ada@EXAMPLE.test')).toHaveLength(1);
     expect(app.inbox?.list('bob@example.test')).toEqual([]);
   });

@@ -16,7 +16,7 @@ export interface Outbox {
   dispatch(
     purpose: MailPurpose,
     token: New<MailedToken>,
-    user: Pick<UserRecord, 'email' | 'name'>,
+    user: Pick<UserRecord, 'email'>,
     admit?: () => Promise<boolean>,
   ): void;
   /** Sends what other instances left; how many were sent. */
@@ -41,14 +41,10 @@ export function createOutbox(deps: {
 }): Outbox {
   const { repository, keyring, mailer, background, log, now } = deps;
 
-  async function send(
-    purpose: MailPurpose,
-    token: New<MailedToken>,
-    user: Pick<UserRecord, 'email' | 'name'>,
-  ) {
+  async function send(purpose: MailPurpose, token: New<MailedToken>, user: Pick<UserRecord, 'email'>) {
     const clear = deriveToken(keyring, purpose, token.nonce);
     if (clear === null || token.mailDueAt === null || user.email === null) return;
-    const to = { email: user.email, name: user.name };
+    const to = { email: user.email };
     try {
       if (purpose === 'verificationToken') await mailer.sendVerification(to, clear);
       else await mailer.sendReset(to, clear);

@@ -101,9 +101,9 @@ export async function changePassword(
 
 /** Tells the user that the password was changed, so that a thief's change does not go unseen. */
 function notify(context: AuthContext, user: UserRecord, caller: Caller): void {
-  const { email, name } = user;
+  const { email } = user;
   if (email === null) return;
   context.background.run('mail password-changed', async () => {
-    if (await mayNotify(context, caller, email)) await context.mailer.sendPasswordChanged({ email, name });
+    if (await mayNotify(context, caller, email)) await context.mailer.sendPasswordChanged({ email });
   });
 }
