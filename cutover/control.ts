@@ -13,10 +13,11 @@ import { type ChangeDecision, type ControlChange, decideChange } from './protoco
 import { RULES, type Rules } from './protocol/rules.ts';
 import type { ControlRecord, LeaseRow } from './protocol/types.ts';
 
+// Loose, all of it: whoever changes a record writes it back whole, with what a later version has added to it.
 export const copySchema: z.ZodType<CopyState> = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('none') }),
-  z.object({ kind: z.literal('stale'), sinceMs: z.number(), run: z.string().optional() }),
-  z.object({
+  z.looseObject({ kind: z.literal('none') }),
+  z.looseObject({ kind: z.literal('stale'), sinceMs: z.number(), run: z.string().optional() }),
+  z.looseObject({
     kind: z.literal('complete'),
     run: z.string(),
     completedAtMs: z.number(),
@@ -24,10 +25,10 @@ export const copySchema: z.ZodType<CopyState> = z.discriminatedUnion('kind', [
   }),
 ]);
 
-const controlBody = z.object({
+const controlBody = z.looseObject({
   mode: z.enum(MODES),
   transition: z
-    .object({
+    .looseObject({
       id: z.string(),
       target: z.enum(MODES),
       phase: z.enum(['announced', 'fenced']),

@@ -5,8 +5,9 @@
 import { z } from 'zod';
 import { ENTITIES } from '../../db/records.ts';
 import type { CopyCounts, Progress } from '../copy/types.ts';
-import { MODES } from '../mode.ts';
+import { type CopyState, MODES } from '../mode.ts';
 import type * as operator from '../operator/types.ts';
+import type { Transition } from '../protocol/types.ts';
 import { DEFAULT_SETTINGS, SETTINGS } from '../settings.ts';
 import { EXIT_CODES, OUTCOMES } from './exit-codes.ts';
 import { VERB_NAMES, type VerbName } from './verbs.ts';
@@ -20,15 +21,16 @@ const json = z.json();
 const setting = z.union([z.string(), z.number(), z.boolean()]);
 const reasons = z.array(z.string()).describe('Sentences for people');
 
-const copy = z
+// As it is recorded: a later version may have added to it.
+const copy: z.ZodType<CopyState> = z
   .discriminatedUnion('kind', [
-    z.strictObject({ kind: z.literal('none') }),
-    z.strictObject({
+    z.looseObject({ kind: z.literal('none') }),
+    z.looseObject({
       kind: z.literal('stale'),
       sinceMs: ms,
       run: z.string().optional().describe('The backfill that has set out to complete it'),
     }),
-    z.strictObject({
+    z.looseObject({
       kind: z.literal('complete'),
       run: z.string(),
       completedAtMs: ms,
@@ -37,8 +39,8 @@ const copy = z
   ])
   .describe('How much of the authority the other store holds');
 
-const transition = z
-  .strictObject({
+const transition: z.ZodType<Transition> = z
+  .looseObject({
     id: z.string(),
     target: mode,
     phase: z.enum(['announced', 'fenced']),
