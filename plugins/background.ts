@@ -11,11 +11,17 @@ declare module 'fastify' {
 export interface Background {
   /** Starts the work; a failure is logged under its name, nothing is thrown. */
   run(name: string, work: () => Promise<unknown>): void;
-  /** Calls the work again and again, `everyMs` after the last call ended, until closed; long work ends at the signal. */
+  /**
+   * Calls the work again and again, `everyMs` after the last call ended, until closed; long work ends at the signal. What is
+   * rare first comes within minutes, or instances that live for less would never do it.
+   */
   repeat(name: string, everyMs: number, work: (closing: AbortSignal) => Promise<unknown>): void;
   /** Resolves when nothing is left; repeated work stops. */
   close(): Promise<void>;
 }
+
+/** After how long repeated work comes first, or after up to twice as much. */
+const FIRST_MS = 60_000;
 
 function createBackground(log: FastifyBaseLogger): Background {
   const running = new Set<Promise<void>>();
@@ -34,15 +40,16 @@ function createBackground(log: FastifyBaseLogger): Background {
   return {
     run: (name, work) => void run(name, work),
     repeat(name, everyMs, work) {
-      const schedule = () => {
+      const schedule = (afterMs: number) => {
         if (closing.signal.aborted) return;
         const timer = setTimeout(() => {
           timers.delete(timer);
-          void run(name, () => work(closing.signal)).then(schedule);
-        }, everyMs);
+          void run(name, () => work(closing.signal)).then(() => schedule(everyMs));
+        }, afterMs);
         timers.add(timer.unref());
       };
-      schedule();
+      // At random, so that instances that start together do not do it together.
+      schedule(Math.min(everyMs, FIRST_MS * (1 + Math.random())));
     },
     async close() {
       closing.abort();

@@ -1,10 +1,13 @@
 /** Takes out of a text what messages of libraries may quote: e-mails, credentials in URLs, hashes, tokens. */
 export function scrub(text: string): string {
-  return text
-    .replace(/\/\/[^\s/@]+@/g, '//[credentials]@')
-    .replace(/\$2[abxy]\$[^\s"'$]*\$?[./\w]*/g, '[hash]')
-    .replace(/[^\s<>"'`(=:,/[\]]+@[^\s<>"'`)/:;,\]]+/g, '[e-mail]')
-    .replace(/[\w-]{32,}/g, (word) => (/\d/.test(word) && /[a-z]/i.test(word) ? '[secret]' : word));
+  return (
+    text
+      .replace(/\/\/[^\s/@]+@/g, '//[credentials]@')
+      .replace(/\$2[abxy]\$[^\s"'$]*\$?[./\w]*/g, '[hash]')
+      // Begins where a word does: from each of its letters it would read a long one to the end.
+      .replace(/(?<![^\s<>"'`(=:,/[\]])[^\s<>"'`(=:,/[\]]+@[^\s<>"'`)/:;,\]]+/g, '[e-mail]')
+      .replace(/[\w-]{32,}/g, (word) => (/\d/.test(word) && /[a-z]/i.test(word) ? '[secret]' : word))
+  );
 }
 
 /** Control characters as escapes, so that no text forges a line where JSON does not do that already. */
