@@ -44,6 +44,13 @@ export interface PurgeCounts {
   readonly sessions: number;
 }
 
+export interface OpenedSession {
+  /** Whether it could be used, once it was stored. */
+  readonly isLive: boolean;
+  /** The sessions that were revoked for it. */
+  readonly ended: readonly New<SessionRecord>[];
+}
+
 export interface Repository {
   /** Stores the user, then its token and session. Throws `EmailTaken` or `IdTaken`, and then nothing was stored. */
   createAccount(account: {
@@ -134,15 +141,16 @@ export interface Repository {
 
   /**
    * Stores the session; then revokes the one it replaces (`replaced`), and the user's least recently used live ones
-   * past `sessionsMax` (`limit`), never the new one. One that has ended already needs no room; that of a user who was
-   * erased meanwhile is stored so (`transitions.openSession`). Throws `IdTaken`, and then nothing was stored.
+   * past `sessionsMax` (`limit`), never the new one. One that is not live, since it has ended already, or its user's
+   * sessions or the user have since the login began, is only stored: as ended where the user was erased
+   * (`transitions.openSession`). Throws `IdTaken`, and then nothing was stored.
    */
   openSession(opening: {
     readonly session: New<SessionRecord>;
     readonly replacesId: string | null;
     readonly sessionsMax: number;
     readonly now: Date;
-  }): Promise<void>;
+  }): Promise<OpenedSession>;
 
   /** The session, live or not, and its user; null when there is no record. */
   findSession(

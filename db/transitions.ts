@@ -190,7 +190,7 @@ export function moveMailDue<T extends { readonly mailDueAt: Date | null }>(
 }
 
 /** A session is usable only while it is unrevoked, unexpired, and of its living user's current generation. */
-export function isLive(session: SessionRecord, user: UserRecord | null, now: Date): boolean {
+export function isLive(session: New<SessionRecord>, user: UserRecord | null, now: Date): boolean {
   return (
     user !== null &&
     user.deletedAt === null &&

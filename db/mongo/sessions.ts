@@ -27,19 +27,20 @@ export function createSessions(scope: Scope): Sessions {
     return found.map(({ record }) => record).sort(transitions.byLastUse);
   }
 
+  /** The session as revoked, in a list; an empty one when there was nothing to revoke. */
   async function revoke(
     inner: Scope,
     id: string,
     userId: string | null,
     reason: SessionRecord['revokedReason'],
     now: Date,
-  ) {
+  ): Promise<SessionRecord[]> {
     const result = await change(inner, 'session', id, (session) =>
       userId === null || session.userId === userId
         ? transitions.revokeSession(session, { reason: reason ?? 'ended', now })
         : { refused: 'revoked' },
     );
-    return result !== null && 'done' in result;
+    return result !== null && 'done' in result ? [result.done] : [];
   }
 
   async function enforceLimit(
@@ -47,36 +48,39 @@ export function createSessions(scope: Scope): Sessions {
     session: New<SessionRecord>,
     sessionsMax: number,
     now: Date,
-  ): Promise<void> {
+  ): Promise<SessionRecord[]> {
     const others = (await unrevoked(session.userId, now)).filter(
       ({ id, generation }) => id !== session.id && generation === session.generation,
     );
+    const ended: SessionRecord[] = [];
     for (const other of others.slice(Math.max(0, sessionsMax - 1))) {
       // One opened after this on another instance counts this one: revoking each other would leave neither.
-      if (other.createdAt <= session.createdAt) await revoke(inner, other.id, null, 'limit', now);
+      if (other.createdAt <= session.createdAt) {
+        ended.push(...(await revoke(inner, other.id, null, 'limit', now)));
+      }
     }
+    return ended;
   }
 
-  /** An erasure takes the personal data out of the sessions that it finds: one that came after it does so itself. */
-  async function scrubOfErased(
-    inner: Scope,
-    { id, userId }: New<SessionRecord>,
-    now: Date,
-  ): Promise<boolean> {
-    const user = await find(client, 'user', userId);
-    if (user === null || user.record.deletedAt === null) return false;
-    await change(inner, 'session', id, (session) => transitions.scrubSession(session, { now }));
-    return true;
+  /** Of the user as it is once the session is there: what comes later ends a session that others could have used. */
+  async function isLiveOnceStored(inner: Scope, session: New<SessionRecord>, now: Date): Promise<boolean> {
+    const user = (await find(client, 'user', session.userId))?.record ?? null;
+    // An erasure takes the personal data out of the sessions that it finds: one that came after it does so itself.
+    if (user !== null && user.deletedAt !== null) {
+      await change(inner, 'session', session.id, (stored) => transitions.scrubSession(stored, { now }));
+    }
+    return transitions.isLive(session, user, now);
   }
 
   return {
     openSession: ({ session, replacesId, sessionsMax, now }) =>
       inSteps(scope, async (inner) => {
         await insert(inner, 'session', session);
-        const isErased = await scrubOfErased(inner, session, now);
-        if (replacesId !== null) await revoke(inner, replacesId, null, 'replaced', now);
-        if (session.revokedAt !== null || isErased) return;
-        await serial(`sessions of ${session.userId}`, () => enforceLimit(inner, session, sessionsMax, now));
+        if (!(await isLiveOnceStored(inner, session, now))) return { isLive: false, ended: [] };
+        const replaced = replacesId === null ? [] : await revoke(inner, replacesId, null, 'replaced', now);
+        const key = `sessions of ${session.userId}`;
+        const surplus = await serial(key, () => enforceLimit(inner, session, sessionsMax, now));
+        return { isLive: true, ended: [...replaced, ...surplus] };
       }),
 
     async findSession(id) {
@@ -100,6 +104,8 @@ export function createSessions(scope: Scope): Sessions {
       return result !== null && 'done' in result ? result.done : null;
     },
 
-    revokeSession: ({ sessionId, userId, reason, now }) => revoke(scope, sessionId, userId, reason, now),
+    async revokeSession({ sessionId, userId, reason, now }) {
+      return (await revoke(scope, sessionId, userId, reason, now)).length > 0;
+    },
   };
 }

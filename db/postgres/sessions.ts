@@ -1,5 +1,5 @@
 import type { Repository } from '../port.ts';
-import type { SessionRecord, UserRecord } from '../records.ts';
+import type { New, SessionRecord, UserRecord } from '../records.ts';
 import * as transitions from '../transitions.ts';
 import { COLUMNS, prefixed, qualified, unprefixed } from './columns.ts';
 import { fromRow } from './rows.ts';
@@ -62,15 +62,13 @@ export function createSessions(scope: Scope): Sessions {
           .values(newRow('session', stored, inner.context))
           .execute();
         inner.context.onWrite?.('session', session.id);
-        if (replacesId !== null && replacesId !== session.id) {
-          const replaced = await read(inner, 'session', replacesId, true);
-          if (replaced !== null) await revoke(inner, replaced, 'replaced', now);
-        }
-        if (user === null || stored.revokedAt !== null) return;
+        if (user === null || !transitions.isLive(stored, user, now)) return { isLive: false, ended: [] };
+        const isOther = replacesId !== null && replacesId !== session.id;
+        const ended = isOther ? await revoke(inner, replacesId, 'replaced', now) : [];
         for (const { id } of await surplus(inner, session.id, user, sessionsMax, now)) {
-          const other = await read(inner, 'session', id, true);
-          if (other !== null) await revoke(inner, other, 'limit', now);
+          ended.push(...(await revoke(inner, id, 'limit', now)));
         }
+        return { isLive: true, ended };
       }),
 
     async findSession(id) {
@@ -103,14 +101,18 @@ export function createSessions(scope: Scope): Sessions {
   };
 }
 
+/** The session as revoked, in a list; an empty one when there was nothing left to revoke. */
 async function revoke(
   scope: Scope,
-  session: SessionRecord,
+  id: string,
   reason: 'replaced' | 'limit',
   now: Date,
-): Promise<void> {
-  const decision = transitions.revokeSession(session, { reason, now });
-  if ('next' in decision) await replaceLocked(scope, 'session', session, decision.next);
+): Promise<New<SessionRecord>[]> {
+  const session = await read(scope, 'session', id, true);
+  const decision = session && transitions.revokeSession(session, { reason, now });
+  if (session === null || decision === null || 'refused' in decision) return [];
+  await replaceLocked(scope, 'session', session, decision.next);
+  return [decision.next];
 }
 
 /** The user's live sessions but the new one, less the most recently used that leave room for it. */

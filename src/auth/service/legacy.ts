@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { IdTaken } from '../../../db/errors.ts';
+import type { OpenedSession } from '../../../db/port.ts';
 import type { New, SessionRecord } from '../../../db/records.ts';
 import { parseRefreshToken, type RefreshToken, successorOf } from '../../../plugins/tokens/refresh.ts';
 import { ApiError } from '../../errors.ts';
@@ -62,12 +63,17 @@ export async function exchangeLegacy(context: AuthContext, text: string, caller:
     caller.audit({ event: 'legacy-exchange', outcome: 'failure', reason: 'not-verified', userId: user.id });
     throw new ApiError('email_not_verified');
   }
+  let opened: OpenedSession;
   try {
     const { sessionsMax } = context.config;
-    await context.repository.openSession({ session, replacesId: null, sessionsMax, now });
+    opened = await context.repository.openSession({ session, replacesId: null, sessionsMax, now });
   } catch (error) {
     if (!(error instanceof IdTaken)) throw error;
     return rotate(context, predecessor, { onReuse: 'refuse' }, caller);
+  }
+  if (!opened.isLive) {
+    caller.audit({ event: 'legacy-exchange', outcome: 'failure', reason: 'overtaken', userId: user.id });
+    throw new ApiError('refresh_invalid');
   }
   caller.audit({ event: 'legacy-exchange', outcome: 'success', userId: user.id, sessionId: session.id });
   return signedIn(context, user, session, successor.text, now);

@@ -35,12 +35,17 @@ export async function login(
   }
   const now = context.now();
   const { session, refreshToken } = makeSession(context, user, caller, now);
-  await repository.openSession({
+  const opened = await repository.openSession({
     session,
     replacesId: await sessionOfBrowser(context, browserToken),
     sessionsMax: context.config.sessionsMax,
     now,
   });
+  if (!opened.isLive) {
+    // The password was right, and is no more: this is a failure like any other, and stays counted.
+    caller.audit({ event: 'login', outcome: 'failure', reason: 'overtaken', userId: user.id });
+    throw new ApiError('invalid_credentials');
+  }
   await attempt.success();
   upgradeLater(context, user, body.password);
   caller.audit({ event: 'login', outcome: 'success', userId: user.id, sessionId: session.id });

@@ -2,6 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { IdTaken } from '../../../db/errors.ts';
 import type { RevocationReason } from '../../../db/records.ts';
 import {
+  type Account,
+  askReset,
+  fakeHash,
   freshHash,
   freshId,
   later,
@@ -93,6 +96,56 @@ export function sessionCases({ repo, readRaw }: Subject): void {
         ]);
         for (const id of opened) expect(await sessionOf(repo, id)).toMatchObject({ userAgent: null });
       }
+    });
+
+    it('tells that the session is live, and which ones ended for it', async () => {
+      const [{ user, session }, other] = [await signUp(repo), await signUp(repo)];
+      const opening = { replacesId: other.session.id, sessionsMax: 1, now: later(5) };
+      const first = await repo.openSession({ ...opening, session: newSession(user.id) });
+      expect(first).toEqual({
+        isLive: true,
+        ended: [
+          expect.objectContaining({ id: other.session.id, userId: other.user.id, revokedReason: 'replaced' }),
+          expect.objectContaining({ id: session.id, userId: user.id, revokedReason: 'limit' }),
+        ],
+      });
+      const again = await repo.openSession({ ...opening, sessionsMax: 9, session: newSession(user.id) });
+      expect(again).toEqual({ isLive: true, ended: [] });
+    });
+
+    it('tells that it is not, and ends none for it, when its user’s sessions ended or it came to be erased', async () => {
+      const end = [
+        ({ user }: Account) => repo.endSessions({ userId: user.id, now: NOW }),
+        ({ user }: Account) => repo.eraseUser({ userId: user.id, sessionGeneration: null, now: NOW }),
+        async ({ user }: Account) => {
+          const { generation } = await askReset(repo, user.id);
+          return repo.consumeReset({ userId: user.id, generation, newHash: fakeHash('new'), now: NOW });
+        },
+        ({ user, session }: Account) =>
+          repo.changePassword({
+            userId: user.id,
+            sessionGeneration: 0,
+            newHash: fakeHash('new'),
+            keepSessionId: session.id,
+            now: NOW,
+          }),
+      ];
+      for (const ended of end) {
+        const [account, other] = [await signUp(repo), await signUp(repo)];
+        expect(await ended(account)).toBe('done');
+        const session = newSession(account.user.id);
+        const opening = { session, replacesId: other.session.id, sessionsMax: 1, now: later(5) };
+        expect(await repo.openSession(opening)).toEqual({ isLive: false, ended: [] });
+        expect(await repo.findSession(session.id)).not.toBeNull();
+        expect((await sessionOf(repo, other.session.id)).revokedAt).toBeNull();
+      }
+    });
+
+    it('tells of one that has ended already that it is not live', async () => {
+      const { user } = await signUp(repo);
+      const session = newSession(user.id, { revokedAt: later(5), revokedReason: 'logout' });
+      const opened = await repo.openSession({ session, replacesId: null, sessionsMax: 5, now: later(5) });
+      expect(opened.isLive).toBe(false);
     });
 
     it('counts neither revoked nor expired sessions, nor those of an older generation', async () => {

@@ -129,17 +129,20 @@ export function createRepository(engine: Engine, context: WriteContext): Reposit
 
     openSession: ({ session, replacesId, sessionsMax, now }) =>
       write('openSession', ({ change, insert }) => {
-        const revoke = (id: string, reason: 'replaced' | 'limit') =>
-          change('session', id, (other) => transitions.revokeSession(other, { reason, now }));
+        const revoke = (id: string, reason: 'replaced' | 'limit') => {
+          const result = change('session', id, (other) => transitions.revokeSession(other, { reason, now }));
+          return result !== null && 'done' in result ? [result.done] : [];
+        };
         const user = find('user', session.userId);
         const stored = transitions.openSession(session, user, { now });
         insert('session', stored);
-        if (replacesId !== null && replacesId !== session.id) revoke(replacesId, 'replaced');
-        if (stored.revokedAt !== null) return;
+        if (!transitions.isLive(stored, user, now)) return { isLive: false, ended: [] };
+        const ended = replacesId !== null && replacesId !== session.id ? revoke(replacesId, 'replaced') : [];
         const others = ofUser(session.userId).filter(
           (other) => other.id !== session.id && transitions.isLive(other, user, now),
         );
-        for (const { id } of others.slice(Math.max(0, sessionsMax - 1))) revoke(id, 'limit');
+        const surplus = others.slice(Math.max(0, sessionsMax - 1));
+        return { isLive: true, ended: [...ended, ...surplus.flatMap(({ id }) => revoke(id, 'limit'))] };
       }),
 
     findSession: (id) =>

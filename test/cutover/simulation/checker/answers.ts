@@ -176,6 +176,7 @@ export function judgeAnswer(ledger: Ledger, entry: Entry) {
     case 'openSession': {
       const { session: opened, replacesId } = entry.args[0] as Arg<'openSession'>;
       floors.raise(session(opened.id), levelsOfSession(opened), entry.endTick);
+      if (!(entry.value as Answer<'openSession'>).isLive) return;
       if (replacesId !== null && floor(session(replacesId))['exists'] === 1) {
         floors.raise(session(replacesId), { revoked: 1 }, entry.endTick);
       }
