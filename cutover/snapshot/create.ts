@@ -94,13 +94,13 @@ async function dumpedMongo(scope: Scope, url: string): Promise<MongoPart> {
       session,
       context.codec ?? DEFAULT_CODEC,
       (file, chunks) => folder.write(`${root}/${escaped(file)}`, chunks),
-      (control) => {
+      (control, dumped) => {
         const fence = { snapshot: name, complete: true, atMs: createdAt.getTime() };
         const entry = fenceEntry(
           {
             ...fence,
             control: (control?.body ?? null) as Json,
-            epoch: Math.max(epoch, control?.epoch ?? 0),
+            epoch: Math.max(epoch, dumped),
           },
           control?.revision ?? 0,
         );

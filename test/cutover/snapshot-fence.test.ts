@@ -7,6 +7,9 @@ import { readStatus } from '../../cutover/operator/index.ts';
 import { clearRestored } from '../../cutover/snapshot/clear.ts';
 import { createSnapshot } from '../../cutover/snapshot/create.ts';
 import { restoreSnapshot } from '../../cutover/snapshot/restore.ts';
+import { DEFAULT_CODEC } from '../../db/canonical.ts';
+import { connectMongo } from '../../db/mongo/snapshot/client.ts';
+import { dumpMongo } from '../../db/mongo/snapshot/dump.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Store } from '../../db/port.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
@@ -86,6 +89,36 @@ describe('an instance that finds a restored store', () => {
       await drop();
     }
   });
+});
+
+test('a dump that is not of one moment is fenced above what was announced while it was made', async () => {
+  const url = newMongoDatabase();
+  const store = await openMongoStore({ url, timeoutMs: 10_000, emailKeyPass: false });
+  afterAll(() => store.close());
+  await store.migrate(() => {});
+  await store.books.createControl({ epoch: 3, revision: 1, body: {} });
+  const session = await connectMongo(url);
+  afterAll(() => session.close());
+  const fences: number[] = [];
+  const files: string[] = [];
+  const dump = await dumpMongo(
+    session,
+    DEFAULT_CODEC,
+    async (file, chunks) => {
+      files.push(file);
+      for await (const _bytes of chunks);
+      if (file !== 'users.bson') return;
+      const entry = await store.books.readControl();
+      if (entry !== null) await store.books.replaceControl(entry, { ...entry, epoch: 5, revision: 9 });
+    },
+    (_control, epoch) => {
+      fences.push(epoch);
+      return {};
+    },
+  );
+  expect(files).toContain('users.bson');
+  expect(dump.control).toMatchObject({ epoch: 3 });
+  expect(fences).toEqual([dump.inconsistent === null ? 3 : 5]);
 });
 
 test('a restored store is not cleared beside a system, nor before its restore has ended', async () => {

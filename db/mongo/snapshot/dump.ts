@@ -36,6 +36,9 @@ const BATCH = 1_000;
 /** Where a file goes: it is made with exactly these bytes. */
 export type WriteFile = (name: string, chunks: AsyncIterable<Uint8Array>) => Promise<void>;
 
+/** Made of the record and of the highest epoch that anything dumped may carry. */
+export type StandIn = (control: MongoDump['control'], epoch: number) => Document;
+
 export interface DumpedCollection {
   readonly name: string;
   readonly documents: number;
@@ -91,7 +94,7 @@ export async function dumpMongo(
   connection: MongoSession,
   codec: Codec,
   write: WriteFile,
-  standIn: (control: MongoDump['control']) => Document,
+  standIn: StandIn,
 ): Promise<MongoDump> {
   const opened = await openSnapshot(connection, codec);
   const dumping = { codec, write, standIn };
@@ -110,7 +113,7 @@ export async function dumpMongo(
 interface Dumping {
   readonly codec: Codec;
   readonly write: WriteFile;
-  readonly standIn: (control: MongoDump['control']) => Document;
+  readonly standIn: StandIn;
 }
 
 async function dumpAll(
@@ -136,7 +139,10 @@ async function dumpAll(
     await write(`${name}.metadata.json`, once(metadata(name, options, indexes)));
     collections.push({ name, documents: counter.documents });
   }
-  await write(`${CONTROL}.bson`, once(serialize(standIn(facts.control))));
+  // Not of one moment: what was dumped last may carry an epoch that was announced meanwhile.
+  const latest = session === null ? await readRecord(db, {}) : facts.control;
+  const epoch = Math.max(facts.control?.epoch ?? 0, latest?.epoch ?? 0);
+  await write(`${CONTROL}.bson`, once(serialize(standIn(facts.control, epoch))));
   await write(`${CONTROL}.metadata.json`, once(metadata(CONTROL, {}, [])));
   return { database: db.databaseName, ...facts, collections, leftOut };
 }
@@ -150,17 +156,19 @@ async function readFacts(db: Db, { collections }: Codec, session: Session | null
     const marked = { [STORE_FIELDS.pendingAt]: { $gt: PENDING_FROM } };
     pending += await db.collection(name).countDocuments(marked, options);
   }
-  const record = await db
-    .collection<{ _id: string; epoch: number; revision: number; body: string }>(CONTROL)
-    .findOne({ _id: 'control' }, options);
-  const control = record && {
-    epoch: record.epoch,
-    revision: record.revision,
-    body: JSON.parse(record.body) as unknown,
-  };
+  const control = await readRecord(db, options);
   const hello = await db.command({ hello: 1 });
   const at = hello['localTime'] instanceof Date ? hello['localTime'] : new Date();
   return { at, pending, control };
+}
+
+async function readRecord(db: Db, options: { readonly session?: Session }): Promise<MongoDump['control']> {
+  const record = await db
+    .collection<{ _id: string; epoch: number; revision: number; body: string }>(CONTROL)
+    .findOne({ _id: 'control' }, options);
+  return (
+    record && { epoch: record.epoch, revision: record.revision, body: JSON.parse(record.body) as unknown }
+  );
 }
 
 async function* documentsOf(
