@@ -61,7 +61,7 @@ export async function runBackfill(scope: CopyScope, options: BackfillOptions): P
       record.copy.kind === 'complete' || dryRun
         ? record.copy
         : { kind: 'stale', sinceMs: now.getTime(), run: id };
-    if (!(await markCopy(authority, record.epoch, record.copy, copy))) {
+    if ((await markCopy(scope, authority, record.epoch, record.copy, copy)) !== null) {
       throw new CopyRefused('mirror-gap', 'the mode changed just now: try again');
     }
     const body: RunBody = {
@@ -247,10 +247,13 @@ async function complete(scope: CopyScope, { run, body }: Context): Promise<void>
     verifiedAtMs: null,
   };
   // A process that was killed right after has said it already.
-  const marked = await markCopy(authority, body.epoch, body.copy, state);
+  const refusal = await markCopy(scope, authority, body.epoch, body.copy, state);
+  if (refusal === 'in-transition') {
+    throw new CopyRefused('in-transition', `authority is about to change: resume run ${run.id} after that`);
+  }
   const runs = createRuns(postgres);
   await runs.advance(run.id, 'merging', 'done', toBody(body), now);
-  if (!marked) {
+  if (refusal !== null) {
     throw new CopyRefused(
       'mirror-gap',
       'the mirror was off, or authority moved, while the copy ran: run it once more',

@@ -5,12 +5,13 @@ import { changeControl, readControl, readLeases } from '../control.ts';
 import type { Environment } from '../environment.ts';
 import { authorityOf, type CopyState, mirrorOf, otherStore } from '../mode.ts';
 import { type Event, NOTES } from '../operator/types.ts';
+import type { Refusal } from '../protocol/changes.ts';
 import { isSilent, type Watch, watchRows } from '../protocol/silence.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import { CopyRefused, type CopyScope } from './types.ts';
 
-/** How much longer than any lease could hold a silent instance's row up. */
+/** How much longer than any lease could hold a silent instance's row up; or than a change of authority lasts. */
 const PATIENCE_MS = 30_000;
 const LOOK_MS = 100;
 
@@ -98,16 +99,24 @@ export async function awaitInstances(
 }
 
 /**
- * Writes the copy's state while the mirror is on and it is still `expected` under this epoch, or finds it done; false when
- * it is neither.
+ * Writes the copy's state while the mirror is on and it is still `expected` under this epoch, or finds it done: null; otherwise
+ * why not. A change of authority that is on its way is waited for: whether it comes is not known yet.
  */
 export async function markCopy(
+  { environment }: Pick<CopyScope, 'environment'>,
   store: Store,
   epoch: number,
   expected: CopyState,
   copy: CopyState,
-): Promise<boolean> {
-  return (await changeControl(store, { kind: 'mark-copy', copy, expected, epoch })).kind !== 'refused';
+): Promise<Refusal | null> {
+  const untilMs = environment.now().monotonicMs + PATIENCE_MS;
+  for (;;) {
+    const decision = await changeControl(store, { kind: 'mark-copy', copy, expected, epoch });
+    if (decision.kind !== 'refused') return null;
+    if (decision.reason !== 'in-transition' || environment.now().monotonicMs > untilMs)
+      return decision.reason;
+    await environment.sleep(LOOK_MS);
+  }
 }
 
 /** Evidence for the gates, in the authority's books. */

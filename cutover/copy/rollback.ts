@@ -83,7 +83,8 @@ export function rollbackBackfill(
 }
 
 /** Nothing may rely on the copy from here on. The epoch to act under. */
-async function markStale({ stores, environment }: CopyScope, run: RunRow, body: RunBody): Promise<number> {
+async function markStale(scope: CopyScope, run: RunRow, body: RunBody): Promise<number> {
+  const { stores, environment } = scope;
   const authority = stores[body.from];
   for (let race = 0; race < RACES_MAX; race += 1) {
     const record = await readControl(authority);
@@ -98,7 +99,7 @@ async function markStale({ stores, environment }: CopyScope, run: RunRow, body: 
     const { copy, mode } = record;
     if (copy.kind === 'none' || (copy.kind === 'stale' && mirrorOf(mode) === null)) return record.epoch;
     const stale = { kind: 'stale', sinceMs: environment.date().getTime() } as const;
-    if (await markCopy(authority, record.epoch, record.copy, stale)) return record.epoch;
+    if ((await markCopy(scope, authority, record.epoch, record.copy, stale)) === null) return record.epoch;
   }
   throw new CopyRefused('busy', 'the control record is being changed all the time');
 }

@@ -272,7 +272,10 @@ async function conclude(
   if (body.what === 'full' || differing > 0) await putEvidence(scope, store, 'verify', { clean, run, copy });
   // Another copy may have been made while this one was looked at.
   if (body.what === 'full' && clean && record.copy.kind === 'complete' && record.copy.run === copy) {
-    await markCopy(store, record.epoch, record.copy, { ...record.copy, verifiedAtMs: startedAt.getTime() });
+    await markCopy(scope, store, record.epoch, record.copy, {
+      ...record.copy,
+      verifiedAtMs: startedAt.getTime(),
+    });
   }
   await noteFindings(scope, { result, startedAt, record, isFull: body.what === 'full' });
   await logCopy(scope, store, `${run}/verified`, { run, clean, compared, differing, lagging, excused });

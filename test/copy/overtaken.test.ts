@@ -1,5 +1,6 @@
 /** A copy that others have gone on without: its target has authority by now, or the mirror was off meanwhile. */
 import { describe, expect, it } from 'vitest';
+import { changeControl, toControl } from '../../cutover/control.ts';
 import {
   listBackfills,
   resumeBackfill,
@@ -80,5 +81,45 @@ describe('a first copy that stood still before it had begun, while the mirror wa
     const copying = runBackfill(stalled, { from, onBad: 'rollback', beforeMerge });
     await expect(copying).rejects.toMatchObject({ reason: 'mirror-gap' });
     expect(await bench.copyState()).toMatchObject({ kind: 'stale' });
+  });
+});
+
+describe('a copy that ends while a change of authority is on its way', async () => {
+  const bench = await openBench();
+
+  /** Announced when the copy is about to be called complete, and taken back when somebody has read of it. */
+  function announcing(store: Store, id: string): Store {
+    let reads: number | null = null;
+    const books: Store['books'] = {
+      ...store.books,
+      async readControl() {
+        if (reads !== null && ++reads === 2) await changeControl(store, { kind: 'abort', id });
+        return store.books.readControl();
+      },
+      async replaceControl(was, next) {
+        const { copy } = toControl(next);
+        if (reads === null && copy.kind === 'complete' && copy.run === id) {
+          reads = 0;
+          const transition = {
+            id,
+            target: 'postgres-primary',
+            phase: 'announced',
+            deadlineMs: 10_000,
+          } as const;
+          await changeControl(store, { kind: 'announce', transition, judged: was });
+        }
+        return store.books.replaceControl(was, next);
+      },
+    };
+    return { ...store, books };
+  }
+
+  it('waits for that to end, and is complete where it was taken back', async () => {
+    await bench.setMode('shadow-read', COMPLETE);
+    const mongo = announcing(bench.stores.mongo, 'later');
+    const scope = { ...bench, stores: { ...bench.stores, mongo } };
+    const result = await runBackfill(scope, { from: 'mongo', onBad: 'rollback', runId: 'later' });
+    expect(result).toMatchObject({ outcome: 'complete' });
+    expect(await bench.copyState()).toMatchObject({ kind: 'complete', run: 'later' });
   });
 });
