@@ -18,7 +18,7 @@ export interface Counted {
   /** Marks in the authority at the last count; null: not counted, or the mode has no mirror. */
   readonly pending: number | null;
   readonly oldestAgeMs: number | null;
-  /** Notes of foreign writes, in both stores as far as they answer; null as above. */
+  /** Notes of foreign writes, in both stores, in the mirror as it last said; null as above. */
   readonly foreign: number | null;
 }
 
@@ -36,9 +36,15 @@ export function createCounting(environment: Pick<Environment, 'now' | 'date'>): 
   let oldestAt: Date | null = null;
   let countedAtMs = Number.NEGATIVE_INFINITY;
   let foreign: number | null = null;
+  let foreignInMirror = 0;
   let notesAtMs = Number.NEGATIVE_INFINITY;
 
   function reset(): void {
+    forget();
+    foreignInMirror = 0;
+  }
+
+  function forget(): void {
     pending = null;
     oldestAt = null;
     countedAtMs = Number.NEGATIVE_INFINITY;
@@ -62,9 +68,10 @@ export function createCounting(environment: Pick<Environment, 'now' | 'date'>): 
   async function countNotes(authority: Store, mirror: Store | null): Promise<void> {
     if (environment.now().monotonicMs - notesAtMs < NOTES_EVERY_MS) return;
     const counts = await authority.books.countNotes();
-    // What was found under the authority before. Whoever cannot be asked does not hide what is known.
+    // What was found under the authority before. That it cannot be asked now settles none of it.
     const before = await mirror?.books.countNotes().catch(() => null);
-    foreign = (counts[NOTES.foreign] ?? 0) + (before?.[NOTES.foreign] ?? 0);
+    if (before) foreignInMirror = before[NOTES.foreign] ?? 0;
+    foreign = (counts[NOTES.foreign] ?? 0) + foreignInMirror;
     notesAtMs = environment.now().monotonicMs;
   }
 
@@ -78,7 +85,7 @@ export function createCounting(environment: Pick<Environment, 'now' | 'date'>): 
         await countNotes(authority, mirror);
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
-        reset();
+        forget();
       }
     },
     last: () => ({
