@@ -237,6 +237,7 @@ export function createRouter(options: RouterOptions): Router {
     repository,
     limits: {
       hit: async (hits, now) => limits().hit(hits, now),
+      peek: async (hits, now) => limits().peek(hits, now),
       clear: async (keys) => limits().clear(keys),
       refund: async (keys) => limits().refund(keys),
       purge: async (untouchedSince) => limits().purge(untouchedSince),

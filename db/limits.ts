@@ -1,7 +1,7 @@
 /**
  * A leaky bucket for each key: it holds the recent hits and drains steadily, so the window slides. A full bucket
- * refuses; with `backoff` it lets single attempts through instead, further and further apart, so that a stranger who
- * fills a victim's bucket can slow the victim down but never lock them out.
+ * refuses; with `backoff` it lets single attempts through instead, further and further apart, so that who fills it is
+ * slowed down and not locked out.
  */
 
 export interface LimitHit {

@@ -217,6 +217,8 @@ export interface WriteContext {
 export interface LimitStore {
   /** Counts all hits in one step, or none when any is refused (see `limits.decideAll`); one verdict each, in order. */
   hit(hits: readonly LimitHit[], now: Date): Promise<readonly LimitVerdict[]>;
+  /** What `hit` would answer, with nothing counted. */
+  peek(hits: readonly LimitHit[], now: Date): Promise<readonly LimitVerdict[]>;
   /** Takes the buckets back to empty. */
   clear(keys: readonly string[]): Promise<void>;
   /** Takes one hit back from each bucket, never below empty. */

@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin';
 import { createLimits, type Limits } from './limits/limits.ts';
 
-export type { LimitAttempt, Limits } from './limits/limits.ts';
+export type { LimitAttempt, Limits, PastLimit } from './limits/limits.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -14,6 +14,8 @@ export default fp(
     const limits = createLimits({
       store: app.limitStore,
       settings: app.config.limits,
+      // Longer than any session, which spares its user the logins that would renew it.
+      knownForMs: app.config.sessionAbsoluteMs + app.config.sessionIdleMs,
       digest: (text) => app.keyring.digest('limit-key', text),
       now: app.now,
       onRefused: (limit) => app.metrics.limitRefused(limit),

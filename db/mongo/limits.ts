@@ -109,6 +109,12 @@ export function createLimits(client: Client, serial: Serial): LimitStore {
       return inTurn(keys, () => count(keys, hits, now));
     },
 
+    async peek(hits, now) {
+      const keys = [...new Set(hits.map((each) => each.key))];
+      const found = await Promise.all(keys.map(async (key) => [key, await read(key)] as const));
+      return decideAll(new Map(found), hits, now).verdicts;
+    },
+
     async clear(keys) {
       await client.write((opened) =>
         buckets(opened).deleteMany({ _id: { $in: [...keys] } }, { ...FAST, maxTimeMS: opened.maxTimeMS }),

@@ -39,6 +39,13 @@ export function createLimits(db: Kysely<Database>): LimitStore {
           throw error;
         }),
 
+    async peek(hits, now) {
+      const keys = hits.map((each) => each.key);
+      const { rows } = await sql<BucketRow>`
+        select key, level, touched_at from rate_limits where key = any(${keys}::text[])`.execute(db);
+      return decideAll(bucketsOf(rows), hits, now).verdicts;
+    },
+
     async clear(keys) {
       await sql`
         delete from rate_limits where key = any(array(
@@ -96,6 +103,10 @@ async function lock(db: Kysely<Database>, keys: readonly string[], now: Date): P
     on conflict (key) do update set level = rate_limits.level
     returning key, level, touched_at
   `.execute(db);
+  return bucketsOf(rows);
+}
+
+function bucketsOf(rows: readonly BucketRow[]): Map<string, Bucket> {
   return new Map(rows.map((row) => [row.key, { level: row.level, touchedAt: row.touched_at }]));
 }
 

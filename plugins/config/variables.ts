@@ -235,7 +235,7 @@ const limits = {
   LIMIT_LOGIN_ACCOUNT: set(
     '300/1h',
     v.rate(),
-    'Failed logins to one account, after which attempts are delayed, never locked out.',
+    'Failed logins to one account, after which attempts are delayed, but for networks that have signed in to it lately.',
   ),
   LIMIT_LOGIN_PAIR: set(
     '100/1h',

@@ -27,6 +27,8 @@ export interface Limit {
   readonly backoff: LimitHit['backoff'];
   /** What a success does: forget all failures, or just not count as one. */
   readonly onSuccess: 'clear' | 'refund';
+  /** Who asks, by what a success makes known: whom it knows the limit does not refuse. */
+  readonly knownBy?: string;
 }
 
 type Settings = Config['limits'];
@@ -39,12 +41,16 @@ export function limitsFor<R extends RuleName>(rule: R, subjects: Subjects[R], se
 }
 
 const DRAFTS: { readonly [R in RuleName]: (subjects: Subjects[R], settings: Settings) => Draft[] } = {
-  login: ({ address, account }, settings) => [
-    // The pair fills long before the account does, so one stranger slows down himself, not the owner.
-    delayed('login-pair', `${networkOf(address)} ${account}`, settings.loginPair, settings),
-    delayed('login-account', account, settings.loginAccount, settings),
-    counted('login-address', networkOf(address), settings.loginAddress),
-  ],
+  login({ address, account }, settings) {
+    const pair = `${networkOf(address)} ${account}`;
+    return [
+      // The pair fills long before the account does, so one stranger slows down himself, not the owner.
+      delayed('login-pair', pair, settings.loginPair, settings),
+      // Many strangers fill the account: then it is left to the networks from which it has been signed in to.
+      { ...delayed('login-account', account, settings.loginAccount, settings), knownBy: pair },
+      counted('login-address', networkOf(address), settings.loginAddress),
+    ];
+  },
   signup: ({ address }, settings) => [counted('signup-address', networkOf(address), settings.signupAddress)],
   mail: ({ address, account }, settings) => [
     counted('mail-account', account, settings.mailAccount),

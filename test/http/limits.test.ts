@@ -37,15 +37,23 @@ inEveryMode(async (mode) => {
   describe('failed logins of an account', async () => {
     const app = await startApp(mode, {
       beside: base,
-      env: { LIMIT_LOGIN_ACCOUNT: '3/1h', LIMIT_DELAY_MIN: '10s', LIMIT_DELAY_MAX: '60s' },
+      env: {
+        LIMIT_LOGIN_ACCOUNT: '3/1h',
+        LIMIT_DELAY_MIN: '10s',
+        LIMIT_DELAY_MAX: '60s',
+        TRUST_PROXY: 'loopback',
+      },
     });
+    const STRANGE = { headers: { 'x-forwarded-for': '192.0.2.66' } };
 
     test('past the limit attempts are delayed, more each time; the owner gets in when it is over', async () => {
       const ada = await newPerson(app);
       for (let times = 0; times < 3; times += 1) expect((await wrong(app, ada.email)).status).toBe(401);
       const first = expectLimited(await wrong(app, ada.email));
       expect(first).toBe(10);
-      const right = await app.client().post('/auth/login', { email: ada.email, password: ada.password });
+      const right = await app
+        .client()
+        .post('/auth/login', { email: ada.email, password: ada.password }, STRANGE);
       expectLimited(right);
       app.clock.advance(first * SECOND);
       expect((await wrong(app, ada.email)).status).toBe(401);
@@ -54,6 +62,42 @@ inEveryMode(async (mode) => {
       expect(second).toBeLessThanOrEqual(60);
       app.clock.advance(second * SECOND);
       await login(app, ada.email, ada.password);
+    });
+
+    test('strangers who keep an account full do not keep out who signed in to it from where they are', async () => {
+      const ada = await newPerson(app);
+      const attempt = (at: TestApp, email: string, password: string, address: string) =>
+        at.client().post('/auth/login', { email, password }, { headers: { 'x-forwarded-for': address } });
+      const [home, away] = ['198.51.100.7', '203.0.113.7'];
+      expect((await attempt(app, ada.email, ada.password, home)).status).toBe(200);
+      const unknown = newEmail('unknown');
+      for (const email of [ada.email, unknown]) {
+        for (const at of [app, twin, app])
+          expect((await attempt(at, email, 'wrong password', '192.0.2.66')).status).toBe(401);
+      }
+      expectLimited(await attempt(twin, ada.email, ada.password, away));
+      expectLimited(await attempt(twin, unknown, ada.password, away));
+      // A stranger who shares the network learns nothing there either.
+      const wrongThere = told(await attempt(twin, ada.email, 'wrong password', home));
+      expect(wrongThere).toMatchObject({ status: 429, code: 'rate_limited' });
+      expect(told(await attempt(twin, unknown, 'wrong password', home))).toEqual(wrongThere);
+      for (const at of [twin, app]) {
+        const right = await attempt(at, ada.email, ada.password, home);
+        expect(right.status, right.text).toBe(200);
+        expect(right.headers).not.toHaveProperty('retry-after');
+        expectLimited(await attempt(at, ada.email, ada.password, away));
+      }
+    });
+
+    test('who signed up is known there, too', async () => {
+      const home = { headers: { 'x-forwarded-for': '198.51.100.8' } };
+      const body = { email: newEmail(), password: newPassword() };
+      const signup = await app.client().post('/auth/signup', { ...body, name: 'Ada' }, home);
+      expect(signup.status).toBe(201);
+      for (let times = 0; times < 3; times += 1) expect((await wrong(app, body.email)).status).toBe(401);
+      await eventually(async () => {
+        expect((await app.client().post('/auth/login', body, home)).status).toBe(200);
+      });
     });
 
     test('a success takes the failures back', async () => {
@@ -108,7 +152,12 @@ inEveryMode(async (mode) => {
 
     const twin = await startApp(mode, {
       beside: app,
-      env: { LIMIT_LOGIN_ACCOUNT: '3/1h', LIMIT_DELAY_MIN: '10s', LIMIT_DELAY_MAX: '60s' },
+      env: {
+        LIMIT_LOGIN_ACCOUNT: '3/1h',
+        LIMIT_DELAY_MIN: '10s',
+        LIMIT_DELAY_MAX: '60s',
+        TRUST_PROXY: 'loopback',
+      },
     });
   });
 

@@ -126,6 +126,7 @@ const WORK: Readonly<Record<string, (account: Account) => Promise<unknown>>> = {
   },
   clearMarks: async () => store.replica.clearMarks(await store.replica.marks({ limit: 50 })),
   'limits.hit': () => store.limits.hit([{ key: 'k', capacity: 1, windowMs: 1_000, backoff: null }], NOW),
+  'limits.peek': () => store.limits.peek([{ key: 'k', capacity: 1, windowMs: 1_000, backoff: null }], NOW),
 };
 
 describe('on the wire, every filter is a stretch of an index', () => {

@@ -23,6 +23,7 @@ function limitsWith(env: Record<string, string> = {}, limitStore: LimitStore = s
   const limits = createLimits({
     store: limitStore,
     settings: loadConfig(env, { production: false }).limits,
+    knownForMs: 100 * 24 * 3_600_000,
     digest(text) {
       const key = `${prefix}${text}`;
       keys.add(key);
@@ -63,15 +64,111 @@ describe('login', () => {
   test('of many at once no more than fit are let through', async () => {
     const { take, refused } = limitsWith({ LIMIT_LOGIN_ACCOUNT: '5/1h' });
     const attempts = await Promise.all(Array.from({ length: 30 }, () => take('login', login)));
-    expect(attempts.filter(({ verdict }) => verdict.allowed)).toHaveLength(5);
+    const past = attempts.filter((attempt) => attempt.past !== null);
+    expect(past).toHaveLength(25);
+    for (const attempt of past) attempt.past?.refuse();
     expect(refused).toEqual(Array(25).fill('login-account'));
   });
 
   test('a refused attempt counts nowhere', async () => {
-    const { take } = limitsWith({ LIMIT_LOGIN_ACCOUNT: '1/1h', LIMIT_LOGIN_ADDRESS: '3/1h' });
+    const { take } = limitsWith({ LIMIT_LOGIN_PAIR: '1/1h', LIMIT_LOGIN_ADDRESS: '3/1h' });
     for (let times = 0; times < 10; times += 1) await take('login', login);
     for (const account of ['b', 'c'])
       expect((await take('login', { address: FROM, account })).verdict.allowed).toBe(true);
+  });
+
+  test('an attempt past the limit of the account costs a guess, and so it counts for pair and address', async () => {
+    const { take, advance } = limitsWith({
+      LIMIT_LOGIN_ACCOUNT: '1/1h',
+      LIMIT_LOGIN_PAIR: '3/1h',
+      LIMIT_LOGIN_ADDRESS: '5/1h',
+    });
+    expect((await take('login', login)).past).toBeNull();
+    const answers = [];
+    for (let times = 0; times < 4; times += 1) answers.push(await take('login', login));
+    expect(answers.map(({ verdict }) => verdict.allowed)).toEqual([true, true, false, false]);
+    expect(answers.map(({ past }) => past?.known)).toEqual([false, false, undefined, undefined]);
+    // The account itself was not hit by them.
+    advance(1_000);
+    expect((await take('login', login)).past).toBeNull();
+    expect((await take('login', { ...login, account: 'b' })).verdict.allowed).toBe(true);
+    expect((await take('login', { ...login, account: 'c' })).verdict.allowed).toBe(false);
+  });
+
+  /** Wrong passwords from ever other networks: they fill the account, and then are there first whenever it lets one in. */
+  function siege({ take }: ReturnType<typeof limitsWith>) {
+    let networks = 0;
+    return async (attempts: number) => {
+      for (let times = 0; times < attempts; times += 1) {
+        if (times % 5 === 0) networks += 1;
+        const { past } = await take('login', { ...login, address: `203.0.113.${networks}` });
+        expect(past?.known).not.toBe(true);
+      }
+    };
+  }
+
+  const HOME = { ...login, address: '198.51.100.1' };
+
+  test('whoever is known there gets in at once, however long strangers keep the account full', async () => {
+    const limits = limitsWith({ LIMIT_LOGIN_ACCOUNT: '20/1h', LIMIT_LOGIN_PAIR: '10/1h' });
+    await limits.know(HOME);
+    const wrong = siege(limits);
+    await wrong(30);
+    const strange: boolean[] = [];
+    for (let waited = 0; waited < 240; waited += 20) {
+      for (let second = 0; second < 20; second += 1) {
+        limits.advance(1_000);
+        await wrong(1);
+      }
+      const attempt = await limits.take('login', HOME);
+      expect([attempt.verdict.allowed, attempt.past?.known]).toEqual([true, true]);
+      await attempt.success();
+      const away = await limits.take('login', { ...login, address: `192.0.2.${waited}` });
+      strange.push(away.past?.known === false);
+    }
+    // What a known network may is not given to another, nor does its success make room for strangers.
+    expect(strange).toEqual(strange.map(() => true));
+    const [bob, unknown] = [
+      await limits.take('login', { ...HOME, account: 'bob@example.test' }),
+      await limits.take('login', { ...HOME, address: FROM }),
+    ];
+    expect([bob.past, unknown.past?.known]).toEqual([null, false]);
+  });
+
+  test('a success makes its network known, for as long as said', async () => {
+    const limits = limitsWith({ LIMIT_LOGIN_ACCOUNT: '4/1h', LIMIT_LOGIN_PAIR: 'off' });
+    const known = async () => {
+      await siege(limits)(6);
+      return (await limits.take('login', HOME)).past?.known;
+    };
+    expect(await known()).toBe(false);
+    limits.advance(24 * 3_600_000);
+    await (await limits.take('login', HOME)).success();
+    expect(await known()).toBe(true);
+    limits.advance(100 * 24 * 3_600_000);
+    await store.limits.purge(new Date(NOW.getTime() + 100 * 24 * 3_600_000));
+    expect(await known()).toBe(true);
+    limits.advance(2 * 24 * 3_600_000);
+    expect(await known()).toBe(false);
+  });
+
+  test('the answer past the limit of the account tells nothing of who is known', async () => {
+    const limits = limitsWith({ LIMIT_LOGIN_ACCOUNT: '4/1h' });
+    await limits.know(HOME);
+    const answers = [];
+    for (const account of [HOME.account, 'unknown@example.test']) {
+      for (const network of ['203.0.113.1', '203.0.113.2', '203.0.113.1', '203.0.113.2'])
+        await limits.take('login', { account, address: network });
+      const attempt = await limits.take('login', { account, address: HOME.address });
+      const { verdict, headers } = attempt;
+      answers.push({ verdict, headers, refused: attempt.past?.refuse() });
+    }
+    expect(answers[0]).toEqual(answers[1]);
+    expect(answers[0]?.headers).not.toHaveProperty('Retry-After');
+    expect(answers[0]?.refused).toMatchObject({
+      RateLimit: '"login-account";r=0;t=1',
+      'Retry-After': '1',
+    });
   });
 
   test('who was delayed and tries again too early, over and over, is let in when the delay is over', async () => {
@@ -88,12 +185,14 @@ describe('login', () => {
     advance(60_000);
     // The account is hit without the pair: their delays no longer end together.
     expect((await take('login', stranger)).verdict.allowed).toBe(true);
-    const answers: boolean[] = [];
-    for (let waited = 0; waited < 60; waited += 10) {
+    const told: (string | null)[] = [];
+    for (let waited = 0; waited < 70; waited += 10) {
       advance(10_000);
-      answers.push((await take('login', login)).verdict.allowed);
+      const { verdict, past, headers } = await take('login', login);
+      told.push(past?.refuse()['Retry-After'] ?? (verdict.allowed ? null : (headers['Retry-After'] ?? '')));
     }
-    expect(answers).toEqual([false, false, false, false, false, true]);
+    // It is the first that counts, for the pair.
+    expect(told).toEqual(['60', '50', '40', '30', '20', '10', null]);
   });
 
   test('success forgets the failures of the account, but not those of the address', async () => {
@@ -146,7 +245,10 @@ test('without its store it lets everybody through and says so', async () => {
   const down = async () => {
     throw new StoreUnavailable('postgres', 'none', 'connect');
   };
-  const { take, failures } = limitsWith({}, { hit: down, clear: down, refund: down, purge: down });
+  const { take, failures } = limitsWith(
+    {},
+    { hit: down, peek: down, clear: down, refund: down, purge: down },
+  );
   const attempt = await take('login', login);
   expect(attempt.verdict.allowed).toBe(true);
   await attempt.success();

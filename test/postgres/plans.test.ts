@@ -190,6 +190,10 @@ describe('plans', async () => {
     ],
     ['purge', () => repo.purge({ expiredBefore: new Date(), limit: 100 })],
     ['limits.hit', () => store.limits.hit([{ key: 'k7', capacity: 3, windowMs: 1_000, backoff: null }], NOW)],
+    [
+      'limits.peek',
+      () => store.limits.peek([{ key: 'k7', capacity: 3, windowMs: 1_000, backoff: null }], NOW),
+    ],
     ['limits.clear', () => store.limits.clear(['k8'])],
     ['limits.refund', () => store.limits.refund(['k9'])],
     ['replica.read', () => store.replica.read('user', ['u7', 'u8'])],

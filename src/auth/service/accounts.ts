@@ -46,6 +46,9 @@ export async function signup(
   }
   caller.audit({ event: 'signup', outcome: 'success', userId: user.id, sessionId: session.id });
   context.outbox.dispatch('verificationToken', token, user, () => mayNotify(context, caller, body.email));
+  context.background.run('know network', () =>
+    context.limits.know({ address: caller.address, account: emailKey(body.email) }),
+  );
   if (browserToken !== null) endFormerSession(context, browserToken);
   return signedIn(context, user, session, refreshToken, now);
 }

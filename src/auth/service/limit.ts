@@ -1,6 +1,7 @@
 import { emailKey } from '../../../db/email.ts';
 import { StoreUnavailable } from '../../../db/errors.ts';
-import type { LimitAttempt, Limits } from '../../../plugins/limits.ts';
+import type { UserRecord } from '../../../db/records.ts';
+import type { LimitAttempt, Limits, PastLimit } from '../../../plugins/limits.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 
@@ -19,8 +20,17 @@ export async function countAttempt<R extends Parameters<Limits['take']>[0]>(
     caller.setHeaders(attempt.headers);
     return attempt;
   }
-  caller.audit({ event: 'limit', outcome: 'failure', reason: rule });
-  throw new ApiError('rate_limited', { headers: attempt.headers });
+  return refuse(caller, rule, attempt.headers);
+}
+
+/** Fails an attempt past the account's limit as a refused one, whatever was wrong. */
+export function refusePast(caller: Caller, past: PastLimit, user: UserRecord | null): never {
+  return refuse(caller, 'login', past.refuse(), past.known ? user?.id : undefined);
+}
+
+function refuse(caller: Caller, reason: string, headers: Record<string, string>, userId?: string): never {
+  caller.audit({ event: 'limit', outcome: 'failure', reason, userId });
+  throw new ApiError('rate_limited', { headers });
 }
 
 /** Does what an attempt is about; when we fail at it, with a full queue or without a store, it is no failure of theirs. */

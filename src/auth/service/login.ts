@@ -4,7 +4,7 @@ import { parseRefreshToken } from '../../../plugins/tokens/refresh.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { makeSession, type SignedIn, signedIn } from './issue.ts';
-import { countAttempt, forAttempt } from './limit.ts';
+import { countAttempt, forAttempt, refusePast } from './limit.ts';
 
 /** Opens a session. An unknown e-mail, a wrong password and a user without one cost and answer the same. */
 export async function login(
@@ -19,11 +19,15 @@ export async function login(
     account: emailKey(body.email),
   });
   // The generation is read here, before the password check: a reset answered meanwhile leaves this login a dead session.
+  const { past } = attempt;
   const { user, correct } = await forAttempt(attempt, async () => {
     const found = await repository.findUserByEmail(body.email);
-    return { user: found, correct: await passwords.verify(body.password, found?.passwordHash ?? null) };
+    // Past the account's limit only who is known may guess; the others pay the same for a guess at nothing.
+    const hash = past?.known === false ? null : (found?.passwordHash ?? null);
+    return { user: found, correct: await passwords.verify(body.password, hash) };
   });
   if (user === null || !correct) {
+    if (past !== null) return refusePast(caller, past, user);
     const reason = user === null ? 'unknown-user' : 'wrong-password';
     caller.audit({ event: 'login', outcome: 'failure', reason, userId: user?.id });
     throw new ApiError('invalid_credentials');

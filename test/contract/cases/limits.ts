@@ -90,8 +90,24 @@ export function limitCases({ store }: StoreSubject): void {
       expect((await hit(shared)).remaining).toBe(95);
     });
 
+    it('peek answers as a hit would, counts nothing and makes no bucket', async () => {
+      const era = new Date('1983-01-01T00:00:00Z');
+      const [full, fresh] = [bucket(), bucket()];
+      for (let index = 0; index < 2; index++) await hit(full, era);
+      for (let index = 0; index < 3; index++)
+        expect(await limits.peek([full, fresh], era)).toMatchObject([{ remaining: 0 }, { remaining: 2 }]);
+      await hit(full, era);
+      expect(await limits.peek([fresh, full], later(500, era))).toEqual([
+        { allowed: true, remaining: 2, retryAfterMs: 0 },
+        { allowed: false, remaining: 0, retryAfterMs: 500 },
+      ]);
+      expect(await limits.peek([full], later(1_000, era))).toMatchObject([{ allowed: true }]);
+      expect(await limits.purge(later(1, era))).toBe(1);
+    });
+
     it('answers no hits with no verdicts', async () => {
       expect(await limits.hit([], NOW)).toEqual([]);
+      expect(await limits.peek([], NOW)).toEqual([]);
     });
 
     it('counts exactly when many hit at once', async () => {

@@ -12,6 +12,8 @@ export function createLimits(operate: Operate): LimitStore {
         return verdicts;
       }),
 
+    peek: (hits, now) => operate('limits.peek', 'read', () => decideAll(buckets, hits, now).verdicts),
+
     clear: (keys) =>
       operate('limits.clear', 'write', () => {
         for (const key of keys) buckets.delete(key);
