@@ -1,7 +1,7 @@
 import { type AuthSecret, parseAuthSecrets } from '../keys/auth-secrets.ts';
 import { type JwtKey, parseJwtKeys } from '../keys/jwt-keys.ts';
 import { makeDevelopmentKeys } from './keys.ts';
-import { problemsOf } from './rules.ts';
+import { problemsOf, problemsOfNode } from './rules.ts';
 import { type Config, shapeConfig } from './shape.ts';
 import { collect } from './sources.ts';
 import { type Environment, environmentSchema, type VariableName } from './variables.ts';
@@ -33,7 +33,8 @@ export function loadConfig(env: NodeJS.ProcessEnv, options: { readonly productio
   for (const [name, problem] of problemsOf(environment, production)) note(name, problem);
   const keys = readKeys(environment, note);
 
-  if (problems.size > 0) throw new ConfigError([...problems.values()]);
+  const all = [...problems.values(), ...problemsOfNode(env, production)];
+  if (all.length > 0) throw new ConfigError(all);
   return shapeConfig(environment, keys, production);
 }
 

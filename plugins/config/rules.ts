@@ -116,6 +116,14 @@ function unencrypted(
   ];
 }
 
+/** What Node itself takes from the environment, and what would make every rule about TLS void. */
+export function problemsOfNode(env: NodeJS.ProcessEnv, production: boolean): readonly string[] {
+  const off = production && env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0';
+  return off
+    ? ['NODE_TLS_REJECT_UNAUTHORIZED: is 0, which takes any certificate for the right one; leave it out']
+    : [];
+}
+
 /** All problems of an environment whose variables are valid each by itself. */
 export function problemsOf(env: Environment, production: boolean): readonly Problem[] {
   const rules = production ? [...EVERYWHERE, ...PRODUCTION] : EVERYWHERE;

@@ -2,7 +2,7 @@
 import { type Codec, DEFAULT_CODEC } from '../../db/canonical.ts';
 import { ConfigError } from './load.ts';
 import { MODES, type Mode } from './modes.ts';
-import { problemsOf } from './rules.ts';
+import { problemsOf, problemsOfNode } from './rules.ts';
 import { collect } from './sources.ts';
 import { environmentSchema, type VariableName } from './variables.ts';
 
@@ -51,12 +51,16 @@ export function loadStoresConfig(env: NodeJS.ProcessEnv): StoresConfig {
       'MONGO_URL, DATABASE_URL: both are missing; set those of the stores that the system has',
     ]);
   }
+  const production = data.NODE_ENV === 'production';
   // Only of what is set: an operator need not have all that the service needs.
-  const rules = problemsOf(data, data.NODE_ENV === 'production').filter(
-    ([name]: readonly [VariableName, string]) =>
-      (name === 'MONGO_URL' || name === 'DATABASE_URL') && data[name] !== null,
-  );
-  if (rules.length > 0) throw new ConfigError(rules.map(([name, problem]) => `${name}: ${problem}`));
+  const rules = problemsOf(data, production)
+    .filter(
+      ([name]: readonly [VariableName, string]) =>
+        (name === 'MONGO_URL' || name === 'DATABASE_URL') && data[name] !== null,
+    )
+    .map(([name, problem]) => `${name}: ${problem}`);
+  const problems = [...rules, ...problemsOfNode(env, production)];
+  if (problems.length > 0) throw new ConfigError(problems);
 
   return {
     mongoUrl: data.MONGO_URL,

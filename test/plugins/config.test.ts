@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
+import { loadStoresConfig } from '../../plugins/config/stores.ts';
 import { ConfigError, configVariables, loadConfig } from '../../plugins/config.ts';
 import { renderExample } from '../docs/example.ts';
 
@@ -264,10 +265,22 @@ describe('production', () => {
       { ADMIN_PORT: '9000', ADMIN_HOST: '0.0.0.0', ADMIN_TOKEN: 'change-me-please-change-me-please!' },
     ],
     ['RETENTION', { RETENTION: '1d' }],
+    ['NODE_TLS_REJECT_UNAUTHORIZED', { NODE_TLS_REJECT_UNAUTHORIZED: '0' }],
   ])('refuses %s of %o', (name, env) => {
     const problems = problemsOf({ ...good, ...env });
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(new RegExp(`^${name}: `));
+  });
+
+  test('the command line and migrate do not go without verified certificates either', () => {
+    const env = { DATABASE_URL: good.DATABASE_URL, NODE_TLS_REJECT_UNAUTHORIZED: '0' };
+    expect(() => loadStoresConfig({ ...env, NODE_ENV: 'production' })).toThrow(
+      /^NODE_TLS_REJECT_UNAUTHORIZED: /m,
+    );
+    expect(loadStoresConfig(env).databaseUrl).toBe(good.DATABASE_URL);
+    expect(loadStoresConfig({ ...env, NODE_ENV: 'production', NODE_TLS_REJECT_UNAUTHORIZED: '1' })).toEqual(
+      loadStoresConfig(env),
+    );
   });
 
   test('takes the old service’s secret as weak as it is: its end date bounds the harm', () => {
