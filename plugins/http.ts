@@ -1,6 +1,7 @@
 import cookie from '@fastify/cookie';
 import cors from '@fastify/cors';
 import underPressure from '@fastify/under-pressure';
+import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { takeEmptyBodies } from './http/bodies.ts';
 import { protectiveHeaders } from './http/headers.ts';
@@ -23,6 +24,9 @@ class Overloaded extends Error {
   readonly statusCode = 503;
 }
 
+/** Whether what it says of the way it came was believed: then there is an address besides the peer's. */
+const hasTrustedPeer = ({ ips }: FastifyRequest): boolean => ips !== undefined && ips.length > 1;
+
 /** What every HTTP answer goes through: headers, cookies, CORS, load shedding, and lenient empty bodies. */
 export default fp(
   async (app) => {
@@ -35,8 +39,15 @@ export default fp(
       hsts: app.config.secureCookies && { maxAge: 63_072_000, includeSubDomains: true },
     });
     app.decorateRequest('clientAddress', 'unknown');
+    let warned = false;
     app.addHook('onRequest', (request, reply, done) => {
       request.clientAddress = request.ip ?? 'unknown';
+      if (!warned && request.headers['x-forwarded-for'] !== undefined && !hasTrustedPeer(request)) {
+        warned = true;
+        app.log.warn(
+          'X-Forwarded-For is not believed: TRUST_PROXY does not name who sent it. If that is a proxy, all clients behind it count as one',
+        );
+      }
       reply.headers(protective);
       done();
     });

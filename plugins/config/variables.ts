@@ -52,11 +52,12 @@ const service = {
     unset: 'PUBLIC_URL',
   }),
   SERVICE_NAME: set('Auth', v.line(60), 'Name of the service in mails and API docs.'),
-  TRUST_PROXY: set(
-    'off',
-    v.proxies(),
-    'Proxies whose X-Forwarded-* headers are believed: addresses, CIDR networks, loopback, linklocal, uniquelocal.',
-  ),
+  TRUST_PROXY: open(v.proxies(), {
+    description:
+      'Proxies whose X-Forwarded-* headers are believed: addresses, CIDR networks, loopback, linklocal, uniquelocal; or off.',
+    required: 'always',
+    unset: 'off',
+  }),
   CORS_ORIGINS: set(
     '',
     v.origins(),

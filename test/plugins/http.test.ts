@@ -1,0 +1,53 @@
+import Fastify, { LogController } from 'fastify';
+import { pino } from 'pino';
+import { expect, onTestFinished, test } from 'vitest';
+import configPlugin, { loadConfig } from '../../plugins/config.ts';
+import http from '../../plugins/http.ts';
+import { loggerOptions } from '../../plugins/logger.ts';
+
+async function startWith(trustProxy: string) {
+  const config = loadConfig({ TRUST_PROXY: trustProxy }, { production: false });
+  const lines: string[] = [];
+  const loggerInstance = pino(loggerOptions({ logLevel: 'info', logPretty: false }), {
+    write: (line: string) => void lines.push(line),
+  });
+  const app = Fastify({
+    loggerInstance,
+    logController: new LogController({ disableRequestLogging: true }),
+    trustProxy: config.trustProxy,
+  });
+  onTestFinished(() => app.close());
+  await app.register(configPlugin, { config });
+  await app.register(http);
+  app.get('/', (request) => request.clientAddress);
+  const addressOf = async (remoteAddress: string, forwarded?: string): Promise<string> => {
+    const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded };
+    return (await app.inject({ url: '/', remoteAddress, headers })).body;
+  };
+  return { lines, addressOf };
+}
+
+test.each(['off', '192.0.2.10'])(
+  'with TRUST_PROXY=%s a proxy that nobody named is told of, once, and not believed',
+  async (trustProxy) => {
+    const { lines, addressOf } = await startWith(trustProxy);
+    expect(await addressOf('192.0.2.11')).toBe('192.0.2.11');
+    expect(lines).toEqual([]);
+    for (const client of ['198.51.100.1', '198.51.100.2'])
+      expect(await addressOf('192.0.2.11', client)).toBe('192.0.2.11');
+    expect(lines).toHaveLength(1);
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+      level: 40,
+      msg: expect.stringContaining('TRUST_PROXY'),
+    });
+    expect(lines[0]).not.toMatch(/192\.0\.2|198\.51/);
+  },
+);
+
+test('a proxy that was named is believed without a word', async () => {
+  const { lines, addressOf } = await startWith('192.0.2.10');
+  expect(await addressOf('192.0.2.10', '198.51.100.1')).toBe('198.51.100.1');
+  expect(await addressOf('192.0.2.10', '203.0.113.1, 198.51.100.1')).toBe('198.51.100.1');
+  expect(await addressOf('192.0.2.10')).toBe('192.0.2.10');
+  expect(lines).toEqual([]);
+});
