@@ -52,6 +52,10 @@ export function isPrivateMongo(url: string): boolean {
 /** True for a mail server on this machine, which may do without TLS. */
 export const isLocalSmtp = (url: string): boolean => split(url).hosts.every(isLocal);
 
+/** True when the URL turns on a log of the mail client's own, which is not scrubbed. */
+export const isLoggedSmtp = (url: string): boolean =>
+  ['logger', 'debug', 'transactionlog'].some((name) => inLowerCase(split(url).options).has(name));
+
 /** STARTTLS is demanded of other hosts anyway, unless the URL itself turns it or the verification off. */
 export function isPrivateSmtp(url: string): boolean {
   const options = inLowerCase(split(url).options);

@@ -1,5 +1,13 @@
 /** What no single variable can tell: values that contradict each other, and what production refuses. */
-import { databaseOf, isLoopback, isPrivateMongo, isPrivatePostgres, isPrivateSmtp } from './endpoints.ts';
+import { cookieNames } from './cookies.ts';
+import {
+  databaseOf,
+  isLoggedSmtp,
+  isLoopback,
+  isPrivateMongo,
+  isPrivatePostgres,
+  isPrivateSmtp,
+} from './endpoints.ts';
 import { uses } from './modes.ts';
 import { weakness } from './strength.ts';
 import type { Environment, VariableName } from './variables.ts';
@@ -15,6 +23,17 @@ const EVERYWHERE: readonly Rule[] = [
     env.LEGACY_JWT_UNTIL === null && [
       'LEGACY_JWT_UNTIL',
       'is missing, and LEGACY_JWT_SECRET is set; say when the exchange of old tokens ends',
+    ],
+  (env) =>
+    env.LEGACY_JWT_SECRET !== null &&
+    Object.values(cookieNames(isHttps(env.PUBLIC_URL))).some((name) => name === env.LEGACY_JWT_COOKIE) && [
+      'LEGACY_JWT_COOKIE',
+      'is a cookie of this service itself; name that of the old one',
+    ],
+  (env) =>
+    env.SESSION_IDLE < env.ACCESS_TOKEN_TTL && [
+      'ACCESS_TOKEN_TTL',
+      'is longer than SESSION_IDLE, so that tokens would outlive their sessions; make it as short or shorter',
     ],
   (env) =>
     env.SESSION_ABSOLUTE < env.SESSION_IDLE && [
@@ -39,7 +58,7 @@ const EVERYWHERE: readonly Rule[] = [
     env.ADMIN_PORT === env.PORT && ['ADMIN_PORT', 'is the same as PORT; take another one'],
   (env) =>
     (env.COOKIE_SAMESITE_ACCESS === 'None' || env.COOKIE_SAMESITE_REFRESH === 'None') &&
-    !(env.PUBLIC_URL ?? '').startsWith('https:') && [
+    !isHttps(env.PUBLIC_URL) && [
       'PUBLIC_URL',
       'is not https, and browsers drop SameSite=None cookies that are not Secure; use https, Lax or Strict',
     ],
@@ -78,6 +97,11 @@ const PRODUCTION: readonly Rule[] = [
   (env) =>
     env.LOG_PRETTY === 'true' && ['LOG_PRETTY', 'is true; production logs JSON, for machines; leave it out'],
   (env) => env.ADMIN_PORT !== null && weak(env, 'ADMIN_TOKEN'),
+  (env) =>
+    isLoggedSmtp(env.SMTP_URL ?? '') && [
+      'SMTP_URL',
+      'turns on the log of the mail client, which prints mails and receivers as they are; leave out logger, debug and transactionLog',
+    ],
   (env) => noDatabase(env, 'MONGO_URL'),
   (env) => noDatabase(env, 'DATABASE_URL'),
   (env) => unencrypted(env, 'MONGO_URL', 'mongo', isPrivateMongo, 'tls=true'),
@@ -87,6 +111,8 @@ const PRODUCTION: readonly Rule[] = [
 
 /** With one of them, the record that it may hold counts, and not BACKEND_MODE: which are needed is judged by what it says. */
 const hasNoStore = (env: Environment) => env.MONGO_URL === null && env.DATABASE_URL === null;
+
+const isHttps = (url: string | null) => url?.startsWith('https:') === true;
 
 const isHttp = (url: string | null) => url?.startsWith('http:') === true;
 
