@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { takeEmptyBodies } from './http/bodies.ts';
 import { protectiveHeaders } from './http/headers.ts';
+import { addressOf } from './limits/subjects.ts';
 
 /** Past this the event loop is too far behind to answer in time, ms. */
 const EVENT_LOOP_DELAY_MAX_MS = 2_000;
@@ -41,7 +42,7 @@ export default fp(
     app.decorateRequest('clientAddress', 'unknown');
     let warned = false;
     app.addHook('onRequest', (request, reply, done) => {
-      request.clientAddress = request.ip ?? 'unknown';
+      request.clientAddress = addressOf(request.ip ?? '');
       if (!warned && request.headers['x-forwarded-for'] !== undefined && !hasTrustedPeer(request)) {
         warned = true;
         app.log.warn(

@@ -1,8 +1,14 @@
-import { isIPv6 } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
+
+/** The address alone: some proxies add the port, which differs with each connection. `unknown` for what is no address. */
+export function addressOf(forwarded: string): string {
+  const [, bare = forwarded] = /^\[?(.*?)\]?(?::\d+)?$/.exec(forwarded) ?? [];
+  return [forwarded, bare].find((text) => isIP(text) !== 0) ?? 'unknown';
+}
 
 /** IPv4 as it is; IPv6 by its /64, since a client owns that many addresses at least. */
 export function networkOf(address: string): string {
-  const plain = address.replace(/%.*$/, '').toLowerCase();
+  const plain = addressOf(address).replace(/%.*$/, '').toLowerCase();
   if (!isIPv6(plain)) return plain;
   // The URL parser knows every spelling and gives the shortest.
   const canonical = new URL(`http://[${plain}]/`).hostname.slice(1, -1);

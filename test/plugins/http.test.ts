@@ -48,6 +48,9 @@ test('a proxy that was named is believed without a word', async () => {
   const { lines, addressOf } = await startWith('192.0.2.10');
   expect(await addressOf('192.0.2.10', '198.51.100.1')).toBe('198.51.100.1');
   expect(await addressOf('192.0.2.10', '203.0.113.1, 198.51.100.1')).toBe('198.51.100.1');
+  expect(await addressOf('192.0.2.10', '198.51.100.1:50123')).toBe('198.51.100.1');
+  expect(await addressOf('192.0.2.10', '[2001:db8::1]:50123')).toBe('2001:db8::1');
+  expect(await addressOf('192.0.2.10', 'not-an-address')).toBe('unknown');
   expect(await addressOf('192.0.2.10')).toBe('192.0.2.10');
   expect(lines).toEqual([]);
 });
