@@ -16,14 +16,17 @@ export class HashingOverloaded extends Error {
 export type UnusableReason = 'malformed' | 'unknown-key';
 
 export interface Passwords {
-  /** Hash to be stored. Takes the password exactly as it is. Throws HashingOverloaded. */
-  hash(password: string): Promise<string>;
+  /**
+   * Hash to be stored. Takes the password exactly as it is. `from`: for whom, such as a network; those for whom much is
+   * to be hashed wait for the others. Throws HashingOverloaded.
+   */
+  hash(password: string, from?: string): Promise<string>;
   /**
    * Whether the hash is of this password. Costs the same whatever the hash: null (no such user) and unusable ones are
    * checked against a dummy, ones of lower cost are topped up; only a hash of higher cost takes longer. Throws
    * HashingOverloaded.
    */
-  verify(password: string, hash: string | null): Promise<boolean>;
+  verify(password: string, hash: string | null, from?: string): Promise<boolean>;
   /** Whether a hash that has just matched the password should be replaced: lower cost, cut password or older key. */
   needsUpgrade(hash: string, password: string): boolean;
   /** Jobs that run or wait now. */
@@ -63,13 +66,13 @@ export function createPasswords(options: PasswordOptions): Passwords {
     execArgv: [],
   });
   const dummy = dummyHash(cost);
-  const turns = createTurns(threads, HASH_WAIT_MAX_MS, () => new HashingOverloaded());
+  const turns = createTurns(threads, queueMax, HASH_WAIT_MAX_MS, () => new HashingOverloaded());
   const accepted = new Set<Promise<string | boolean>>();
   let closed = false;
 
-  async function run(job: HashJob): Promise<string | boolean> {
-    if (closed || accepted.size >= threads + queueMax) throw new HashingOverloaded();
-    const done = turns.run(() => pool.run(job));
+  async function run(job: HashJob, from: string): Promise<string | boolean> {
+    if (closed) throw new HashingOverloaded();
+    const done = turns.run(() => pool.run(job), from);
     accepted.add(done);
     try {
       return await done;
@@ -99,16 +102,17 @@ export function createPasswords(options: PasswordOptions): Passwords {
   }
 
   return {
-    async hash(password) {
-      if (!needsPreHash(password)) return String(await run({ kind: 'hash', password, cost }));
+    async hash(password, from = '') {
+      if (!needsPreHash(password)) return String(await run({ kind: 'hash', password, cost }, from));
       const input = preHash(password, currentKey());
-      return formatPreHashed(preHashKeys.current, String(await run({ kind: 'hash', password: input, cost })));
+      const hashed = await run({ kind: 'hash', password: input, cost }, from);
+      return formatPreHashed(preHashKeys.current, String(hashed));
     },
-    async verify(password, hash) {
+    async verify(password, hash, from = '') {
       const prepared = hash === null ? null : prepare(password, hash);
       const { stored, input } = prepared ?? { stored: dummy, input: password };
       const job = { password: input, hash: stored.bcrypt, hashCost: stored.cost, cost };
-      const matches = await run({ kind: 'verify', ...job });
+      const matches = await run({ kind: 'verify', ...job }, from);
       return prepared !== null && matches === true;
     },
     needsUpgrade(hash, password) {
@@ -117,7 +121,7 @@ export function createPasswords(options: PasswordOptions): Passwords {
       const keyVersion = needsPreHash(password) ? preHashKeys.current : null;
       return stored.cost < cost || stored.keyVersion !== keyVersion;
     },
-    pending: () => accepted.size,
+    pending: turns.pending,
     async close() {
       closed = true;
       await Promise.allSettled(accepted);

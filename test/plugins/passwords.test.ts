@@ -214,6 +214,27 @@ describe('the queue', () => {
     expect(await passwords.verify('a', await passwords.hash('a'))).toBe(true);
   });
 
+  it('goes round among those for whom it hashes, and what is full makes room for who has less', async () => {
+    const passwords = open({ cost: 8, threads: 1, queueMax: 4 });
+    const served: string[] = [];
+    const ask = (name: string, from: string) =>
+      passwords.verify('a', null, from).then(
+        () => void served.push(name),
+        (error: unknown) => {
+          expect(error).toBeInstanceOf(HashingOverloaded);
+          served.push(`no ${name}`);
+        },
+      );
+    const many = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6'].map((name) => ask(name, 'a'));
+    const few = ['b1', 'b2', 'b3'].map((name) => ask(name, 'b'));
+    expect(passwords.pending()).toBe(5);
+    await Promise.all([...many, ...few]);
+    const refused = served.filter((name) => name.startsWith('no ')).sort();
+    expect(refused).toEqual(['no a4', 'no a5', 'no a6', 'no b3']);
+    expect(served.filter((name) => !name.startsWith('no '))).toEqual(['a1', 'a2', 'b1', 'a3', 'b2']);
+    expect(passwords.pending()).toBe(0);
+  });
+
   it('refuses who has waited too long, and serves who has not', async () => {
     const passwords = open({ cost: 8 });
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { networkOf } from '../../../plugins/limits/subjects.ts';
 import { createAudit } from '../../../plugins/logger/audit.ts';
 import { type OwnOrigins, refuseCrossSite } from '../origin.ts';
 import type { AuthContext, Caller } from '../service/context.ts';
@@ -21,6 +22,7 @@ export const bySession: Record<string, string[]>[] = [{ bearer: [] }, { cookie: 
 export function callerOf(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): Caller {
   return {
     address: request.clientAddress,
+    network: networkOf(request.clientAddress),
     userAgent: request.headers['user-agent'] ?? null,
     audit: createAudit(
       request.log,

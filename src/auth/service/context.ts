@@ -30,6 +30,8 @@ export interface AuthContext {
 /** Who asks, and where its events are noted. */
 export interface Caller {
   readonly address: string;
+  /** The part of the address that its owner cannot choose. */
+  readonly network: string;
   readonly userAgent: string | null;
   readonly audit: Audit;
   /** Adds headers to the answer, whatever it will be. */

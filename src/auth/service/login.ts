@@ -24,7 +24,7 @@ export async function login(
     const found = await repository.findUserByEmail(body.email);
     // Past the account's limit only who is known may guess; the others pay the same for a guess at nothing.
     const hash = past?.known === false ? null : (found?.passwordHash ?? null);
-    return { user: found, correct: await passwords.verify(body.password, hash) };
+    return { user: found, correct: await passwords.verify(body.password, hash, caller.network) };
   });
   if (user === null || !correct) {
     if (past !== null) return refusePast(caller, past, user);

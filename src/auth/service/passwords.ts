@@ -54,7 +54,7 @@ export async function resetPassword(
   if (refusal !== null) return refuse(refusal);
   if (found === null || user === null) return refuse('token_invalid');
   checkPolicy(context, body.password, user);
-  const newHash = await context.passwords.hash(body.password);
+  const newHash = await context.passwords.hash(body.password, caller.network);
   const { generation } = found.token;
   const now = context.now();
   // The hash may have waited in the queue past the token's end.
@@ -78,14 +78,14 @@ export async function changePassword(
 ): Promise<void> {
   const { user, session } = input;
   const attempt = await countAttempt(context, caller, 'password', { user: user.id });
-  const verify = () => context.passwords.verify(input.currentPassword, user.passwordHash);
+  const verify = () => context.passwords.verify(input.currentPassword, user.passwordHash, caller.network);
   if (!(await forAttempt(attempt, verify))) {
     caller.audit({ event: 'change-password', outcome: 'failure', reason: 'password', userId: user.id });
     throw new ApiError('invalid_credentials');
   }
   await attempt.refund();
   checkPolicy(context, input.newPassword, user);
-  const newHash = await context.passwords.hash(input.newPassword);
+  const newHash = await context.passwords.hash(input.newPassword, caller.network);
   const outcome = await context.repository.changePassword({
     userId: user.id,
     sessionGeneration: user.sessionGeneration,
