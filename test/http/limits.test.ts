@@ -336,6 +336,18 @@ inEveryMode(async (mode) => {
       await login(app, ada.email, ada.password);
     });
 
+    test('nor is a signup that gets a 503', async () => {
+      const { email } = await newPerson(app);
+      const signup = () => app.client().post('/auth/signup', { email, name: 'Ada', password: newPassword() });
+      const left = async () => Number(/;r=(\d+);/.exec(String((await signup()).headers['ratelimit']))?.[1]);
+      const before = await left();
+      const answers = await Promise.all(Array.from({ length: 16 }, signup));
+      const checked = answers.filter(({ status }) => status === 409).length;
+      expect(answers.filter(({ status }) => status === 503)).toHaveLength(16 - checked);
+      expect(checked).toBeLessThan(16);
+      expect(await left()).toBe(before - checked - 1);
+    });
+
     test('a 503 is no failure of who asked: it does not count', async () => {
       const ada = await newPerson(app);
       const body = { password: 'wrong password' };

@@ -17,9 +17,10 @@ export async function signup(
   browserToken: string | null,
   caller: Caller,
 ): Promise<SignedIn> {
-  await countAttempt(context, caller, 'signup', { address: caller.address });
+  const attempt = await countAttempt(context, caller, 'signup', { address: caller.address });
   checkPolicy(context, body.password, body);
-  const passwordHash = await context.passwords.hash(body.password);
+  const hash = () => context.passwords.hash(body.password, caller.network);
+  const passwordHash = await forAttempt(attempt, hash);
   const now = context.now();
   const user: New<UserRecord> = {
     id: newId(now),
@@ -40,7 +41,10 @@ export async function signup(
   try {
     await context.repository.createAccount({ user, token, session });
   } catch (error) {
-    if (!(error instanceof EmailTaken)) throw error;
+    if (!(error instanceof EmailTaken)) {
+      await attempt.refund();
+      throw error;
+    }
     caller.audit({ event: 'signup', outcome: 'failure', reason: 'email-taken' });
     throw new ApiError('email_taken');
   }
@@ -102,7 +106,7 @@ export async function deleteAccount(
 ): Promise<void> {
   const { user } = input;
   const attempt = await countAttempt(context, caller, 'password', { user: user.id });
-  const verify = () => context.passwords.verify(input.password, user.passwordHash);
+  const verify = () => context.passwords.verify(input.password, user.passwordHash, caller.network);
   if (!(await forAttempt(attempt, verify))) {
     caller.audit({ event: 'delete-account', outcome: 'failure', reason: 'password', userId: user.id });
     throw new ApiError('invalid_credentials');
