@@ -9,6 +9,7 @@ export async function forgetKept(
   before: () => void = () => {},
 ): Promise<number> {
   if (userIds.length === 0) return 0;
+  await nameOwners(client, before);
   let count = 0;
   for (const filter of [
     { recordId: { $in: [...userIds] }, entity: 'user' },
@@ -21,4 +22,29 @@ export async function forgetKept(
     count += deletedCount;
   }
   return count;
+}
+
+/** Few at a time: each entry holds a whole document. */
+const PAGE = 100;
+
+/** Earlier versions, and instances that still run one, do not write down whose a document is. */
+async function nameOwners({ codec, read, write }: Client, before: () => void): Promise<void> {
+  for (let found = PAGE; found === PAGE; ) {
+    const entries = await read(({ db, maxTimeMS }) =>
+      db
+        .collection(ASIDE_COLLECTION)
+        .find({ owner: { $exists: false } }, { limit: PAGE, maxTimeMS })
+        .toArray(),
+    );
+    const operations = entries.map(({ _id, entity, document }) => {
+      const update = { $set: { owner: codec.owner(entity, document) } };
+      return { updateOne: { filter: { _id }, update } };
+    });
+    if (operations.length > 0)
+      await write(({ db, maxTimeMS }) => {
+        before();
+        return db.collection(ASIDE_COLLECTION).bulkWrite(operations, { maxTimeMS });
+      });
+    found = entries.length;
+  }
 }

@@ -157,6 +157,30 @@ describe('of erased users', async () => {
     },
   );
 
+  it('what an earlier version moved aside, which did not say whose it is, goes too', async () => {
+    await bench.setMode('dual-write');
+    const user = legacyUser({ email: 'gone@example.org' });
+    const other = legacyUser({ email: 'other@example.org' });
+    const sessions = [user, other].map(({ _id }) => {
+      const written = toDocument('session', sessionAt([0, 0], String(_id), AGENT));
+      const { epoch: _e, version: _v, ...session } = written;
+      return { ...session, _id: new ObjectId(), userId: _id.toHexString().toUpperCase() };
+    });
+    await bench.insert('user', [user, other]);
+    await bench.insert('session', sessions);
+    await backfill();
+    const move = { expected: { epoch: 0, version: 0 }, reason: 'orphan', now: new Date() };
+    const ids = sessions.map(({ _id }) => String(_id));
+    for (const id of ids) expect(await stores.mongo.replica.moveAside('session', id, move)).toBe(true);
+    const aside = bench.mongo.db.collection('cutover_aside');
+    await aside.updateMany({ recordId: { $in: ids } }, { $unset: { owner: '' } });
+    const engine = await started(serve(bench));
+    const erasure = { userId: String(user._id), sessionGeneration: null, now: new Date() };
+    expect(await engine.repository.eraseUser(erasure)).toBe('done');
+    const left = await aside.find({ recordId: { $in: ids } }).toArray();
+    expect(left).toMatchObject([{ recordId: ids[1], owner: String(other._id) }]);
+  });
+
   it('one who lives in MongoDB again stays aside, whatever an earlier copy brought to PostgreSQL', async () => {
     const [revived, twin] = [
       legacyUser({ email: 'gone@example.org' }),
