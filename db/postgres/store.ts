@@ -59,7 +59,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       return `PostgreSQL ${rows[0]?.server_version.split(' ')[0]}`;
     },
 
-    isMigrated: () => isMigrated(db),
+    isMigrated: (only) => isMigrated(db, only),
 
     migrate: (report) =>
       migrate({ url: pool.url, connectTimeoutMs: pool.connectTimeoutMs, migrationTimeoutMs }, report),

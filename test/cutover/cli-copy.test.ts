@@ -191,6 +191,18 @@ test('a run undone; and one stopped, helped by a worker, and gone on with', LONG
   expect(resumed).toMatchObject({ run: stopped, result: 'complete', counts: { inserted: 300 } });
 });
 
+test('a unique index that is lost stands in the way of no verb that finds and mends why', LONG, async () => {
+  const { asked, rows, users } = await newSystem([legacyUser()]);
+  expect((await asked('backfill', '--no-snapshot')).code).toBe(0);
+  await rows('drop index users_email_key_unique');
+  await rows(`insert into users select (jsonb_populate_record(u, '{"id": "twin"}')).* from users as u`);
+  const found = json('verify', await asked('verify'));
+  expect(found).toMatchObject({ clean: false, differing: 1 });
+  expect(json('repair', await asked('repair'))).toMatchObject({ movedAside: 1 });
+  expect(json('verify', await asked('verify'))).toMatchObject({ clean: true });
+  expect(await rows('select id from users')).toEqual([{ id: String((await users.findOne({}))?._id) }]);
+});
+
 test('before any migration each verb on the copy is refused, with the remedy', LONG, async () => {
   const [server] = inject('postgresServers');
   if (server === undefined) throw new Error('no PostgreSQL was started for this run');

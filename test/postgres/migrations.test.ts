@@ -52,6 +52,7 @@ describe('migrations', async () => {
     expect(await store.isMigrated()).toBe(true);
     await asSuperuser(url, 'drop index users_email_key_unique');
     expect(await store.isMigrated()).toBe(false);
+    expect(await store.isMigrated('tables')).toBe(true);
     expect(await migrateAt(url)).toEqual(['postgres: made the unique index users_email_key_unique again']);
     expect(await store.isMigrated()).toBe(true);
   });

@@ -54,7 +54,8 @@ export async function withBulk<T>(call: Call, work: (bulk: Bulk) => Promise<T>):
     retentionMs,
   };
   try {
-    if (!(await postgres.isMigrated())) {
+    // A unique index that was lost is for the gates: these verbs find, and mend, what keeps it from being made again.
+    if (!(await postgres.isMigrated('tables'))) {
       throw new CopyRefused('schema-behind', 'the schema of PostgreSQL is not that of this program');
     }
     return await work({ copy, scope, collectionOf: (entity) => bulk.mongo.codec.collections[entity] });
