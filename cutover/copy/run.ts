@@ -25,10 +25,18 @@ const body = z.object({
 
 export type RunBody = z.infer<typeof body>;
 
-export function parseRun(run: RunRow): RunBody {
-  const parsed = body.safeParse(run.body);
+/** To be raised when a run does something that earlier versions would not take back, so that they refuse it. */
+const FORMAT = 1;
+/** Runs of versions before there was a format stand by themselves; those versions find nothing of theirs in others. */
+const stored = z.union([
+  z.object({ format: z.literal(FORMAT), run: body }).transform(({ run }) => run),
+  body,
+]);
+
+export function parseRun(run: Pick<RunRow, 'id' | 'body'>): RunBody {
+  const parsed = stored.safeParse(run.body);
   if (!parsed.success) throw new CopyRefused('unknown-state', `run ${run.id} was written by another version`);
   return parsed.data;
 }
 
-export const toBody = (run: RunBody): Json => ({ ...run }) as unknown as Json;
+export const toBody = (run: RunBody): Json => ({ format: FORMAT, run }) as unknown as Json;
