@@ -3,7 +3,6 @@
  * compare-and-set, and again when the race was lost.
  */
 import { z } from 'zod';
-import { DEFAULT_CODEC } from '../db/canonical.ts';
 import { type StoreName, StoreUnavailable } from '../db/errors.ts';
 import type { Store } from '../db/port.ts';
 import type { ControlEntry, Json, LeaseEntry } from '../db/replica.ts';
@@ -45,6 +44,9 @@ const controlBody = z.looseObject({
 
 const STORE_NAMES_KNOWN = ['mongo', 'postgres'] as const satisfies readonly StoreName[];
 
+/** What a version before there were mappings has: what it reads in a document is nobody else's reading. */
+export const NO_MAPPING = 'none';
+
 /** No setting allows a longer one. */
 const LEASE_MAX_MS = 600_000;
 
@@ -58,8 +60,7 @@ const leaseBody = z.object({
     .object({
       reaches: z.array(z.enum(STORE_NAMES_KNOWN)),
       p99Ms: z.number().nullable().default(null),
-      // Versions before there were others knew this one only.
-      mapping: z.string().default(DEFAULT_CODEC.digest),
+      mapping: z.string().default(NO_MAPPING),
     })
     .optional(),
 });

@@ -1,7 +1,6 @@
 /** Documents mean what the mapping says, so whoever reads or writes them has to have the same one. */
-import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import type { Store } from '../../db/port.ts';
-import { type LeaseReport, readLeases } from '../control.ts';
+import { type LeaseReport, NO_MAPPING, readLeases } from '../control.ts';
 import { isSilent, type Watch, watchRows } from '../protocol/silence.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
@@ -16,8 +15,7 @@ export async function assertOneMapping(
   record: ControlRecord,
 ): Promise<void> {
   const { digest } = mongo.codec;
-  // An older version says nothing of it, and knew the default mapping only.
-  const mappingOf = ({ facts }: LeaseReport): string => facts?.mapping ?? DEFAULT_CODEC.digest;
+  const mappingOf = ({ facts }: LeaseReport): string => facts?.mapping ?? NO_MAPPING;
   const timing = timingOf(settingsOf(record));
   let watch: Watch = {};
   for (;;) {

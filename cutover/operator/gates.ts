@@ -3,6 +3,7 @@
  * with a reason; `safety` never: reachability, schema, a complete copy, leases, and the drain.
  */
 import type { StoreName } from '../../db/errors.ts';
+import { NO_MAPPING } from '../control.ts';
 import { authorityOf, copyRun, type Move, otherStore } from '../mode.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
 import type { Settings } from '../settings.ts';
@@ -27,7 +28,7 @@ export interface Evidence {
   readonly run: string | null;
   /** The run whose copy it is about, as it began. By times alone, clocks of several machines would decide. */
   readonly copy: string | null;
-  /** Digest of the mapping it read documents by; null: not known, or of no matter. */
+  /** Digest of the mapping it read documents by; null: of no matter, or by a version before there were any. */
   readonly mapping: string | null;
 }
 
@@ -155,27 +156,35 @@ function reachableGate(name: StoreName, { stores }: GateFacts): Gate {
 
 /**
  * Documents mean what the mapping says: two of them at work, or a copy made by another, would be different records under
- * one stamp.
+ * one stamp. A copy that is not complete is made anew anyway, and one that a verify by this mapping found to be clean is as if
+ * this mapping had made it.
  */
-function mappingGate({ mapping, instances, evidence }: GateFacts): Gate {
+function mappingGate({ mapping, instances, evidence, record }: GateFacts): Gate {
   const alive = instances.filter(({ state }) => state !== 'silent');
   const others = alive
     .filter((each) => each.mapping !== mapping)
     .map((each) => `${each.instance} has ${each.mapping}`);
-  const older = (['backfill', 'verify'] as const).filter(
-    (name) => (evidence[name]?.mapping ?? mapping) !== mapping,
-  );
-  const found = [...others, ...older.map((name) => `the last ${name} had ${evidence[name]?.mapping}`)];
+  const { verify } = evidence;
+  const copy = copyRun(record.copy);
+  const isProven = verify?.clean === true && verify.copy === copy && verify.mapping === mapping;
+  const older =
+    copy === null || isProven
+      ? []
+      : (['backfill', 'verify'] as const).filter(
+          (name) => evidence[name] !== null && evidence[name].mapping !== mapping,
+        );
+  const had = older.map((name) => `the last ${name} had ${evidence[name]?.mapping ?? NO_MAPPING}`);
+  const found = [...others, ...had];
   return {
     name: 'mapping',
     ok: found.length === 0,
     found: found.length === 0 ? `${mapping} everywhere` : found.join(', '),
-    required: `every live instance, the last copy and the last verify by the mapping of this command, ${mapping}`,
+    required: `every live instance by the mapping of this command, ${mapping}, and a copy that was made, or found clean, by it`,
     remedy:
       others.length > 0
         ? 'give all the same file: MONGO_MAPPING_FILE, and --mapping here'
         : older.length > 0
-          ? `with this mapping: ${CLI} ${older.join(`, then ${CLI} `)}`
+          ? `with this mapping: ${CLI} verify --full; if it finds differences, ${CLI} repair, then once more`
           : 'none',
     kind: 'safety',
   };

@@ -1,8 +1,7 @@
 /** Who is alive, and at which revision: seen only by watching the rows move. */
-import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { type LeaseReport, readLeases } from '../control.ts';
+import { type LeaseReport, NO_MAPPING, readLeases } from '../control.ts';
 import type { Environment } from '../environment.ts';
 import { isSilent, type Watch, watchRows } from '../protocol/silence.ts';
 import type { ControlRecord, LeaseRow, Timing } from '../protocol/types.ts';
@@ -75,7 +74,7 @@ export function instancesOf({ rows, watch }: Watching, record: ControlRecord): r
     const alive = watch[instance]?.moved === true;
     const state: InstanceStatus['state'] = !alive ? 'silent' : follows(row, record) ? 'current' : 'behind';
     const acknowledged = ack === null ? null : `${ack.phase} ${ack.id}`;
-    const { reaches = null, p99Ms = null, mapping = DEFAULT_CODEC.digest } = row.facts ?? {};
+    const { reaches = null, p99Ms = null, mapping = NO_MAPPING } = row.facts ?? {};
     const said = { acknowledged, reaches, p99Ms, mapping, isReadable };
     return { instance, epoch, revision, incarnation, counter, state, leaseMs, ...said };
   });

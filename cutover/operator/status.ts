@@ -12,7 +12,7 @@ import type { ControlRecord } from '../protocol/types.ts';
 import { ignoredSettings, settingsOf, timingOf } from '../settings.ts';
 import { AuthorityUnknown } from './errors.ts';
 import { readFacts } from './facts.ts';
-import { failingGates, type GateFacts, gatesFor } from './gates.ts';
+import { failingGates, type GateFacts, gatesFor, mayPass } from './gates.ts';
 import { instancesOf, watchInstances } from './instances.ts';
 import {
   attempt,
@@ -23,7 +23,7 @@ import {
   stand,
   withoutRecord,
 } from './situation.ts';
-import type { NextMove, OperatorContext, Status, StoreStatus } from './types.ts';
+import type { Gate, NextMove, OperatorContext, Status, StoreStatus } from './types.ts';
 import { NOTES } from './types.ts';
 
 const UNKNOWN = { count: null, oldestAgeMs: null };
@@ -64,6 +64,7 @@ export async function readStatus(
   const instances = instancesOf(watching, record);
   const facts = await readFacts(context, standing, { instances, noForeignWriters: false });
   const counts = await attempt(() => standing.authority.books.countNotes());
+  const next = nextMoves(record.mode, facts);
   return {
     ...common,
     instances,
@@ -74,8 +75,8 @@ export async function readStatus(
     differences: counts === null ? null : (counts[NOTES.difference] ?? 0),
     foreign: facts.foreign,
     shadow: { outcomes: {}, ...facts.shadow },
-    next: nextMoves(record.mode, facts),
-    rollback: rollbackOf(record, facts),
+    next,
+    rollback: rollbackOf(record, facts, next),
   };
 }
 
@@ -136,16 +137,17 @@ function nextMoves(mode: Mode, facts: GateFacts): readonly NextMove[] {
 }
 
 /** Whether going one rung back now would lose anything that was acknowledged. */
-function rollbackOf(record: ControlRecord, facts: GateFacts): Status['rollback'] {
+function rollbackOf(record: ControlRecord, facts: GateFacts, next: readonly NextMove[]): Status['rollback'] {
   const { mode, copy } = record;
   const to = neighbour(mode, 'rollback');
   if (to === null) return { to, lossless: true, why: 'this is the first mode' };
-  const { lossless, why } = judgeRollback(record, facts);
+  const gates = next.find(({ direction }) => direction === 'rollback')?.gates ?? [];
+  const { lossless, why } = judgeRollback(record, facts, gates);
   if (!lossless || mode !== 'postgres-primary') return { to, lossless, why };
   return { to, lossless, why: copy.kind === 'complete' ? `${why}; the copy is complete` : why };
 }
 
-function judgeRollback({ mode, copy }: ControlRecord, facts: GateFacts) {
+function judgeRollback({ mode, copy }: ControlRecord, facts: GateFacts, gates: readonly Gate[]) {
   if (authorityOf(mode) === 'mongo') {
     return { lossless: true, why: 'MongoDB has had authority all along' };
   }
@@ -165,6 +167,11 @@ function judgeRollback({ mode, copy }: ControlRecord, facts: GateFacts) {
   }
   const { count } = facts.pending;
   if (count === null) return { lossless: false, why: 'it is not known what is pending' };
+  const failing = failingGates(gates, true);
+  if (failing.length > 0 && !mayPass(failing)) {
+    const found = failing.map((gate) => `${gate.name}: ${gate.found}`).join('; ');
+    return { lossless: false, why: `it would be refused now (${found})` };
+  }
   return {
     lossless: true,
     why:

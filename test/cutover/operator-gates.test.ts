@@ -151,13 +151,25 @@ describe('a move that relies on the other store', () => {
     expect(failing(from, to, { instances: [instance] })).toEqual(['mapping safety']);
     expect(failing(from, to, { instances: [{ ...instance, state: 'silent' }] })).toEqual([]);
     const { evidence } = fine(from);
-    for (const name of ['backfill', 'verify'] as const) {
-      const older = { ...DONE, ...evidence[name], mapping: other };
-      const given = { evidence: { ...evidence, [name]: older } };
-      expect(failing(from, to, given)).toEqual(['mapping safety']);
-      const gate = gatesOf(from, to, given).find((each) => each.name === 'mapping');
-      expect(gate?.remedy).toContain(`cutover ${name}`);
+    const older = { ...DONE, mapping: other };
+    const mapping = (given: Partial<GateFacts>) =>
+      gatesOf(from, to, given).find(({ name }) => name === 'mapping');
+    for (const given of [
+      { ...evidence, verify: older },
+      { ...evidence, verify: { ...DONE, mapping: null } },
+      { ...evidence, backfill: older, verify: older },
+      { ...evidence, backfill: older, verify: null },
+      { ...evidence, backfill: older, verify: { ...DONE, clean: false } },
+      { ...evidence, backfill: older, verify: { ...DONE, copy: 'run-0' } },
+    ]) {
+      const gate = mapping({ evidence: given });
+      expect(gate).toMatchObject({ ok: false, kind: 'safety' });
+      expect(gate?.remedy).toContain('cutover verify --full');
     }
+    // What made the copy is of no matter once the copy was found clean, nor while there is none to rely on.
+    expect(failing(from, to, { evidence: { ...evidence, backfill: older } })).toEqual([]);
+    const record = recordIn(from, { copy: { kind: 'stale', sinceMs: NOW_MS } });
+    expect(mapping({ record, evidence: { ...evidence, backfill: older, verify: older } })?.ok).toBe(true);
   });
 });
 

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readControl } from '../../cutover/control.ts';
 import { log, type MoveRequest, move, setSetting } from '../../cutover/operator/index.ts';
 import type { Transition } from '../../cutover/protocol/types.ts';
+import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import type { StoreName } from '../../db/errors.ts';
 import { inside, json } from './cli-program.ts';
 import { createWorld, type World } from './operator-world.ts';
@@ -188,7 +189,8 @@ describe('--timeout', () => {
 
   it('names who is behind when that is what it waited for', async () => {
     await world.start(1, 'mongo-only');
-    const body = { incarnation: 1, epoch: 1, revision: -1, ack: null, leaseMs: 5_000 };
+    const facts = { reaches: ['mongo', 'postgres'], mapping: DEFAULT_CODEC.digest };
+    const body = { incarnation: 1, epoch: 1, revision: -1, ack: null, leaseMs: 5_000, facts };
     let counter = 0;
     world.hooks.mongo = {
       before: async ({ name }) => {

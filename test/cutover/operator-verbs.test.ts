@@ -15,6 +15,7 @@ import {
   readStatus,
   setSetting,
 } from '../../cutover/operator/index.ts';
+import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { signUp, userOf } from '../contract/fixtures.ts';
 import { sessionAt } from '../contract/replica/records.ts';
@@ -123,7 +124,8 @@ describe('status', () => {
     await go('shadow-read');
     const put = (store: 'mongo' | 'postgres', clean: boolean) => {
       const now = world.clock.date();
-      const body = { atMs: now.getTime(), clean, run: 'v', copy: 'started-empty' };
+      const mapping = DEFAULT_CODEC.digest;
+      const body = { atMs: now.getTime(), clean, run: 'v', copy: 'started-empty', mapping };
       return run(world.stores[store].books.putNote(NOTES.evidence, 'verify', body, now));
     };
     await put('mongo', true);
@@ -200,6 +202,19 @@ describe('status', () => {
     const { rollback } = await status();
     expect(rollback.lossless).toBe(lossless);
     expect(rollback.why).toContain(why);
+  });
+
+  it('calls no way back lossless that would be refused', async () => {
+    await startOne();
+    await go('postgres-primary');
+    const now = world.clock.date();
+    const body = { atMs: now.getTime(), clean: true, run: 'v', copy: 'started-empty', mapping: 'another' };
+    await run(world.stores.postgres.books.putNote(NOTES.evidence, 'verify', body, now));
+    const refused = await go('shadow-read', 'rollback');
+    expect(refused).toMatchObject({ kind: 'refused' });
+    const { rollback } = await status();
+    expect(rollback).toMatchObject({ to: 'shadow-read', lossless: false });
+    expect(rollback.why).toBe('it would be refused now (mapping: the last verify had another)');
   });
 
   it('calls the change of authority after a time without a mirror not lossless', async () => {
