@@ -19,5 +19,5 @@ export {
   withoutIndexes,
   withValues,
 } from './canonical/paths.ts';
-export { isStamped, stampOf } from './canonical/read.ts';
+export { EPOCH_MAX, isStamped, markOf, stampOf } from './canonical/read.ts';
 export { HASHED } from './canonical/token.ts';

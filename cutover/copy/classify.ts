@@ -1,6 +1,6 @@
 /** One document on its way: the record it means, or why it is bad; and what to count about it. Pure. */
 import { isExpired } from '../../db/apply.ts';
-import { type Codec, type Reason, STORE_FIELDS } from '../../db/canonical.ts';
+import { type Codec, markOf, type Reason } from '../../db/canonical.ts';
 import { brokenField, isNameless, type RawDocument } from '../../db/mongo/copy/raw-document.ts';
 import { misfitOf } from '../../db/postgres/copy/rows.ts';
 import type { Entity, RecordOf } from '../../db/records.ts';
@@ -47,7 +47,7 @@ export function classify<E extends Entity>(
   if (isNameless(id)) return { kind: 'bad', flaws: [{ field: '_id', reason: 'unreadable' }] };
   if (isExpired(read.record, expiredBefore)) return { kind: 'expired' };
   for (const finding of read.cleaned) counts.add(cleanedName(entity, finding));
-  return { kind: 'good', record: read.record, isMarked: doc[STORE_FIELDS.pendingAt] instanceof Date };
+  return { kind: 'good', record: read.record, isMarked: markOf(doc) !== null };
 }
 
 /** A field's name may be data, such as an address that something is filed under: only what looks like a name is told. */

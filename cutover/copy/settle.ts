@@ -5,7 +5,7 @@
  */
 
 import { hash } from 'node:crypto';
-import { type Codec, type Doc, STORE_FIELDS } from '../../db/canonical.ts';
+import { type Codec, type Doc, markOf } from '../../db/canonical.ts';
 import type { StoreName } from '../../db/errors.ts';
 import { decodeIds } from '../../db/ids.ts';
 import { isNameless } from '../../db/mongo/copy/raw-document.ts';
@@ -178,7 +178,7 @@ async function statesOf(
 function stateOf(codec: Codec, entity: Entity, doc: Doc | null): State {
   const read = doc === null ? null : codec.read(entity, doc);
   if (doc === null || read === null || 'bad' in read || misfitOf(read.record) !== null) return 'unreadable';
-  const isMarked = doc[STORE_FIELDS.pendingAt] instanceof Date;
+  const isMarked = markOf(doc) !== null;
   return { text: textOf(entity, read.record), isMarked };
 }
 

@@ -219,6 +219,16 @@ export function judgeDocuments(documents: readonly Documents[], isSample: boolea
               `${collection}: ${bad} bad ${of}${behind}`,
               'mend them, or backfill --on-bad quarantine; cutover backfill --dry-run names them all',
             ),
+        ...Object.entries(cleaned)
+          .filter(([what]) => what.endsWith(': foreign-stamp'))
+          .map(([what, count]) => {
+            const [field] = what.split(':');
+            return warn(
+              'own-fields',
+              `${collection}: ${count} hold a ${field} of another program, which the first write here goes over`,
+              'rename it where it is still wanted; docs/cleaning.md, foreign-stamp',
+            );
+          }),
         ...(unknown.length === 0
           ? []
           : [

@@ -28,7 +28,7 @@ export const REASONS = [
   /** A time that was made up: from the ObjectId, or from a neighbouring time. */
   'derived',
   'created-after-updated',
-  /** `epoch` or `version` of another program: not what this service writes there. */
+  /** `epoch`, `version` or `pendingAt` of another program: not what this service writes there. */
   'foreign-stamp',
   /** An id reference as text instead of an ObjectId. */
   'reference-as-text',

@@ -5,7 +5,7 @@ import { bsonType, isDoc } from '../bson.ts';
 import { decodeId, encodeId } from '../ids.ts';
 import type { Stamp } from '../records.ts';
 import { readDate } from './dates.ts';
-import { KEY_FIELDS } from './fields.ts';
+import { KEY_FIELDS, STORE_FIELDS } from './fields.ts';
 import { clean, type Notes, reject } from './findings.ts';
 import { at, type Path, pathOf } from './paths.ts';
 import { type Read, readCount, readNumber, readText } from './scalars.ts';
@@ -57,7 +57,7 @@ export function firstOf(
 }
 
 /** An epoch rises by one with each change of authority; seconds since 1970 under that name are far above. */
-const EPOCH_MAX = 1_000_000;
+export const EPOCH_MAX = 1_000_000;
 
 /**
  * The document was written by this service, so nothing in it needs guessing: each of its writes sets both numbers. A
@@ -81,10 +81,18 @@ export function stampOf(doc: Doc): Stamp {
   return { epoch: Number(doc['epoch']), version: Number(doc['version']) };
 }
 
-/** As `stampOf`; fields of those names that are no stamp are noted, since the first write here goes over them. */
+/** Since when a document waits for the mirror; null where it does not. Without a stamp the field is the old service's. */
+export function markOf(doc: Doc): Date | null {
+  const at = doc[STORE_FIELDS.pendingAt];
+  return at instanceof Date && isStamped(doc) ? at : null;
+}
+
+const { epoch, version, pendingAt } = STORE_FIELDS;
+
+/** As `stampOf`; fields of those names that are none of this service's are noted, since the first write here goes over them. */
 export function stamp(doc: Doc, notes: Notes): Stamp {
   if (!isStamped(doc)) {
-    for (const field of ['epoch', 'version']) {
+    for (const field of [epoch, version, pendingAt]) {
       if (Object.hasOwn(doc, field) && doc[field] !== null) clean(notes, field, 'foreign-stamp');
     }
   }

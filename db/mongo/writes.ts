@@ -5,6 +5,7 @@ import {
   type Codec,
   type Doc,
   isStamped,
+  markOf,
   type Path,
   STORE_FIELDS,
   type Written,
@@ -18,6 +19,7 @@ import type { Client } from './client.ts';
 import { duplicateKey, takenError } from './errors.ts';
 import { fieldsToSet } from './fields-to-set.ts';
 import { guard, guarded, STAMP } from './guard.ts';
+import { settingWithMark } from './mark.ts';
 import type { StoredDoc } from './models.ts';
 import type { Serial } from './serial.ts';
 import { assertMayWrite, type Steps } from './steps.ts';
@@ -160,11 +162,7 @@ export async function replace<E extends Entity>(
     assertMayWrite(context);
     const { collection } = models[entity];
     if ('replacement' in how) return collection.replaceOne(filter, how.replacement, { maxTimeMS });
-    const update = {
-      $set: { ...how.set, ...stamp },
-      // A mark that an earlier write left stays as old as it is: only the mirror may clear it.
-      ...(context.pending ? { $min: { [STORE_FIELDS.pendingAt]: new Date() } } : {}),
-    };
+    const update = settingWithMark(doc, { ...how.set, ...stamp }, context.pending);
     return collection.updateOne(filter, update as never, { maxTimeMS });
   });
   if (matchedCount === 0) return null;
@@ -228,9 +226,7 @@ export function bareDocument<E extends Entity>(
 
 /** The mark of a document that is replaced: one that is there stays as old as it is. */
 export function keptMark(doc: Doc, isPending: boolean): Date | null {
-  const mark = doc[STORE_FIELDS.pendingAt];
-  if (mark instanceof Date) return mark;
-  return isPending ? new Date() : null;
+  return markOf(doc) ?? (isPending ? new Date() : null);
 }
 
 function isSame(a: unknown, b: unknown): boolean {

@@ -12,6 +12,7 @@ import { compareStamps, ENTITIES, type Entity, type RecordOf } from '../../db/re
 import { askReset, fakeHash, logIn, NOW, newAccount, newUser, signUp } from '../contract/fixtures.ts';
 import { UNDER } from '../contract/replica/records.ts';
 import { freeze, thaw } from '../support/freeze.ts';
+import { withDatabase } from '../support/mongo.ts';
 import { openMongo, openPostgres, ownMongo, ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 import { listen, type Puppet, puppet, startMirror, type Told } from './support/mirror.ts';
@@ -237,5 +238,33 @@ describe.each<Mode>(['dual-write', 'postgres-primary'])('a mirror that stands st
     }
     await converged(sides);
     await eventually(() => sides.mirror.stats().breaker === 'closed');
+  });
+});
+
+test('a field of the old service that is named as the mark keeps no write from the mirror', async () => {
+  const { store: mongo, url } = await openMongo();
+  const { authority, copy, mirror, ...sides } = between(
+    { mongo, postgres: (await openPostgres()).store },
+    'dual-write',
+  );
+  const repo = repoOf({ authority, copy, mirror, ...sides });
+  const made = await Promise.all(
+    [null, 'soon', 1, new Date('2024-01-01')].map(async (pendingAt) => {
+      const { user } = await signUp(authority.at({ epoch: 0, pending: false }));
+      const change = { $set: { pendingAt }, $unset: { epoch: '', version: '' } };
+      await withDatabase(url, (db) => db.collection('users').updateOne({ email: user.email }, change));
+      return user;
+    }),
+  );
+  const newHash = fakeHash('new');
+  for (const { id: userId, passwordHash } of made) {
+    expect(await repo.upgradeHash({ userId, oldHash: passwordHash ?? '', newHash, now: NOW })).toBe(true);
+  }
+  await mirror.idle();
+  await eventually(async () => {
+    const ids = made.map(({ id }) => id);
+    const { found } = await copy.replica.read('user', ids);
+    expect(ids.map((id) => found.get(id)?.record.passwordHash)).toEqual(ids.map(() => newHash));
+    expect(await authority.replica.countMarks()).toMatchObject({ count: 0 });
   });
 });

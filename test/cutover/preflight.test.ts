@@ -151,6 +151,20 @@ describe('preflight', () => {
     expect((await look(world)).documents[0]).toMatchObject({ bad: 1, leftBehind: 1 });
   });
 
+  test('names fields of another program that this service uses as its own', async () => {
+    const world = await tidyWorld();
+    await insert(world, [
+      person('own-1@example.org', { version: 3 }),
+      person('own-2@example.org', { version: 4, pendingAt: new Date('2024-01-01') }),
+      person('own-3@example.org', { pendingAt: null }),
+    ]);
+    const found = await look(world);
+    expect(named(found, 'own-fields').map(({ level, found: what }) => [level, what])).toEqual([
+      ['warn', 'users: 2 hold a version of another program, which the first write here goes over'],
+      ['warn', 'users: 1 hold a pendingAt of another program, which the first write here goes over'],
+    ]);
+  });
+
   test('of a sample, it says how many it looked at', async () => {
     const world = await tidyWorld();
     await insert(

@@ -1,5 +1,5 @@
 import { erasedAmong, judge, screen } from '../../apply.ts';
-import { type Codec, pathOf, STORE_FIELDS, stampOf } from '../../canonical.ts';
+import { type Codec, markOf, pathOf, STORE_FIELDS, stampOf } from '../../canonical.ts';
 import { StaleEpoch, StoreUnavailable } from '../../errors.ts';
 import { compareStamps, type Entity, type RecordOf } from '../../records.ts';
 import type { ApplyOutcome, Books, Replica } from '../../replica.ts';
@@ -100,7 +100,7 @@ async function applyRound<E extends Entity>(
     }
     const isOurs = plan.kind === 'same' && attempted.has(item.index);
     outcomes.set(item.index, isOurs ? { kind: 'applied' } : plan);
-    if (plan.kind === 'same' && doc !== undefined && STORE_FIELDS.pendingAt in doc) {
+    if (plan.kind === 'same' && doc !== undefined && markOf(doc) !== null) {
       unmark.push(unmarking(client.codec, entity, doc));
     }
   }

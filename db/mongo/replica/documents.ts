@@ -13,6 +13,7 @@ import { encodeId } from '../../ids.ts';
 import type { Entity, RecordOf, Stamp, UserRecord } from '../../records.ts';
 import { fieldsToSet } from '../fields-to-set.ts';
 import { guard, guarded, STAMP } from '../guard.ts';
+import { settingWithMark } from '../mark.ts';
 import type { StoredDoc } from '../models.ts';
 import { bareDocument } from '../writes.ts';
 import type { BulkOperation } from './bulk.ts';
@@ -80,7 +81,7 @@ export function touchUpdate<E extends Entity>(
       doc,
       changed.map(({ path }) => path),
     ),
-    update: { $set: { ...assignments(doc, changed), ...to }, $min: { [PENDING_AT]: new Date() } },
+    update: settingWithMark(doc, { ...assignments(doc, changed), ...to }, true),
   };
 }
 

@@ -1,16 +1,14 @@
-import { type Doc, STORE_FIELDS, stampOf } from '../../canonical.ts';
+import { type Doc, markOf, STORE_FIELDS, stampOf } from '../../canonical.ts';
 import { decodeId, decodeIds } from '../../ids.ts';
 import { ENTITIES, type Entity } from '../../records.ts';
 import type { Mark, Marked, Replica } from '../../replica.ts';
 import type { Client, Opened } from '../client.ts';
-import { PENDING_FROM } from '../indexes.ts';
+import { MARKED, STAMPED } from '../mark.ts';
 import type { StoredDoc } from '../models.ts';
 import { type BulkOperation, bulkWrite } from './bulk.ts';
 import { idOf } from './documents.ts';
-import { pendingAt } from './read.ts';
 
 const { pendingAt: PENDING_AT, epoch: EPOCH, version: VERSION } = STORE_FIELDS;
-const MARKED = { [PENDING_AT]: { $gt: PENDING_FROM } };
 const FIELDS = { _id: 1, [PENDING_AT]: 1, [EPOCH]: 1, [VERSION]: 1 };
 
 export function createMarks(client: Client): Pick<Replica, 'marks' | 'countMarks' | 'clearMarks'> {
@@ -23,7 +21,7 @@ export function createMarks(client: Client): Pick<Replica, 'marks' | 'countMarks
     );
     return docs.flatMap((doc) => {
       const id = idOf(doc);
-      const markedAt = pendingAt(doc);
+      const markedAt = markOf(doc);
       return id === null || markedAt === null ? [] : [{ entity, id, stamp: stampOf(doc), markedAt }];
     });
   }
@@ -33,7 +31,9 @@ export function createMarks(client: Client): Pick<Replica, 'marks' | 'countMarks
       const each = await Promise.all(
         ENTITIES.flatMap((entity) => {
           const bounds = { ...MARKED[PENDING_AT], ...(olderThan === undefined ? {} : { $lte: olderThan }) };
-          return pastMark(entity, bounds, after).map((filter) => marksOf(entity, filter, limit));
+          return pastMark(entity, bounds, after).map((filter) =>
+            marksOf(entity, { ...filter, ...STAMPED }, limit),
+          );
         }),
       );
       return each.flat().sort(inOrder).slice(0, limit);
@@ -75,7 +75,7 @@ function unmarking(marks: readonly Marked[]): readonly BulkOperation[] {
   return [...byStamp.values()].flatMap((alike) =>
     alike.slice(0, 1).map(({ stamp }) => ({
       updateMany: {
-        filter: { _id: { $in: decodeIds(alike.map(({ id }) => id)) }, ...stampFilter(stamp), ...MARKED },
+        filter: { _id: { $in: decodeIds(alike.map(({ id }) => id)) }, ...MARKED, ...stampFilter(stamp) },
         update: { $unset: { [PENDING_AT]: '' } },
       },
     })),

@@ -1,4 +1,4 @@
-import { type Doc, STORE_FIELDS } from '../../canonical.ts';
+import { type Doc, markOf } from '../../canonical.ts';
 import { decodeIds } from '../../ids.ts';
 import type { Entity } from '../../records.ts';
 import type { Held, Looked, Replica } from '../../replica.ts';
@@ -29,7 +29,7 @@ export function createReads(client: Client): Pick<Replica, 'read' | 'scan' | 'ho
       const unreadable: string[] = [];
       for (const [id, doc] of docs) {
         const read = client.codec.read(entity, doc);
-        if ('record' in read) found.set(id, { record: read.record, pendingAt: pendingAt(doc) });
+        if ('record' in read) found.set(id, { record: read.record, pendingAt: markOf(doc) });
         else unreadable.push(id);
       }
       return { found, unreadable };
@@ -76,11 +76,6 @@ export async function readDocuments(
       .exec(),
   );
   return new Map(docs.map((doc) => [idOf(doc) ?? '', doc]));
-}
-
-export function pendingAt(doc: Doc): Date | null {
-  const at = doc[STORE_FIELDS.pendingAt];
-  return at instanceof Date ? at : null;
 }
 
 function pastId(_id: unknown): Doc {

@@ -4,11 +4,11 @@
  */
 import { type Document, EJSON, serialize } from 'bson';
 import type mongoose from 'mongoose';
-import { type Codec, STORE_FIELDS } from '../../canonical.ts';
+import type { Codec } from '../../canonical.ts';
 import { takeBuffered } from '../buffered.ts';
 import { WATCH_COLLECTION } from '../changes/watch-book.ts';
 import { toStoreError } from '../errors.ts';
-import { PENDING_FROM } from '../indexes.ts';
+import { MARKED } from '../mark.ts';
 import { ERASURES_COLLECTION, LIMITS_COLLECTION } from '../models.ts';
 import type { MongoSession } from './client.ts';
 
@@ -153,8 +153,7 @@ async function readFacts(db: Db, { collections }: Codec, session: Session | null
   const options = session === null ? {} : { session };
   let pending = 0;
   for (const name of Object.values(collections)) {
-    const marked = { [STORE_FIELDS.pendingAt]: { $gt: PENDING_FROM } };
-    pending += await db.collection(name).countDocuments(marked, options);
+    pending += await db.collection(name).countDocuments(MARKED, options);
   }
   const control = await readRecord(db, options);
   const hello = await db.command({ hello: 1 });

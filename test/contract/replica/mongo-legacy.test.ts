@@ -193,10 +193,61 @@ describe('replica over legacy documents', async () => {
     expect(unreadable).toEqual([String(bad._id)]);
   });
 
-  it('marks of another kind than a time are none', async () => {
-    const doc = legacyUser({ pendingAt: 'pending' });
+  describe.each([null, 7, 'pending', true, new Date('2024-01-01')])(
+    'a pendingAt of the old service’s, %s,',
+    (value) => {
+      const marked = async (_id: unknown) =>
+        (await store.replica.marks({ limit: 1_000 })).filter(({ id }) => id === String(_id));
+      const put = async () => {
+        const doc = legacyUser({ pendingAt: value });
+        await stored(doc);
+        return { _id: doc._id, userId: String(doc._id), now: NOW };
+      };
+      const OURS = { epoch: 1, pending: true };
+
+      it('is no mark', async () => {
+        const before = await store.replica.countMarks();
+        const { _id, userId } = await put();
+        expect(await marked(_id)).toEqual([]);
+        expect((await heldBy(store, 'user', userId)).pendingAt).toBeNull();
+        expect(await store.replica.countMarks()).toEqual(before);
+      });
+
+      it.each(['a write', 'an erasure', 'a touch'])(
+        'makes way for one with %s, which can be cleared',
+        async (how) => {
+          const { _id, userId, now } = await put();
+          const startedMs = Date.now();
+          if (how === 'a write') await store.at(OURS).endSessions({ userId, now });
+          else if (how === 'an erasure')
+            await store.at(OURS).eraseUser({ userId, now, sessionGeneration: null });
+          else
+            await store.replica.touch('user', userId, { expected: AT_FIRST, to: { epoch: 1, version: 1 } });
+          const [mark] = await marked(_id);
+          expect(mark?.markedAt.getTime()).toBeGreaterThanOrEqual(startedMs);
+          expect(await store.replica.clearMarks(mark === undefined ? [] : [mark])).toBe(1);
+          expect(await marked(_id)).toEqual([]);
+        },
+      );
+
+      it('becomes none by a write without one', async () => {
+        const { _id, userId, now } = await put();
+        await store.at({ epoch: 0, pending: false }).endSessions({ userId, now });
+        expect(await marked(_id)).toEqual([]);
+        expect((await heldBy(store, 'user', userId)).record.stamp).toEqual({ epoch: 0, version: 1 });
+      });
+    },
+  );
+
+  it('a mark that a write of ours left stays as old as it is', async () => {
+    const doc = legacyUser();
     await stored(doc);
-    const marks = await store.replica.marks({ limit: 1_000 });
-    expect(marks.map(({ id }) => id)).not.toContain(String(doc._id));
+    const write = { userId: String(doc._id), now: NOW };
+    await store.at({ epoch: 1, pending: true }).endSessions(write);
+    const { pendingAt } = await heldBy(store, 'user', write.userId);
+    await users.updateOne({ _id: doc._id }, { $set: { pendingAt: new Date('2026-01-01') } });
+    await store.at({ epoch: 1, pending: true }).endSessions(write);
+    expect(pendingAt).toBeInstanceOf(Date);
+    expect((await heldBy(store, 'user', write.userId)).pendingAt).toEqual(new Date('2026-01-01'));
   });
 });
