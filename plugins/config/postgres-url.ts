@@ -11,4 +11,5 @@ export const postgresUrl = (): z.ZodType<string, string> =>
   driverUrl(['postgres:', 'postgresql:'], (url) => {
     const { Client } = require('pg') as typeof pg;
     new Client({ connectionString: url });
+    return null;
   });

@@ -109,6 +109,16 @@ describe('usage', () => {
     [['snapshot', 'restore', 'x']],
     [['snapshot', 'restore', 'x', '--into', 'mysql', 'mysql://x']],
     [['snapshot', 'restore', 'x', '--into', 'mongo', `postgres://u:${PLANTED_PASSWORD}@127.0.0.1:9/x`]],
+    [
+      [
+        'snapshot',
+        'restore',
+        'x',
+        '--into',
+        'mongo',
+        `mongodb://u:${PLANTED_PASSWORD}@127.0.0.1:9/x?journal=false`,
+      ],
+    ],
     [['snapshot', 'clear', '--store', 'both']],
   ])('%j ends with 2, and shows no password', async (args) => {
     const { code, out, err } = await inside([...args, '--json']);

@@ -28,6 +28,26 @@ test.each([
 });
 
 test.each([
+  ['journal=false', 'journal'],
+  ['j=false', 'journal'],
+  ['w=1', 'w'],
+  ['w=0', 'w'],
+  ['readConcernLevel=local', 'readConcernLevel'],
+  ['readPreference=secondaryPreferred', 'readPreference'],
+  ['readPreference=secondary&maxStalenessSeconds=120', 'readPreference'],
+])('MONGO_URL with %s asks for too little, and is told to leave %s out', (option, name) => {
+  for (const read of Object.values(readers)) {
+    expect(() => read(`mongodb://auth:hunter2@db.example/auth?${option}`)).toThrow(
+      expect.objectContaining({
+        problems: [expect.stringMatching(`^MONGO_URL: asks for less .* leave out ${name} \\(`)],
+      }),
+    );
+  }
+});
+
+test.each([
+  'mongodb://db.example/auth?retryWrites=true&w=majority&journal=true&wtimeoutMS=5000',
+  'mongodb://db.example/auth?readPreference=primary&readConcernLevel=majority',
   'mongodb://auth:p%40ss@a.example,b.example:27018/auth?replicaSet=rs0&tls=true',
   'mongodb+srv://cluster.example.test/auth',
   'mongodb://%2Ftmp%2Fmongodb-27017.sock/auth',

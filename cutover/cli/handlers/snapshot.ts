@@ -75,6 +75,7 @@ export const restore: Handler = async (call) => {
       call.verb,
     );
   }
+  if (into === 'mongo') await assertStrong(call, url);
   const request = {
     dir: dirOf(call),
     name: nameOf(call),
@@ -94,6 +95,16 @@ export const clear: Handler = async (call) => {
     style.good(`${store} may serve: ${mode}, epoch ${epoch}, as restored from ${name}`),
   ]);
 };
+
+/** By options of its own a URL could have writes answered before they are safe. */
+async function assertStrong({ verb }: Call, url: string): Promise<void> {
+  const [{ default: mongoose }, { weakenings }] = await Promise.all([
+    import('mongoose'),
+    import('../../../db/mongo/url.ts'),
+  ]);
+  const weak = weakenings(new mongoose.mongo.MongoClient(url).options);
+  if (weak.length > 0) throw new UsageError(`the URL must leave out ${weak.join(', ')}`, verb);
+}
 
 const SCHEMES: Readonly<Record<StoreName, RegExp>> = {
   mongo: /^mongodb(\+srv)?:\/\//,
