@@ -6,6 +6,8 @@ import { mongoCommand } from './wire.ts';
 export interface MongoCommand {
   readonly name: string;
   readonly collection: string;
+  /** The command itself: besides what it asks for, how. */
+  readonly body: Readonly<Record<string, unknown>>;
   /** Of each of its operations. */
   readonly filters: readonly Readonly<Record<string, unknown>>[];
 }
@@ -58,7 +60,7 @@ function commandOf(sent: Buffer): MongoCommand | null {
   const matched = body.pipeline?.map(({ $match }) => $match ?? {}).slice(0, 1) ?? [];
   const written = [...(body.updates ?? []), ...(body.deletes ?? []), ...sections].map(({ q }) => q);
   const asked = [body.filter, body.query].filter((filter) => filter !== undefined);
-  return { name, collection, filters: [...asked, ...matched, ...written] };
+  return { name, collection, body, filters: [...asked, ...matched, ...written] };
 }
 
 /** The documents of a message's further sections, where they are operations with a filter. */
