@@ -5,6 +5,7 @@ import { readStatus } from '../../cutover/operator/index.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
+import { newAccount } from '../contract/fixtures.ts';
 import { createWorld, type World } from './operator-world.ts';
 
 let world: World;
@@ -43,6 +44,22 @@ describe('an instance says which stores it reaches', () => {
     world.mend('mongo');
     await world.stop();
     expect(await run(books.readLeases())).toEqual([]);
+  });
+
+  it('and leaves its row while one of its operations is under way, for which others then wait', async () => {
+    const [engine] = await world.start(1, 'mongo-only');
+    if (engine === undefined) throw new Error('one was started');
+    const { books, tables } = world.stores.mongo;
+    const gate = Promise.withResolvers<void>();
+    world.hooks.mongo = {
+      before: ({ name }) => (name === 'createAccount' ? gate.promise : undefined),
+    };
+    const signup = engine.repository.createAccount(newAccount());
+    await world.stop();
+    expect(tables.user.size).toBe(0);
+    expect(await run(books.readLeases())).toHaveLength(1);
+    gate.resolve();
+    await run(signup);
   });
 });
 

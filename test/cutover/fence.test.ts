@@ -4,10 +4,11 @@ import { changeControl, fromControl, readControl, readLeases } from '../../cutov
 import { RULES } from '../../cutover/protocol/rules.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { freshId, newAccount } from '../contract/fixtures.ts';
+import { freshId, newAccount, signUp } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
 import { createMemoryStore, type MemoryStore } from '../support/memory/store.ts';
 import { eventually } from '../support/wait.ts';
+import { createWorld } from './operator-world.ts';
 import { announce, recordOf, setIn } from './support/control.ts';
 
 const transition = {
@@ -30,6 +31,15 @@ async function openSystem(hooks: Parameters<typeof createMemoryStore>[0]['hooks'
 async function fence(mongo: MemoryStore): Promise<void> {
   await announce(mongo, transition);
   await changeControl(mongo, { kind: 'fence', id: transition.id });
+}
+
+/** One engine on a clock that jumps. */
+async function openWorld() {
+  const world = createWorld();
+  onTestFinished(() => world.stop());
+  const [engine] = await world.start(1, 'shadow-read');
+  if (engine === undefined) throw new Error('one was started');
+  return { ...world, repository: engine.repository, engine };
 }
 
 const acknowledged = async (mongo: MemoryStore) =>
@@ -64,6 +74,24 @@ describe('behind a fence', () => {
     gate.resolve();
     await signup;
     await eventually(async () => expect(await acknowledged(mongo)).toEqual(['stopped']));
+  });
+
+  it('what had no answer counts as under way until the store’s own limit on it has passed', async () => {
+    const { clock, stores, hooks, repository, engine } = await openWorld();
+    const lost = new StoreUnavailable('mongo', 'unknown', 'timeout');
+    hooks.mongo = {
+      before: ({ name }) => {
+        if (name === 'createAccount') throw lost;
+      },
+    };
+    await expect(clock.run(repository.createAccount(newAccount()))).rejects.toBe(lost);
+    const lostMs = clock.elapsedMs();
+    await clock.run(fence(stores.mongo));
+    await clock.pass(2_400 - (clock.elapsedMs() - lostMs));
+    expect(engine.status().standing).toBe('fenced');
+    expect(await clock.run(acknowledged(stores.mongo))).toEqual(['announced']);
+    await clock.pass(200);
+    expect(await clock.run(acknowledged(stores.mongo))).toEqual(['stopped']);
   });
 
   it('what waits goes on in the other store when authority has gone there', async () => {
@@ -111,6 +139,21 @@ describe('a store that was given up as lost, and came back', () => {
 });
 
 describe('a lease that lapsed', () => {
+  it('lets no refusal out either, which was true only under the authority that gave it', async () => {
+    const { clock, hooks, repository, engine } = await openWorld();
+    const { user } = await clock.run(signUp(repository));
+    hooks.mongo = {
+      before: async ({ name }) => {
+        if (name === 'writeLease') throw new StoreUnavailable('mongo', 'none', 'timeout');
+        if (name === 'createAccount') await clock.sleep(20_000);
+      },
+    };
+    const taken = repository.createAccount(newAccount({ email: user.email }));
+    await clock.pass(15_000);
+    expect(engine.status().standing).toBe('no-lease');
+    await expect(clock.run(taken)).rejects.toMatchObject({ outcome: 'unknown', reason: 'lease-lost' });
+  });
+
   it('is written down in the authority, as evidence against a calm day, whatever refuses it at first', async () => {
     let away = false;
     let isRefused = false;

@@ -1,11 +1,16 @@
 /** Writes whose outcome nobody knows, begun while no mirror was on. */
-import { expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { WriteOperation } from '../../cutover/late-writes.ts';
 import { move } from '../../cutover/operator/index.ts';
+import { READS } from '../../cutover/router.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
-import { freshId, NOW, newAccount, signUp } from '../contract/fixtures.ts';
+import type { Repository, Store } from '../../db/port.ts';
+import { ENTITIES } from '../../db/records.ts';
+import { EACH } from '../contract/cases/each.ts';
+import { freshId, NOW, newAccount, newSession, signUp } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
-import { createMemoryStore, type Hooks } from '../support/memory/store.ts';
+import { createMemoryStore, type Hooks, type MemoryStore } from '../support/memory/store.ts';
 import { eventually } from '../support/wait.ts';
 import { createWorld, REQUEST } from './operator-world.ts';
 import { moveMode } from './support/control.ts';
@@ -179,4 +184,65 @@ it('one that cannot be marked is told of now and then', async () => {
   const told = lines.filter((line) => line.includes('late write'));
   expect(told.length).toBeGreaterThan(0);
   expect(told.length).toBeLessThanOrEqual(3);
+});
+
+/** What the store holds, by entity and id. */
+function contentsOf({ tables }: MemoryStore): ReadonlyMap<string, object> {
+  const all = ENTITIES.flatMap((entity) =>
+    [...tables[entity]].map(([id, { record }]) => [`${entity} ${id}`, record] as const),
+  );
+  return new Map(all);
+}
+
+describe('whatever was written without a mark, and nobody was told of, reaches the mirror:', () => {
+  const CASES: typeof EACH = {
+    ...EACH,
+    async openSession(repo) {
+      const { user, session } = await signUp(repo);
+      const opened = newSession(user.id);
+      await repo.openSession({ session: opened, replacesId: session.id, sessionsMax: 9, now: NOW });
+    },
+  };
+  const isWrite = (name: keyof Repository): name is WriteOperation =>
+    name !== 'purge' && !READS.some((read) => read === name);
+
+  it.each((Object.keys(CASES) as (keyof Repository)[]).filter(isWrite))('%s', async (operation) => {
+    const world = createWorld();
+    onTestFinished(() => world.stop());
+    const { mongo, postgres } = world.stores;
+    const written = new Set<string>();
+    const answers: unknown[] = [];
+    const deaf: Store = {
+      ...mongo,
+      at(context) {
+        const repo = mongo.at(context);
+        const act = repo[operation] as (...args: unknown[]) => Promise<unknown>;
+        const lost = async (...args: unknown[]) => {
+          const before = contentsOf(mongo);
+          answers.push(await act(...args));
+          for (const [name, record] of contentsOf(mongo)) if (before.get(name) !== record) written.add(name);
+          throw LOST;
+        };
+        return { ...repo, [operation]: lost };
+      },
+    };
+    const [engine] = await world.start(1, 'mongo-only', { mongo: deaf });
+    if (engine === undefined) throw new Error('one was started');
+    // The case goes on with the answer that its caller never got.
+    const ask = engine.repository[operation] as (...args: unknown[]) => Promise<unknown>;
+    const asked = (...args: unknown[]) =>
+      ask(...args).catch((error: unknown) => {
+        expect(error).toBe(LOST);
+        return answers.pop();
+      });
+    await world.clock.run(CASES[operation]({ ...engine.repository, [operation]: asked }));
+    await world.clock.run(move(world.context, { ...REQUEST, to: 'dual-write' }));
+    await world.clock.pass(10_000);
+    // Whose sessions are erased along with a user, the operation itself does not say.
+    if (operation === 'eraseUser')
+      for (const name of written) if (name.startsWith('session')) written.delete(name);
+    expect(written.size).toBeGreaterThan(0);
+    const [held, mirrored] = [contentsOf(mongo), contentsOf(postgres)];
+    for (const name of written) expect([name, mirrored.get(name)]).toEqual([name, held.get(name)]);
+  });
 });

@@ -105,6 +105,15 @@ describe('what fails', () => {
     expect(disagreements(world)).toEqual([]);
   });
 
+  test('and what one left whose clock is ahead', async () => {
+    const world = mirrorWorld();
+    const user = userAt([1, 1]);
+    plant(world.authority, 'user', user, new Date(world.clock.date().getTime() + HOUR_MS));
+    await world.clock.pass(15_000);
+    expect(disagreements(world)).toEqual([]);
+    expect(world.copy.tables.user.get(user.id)?.record).toEqual(user);
+  });
+
   test('one record that only ever times out does not keep the others back', async () => {
     const world = mirrorWorld();
     const { user: stuck } = await signUp(world.unnoticed);

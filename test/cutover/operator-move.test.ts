@@ -290,42 +290,6 @@ describe('a change of authority', () => {
     expect(result.longestPauseMs).toBeLessThan(250);
   });
 
-  it('is taken back, and tried again, when the last check finds a difference', async () => {
-    const [engine] = await toShadowRead();
-    if (engine === undefined) throw new Error('two were started');
-    const { user } = await world.clock.run(signUp(engine.repository));
-    await world.clock.pass(2_000);
-    const { postgres } = world.stores;
-    const held = postgres.tables.user.get(user.id);
-    if (held === undefined) throw new Error('it was mirrored');
-    // Written just now, so it is among what is looked at.
-    const fresh = `${Math.floor(world.clock.date().getTime() / 1_000).toString(16)}${'f'.repeat(16)}`;
-    const stray = { ...held.record, id: fresh, email: 'stray@example.org', emailKey: 'stray@example.org' };
-    postgres.tables.user.set(fresh, { record: stray, pendingAt: null });
-    const plant = () => {
-      const id = `${Math.floor(world.clock.date().getTime() / 1_000).toString(16)}${'f'.repeat(16)}`;
-      postgres.tables.user.set(id, { record: { ...stray, id }, pendingAt: null });
-    };
-    world.hooks.postgres = {
-      before: ({ name }) => {
-        if (name === 'countMarks') plant();
-      },
-    };
-    await set('flip-attempts', '2');
-    const result = await go();
-    expect(result).toMatchObject({
-      kind: 'aborted',
-      attempts: 3,
-      after: { mode: 'shadow-read', transition: null },
-    });
-    expect(result.reasons.join('\n')).toContain('the last check found a difference');
-    expect(result.reasons.join('\n')).toMatch(/user\/[0-9a-f]{24} is not the same/);
-    await world.clock.pass(1_000);
-    expect(engine.status()).toMatchObject({ standing: 'serving', effective: 'shadow-read' });
-    await world.clock.run(signUp(engine.repository));
-    expect((await logged()).filter(({ kind }) => kind === 'aborted')).toHaveLength(3);
-  });
-
   it('is taken back when a mark does not drain in time', async () => {
     const [engine] = await toShadowRead();
     if (engine === undefined) throw new Error('two were started');
