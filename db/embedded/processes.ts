@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
 const hasProc = existsSync('/proc/self/stat');
 
-interface ProcessRow {
+export interface ProcessRow {
   readonly pid: number;
   readonly parentPid: number;
   readonly groupId: number;
@@ -28,6 +28,16 @@ export function readProcess(pid: number): ProcessRow | null {
   } catch {
     return null;
   }
+}
+
+/** Whether this very process runs, not a later one that was given its number. */
+export function isRunning({ pid, startedAt }: Pick<ProcessRow, 'pid' | 'startedAt'>): boolean {
+  return readProcess(pid)?.startedAt === startedAt;
+}
+
+/** A process and all below it, parents before children. */
+export function familyOf(pid: number): readonly ProcessRow[] {
+  return [pid, ...descendantsOf(pid)].map(readProcess).filter((row) => row !== null);
 }
 
 /** Every process below this one, parents before children. */

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readProcess } from './processes.ts';
+import { isRunning, type ProcessRow, readProcess } from './processes.ts';
 import type { Command, Program, Report } from './watchdog.ts';
 
 export type { Program } from './watchdog.ts';
@@ -120,7 +120,7 @@ export async function claimFolder(supervisor: Supervisor, folder: string): Promi
   const deadline = Date.now() + HANDOVER_TIMEOUT_MS;
   while (!(await supervisor.lock(join(folder, 'lock')))) {
     const holder = readHolder(holderFile);
-    const lives = holder !== null && readProcess(holder.pid)?.startedAt === holder.startedAt;
+    const lives = holder !== null && isRunning(holder);
     if (lives || Date.now() > deadline) throw new DataInUse(folder, holder?.pid ?? null);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
@@ -128,7 +128,7 @@ export async function claimFolder(supervisor: Supervisor, folder: string): Promi
   writeFileSync(holderFile, JSON.stringify({ pid: process.pid, startedAt }), { mode: 0o600 });
 }
 
-function readHolder(path: string): { readonly pid: number; readonly startedAt: string } | null {
+function readHolder(path: string): Pick<ProcessRow, 'pid' | 'startedAt'> | null {
   try {
     return JSON.parse(readFileSync(path, 'utf8'));
   } catch {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, onTestFailed, test } from 'vitest';
 import { specOf, VERB_NAMES } from '../../cutover/cli/verbs.ts';
-import { descendantsOf } from '../../db/embedded/processes.ts';
+import { descendantsOf, familyOf, isRunning, signal as send } from '../../db/embedded/processes.ts';
 import { eventually } from '../support/wait.ts';
 import { cutover, type Env, inside, json, SHIM, start, startOnTerminal } from './cli-program.ts';
 
@@ -166,9 +166,9 @@ describe('signals', () => {
   ] as const)('where it cannot, the program ends with its shim, at %s too', async (signal, code) => {
     const watching = start(['status', '--watch'], NOWHERE, OLDER);
     await watching.sees(/cannot be reached/);
-    const [program] = descendantsOf(watching.pid);
-    expect(program).toBeDefined();
-    onTestFailed(() => void (program && process.kill(program, 'SIGKILL')));
+    const [, program] = familyOf(watching.pid);
+    if (program === undefined) throw new Error('there is no program below the shim');
+    onTestFailed(() => void (isRunning(program) && send(program.pid, 'SIGKILL')));
     watching.kill(signal);
     expect((await watching.ended).code).toBe(code);
   });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { descendantsOf, readProcess } from '../../db/embedded/processes.ts';
+import { familyOf, isRunning } from '../../db/embedded/processes.ts';
 import { inherited } from '../support/inherited.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -82,12 +82,12 @@ describe('npm run demo', () => {
   ] as const)('leaves nothing behind when it is %s', { timeout: TIMEOUT_MS }, async (_, name, code) => {
     const run = start('--seconds', '60', '--rate', '5');
     await eventually(() => run.stdout().includes('people come'), { timeoutMs: TIMEOUT_MS });
-    const family = descendantsOf(run.child.pid ?? 0);
+    const family = familyOf(run.child.pid ?? 0);
     // The watchdog, both servers and their children, three instances.
     expect(family.length).toBeGreaterThan(5);
     run.child.kill(name);
     expect(await run.ended).toBe(code);
-    await eventually(() => family.every((pid) => readProcess(pid) === null), { timeoutMs: TIMEOUT_MS });
+    await eventually(() => !family.some(isRunning), { timeoutMs: TIMEOUT_MS });
     await eventually(async () => expect(await readdir(folder)).toEqual([]), { timeoutMs: TIMEOUT_MS });
   });
 

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test, vi } from 'vitest';
-import { descendantsOf, signal } from '../../db/embedded/processes.ts';
-import { allGone, family, type Launched, launch } from '../support/processes.ts';
+import { descendantsOf, familyOf, type ProcessRow, signal } from '../../db/embedded/processes.ts';
+import { allGone, type Launched, launch } from '../support/processes.ts';
 import { eventually } from '../support/wait.ts';
 
 // Whole processes with databases of their own, beside all other tests on the same cores.
@@ -42,10 +42,10 @@ async function urlOf(run: Launched): Promise<string> {
 }
 
 /** The service process, its watchdog and all servers: the watchdog is a child, in a session of its own. */
-function everything(pid: number): readonly number[] {
-  const pids = family(pid);
-  expect(pids.length).toBeGreaterThan(5);
-  return pids;
+function everything(pid: number): readonly ProcessRow[] {
+  const processes = familyOf(pid);
+  expect(processes.length).toBeGreaterThan(5);
+  return processes;
 }
 
 async function signUp(url: string, email: string): Promise<number> {
@@ -94,11 +94,11 @@ test('serves from an empty folder, tells what it runs on, and Ctrl-C stops it al
   const secrets = JSON.parse(readFileSync(join(dataDir, 'secrets.json'), 'utf8'));
   expect(banner).not.toContain(secrets.AUTH_SECRETS);
 
-  const pids = everything(run.pid);
+  const processes = everything(run.pid);
   // Ctrl-C: the terminal signals the whole foreground process group.
   process.kill(-run.pid, 'SIGINT');
   expect(await run.exited).toBe(0);
-  await allGone(pids, 1_000);
+  await allGone(processes, 1_000);
 });
 
 test('keeps the data between runs, and a second run at once is told why it cannot', async () => {
@@ -114,11 +114,11 @@ test('keeps the data between runs, and a second run at once is told why it canno
   );
   expect(second.output()).not.toMatch(/^\s+at /m);
 
-  const pids = everything(first.pid);
+  const processes = everything(first.pid);
   signal(first.pid, 'SIGKILL');
   const third = dev(['--data', dataDir]);
   expect(await logIn(await urlOf(third), 'grace@example.com')).toBe(200);
-  await allGone(pids);
+  await allGone(processes);
   signal(third.pid, 'SIGTERM');
   expect(await third.exited).toBe(0);
 });
@@ -129,12 +129,12 @@ test('two ephemeral runs at once work side by side and leave nothing', async () 
   expect(new Set(urls).size).toBe(2);
   expect(await Promise.all(urls.map((url) => signUp(url, 'both@example.com')))).toEqual([201, 201]);
   expect(runs[1]?.output()).toContain('configured postgres-only');
-  const pids = runs.flatMap((run) => everything(run.pid));
-  const ours = [...new Set(pids.flatMap(temporaryFoldersOf))];
+  const processes = runs.flatMap((run) => everything(run.pid));
+  const ours = [...new Set(processes.flatMap(temporaryFoldersOf))];
   expect(ours).toHaveLength(4);
   for (const run of runs) signal(run.pid, 'SIGINT');
   expect(await Promise.all(runs.map((run) => run.exited))).toEqual([0, 0]);
-  await allGone(pids, 1_000);
+  await allGone(processes, 1_000);
   expect(temporaryFolders().filter((name) => ours.includes(name))).toEqual([]);
 });
 
@@ -144,17 +144,17 @@ test('kill -9 of npm, or of the shell that runs it, leaves nothing behind', asyn
     env: { ...clean, PORT: '0' },
   });
   await urlOf(shell);
-  const pids = everything(shell.pid);
+  const processes = everything(shell.pid);
   signal(shell.pid, 'SIGKILL');
-  await allGone(pids);
+  await allGone(processes);
 });
 
 test('kill -9 of the service itself leaves nothing behind', async () => {
   const run = dev(['--ephemeral']);
   await urlOf(run);
-  const pids = everything(run.pid);
+  const processes = everything(run.pid);
   signal(run.pid, 'SIGKILL');
-  await allGone(pids);
+  await allGone(processes);
 });
 
 test('Ctrl-C while it is starting stops what was started so far', async () => {
@@ -165,10 +165,10 @@ test('Ctrl-C while it is starting stops what was started so far', async () => {
       throw new Error('no server is being started yet');
     return first;
   });
-  const pids = family(watchdog);
+  const processes = familyOf(watchdog);
   signal(run.pid, 'SIGINT');
   expect(await run.exited).toBe(0);
-  await allGone(pids);
+  await allGone(processes);
 });
 
 test('a port that is taken is said in one line, before any database is started', async () => {
@@ -224,7 +224,7 @@ test('unknown options are refused, and --help names every option and what it emb
 });
 
 /** Those the process was started with; other tests have theirs at the same time. */
-function temporaryFoldersOf(pid: number): readonly string[] {
+function temporaryFoldersOf({ pid }: ProcessRow): readonly string[] {
   try {
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
     return [...command.matchAll(/auth-cutover-[^/\0]+/g)].map(([name]) => name);

@@ -1,8 +1,10 @@
 import mongoose from 'mongoose';
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
+import { familyOf } from '../../db/embedded/processes.ts';
 import { freezeProcess } from '../support/faults.ts';
 import { freeze, thaw } from '../support/freeze.ts';
+import { allGone } from '../support/processes.ts';
 import { newPostgresDatabase, ownMongo, ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -60,10 +62,10 @@ describe('a frozen server', async () => {
 
   test('stops all the same', async () => {
     freeze(postgres);
+    const processes = familyOf(postgres.pid);
+    expect(processes).not.toEqual([]);
     await postgres.stop();
-    await eventually(() => {
-      expect(() => process.kill(postgres.pid, 0)).toThrow('ESRCH');
-    });
+    await allGone(processes);
   });
 });
 

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, inject, test, vi } from 'vitest';
 import { startPostgres } from '../../db/embedded/postgres.ts';
-import { readProcess, signal } from '../../db/embedded/processes.ts';
+import { familyOf, type ProcessRow, readProcess, signal } from '../../db/embedded/processes.ts';
 import { DataInUse } from '../../db/embedded/supervise.ts';
 import { asSuperuser } from '../support/databases.ts';
-import { allGone, family, type Launched, launch } from '../support/processes.ts';
+import { allGone, type Launched, launch } from '../support/processes.ts';
 import { eventually } from '../support/wait.ts';
 
 // Whole processes with databases of their own, beside all other tests on the same cores.
@@ -34,10 +34,10 @@ async function started(parent: Launched): Promise<Started> {
 }
 
 /** The servers with everything below them, and their watchdog. */
-function serverFamily({ postgres, mongo }: Started): readonly number[] {
-  const watchdog = readProcess(postgres)?.parentPid ?? 0;
-  expect(watchdog).toBeGreaterThan(1);
-  return [...new Set([watchdog, ...family(postgres), ...(mongo === null ? [] : family(mongo))])];
+function serverFamily({ postgres, mongo }: Started): readonly ProcessRow[] {
+  const watchdog = readProcess(readProcess(postgres)?.parentPid ?? 0);
+  if (watchdog === null || watchdog.pid === 1) throw new Error('nobody watches over the servers');
+  return [watchdog, ...familyOf(postgres), ...(mongo === null ? [] : familyOf(mongo))];
 }
 
 /** The temporary folder a server runs in: it is its working directory's parent or that itself. */
@@ -51,27 +51,27 @@ function temporaryFolderOf(pid: number): string {
 test('kill -9 of the parent takes every server and every temporary folder along', async () => {
   const parent = launch(process.execPath, [parentScript, inject('toolsDir')]);
   const servers = await started(parent);
-  const pids = serverFamily(servers);
+  const processes = serverFamily(servers);
   const folders = [servers.postgres, servers.mongo].filter((pid) => pid !== null).map(temporaryFolderOf);
-  expect(pids.length).toBeGreaterThan(5);
+  expect(processes.length).toBeGreaterThan(5);
   expect(folders.map(existsSync)).toEqual([true, true]);
   signal(parent.pid, 'SIGKILL');
-  await allGone(pids);
+  await allGone(processes);
   await eventually(() => expect(folders.map(existsSync)).toEqual([false, false]));
 });
 
 test('kill -9 of the whole process group, shell and all, does too', async () => {
   const command = `"${process.execPath}" "${parentScript}" "${inject('toolsDir')}"; true`;
   const shell = launch('sh', ['-c', command]);
-  const pids = serverFamily(await started(shell));
+  const processes = serverFamily(await started(shell));
   process.kill(-shell.pid, 'SIGKILL');
-  await allGone(pids);
+  await allGone(processes);
 });
 
 test('the servers go even when the watchdog is killed first, a MongoDB that does not stop by itself too', async () => {
   const parent = launch(process.execPath, [parentScript, inject('toolsDir')]);
   const servers = await started(parent);
-  const pids = serverFamily(servers);
+  const processes = serverFamily(servers);
   const folder = temporaryFolderOf(servers.postgres);
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   if (servers.mongo !== null) {
@@ -80,7 +80,7 @@ test('the servers go even when the watchdog is killed first, a MongoDB that does
   }
   if (servers.mongo !== null) signal(servers.mongo, 'SIGSTOP');
   signal(readProcess(servers.postgres)?.parentPid ?? 0, 'SIGKILL');
-  await allGone(pids);
+  await allGone(processes);
   signal(parent.pid, 'SIGKILL');
 });
 

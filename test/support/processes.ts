@@ -1,7 +1,8 @@
 /** Real processes: started, watched and killed by a test. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { afterAll } from 'vitest';
-import { descendantsOf, readProcess, signal } from '../../db/embedded/processes.ts';
+import { familyOf, isRunning, type ProcessRow, signal } from '../../db/embedded/processes.ts';
 import { eventually } from './wait.ts';
 
 export interface Launched {
@@ -35,7 +36,11 @@ export function launch(
   });
   const { pid } = child;
   if (pid === undefined) throw new Error(`${command} did not start`);
-  afterAll(() => killTree(pid));
+  afterAll(() => {
+    // Once it has ended, its number may be another's.
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    for (const each of familyOf(pid)) signal(each.pid, 'SIGKILL');
+  });
   return {
     child,
     pid,
@@ -53,22 +58,23 @@ export function launch(
   };
 }
 
-/** A process and all below it, to be asked later whether they are gone. */
-export function family(pid: number): readonly number[] {
-  return [pid, ...descendantsOf(pid)];
-}
-
-/** Waits until none of them is left. */
-export async function allGone(pids: readonly number[], timeoutMs = 30_000): Promise<void> {
+/** Waits until none of them is left: a server may have much to write before it ends. */
+export async function allGone(processes: readonly ProcessRow[], timeoutMs = 90_000): Promise<void> {
   await eventually(
     () => {
-      const left = pids.filter((pid) => readProcess(pid) !== null);
-      if (left.length > 0) throw new Error(`still running: ${left.join(', ')}`);
+      const left = processes.filter(isRunning);
+      if (left.length > 0) throw new Error(`still running: ${left.map(nameOf).join(', ')}`);
     },
     { timeoutMs },
   );
 }
 
-export function killTree(pid: number): void {
-  for (const each of family(pid)) signal(each, 'SIGKILL');
+/** Number, name and state, such as `123 (postgres) S`. */
+function nameOf({ pid }: ProcessRow): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(0, stat.lastIndexOf(')') + 3);
+  } catch {
+    return String(pid);
+  }
 }

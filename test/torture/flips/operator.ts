@@ -62,7 +62,7 @@ export async function startCoordinator(system: System, order: Order): Promise<Co
       await eventually(() => over || steps().includes(step), { timeoutMs: REACHED_TIMEOUT_MS });
       return steps().includes(step);
     },
-    kill: (name) => void signal(pid, name),
+    kill: (name) => void (over || signal(pid, name)),
   };
 }
 

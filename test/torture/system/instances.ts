@@ -106,7 +106,7 @@ async function launch(supervisor: Supervisor, { name, url, entry, logFile, env }
       exit = seen;
       return seen;
     }),
-    kill: (signalName) => void signal(pid, signalName),
+    kill: (signalName) => void (exit === null && signal(pid, signalName)),
     log: () => readFileSync(logFile, 'utf8'),
   };
 }

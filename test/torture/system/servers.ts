@@ -8,7 +8,7 @@ import pg from 'pg';
 import { startMongo } from '../../../db/embedded/mongo.ts';
 import { freePort } from '../../../db/embedded/ports.ts';
 import { startPostgres } from '../../../db/embedded/postgres.ts';
-import { descendantsOf, readProcess, signal } from '../../../db/embedded/processes.ts';
+import { familyOf, isRunning, signal } from '../../../db/embedded/processes.ts';
 import type { Supervisor } from '../../../db/embedded/supervise.ts';
 import type { StoreName } from '../../../db/errors.ts';
 import { type Frozen, freezePostgres, freezeProcess } from '../../support/faults.ts';
@@ -58,9 +58,9 @@ async function startServer(
     port,
     product: running.server,
     async kill() {
-      const family = [pid(), ...descendantsOf(pid())];
-      for (const each of family) signal(each, 'SIGKILL');
-      await eventually(() => family.every((each) => readProcess(each) === null));
+      const family = familyOf(pid());
+      for (const each of family) signal(each.pid, 'SIGKILL');
+      await eventually(() => !family.some(isRunning));
     },
     async restart() {
       await running.stop();
