@@ -1,23 +1,27 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { openMongoStore } from '../../db/mongo/store.ts';
-import {
-  NOW,
-  newAccount,
-  newResetToken,
-  newSession,
-  parallel,
-  signUp,
-  userOf,
-} from '../contract/fixtures.ts';
+import type { Repository } from '../../db/port.ts';
+import { NOW, newAccount, newResetToken, newSession, signUp, userOf } from '../contract/fixtures.ts';
 import { createLagProxy } from '../support/lag-proxy.ts';
-import { newMongoDatabase, openMongo } from '../support/stores.ts';
-import { eventually } from '../support/wait.ts';
+import { openMongo } from '../support/stores.ts';
+import { isMongoWrite } from '../support/wire.ts';
 
 const CONTEXT = { epoch: 1, pending: false };
 
 describe('an operation of several writes', async () => {
-  const { store } = await openMongo();
+  const { store, url } = await openMongo();
   const repo = store.at(CONTEXT);
+
+  /** The same database, behind a network of its own. */
+  async function openBehind() {
+    const proxy = await createLagProxy({ targetPort: Number(new URL(url).port) });
+    const behind = await openMongoStore({ url: proxy.through(url), timeoutMs: 2_000, emailKeyPass: false });
+    onTestFinished(async () => {
+      await behind.close();
+      await proxy.close();
+    });
+    return { behind, proxy };
+  }
 
   it('is asked again about a write that it tries anew because it lost a race', async () => {
     const { user } = await signUp(repo);
@@ -46,18 +50,7 @@ describe('an operation of several writes', async () => {
   });
 
   it('never says that nothing was done once its first write is there', async () => {
-    const url = newMongoDatabase();
-    const proxy = await createLagProxy({ targetPort: Number(new URL(url).port) });
-    const behind = await openMongoStore({
-      url: proxy.through(url),
-      timeoutMs: 500,
-      emailKeyPass: false,
-    });
-    // The network goes the moment the first write has been answered.
-    const cutting = behind.at({ ...CONTEXT, onWrite: () => proxy.cut() });
-    const plain = behind.at(CONTEXT);
-    await behind.migrate(() => {});
-    const { user, session } = await signUp(plain);
+    const { user, session } = await signUp(repo);
     const change = {
       userId: user.id,
       sessionGeneration: 0,
@@ -66,20 +59,33 @@ describe('an operation of several writes', async () => {
       now: NOW,
     };
     const opening = { session: newSession(user.id), replacesId: session.id, sessionsMax: 5, now: NOW };
-    const operations = [
-      () => cutting.changePassword(change),
-      () => cutting.openSession(opening),
-      () => cutting.createAccount(newAccount()),
-      () => cutting.requestReset({ token: newResetToken(user.id), decoy: false, now: NOW }),
-      () => cutting.eraseUser({ userId: user.id, sessionGeneration: null, now: NOW }),
+    const operations: readonly ((cutting: Repository) => Promise<unknown>)[] = [
+      (cutting) => cutting.changePassword(change),
+      (cutting) => cutting.openSession(opening),
+      (cutting) => cutting.createAccount(newAccount()),
+      (cutting) => cutting.requestReset({ token: newResetToken(user.id), decoy: false, now: NOW }),
+      (cutting) => cutting.eraseUser({ userId: user.id, sessionGeneration: null, now: NOW }),
     ];
     for (const operation of operations) {
-      await expect(operation()).rejects.toMatchObject({ name: 'StoreUnavailable', outcome: 'unknown' });
-      proxy.heal();
-      await eventually(() => behind.ping());
+      const { behind, proxy } = await openBehind();
+      // The network goes the moment the first write has been answered.
+      const cutting = behind.at({ ...CONTEXT, onWrite: () => proxy.cut() });
+      await expect(operation(cutting)).rejects.toMatchObject({
+        name: 'StoreUnavailable',
+        outcome: 'unknown',
+      });
     }
-    await parallel(2, () => behind.ping());
-    await behind.close();
-    await proxy.close();
+  });
+
+  it('moves nothing aside that is not in the log yet', async () => {
+    const { user } = await signUp(repo);
+    const { behind, proxy } = await openBehind();
+    const isLost = proxy.loseNextReplyAfterCommit(isMongoWrite);
+    const move = { expected: { epoch: 1, version: 1 }, reason: 'orphan', now: NOW };
+    const moving = behind.replica.moveAside('user', user.id, move);
+    await expect(moving).rejects.toMatchObject({ name: 'StoreUnavailable', outcome: 'unknown' });
+    expect(await isLost).toBe(true);
+    expect(await repo.findUser(user.id)).not.toBeNull();
+    expect((await store.replica.asides({ limit: 5 })).map(({ id }) => id)).toEqual([user.id]);
   });
 });

@@ -20,7 +20,7 @@ import { newPostgresDatabase, ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 
 const CONTEXT = { epoch: 1, pending: false };
-const TIMES = { statementTimeoutMs: 300, connectTimeoutMs: 300 };
+const TIMES = { statementTimeoutMs: 1_000, connectTimeoutMs: 1_000 };
 
 async function unavailable(operation: Promise<unknown>): Promise<StoreUnavailable> {
   const error = await operation.then(
@@ -148,7 +148,7 @@ describe('a PostgreSQL in trouble', async () => {
   });
 
   it('refuses what finds no free connection in time, and recovers', async () => {
-    const store = await open({ poolMax: 1, statementTimeoutMs: 3_000, connectTimeoutMs: 200 });
+    const store = await open({ poolMax: 1, statementTimeoutMs: 5_000, connectTimeoutMs: 1_000 });
     const repo = store.at(CONTEXT);
     const { user } = await signUp(repo);
     const release = await lockUser(user.id);
@@ -234,6 +234,20 @@ describe('a PostgreSQL in trouble', async () => {
     expect((await next.query('select 1 as one', [])).rows).toEqual([{ one: 1 }]);
     next.release();
     await pool.end();
+  });
+
+  it('does not keep a row for whoever stands still in the middle of a transaction', async () => {
+    const { user } = await signUp((await open()).at(CONTEXT));
+    const pool = createPool({ url, poolMax: 1, statementTimeoutMs: 500, connectTimeoutMs: 5_000 });
+    onTestFinished(() => pool.end());
+    const client = await pool.connect();
+    await client.query('begin', []);
+    await client.query('update users set name = $1 where id = $2', ['half', user.id]);
+    const patient = (await open({ statementTimeoutMs: 10_000 })).at(CONTEXT);
+    expect(await patient.endSessions({ userId: user.id, now: NOW })).toBe('done');
+    expect((await userOf(patient, user.id)).name).toBe(user.name);
+    expect(await unavailable(client.query('commit', []))).toMatchObject({ reason: 'connection-lost' });
+    client.release();
   });
 
   it('a read-only server is unavailable to writes and to the ping', async () => {
