@@ -104,7 +104,7 @@ describe('an instance that cannot know its mode', () => {
     proxy.cut();
     const app = await startApp('postgres-only', {
       onEnd,
-      env: { DATABASE_URL: proxy.through(server.url), STORE_TIMEOUT: '500ms' },
+      env: { DATABASE_URL: proxy.through(server.url), STORE_TIMEOUT: '5s' },
     });
     expect(await readiness(app)).toMatchObject({
       code: 503,

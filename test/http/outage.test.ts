@@ -60,7 +60,8 @@ describe.each(ALONE)('$mode', async ({ mode, variable, start }) => {
     'a store that does not answer: 503 with Retry-After in bounded time; recovery without a restart',
     PATIENT,
     async () => {
-      const ada = await newPerson(app);
+      // Some steps of a sign-up may take longer than the time-out of this service allows.
+      const ada = await eventually(() => newPerson(app));
       const bearer = ada.accessToken;
       freeze(server);
       try {
@@ -76,9 +77,9 @@ describe.each(ALONE)('$mode', async ({ mode, variable, start }) => {
       await eventually(async () =>
         expect((await app.client().get('/auth/sessions', { bearer })).status).not.toBe(503),
       );
-      const bob = await newPerson(app);
-      expect(await isAlive(bob.client)).toBe(true);
-      await login(app, ada.email, ada.password);
+      const bob = await eventually(() => newPerson(app));
+      await eventually(async () => expect(await isAlive(bob.client)).toBe(true));
+      await eventually(() => login(app, ada.email, ada.password));
     },
   );
 
@@ -105,7 +106,7 @@ describe.each(ALONE)('$mode', async ({ mode, variable, start }) => {
       await eventually(async () => expect((await client.post('/auth/signup', body)).status).toBe(201), {
         timeoutMs: 60_000,
       });
-      expect(await isAlive(client)).toBe(true);
+      await eventually(async () => expect(await isAlive(client)).toBe(true));
     },
   );
 });

@@ -45,7 +45,7 @@ describe('a server of its own', () => {
     await client.close();
     const repo = store.at(CONTEXT);
     const userId = String(doc._id);
-    expect(await repo.findUser(userId)).toMatchObject({ id: userId });
+    await eventually(async () => expect(await repo.findUser(userId)).toMatchObject({ id: userId }));
 
     const ice = await freezeMongo(server);
     try {
@@ -62,7 +62,7 @@ describe('a server of its own', () => {
       ice.thaw();
     }
     await eventually(() => store.ping(), { timeoutMs: 30_000 });
-    expect(await repo.endSessions({ userId, now: NOW })).toBe('done');
+    await eventually(async () => expect(await repo.endSessions({ userId, now: NOW })).toBe('done'));
 
     await server.stop();
     await expect(repo.findUser(userId)).rejects.toMatchObject({ name: 'StoreUnavailable' });
@@ -71,6 +71,7 @@ describe('a server of its own', () => {
   it('is named by what it is', async () => {
     const server = await ownMongo();
     const store = await open(server.url);
+    await eventually(() => store.ping());
     expect(await store.describe()).toMatch(/^(MongoDB|SecantusDB|FerretDB) \d/);
     const client = new mongoose.mongo.MongoClient(server.url);
     const { secantusVersion } = await client.db().admin().command({ buildInfo: 1 });
@@ -83,7 +84,7 @@ describe('a server of its own', () => {
     const store = await open(server.url);
     const hit = (key: string) =>
       store.limits.hit([{ key, capacity: 1e3, windowMs: 1e6, backoff: null }], NOW);
-    await hit('office');
+    await eventually(() => hit('office'));
     const ice = await freezeMongo(server);
     try {
       const crowd = Promise.allSettled(Array.from({ length: 25 }, () => hit('office')));
@@ -104,7 +105,7 @@ describe('a server of its own', () => {
     const server = await ownMongo();
     const store = await open(server.url);
     const repo = store.at(CONTEXT);
-    await store.ping();
+    await eventually(() => store.ping());
     const client = new mongoose.mongo.MongoClient(server.url);
     await client
       .db()

@@ -256,7 +256,7 @@ test('without its store it lets everybody through and says so', async () => {
 });
 
 test('a store that is there and has no time for it lets nobody through uncounted', async () => {
-  const busy = await openPostgresStore({ url, poolMax: 1, timeoutMs: 300 });
+  const busy = await openPostgresStore({ url, poolMax: 1, timeoutMs: 2_000 });
   onTestFinished(() => busy.close());
   const { take, failures, keys } = limitsWith({ LIMIT_LOGIN_PAIR: '3/1h' }, busy.limits);
   await take('login', login);

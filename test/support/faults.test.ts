@@ -110,11 +110,11 @@ async function behindProxy(open: (url: string) => Promise<Store>, url: string): 
 const STORES = {
   PostgreSQL: async () =>
     behindProxy(
-      (url) => openPostgresStore({ url, poolMax: 4, timeoutMs: 1_000 }),
+      (url) => openPostgresStore({ url, poolMax: 4, timeoutMs: 3_000 }),
       await newPostgresDatabase(),
     ),
   MongoDB: () =>
-    behindProxy((url) => openMongoStore({ url, poolMax: 4, timeoutMs: 1_000 }), newMongoDatabase()),
+    behindProxy((url) => openMongoStore({ url, poolMax: 4, timeoutMs: 3_000 }), newMongoDatabase()),
 };
 
 describe.each(Object.entries(STORES))('%s behind a proxy', async (name, open) => {
