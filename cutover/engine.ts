@@ -203,14 +203,29 @@ export function createEngine(options: EngineOptions): Engine {
   /** MongoDB's record first, where there is a MongoDB: of two that begin at once, only one comes first. */
   async function begin(record: ControlRecord): Promise<void> {
     for (const store of [stores.mongo, stores.postgres]) {
-      if (store === null) continue;
-      await makeReady(store);
+      if (store === null || !(await isReadyToBegin(store, record.mode))) continue;
       const created = await store.books.createControl(fromControl(record));
       // Another came first: its record counts, unless it is this very one, left without its copy.
       const there = created ? record : await readControl(store);
       if (there?.mode !== record.mode || there.revision !== record.revision) return;
       if (created && store.name === authorityOf(record.mode)) await noteBeginning(store, record);
     }
+  }
+
+  /** False: it cannot be prepared by whoever starts, and the mode does without it. */
+  async function isReadyToBegin(store: Store, mode: Mode): Promise<boolean> {
+    try {
+      await makeReady(store);
+    } catch (error) {
+      const isUsed = store.name === authorityOf(mode) || store.name === mirrorOf(mode);
+      if (isUsed || error instanceof StoreUnavailable) throw error;
+      telemetry.warn(
+        { err: error, store: store.name, mode },
+        `a store that ${mode} does not use is not ready`,
+      );
+      return false;
+    }
+    return true;
   }
 
   async function noteBeginning(store: Store, { mode, epoch, revision, copy }: ControlRecord): Promise<void> {

@@ -1,6 +1,7 @@
 /** How an instance begins, which stores it says it reaches, and what it leaves. */
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { createEngine } from '../../cutover/engine.ts';
+import type { Mode } from '../../cutover/mode.ts';
 import { readStatus } from '../../cutover/operator/index.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
@@ -64,7 +65,7 @@ describe('an instance says which stores it reaches', () => {
 });
 
 describe('an instance that cannot prepare a store', () => {
-  const start = (store: StoreName, reason: StoreUnavailable['reason']) => {
+  const start = (store: StoreName, reason: StoreUnavailable['reason'], firstMode: Mode = 'mongo-only') => {
     const { stores, clock } = world;
     const prepare = async (given: Store) => {
       if (given.name === store) throw new StoreUnavailable(store, 'none', reason);
@@ -73,7 +74,7 @@ describe('an instance that cannot prepare a store', () => {
       stores,
       environment: clock,
       telemetry: SILENT,
-      firstMode: 'mongo-only',
+      firstMode,
       retentionMs: 1,
       storeTimeoutMs: 2_000,
       digestKey: new Uint8Array(32),
@@ -94,9 +95,19 @@ describe('an instance that cannot prepare a store', () => {
   });
 
   it.each([
-    ['mongo', /^MongoDB does not let its user .* `npm run migrate`/],
-    ['postgres', /^PostgreSQL does not let its user .* `npm run migrate`/],
-  ] as const)('does not start where %s does not let it', async (store, says) => {
-    await expect(start(store, 'forbidden').started).rejects.toThrow(says);
+    ['mongo', 'mongo-only', /^MongoDB does not let its user .* `npm run migrate`/],
+    ['postgres', 'dual-write', /^PostgreSQL does not let its user .* `npm run migrate`/],
+  ] as const)('does not start where %s does not let it', async (store, mode, says) => {
+    await expect(start(store, 'forbidden', mode).started).rejects.toThrow(says);
+  });
+
+  it.each([
+    ['mongo-only', 'postgres'],
+    ['postgres-only', 'mongo'],
+  ] as const)('begins in %s, which does not use %s, at the first start', async (mode, store) => {
+    const { engine, started } = start(store, 'forbidden', mode);
+    await started;
+    expect(engine.status()).toMatchObject({ effective: mode, standing: 'serving', problem: null });
+    expect(await run(world.stores[store].books.readControl())).toBeNull();
   });
 });
