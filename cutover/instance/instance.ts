@@ -192,14 +192,16 @@ export function createInstance(options: InstanceOptions): Instance {
   }
 
   /**
-   * How long an operation may wait, ms. At a fence past what is left of its deadline: should its coordinator have died,
-   * the instances then end it, which takes one more answer of a store, and nobody who waits has failed.
+   * How long an operation that has waited since then may wait on, ms. At a fence past what is left of its deadline: should
+   * its coordinator have died, the instances then end it, which takes one more answer of a store, and nobody who waits has failed.
    */
-  function patienceMs({ kind }: Admission): number {
+  function patienceMs(sinceMs: number): number {
     const ordinary = Math.max(storeTimeoutMs, timing().fenceMaxMs) + 1_000;
+    const waitedMs = monotonicMs() - sinceMs;
+    if (standing().kind !== 'wait') return ordinary - waitedMs;
     const deadlineMs = transitionOf(state.following)?.deadlineMs ?? 0;
-    if (kind !== 'wait') return ordinary;
-    return Math.max(ordinary, Math.min(ordinary + deadlineMs - stoppedForMs(), WAIT_MAX_MS));
+    const leftMs = ordinary + deadlineMs - stoppedForMs();
+    return Math.max(ordinary - waitedMs, Math.min(leftMs, WAIT_MAX_MS - waitedMs));
   }
 
   async function admit(): Promise<Admitted> {
@@ -215,7 +217,7 @@ export function createInstance(options: InstanceOptions): Instance {
     const since = monotonicMs();
     let hasWaited = true;
     try {
-      return await queue.wait('no-lease', patienceMs(admission));
+      return await queue.wait('no-lease', () => patienceMs(since));
     } catch (error) {
       if (error instanceof StoreUnavailable) {
         telemetry.count('cutover_refused_total', { reason: error.reason });

@@ -4,8 +4,8 @@ import type { Environment } from '../environment.ts';
 import type { Admitted } from './member.ts';
 
 export interface FenceQueue {
-  /** Waits until `release` has an admission for it. Rejects with `StoreUnavailable`, outcome none. */
-  wait(reason: 'no-lease' | 'queue-full', maxMs: number): Promise<Admitted>;
+  /** Waits until `release` has an admission for it, while some time is left. Rejects with `StoreUnavailable`, outcome none. */
+  wait(reason: 'no-lease' | 'queue-full', leftMs: () => number): Promise<Admitted>;
   /** Lets everyone go on for whom `admit` has an answer now, in order. */
   release(admit: () => Admitted | null): void;
   /** Turns everyone away. */
@@ -26,13 +26,20 @@ export function createFenceQueue(environment: Environment, max: number): FenceQu
     if (waiters.delete(waiter)) waiter.reject(new StoreUnavailable(null, 'none', reason));
   }
 
+  /** Asked again once it is over: what it waits for may have become something else. */
+  async function watch(waiter: Waiter, reason: 'no-lease' | 'queue-full', leftMs: () => number) {
+    const { signal } = waiter.leave;
+    for (let ms = leftMs(); ms > 0 && !signal.aborted; ms = leftMs()) await environment.sleep(ms, signal);
+    turnAway(waiter, reason);
+  }
+
   return {
-    wait(reason, maxMs) {
+    wait(reason, leftMs) {
       if (waiters.size >= max) return Promise.reject(new StoreUnavailable(null, 'none', 'queue-full'));
       return new Promise((resolve, reject) => {
         const waiter: Waiter = { resolve, reject, leave: new AbortController() };
         waiters.add(waiter);
-        void environment.sleep(maxMs, waiter.leave.signal).then(() => turnAway(waiter, reason));
+        void watch(waiter, reason, leftMs);
       });
     },
     release(admit) {

@@ -1,12 +1,13 @@
 /** How long a fence may last, whoever is slow behind it, and that nobody fails who waits there. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readControl } from '../../cutover/control.ts';
+import { changeControl, readControl } from '../../cutover/control.ts';
 import type { Engine } from '../../cutover/engine.ts';
 import { move } from '../../cutover/operator/index.ts';
 import type { OperatorContext } from '../../cutover/operator/types.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { freshId, signUp } from '../contract/fixtures.ts';
 import { createWorld, FORCED, type World } from './operator-world.ts';
+import { announce } from './support/control.ts';
 
 const ABORTED = { kind: 'aborted', after: { mode: 'shadow-read', epoch: 1, transition: null } };
 
@@ -160,5 +161,28 @@ describe('a coordinator that hangs behind the fence', () => {
     expect(failed).toBe(0);
     expect(longestMs).toBeGreaterThan(8_000);
     expect(longestMs).toBeLessThan(11_000);
+  });
+});
+
+describe('a request that waits for want of a lease', () => {
+  it('waits on when a fence closes meanwhile, as those do that came after it', async () => {
+    const { mongo } = world.stores;
+    world.hooks.mongo = {
+      before: ({ name }) => {
+        if (name === 'writeLease') throw new StoreUnavailable('mongo', 'none', 'timeout');
+      },
+    };
+    await world.clock.pass(6_000);
+    expect(engine.status().standing).toBe('no-lease');
+    const ended = engine.repository.findUser(freshId()).catch((error: unknown) => error);
+    const id = 'attempt';
+    const transition = { id, target: 'postgres-primary', phase: 'announced', deadlineMs: 60_000 } as const;
+    await world.clock.run(announce(mongo, transition));
+    await world.clock.run(changeControl(mongo, { kind: 'fence', id }));
+    world.mend('mongo');
+    await world.clock.pass(10_000);
+    expect(engine.status().standing).toBe('fenced');
+    await world.clock.run(changeControl(mongo, { kind: 'abort', id }));
+    expect(await world.clock.run(ended)).toBeNull();
   });
 });
