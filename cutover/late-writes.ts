@@ -56,7 +56,10 @@ const user = (id: string): RecordName => ({ entity: 'user', id });
 const session = (id: string): RecordName => ({ entity: 'session', id });
 const token = (id: string): RecordName => ({ entity: 'verificationToken', id });
 
-/** What each may have changed. Sessions past their user's bound are left out: nobody was told that those ended. */
+/**
+ * What each may have changed. Sessions past their user's bound are left out: nobody was told that those ended. So are those of a
+ * user who is erased, whose ids nobody knows here: one whose scrubbing lands so late differs until a full verify finds it.
+ */
 const NAMED: {
   readonly [K in WriteOperation]: (...args: Parameters<Repository[K]>) => readonly RecordName[];
 } = {
