@@ -5,8 +5,8 @@ import type { PostgresTools } from '../../db/postgres/snapshot/tools.ts';
 import { inWords } from '../operator/words.ts';
 import type { Check, Documents } from './types.ts';
 
-/** What the driver speaks to, and what the schema is tested on. */
-const MONGODB_MIN = [4, 2] as const;
+/** Before it, of two indexes on one key only one may be there, whether unique or sparse or neither. */
+const MONGODB_MIN = [5, 0] as const;
 const POSTGRES_MIN = 15;
 /** The one kept for the question whether an answer of the other store may stand in. */
 const RESERVED = 1;
@@ -42,7 +42,7 @@ export interface Wanted {
 }
 
 export function judgeMongo(facts: MongoFacts, wanted: Wanted): readonly Check[] {
-  const { server, version, isReplicaSet, isWritable, missing, harmful, connections } = facts;
+  const { server, version, isReplicaSet, isWritable, missing, harmful, connections, obstacles } = facts;
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const isOld = major < MONGODB_MIN[0] || (major === MONGODB_MIN[0] && minor < MONGODB_MIN[1]);
   const least = MONGODB_MIN.join('.');
@@ -51,7 +51,7 @@ export function judgeMongo(facts: MongoFacts, wanted: Wanted): readonly Check[] 
     isWritable
       ? ok('primary', 'takes writes')
       : block('primary', 'takes no writes', 'let MONGO_URL lead to the primary'),
-    isReplicaSet
+    isReplicaSet || obstacles.some(({ kind }) => kind === 'sharded')
       ? ok('replica-set', 'is one')
       : warn(
           'replica-set',
@@ -75,6 +75,7 @@ export function judgeMongo(facts: MongoFacts, wanted: Wanted): readonly Check[] 
           reserved: RESERVED,
           variable: 'MONGO_POOL_MAX',
         }),
+    ...obstacles.map(({ kind, found, remedy }) => block(kind, found, remedy)),
     ...harmful.map(judgeIndex),
     judgeSchema(wanted, 'indexes'),
     judgeDisk({

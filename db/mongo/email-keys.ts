@@ -8,6 +8,7 @@ import { type Doc, pathOf, STORE_FIELDS } from '../canonical.ts';
 import { StoreUnavailable } from '../errors.ts';
 import type { UserRecord } from '../records.ts';
 import { takeBuffered } from './buffered.ts';
+import { builtIndexes } from './built-indexes.ts';
 import type { Client } from './client.ts';
 import { toRaw } from './copy/raw-document.ts';
 import { compareAge } from './emails.ts';
@@ -119,8 +120,8 @@ async function keyAll(
   signal: AbortSignal,
 ): Promise<Round | null> {
   if (await isFenced()) return null;
-  const cursor = await client.read(async ({ models, maxTimeMS }) => {
-    const indexes = await models.user.collection.listIndexes({ maxTimeMS }).toArray();
+  const cursor = await client.read(async ({ db, models, maxTimeMS }) => {
+    const indexes = await builtIndexes(db, client.codec.collections.user, maxTimeMS);
     const names = new Set(indexes.map((index) => index.name));
     if (!names.has(INDEX_NAMES.emailKey) || !names.has(INDEX_NAMES.unkeyed)) return null;
     // Bounded answer by answer, by the socket: a server counts `maxTimeMS` over all of them.

@@ -1,11 +1,13 @@
 /** Brings the indexes up to date. Every step may be taken by several callers at once, and again. */
+import { setTimeout as delay } from 'node:timers/promises';
 import mongoose from 'mongoose';
 import type { Codec } from '../canonical.ts';
+import { builtIndexes, type Index } from './built-indexes.ts';
 import { type IndexSpec, indexesFor } from './indexes.ts';
 import { type Clashes, clashesFor, legacyFix } from './legacy-indexes.ts';
+import { forbidding, obstaclesIn } from './obstacles.ts';
 
 type Collection = mongoose.mongo.Collection;
-type Index = mongoose.mongo.IndexDescriptionInfo;
 
 const NAMESPACE_NOT_FOUND = 26;
 const INDEX_NOT_FOUND = 27;
@@ -13,14 +15,24 @@ const DUPLICATE_KEY = 11000;
 /** Another caller's index of the same key came first, or an index build of it was dropped meanwhile. */
 const RACED = new Set([INDEX_NOT_FOUND, 85, 86, 276, 117, 112]);
 const ATTEMPTS_MAX = 5;
+/** None can be dropped beside one that is being built, which takes as long as the collection is large. */
+const BUILDING = 12587;
+const BUILDING_PAUSE_MS = 500;
 
-/** One line for each index made, replaced or loosened, or one that says that nothing was to be done. */
+/**
+ * One line for each index made, replaced or loosened, or one that says that nothing was to be done. Throws where this service
+ * cannot work.
+ */
 export async function migrate(
   db: mongoose.mongo.Db,
   codec: Codec,
   tell: (line: string) => void,
 ): Promise<void> {
   const clashes = clashesFor(codec);
+  const obstacles = await obstaclesIn(db, codec);
+  const [worst] = forbidding(obstacles);
+  if (worst !== undefined) throw new Error(`${worst.found}: ${worst.remedy}`);
+  for (const { found, remedy } of obstacles) tell(`${found}: ${remedy}`);
   let count = 0;
   const report = (line: string): void => {
     count += 1;
@@ -28,17 +40,18 @@ export async function migrate(
   };
   for (const [name, specs] of Object.entries(indexesFor(codec))) {
     const collection = db.collection(name);
-    await retryRaced(() => fixLegacy(collection, clashes[name], report));
-    for (const spec of specs) await retryRaced(() => ensure(collection, spec, report));
+    await retryRaced(() => fixLegacy(db, collection, clashes[name], report));
+    for (const spec of specs) await retryRaced(() => ensure(db, collection, spec, report));
   }
   if (count === 0) report('indexes are up to date');
 }
 
 /** Whether every index is there, and none of the old service's is left that would have to be replaced. */
 export async function isMigrated(db: mongoose.mongo.Db, codec: Codec): Promise<boolean> {
+  if (forbidding(await obstaclesIn(db, codec)).length > 0) return false;
   const clashes = clashesFor(codec);
   for (const [name, specs] of Object.entries(indexesFor(codec))) {
-    const indexes = await existing(db.collection(name));
+    const indexes = await existing(db, name);
     const lacks = specs.some((spec) => !indexes.some((index) => serves(index, spec)));
     if (lacks || indexes.some((index) => legacyFix(clashes[name], index) !== null)) return false;
   }
@@ -46,11 +59,12 @@ export async function isMigrated(db: mongoose.mongo.Db, codec: Codec): Promise<b
 }
 
 async function fixLegacy(
+  db: mongoose.mongo.Db,
   collection: Collection,
   clashes: Clashes | undefined,
   report: (line: string) => void,
 ): Promise<void> {
-  for (const index of await existing(collection)) {
+  for (const index of await existing(db, collection.collectionName)) {
     const fix = legacyFix(clashes, index);
     if (fix === null) continue;
     await collection.dropIndex(String(index.name));
@@ -60,15 +74,17 @@ async function fixLegacy(
 }
 
 async function ensure(
+  db: mongoose.mongo.Db,
   collection: Collection,
   spec: IndexSpec,
   report: (line: string) => void,
 ): Promise<void> {
-  if ((await existing(collection)).some((index) => serves(index, spec))) return;
   const { key, ...options } = spec;
   const { collectionName } = collection;
+  if ((await existing(db, collectionName)).some((index) => serves(index, spec))) return;
   const fields = Object.keys(key).join(', ');
   try {
+    // Of one that another is building it waits for the end.
     await collection.createIndex({ ...key }, options);
   } catch (error) {
     if (codeOf(error) !== DUPLICATE_KEY) throw error;
@@ -91,9 +107,9 @@ function serves(index: Index, spec: IndexSpec): boolean {
   return isPlain && isWhole && JSON.stringify(index.key) === JSON.stringify(spec.key);
 }
 
-async function existing(collection: Collection): Promise<readonly Index[]> {
+async function existing(db: mongoose.mongo.Db, collection: string): Promise<readonly Index[]> {
   try {
-    return await collection.listIndexes().toArray();
+    return await builtIndexes(db, collection);
   } catch (error) {
     if (codeOf(error) === NAMESPACE_NOT_FOUND) return [];
     throw error;
@@ -101,11 +117,16 @@ async function existing(collection: Collection): Promise<readonly Index[]> {
 }
 
 async function retryRaced(step: () => Promise<void>): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
+  for (let attempt = 1; ; ) {
     try {
       return await step();
     } catch (error) {
+      if (codeOf(error) === BUILDING) {
+        await delay(BUILDING_PAUSE_MS);
+        continue;
+      }
       if (attempt === ATTEMPTS_MAX || !RACED.has(codeOf(error))) throw error;
+      attempt += 1;
     }
   }
 }

@@ -200,6 +200,21 @@ describe('preflight', () => {
     expect(named(found, 'unique-index')).toMatchObject([{ found: expect.stringMatching(/users\.name_1/) }]);
   });
 
+  test('names a validator of the old service', async () => {
+    const world = await tidyWorld();
+    await withMongo(world.urls.mongo, async (db) => {
+      await db.collection('users').drop();
+      await db.createCollection('users', { validator: { username: { $exists: true } } });
+    });
+    expect(named(await look(world), 'validator')).toMatchObject([
+      {
+        level: 'block',
+        found: expect.stringMatching(/^users has a validator/),
+        remedy: expect.stringMatching(/collMod/),
+      },
+    ]);
+  });
+
   test('counts the connections that the pools may take', async () => {
     const world = await tidyWorld();
     const found = await look(world, { instances: 1_000 });

@@ -4,6 +4,7 @@ import type { Codec } from '../../canonical.ts';
 import { takeBuffered } from '../buffered.ts';
 import { toStoreError } from '../errors.ts';
 import { clashesFor, legacyFix } from '../legacy-indexes.ts';
+import { type Obstacle, obstaclesIn } from '../obstacles.ts';
 import { describeServer } from '../server.ts';
 import type { MongoSession } from './client.ts';
 
@@ -13,8 +14,11 @@ const ACTIONS = [
   'update',
   'remove',
   'createIndex',
+  'dropIndex',
   'createCollection',
   'listIndexes',
+  'listCollections',
+  'changeStream',
 ] as const;
 
 export interface LegacyIndex {
@@ -35,6 +39,7 @@ export interface MongoFacts {
   readonly isWritable: boolean;
   /** Actions the user lacks on some collection; null: the server does not say. */
   readonly missing: readonly string[] | null;
+  readonly obstacles: readonly Obstacle[];
   /** Indexes of the old service that would delete, or refuse what this service writes. */
   readonly harmful: readonly LegacyIndex[];
   readonly connections: { readonly current: number; readonly available: number } | null;
@@ -59,6 +64,7 @@ export async function inspectMongo({ db }: MongoSession, codec: Codec): Promise<
       isReplicaSet: typeof hello['setName'] === 'string',
       isWritable: hello['isWritablePrimary'] === true,
       missing: await missingActions(db, codec),
+      obstacles: await obstaclesIn(db, codec),
       harmful: await harmfulIndexes(db, codec),
       connections: current === null || available === null ? null : { current, available },
       dataBytes: numberOf(stats?.['dataSize']),
@@ -116,7 +122,11 @@ async function missingActions(
 async function harmfulIndexes(db: MongoSession['db'], codec: Codec): Promise<readonly LegacyIndex[]> {
   const found: LegacyIndex[] = [];
   const clashes = clashesFor(codec);
-  const there = new Set((await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name));
+  const listed = await db.listCollections({}, { nameOnly: true }).toArray();
+  // A view has none of its own, and asking for them is an error.
+  const there = new Set(
+    listed.filter(({ type = 'collection' }) => type === 'collection').map(({ name }) => name),
+  );
   for (const collection of Object.values(codec.collections).filter((name) => there.has(name))) {
     for (const index of await db.collection(collection).listIndexes().toArray()) {
       if (legacyFix(clashes[collection], index) === null) continue;
