@@ -41,7 +41,8 @@ export class StaleEpoch extends Error {
 }
 
 /**
- * The store did not answer in time, or at all, or does not let its user do what was asked (`forbidden`); or this instance
+ * The store did not answer in time, or at all, or does not let its user do what was asked (`forbidden`), or refuses
+ * the document by a rule of the old service's (`validator`); or this instance
  * may not ask it now: it cannot know who has authority (`no-record`, `store` is then null), holds no lease (`no-lease`),
  * lost it while the store worked (`lease-lost`), or too many wait at a fence (`queue-full`).
  * `outcome` is `none` only when the operation certainly left no trace; `unknown` when it may have committed.
@@ -58,6 +59,7 @@ export class StoreUnavailable extends Error {
     | 'overloaded'
     | 'read-only'
     | 'forbidden'
+    | 'validator'
     | 'contention'
     | 'no-record'
     | 'no-lease'

@@ -158,6 +158,7 @@ function remedyOf(store: StoreName, reason: StoreUnavailable['reason']): string 
   if (reason === 'read-only') return `check that ${variable} leads to the primary, and not to a replica`;
   if (reason === 'forbidden')
     return `grant the user of ${variable} what it needs: db/postgres/roles.sql, db/mongo/roles.js`;
+  if (reason === 'validator') return 'cutover preflight names the validator';
   if (reason === 'contention' || reason === 'overloaded')
     return 'try again; STORE_TIMEOUT allows it more time';
   return (

@@ -37,6 +37,7 @@ export function troubleOf(reason: StoreUnavailable['reason']): string {
   if (reason === 'timeout') return 'does not answer in time';
   if (reason === 'read-only') return 'answers, but takes no writes';
   if (reason === 'forbidden') return 'does not let its user do that';
+  if (reason === 'validator') return 'refuses the document by a validator of its collection';
   if (reason === 'contention' || reason === 'overloaded') return 'is too busy';
   if (reason === 'connection-lost') return 'dropped the connection';
   return 'cannot be reached';

@@ -53,7 +53,7 @@ export async function restoreSnapshot(context: SnapshotContext, request: Restore
   }
   await assertNotConfigured(context, request);
   tell('load', `into ${into === 'mongo' ? 'MongoDB' : 'PostgreSQL'}`);
-  const job: Job = { context, request, manifest, root: join(dir, name) };
+  const job: Job = { context, request, manifest, root: join(dir, name), tell };
   const { mongo, postgres } = manifest.stores;
   if (into === 'mongo' && mongo !== null)
     return restoreMongo(job, mongo, await connectMongo(url, context.signal));
@@ -66,6 +66,7 @@ interface Job {
   readonly request: RestoreRequest;
   readonly manifest: Manifest;
   readonly root: string;
+  readonly tell: (step: string, message: string) => void;
 }
 
 /** The very database that the running system reads and writes, whatever its own record says meanwhile. */
@@ -129,7 +130,8 @@ async function restoreMongo(job: Job, part: MongoPart, session: MongoSession): P
       job.context.signal?.throwIfAborted();
       const metadata = await readFile(join(folder, `${fileName(name)}.metadata.json`), 'utf8');
       const file = createReadStream(join(folder, `${fileName(name)}.bson`));
-      const { documents, altered } = await loadCollection(session, name, metadata, file);
+      const { documents, altered, isValidatorOff } = await loadCollection(session, name, metadata, file);
+      if (isValidatorOff) job.tell('load', `${name}: its validator is switched off`);
       sum.records += documents;
       sum.altered += altered;
     }

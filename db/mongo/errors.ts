@@ -22,6 +22,7 @@ const NOT_ALLOWED = 13;
 /** A member that has only just begun does not know yet what a majority holds. */
 const MAJORITY_UNKNOWN = 134;
 const DUPLICATE_KEY = 11000;
+const DOCUMENT_VALIDATION_FAILURE = 121;
 
 /** Whether it is of the store, not of the document: whoever asks again may be luckier. */
 export function isTransient(code: number): boolean {
@@ -37,6 +38,9 @@ export function toStoreError(error: unknown, kind: 'read' | 'write'): unknown {
   if (error instanceof mongo.MongoWriteConcernError) return unavailable(lost, 'timeout');
   if (error instanceof mongo.MongoServerError) {
     const code = Number(error.code);
+    // With both labels the server had not begun.
+    if (error.hasErrorLabel('SystemOverloadedError'))
+      return unavailable(error.hasErrorLabel('RetryableError') ? 'none' : lost, 'overloaded');
     if (NOT_PRIMARY.has(code)) return unavailable('none', 'read-only');
     if (INTERRUPTED.has(code)) return unavailable(lost, 'connection-lost');
     if (OUT_OF_TIME.has(code)) return unavailable(lost, 'timeout');
@@ -68,6 +72,12 @@ export function duplicateKey(error: unknown): readonly string[] | null {
   if (typeof pattern === 'object' && pattern !== null) return Object.keys(pattern);
   // Servers before 4.2 name the index in the message only.
   return /index:\s*(?:\S*\$)?_id_/.test(error.message) ? ['_id'] : [];
+}
+
+/** For a write of a request's: what the old service's validator refuses is no bug of this service's, and may be mended. */
+export function refusedByValidator(error: unknown): unknown {
+  if (!(error instanceof mongo.MongoServerError) || error.code !== DOCUMENT_VALIDATION_FAILURE) return error;
+  return new StoreUnavailable('mongo', 'none', 'validator', { cause: error });
 }
 
 /** The refusal of an insert as the port's error. */

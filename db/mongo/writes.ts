@@ -16,7 +16,7 @@ import type { WriteContext } from '../port.ts';
 import type { Entity, New, RecordOf } from '../records.ts';
 import type { Decision } from '../transitions.ts';
 import type { Client } from './client.ts';
-import { duplicateKey, takenError } from './errors.ts';
+import { duplicateKey, refusedByValidator, takenError } from './errors.ts';
 import { fieldsToSet } from './fields-to-set.ts';
 import { guard, guarded, STAMP } from './guard.ts';
 import { settingWithMark } from './mark.ts';
@@ -91,7 +91,7 @@ export async function insert<E extends Entity>(
     });
   } catch (error) {
     const key = duplicateKey(error);
-    throw key === null ? error : takenError(entity, key);
+    throw key === null ? refusedByValidator(error) : takenError(entity, key);
   }
   steps?.wrote();
   context.onWrite?.(entity, record.id);
@@ -158,12 +158,15 @@ export async function replace<E extends Entity>(
     _id: { $eq: doc._id },
     ...guard(doc, [...STAMP, ...guarded(codec, entity, paths)]),
   } as never;
-  const { matchedCount } = await client.write(({ models, maxTimeMS }) => {
+  const write = client.write(({ models, maxTimeMS }) => {
     assertMayWrite(context);
     const { collection } = models[entity];
     if ('replacement' in how) return collection.replaceOne(filter, how.replacement, { maxTimeMS });
     const update = settingWithMark(doc, { ...how.set, ...stamp }, context.pending);
     return collection.updateOne(filter, update as never, { maxTimeMS });
+  });
+  const { matchedCount } = await write.catch((error: unknown) => {
+    throw refusedByValidator(error);
   });
   if (matchedCount === 0) return null;
   steps?.wrote();

@@ -175,6 +175,27 @@ describe('a restore', () => {
     },
   );
 
+  test('brings back documents that are older than a validator, which it switches off and names', async () => {
+    const world = await openWorld();
+    const validator = { plan: { $exists: true } };
+    await withMongo(world.urls.mongo, async (db) => {
+      await db.createCollection('plans', { validator });
+      await db.collection('plans').insertMany([{ _id: 1 }] as never[], { bypassDocumentValidation: true });
+    });
+    const before = await contentOfMongo(world.urls.mongo);
+    const { name } = await createSnapshot(world.context, world);
+    const into = newMongoDatabase();
+    const said: string[] = [];
+    const context = { ...world.context, report: ({ message }: { message: string }) => said.push(message) };
+    await restoreSnapshot(context, { ...world, name, into: 'mongo', url: into, replace: null });
+    expect(said).toContain('plans: its validator is switched off');
+    expect((await contentOfMongo(into))['plans']).toEqual(before['plans']);
+    await withMongo(into, async (db) => {
+      const [plans] = await db.listCollections({ name: 'plans' }, { nameOnly: false }).toArray();
+      expect(plans?.options).toMatchObject({ validator, validationLevel: 'off' });
+    });
+  });
+
   test('goes into a database that holds something only when that is named', async () => {
     const world = await openWorld();
     const { name } = await createSnapshot(world.context, world);

@@ -5,7 +5,7 @@ import type { MongoStore } from '../../db/mongo/store.ts';
 import { createLagProxy } from '../support/lag-proxy.ts';
 import { eventually } from '../support/wait.ts';
 import { mongoCommand } from '../support/wire.ts';
-import { type LegacyDatabase, legacyDatabase, legacyUser, newAccount } from './legacy.ts';
+import { type LegacyDatabase, legacyDatabase, legacyUser, NOW, newAccount } from './legacy.ts';
 
 const CONTEXT = { epoch: 0, pending: false };
 /** More than come in one answer. */
@@ -198,6 +198,11 @@ describe('the pass', () => {
     }
     expect(updates).toBe(REFUSED + 3);
     expect(lines.filter((line) => line.includes('passed over'))).toHaveLength(1);
+    const repo = store.at(CONTEXT);
+    const refusal = { name: 'StoreUnavailable', reason: 'validator', outcome: 'none' };
+    const write = { userId: String(refused[0]?._id), now: NOW };
+    await expect(repo.endSessions(write)).rejects.toMatchObject(refusal);
+    await expect(repo.createAccount(newAccount('new@example.org'))).rejects.toMatchObject(refusal);
     await store.close();
     await proxy.close();
   });

@@ -27,6 +27,15 @@ describe('what a server says by code', () => {
     expect(toStoreError(refusal(code), 'read')).toMatchObject({ ...unavailable, outcome: 'none' });
   });
 
+  it.each([
+    [['SystemOverloadedError', 'RetryableError'], 'none'],
+    [['SystemOverloadedError'], 'unknown'],
+  ] as const)('a server that sheds load, with %o: a write is %s', (labels, outcome) => {
+    const error = refusal(462);
+    for (const label of labels) error.addErrorLabel(label);
+    expect(toStoreError(error, 'write')).toMatchObject({ reason: 'overloaded', outcome });
+  });
+
   it('is no trouble of the store when it is about the statement', () => {
     const error = refusal(2);
     expect(toStoreError(error, 'write')).toBe(error);
