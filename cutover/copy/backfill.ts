@@ -23,7 +23,7 @@ import { matchNotes } from './quarantine.ts';
 import { assertCopyable, awaitInstances, logCopy, markCopy, putEvidence } from './ready.ts';
 import { applyRanges, countRows, cutRowRanges } from './reverse.ts';
 import { undoRun } from './rollback.ts';
-import { parseRun, type RunBody, toBody } from './run.ts';
+import { changedByAnother, parseRun, type RunBody, toBody } from './run.ts';
 import {
   type BackfillOptions,
   type BackfillResult,
@@ -182,9 +182,6 @@ async function pass(scope: CopyScope, id: string, options: GoOn): Promise<Backfi
   return finish(scope, context);
 }
 
-const changedByAnother = (id: string): CopyRefused =>
-  new CopyRefused('unknown-state', `run ${id} was changed by another process`);
-
 /** The merge and everything after it. `lost`: a crash of the server has emptied staging, and the run is copying again. */
 async function finish(scope: CopyScope, context: Context): Promise<BackfillResult | 'lost'> {
   const { run, pace, jobs } = context;
@@ -322,11 +319,14 @@ async function reverse(scope: CopyScope, context: Context, options: GoOn): Promi
     }
     await options.beforeMerge?.();
     if ((await runs.ranges(run.id)).length === 0) await cutRowRanges(scope, run.id, jobs * 4);
-    await runs.advance(run.id, 'copying', 'merging', toBody(body), scope.environment.date());
+    const now = scope.environment.date();
+    if (!(await runs.advance(run.id, 'copying', 'merging', toBody(body), now)))
+      throw changedByAnother(run.id);
   }
   await applyRanges(scope, { run: run.id, body, pace, jobs });
   const bad = await createFindings(scope.postgres).countBad(run.id);
   if (bad > 0 && body.onBad === 'rollback') {
+    await runs.settled(run.id);
     await undoRun(scope, { run: run.id, body, pace });
     await runs.advance(run.id, 'merging', 'rolled-back', toBody(body), scope.environment.date());
     return conclude(scope, context, 'rolled-back');

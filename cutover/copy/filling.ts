@@ -54,6 +54,7 @@ export async function fillStaging(
   pace.phase('copying', () => countDocuments(scope.mongo), done);
   const finished = await workRanges(scope, {
     run: run.id,
+    state: 'copying',
     jobs,
     role: 'coordinator',
     work: (claim) => stageRange(scope, claim, { run: run.id, body, pace }),

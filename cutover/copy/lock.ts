@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
-import { createRuns } from '../../db/postgres/copy/runs.ts';
+import { createRuns, RangeLost } from '../../db/postgres/copy/runs.ts';
+import { changedByAnother } from './run.ts';
 import { CopyRefused, type CopyScope } from './types.ts';
 
 /** Any number no other program uses on this database: who holds it coordinates copies. */
@@ -35,6 +36,7 @@ export async function heeding<T>({ postgres }: CopyScope, run: string, work: () 
   try {
     return await work();
   } catch (error) {
+    if (error instanceof RangeLost) throw changedByAnother(run);
     const isOverloaded = error instanceof CopyRefused && error.reason === 'overloaded';
     // Why it has stopped is worth more than that this could not be said.
     if (isOverloaded) await runs.hold(run, true).catch(() => {});

@@ -77,6 +77,7 @@ export async function applyRanges(scope: CopyScope, options: Options): Promise<v
   pace.phase('merging', total);
   const finished = await workRanges(scope, {
     run,
+    state: 'merging',
     jobs,
     role: 'coordinator',
     work: (claim) => applyRange(scope, claim, options),
@@ -87,7 +88,7 @@ export async function applyRanges(scope: CopyScope, options: Options): Promise<v
 
 export async function applyRange(
   scope: CopyScope,
-  { range, close }: Claim,
+  { range, hold, close }: Claim,
   { run, body, pace }: Omit<Options, 'jobs'>,
 ): Promise<void> {
   const { replica } = scope.stores.postgres;
@@ -102,13 +103,17 @@ export async function applyRange(
     const { records, next } = await again(scope, () => replica.scan(entity, { after, limit }));
     const { upTo } = bounds;
     const within = records.filter(({ id }) => upTo === null || compareIds(id, upTo) <= 0);
-    bad.push(...(await applyBatch(scope, entity, within, { run, body }, counts)));
+    await scope.postgres.transaction(async (connection) => {
+      await hold(connection, range);
+      bad.push(...(await applyBatch(scope, entity, within, { run, body }, counts)));
+    });
     done += within.length;
     after = within.at(-1)?.id ?? after;
     ended = next === null || within.length < records.length;
     await pace.take(within.length);
   }
   await scope.postgres.transaction(async (connection) => {
+    await hold(connection, range);
     await putFindings(connection, run, range.seq, bad);
     await close(connection, range, {
       counts: counts.toJson(),

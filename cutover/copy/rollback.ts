@@ -17,7 +17,7 @@ import { coordinating } from './lock.ts';
 import { again } from './merge.ts';
 import { createPace, type Pace } from './pace.ts';
 import { logCopy, markCopy } from './ready.ts';
-import { parseRun, type RunBody, toBody } from './run.ts';
+import { changedByAnother, parseRun, type RunBody, toBody } from './run.ts';
 import { CopyRefused, type CopyScope, type Report } from './types.ts';
 
 const STEP_ROWS = 1_000;
@@ -63,7 +63,11 @@ export function rollbackBackfill(
     const authority = scope.stores[body.from];
     const epoch = await markStale(scope, run, body);
     const now = scope.environment.date();
-    if (run.state !== 'undoing') await runs.advance(id, run.state, 'undoing', toBody(body), now);
+    if (run.state !== 'undoing' && !(await runs.advance(id, run.state, 'undoing', toBody(body), now))) {
+      throw changedByAnother(id);
+    }
+    // What others have in hand of it ends first, and none of them begins anything more.
+    await runs.settled(id);
     await dropStaging(scope.postgres);
     const pace = createPace(scope, {
       run: id,

@@ -39,4 +39,7 @@ export function parseRun(run: Pick<RunRow, 'id' | 'body'>): RunBody {
   return parsed.data;
 }
 
+export const changedByAnother = (run: string): CopyRefused =>
+  new CopyRefused('unknown-state', `run ${run} was changed by another process`);
+
 export const toBody = (run: RunBody): Json => ({ format: FORMAT, run }) as unknown as Json;

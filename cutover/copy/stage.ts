@@ -66,6 +66,7 @@ async function stageStretch(
   const bounds = range.bounds as unknown as IdRange;
   const counts = createCounts();
   return scope.postgres.transaction(async (connection) => {
+    await claim.hold(connection, range);
     // Left by an attempt whose rows a crash of the server has emptied in part.
     await connection.query('delete from copy_findings where run = $1 and range = $2', [run, range.seq]);
     let [done, isPaused] = [0, false];

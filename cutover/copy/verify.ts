@@ -149,6 +149,7 @@ async function compareAll(scope: CopyScope, context: Context): Promise<void> {
   pace.phase('verifying', rows && Math.max(rows, done), done);
   const finished = await workRanges(scope, {
     run,
+    state: 'checking',
     jobs,
     role: 'coordinator',
     work: (claim) => compareRange(scope, claim, context),
@@ -183,6 +184,7 @@ async function compareStretch(
   const rest = (await comparison.next(tally)) as unknown as Json | null;
   const keepsRest = !(await pace.paused());
   return postgres.transaction(async (connection) => {
+    await claim.hold(connection, range);
     const findings = findingsOf(tally.differences, tally.lagging);
     await putFindings(connection, run, range.seq, findings);
     const result = { counts: tally.counts.toJson(), bounds: range.bounds, rest, keepsRest };

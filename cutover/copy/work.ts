@@ -1,8 +1,16 @@
 /** Works on the ranges of a run, in this process, until none is left. Any number of processes may do so at once. */
 import type { Connection } from '../../db/postgres/copy/client.ts';
 import { type Job, type Jobs, openJobs } from '../../db/postgres/copy/jobs.ts';
-import { closeRange, createRuns, RangeLost, type RangeRow } from '../../db/postgres/copy/runs.ts';
+import {
+  closeRange,
+  createRuns,
+  holdRange,
+  RangeLost,
+  type RangeRow,
+  type RunState,
+} from '../../db/postgres/copy/runs.ts';
 import { createPulse } from '../instance/pulse.ts';
+import { changedByAnother } from './run.ts';
 import type { CopyScope } from './types.ts';
 
 const LOOK_MS = 200;
@@ -12,6 +20,11 @@ const OFFER_MS = 5_000;
 /** A range in hand, and how to close it. */
 export interface Claim {
   readonly range: RangeRow;
+  /**
+   * Before anything is done in a transaction: until that ends nobody undoes the run. Throws `RangeLost` when another has
+   * taken the range up, or the run back.
+   */
+  hold(connection: Connection, range: RangeRow): Promise<void>;
   /**
    * In the transaction that did the work. What is left is handed out to others, unless it is kept; its number. Throws
    * `RangeLost` when another has taken the range up meanwhile.
@@ -25,6 +38,8 @@ export interface Claim {
 
 export interface WorkOptions {
   readonly run: string;
+  /** In which its ranges are worked. */
+  readonly state: RunState;
   /** Ranges worked at once. */
   readonly jobs: number;
   /**
@@ -37,7 +52,10 @@ export interface WorkOptions {
   readonly wait: () => Promise<boolean>;
 }
 
-/** Resolves when every range is done, by whomever; false when it was to stop before. */
+/**
+ * Resolves when every range is done, by whomever; false when it was to stop before. Throws `CopyRefused` when another has
+ * taken the run back.
+ */
 export async function workRanges(scope: CopyScope, options: WorkOptions): Promise<boolean> {
   const jobs = await openJobs(scope.postgres);
   try {
@@ -48,7 +66,7 @@ export async function workRanges(scope: CopyScope, options: WorkOptions): Promis
 }
 
 async function workJobs(scope: CopyScope, jobs: Jobs, options: WorkOptions): Promise<boolean> {
-  const { run, wait } = options;
+  const { run, state, wait } = options;
   const { environment, postgres } = scope;
   const runs = createRuns(postgres);
   await jobs.begin(run);
@@ -71,6 +89,7 @@ async function workJobs(scope: CopyScope, jobs: Jobs, options: WorkOptions): Pro
       const open = await runs.open(run);
       if (open.length === 0) break;
       if (failures.length > 0) throw failures[0];
+      if ((await runs.find(run))?.state !== state) throw changedByAnother(run);
       if (await wait()) return false;
       const nowMs = environment.now().monotonicMs;
       if (nowMs - offeredMs >= OFFER_MS) {
@@ -93,7 +112,7 @@ async function workJob(
   scope: CopyScope,
   jobs: Jobs,
   job: Job,
-  { run, role, work }: WorkOptions,
+  { run, state, role, work }: WorkOptions,
 ): Promise<void> {
   const owner = [role, job.id, scope.environment.newId()].join('/');
   const range = await createRuns(scope.postgres).take(run, job.number, owner);
@@ -101,6 +120,7 @@ async function workJob(
   try {
     await work({
       range,
+      hold: (connection, held) => holdRange(connection, { id: run, state }, held, owner),
       async close(connection, held, result) {
         const rest = await closeRange(connection, run, held, owner, result);
         if (rest !== null && result.keepsRest !== true) await jobs.offer(run, [rest], connection);

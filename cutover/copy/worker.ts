@@ -1,7 +1,7 @@
 /** A process that only helps: it takes up ranges of whatever run is under way, on any machine. */
 import { StoreUnavailable } from '../../db/errors.ts';
 import { toStoreError } from '../../db/mongo/errors.ts';
-import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
+import { createRuns, type RunRow, type RunState } from '../../db/postgres/copy/runs.ts';
 import { verifyBody } from './compare.ts';
 import { createHeed, type Heed } from './heed.ts';
 import { assertSameMapping } from './one-mapping.ts';
@@ -64,7 +64,8 @@ function refusesUser({ reason, cause }: StoreUnavailable): boolean {
 async function workOnce(scope: CopyScope, options: WorkerOptions, heed: Heed): Promise<boolean> {
   const runs = createRuns(scope.postgres);
   for (const run of await runs.worked()) {
-    const { store, phase, work } = partIn(scope, run, options.jobs ?? JOBS);
+    const { store, state, phase, work } = partIn(scope, run, options.jobs ?? JOBS);
+    if (run.state !== state) continue;
     if (run.kind === 'verify' && (await authorityNow(scope)).authority !== store) continue;
     const { rate = 0, report, signal } = options;
     const pace = createPace(scope, {
@@ -76,13 +77,14 @@ async function workOnce(scope: CopyScope, options: WorkerOptions, heed: Heed): P
     try {
       return await workRanges(scope, {
         run: run.id,
+        state,
         jobs: options.jobs ?? JOBS,
         role: 'worker',
         work: (claim) => work(claim, pace),
         wait: () => pace.wait(),
       });
     } catch (error) {
-      // Taken back under its hands: its staging is gone.
+      // Taken back under its hands.
       if ((await runs.find(run.id))?.state === run.state) throw error;
       return true;
     }
@@ -95,6 +97,8 @@ const JOBS = 2;
 interface Part {
   /** The authority the run began under. */
   readonly store: 'mongo' | 'postgres';
+  /** In which its ranges are worked. */
+  readonly state: RunState;
   readonly phase: 'copying' | 'merging' | 'verifying';
   readonly work: (claim: Parameters<WorkOptions['work']>[0], pace: Pace) => Promise<void>;
 }
@@ -105,7 +109,7 @@ function partIn(scope: CopyScope, run: RunRow, jobs: number): Part {
     assertSameMapping(scope, { id: run.id, mapping, kind: 'verify' });
     const work: Part['work'] = (claim, pace) =>
       compareRange(scope, claim, contextOf(scope, run, { pace, jobs }));
-    return { store, phase: 'verifying', work };
+    return { store, state: 'checking', phase: 'verifying', work };
   }
   const body = parseRun(run);
   assertSameMapping(scope, { id: run.id, mapping: body.mapping, kind: 'backfill' });
@@ -113,11 +117,13 @@ function partIn(scope: CopyScope, run: RunRow, jobs: number): Part {
   return store === 'mongo'
     ? {
         store,
+        state: 'copying',
         phase: 'copying',
         work: (claim, pace) => stageRange(scope, claim, { run: run.id, body, pace }),
       }
     : {
         store,
+        state: 'merging',
         phase: 'merging',
         work: (claim, pace) => applyRange(scope, claim, { run: run.id, body, pace }),
       };

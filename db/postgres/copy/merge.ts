@@ -11,6 +11,7 @@ import { FORGET_KEPT } from '../kept.ts';
 import { type AnalyzeWay, analyzeWay } from '../statistics.ts';
 import { attempt, type Connection, type PostgresBulk } from './client.ts';
 import { columnsOf } from './rows.ts';
+import { holdRun } from './runs.ts';
 import { stagingTable } from './staging.ts';
 
 export interface MergeStep {
@@ -49,13 +50,14 @@ export async function stretchesOf(
   return ends.map(({ id }, place) => ({ entity, after: ends[place - 1]?.id ?? '', upTo: id }));
 }
 
-/** Merges a stretch. Throws `StaleEpoch`; may be made again. */
+/** Merges a stretch. Throws `StaleEpoch`, or `RangeLost`; may be made again. */
 export function mergeStep(
   bulk: PostgresBulk,
   { entity, after, upTo }: Stretch,
   { run, epoch }: MergeOptions,
 ): Promise<MergeStep> {
   return bulk.transaction(async (connection) => {
+    await holdRun(connection, run, 'merging');
     await assertEpoch(connection, epoch);
     const within = [run, entity, after, upTo];
     const updated = await updateOlder(connection, entity, within);

@@ -47,6 +47,8 @@ export interface Runs {
   active(): Promise<RunRow | null>;
   /** False when the run has left `from` meanwhile. */
   advance(id: string, from: RunState, to: RunState, body: Json, now: Date): Promise<boolean>;
+  /** Resolves once all that hold the run (`holdRun`) are done. */
+  settled(id: string): Promise<void>;
   addRanges(run: string, ranges: readonly Pick<RangeRow, 'entity' | 'bounds'>[]): Promise<void>;
   ranges(run: string): Promise<readonly RangeRow[]>;
   /** Says whether those who only help are to leave the run alone, until it is gone on with. */
@@ -94,6 +96,9 @@ export function createRuns(bulk: PostgresBulk): Runs {
         [id, from, to, JSON.stringify(body), now],
       );
       return rows.length === 1;
+    },
+    async settled(id) {
+      await bulk.query('select from copy_runs where id = $1 for update', [id]);
     },
     async addRanges(run, ranges) {
       await bulk.query(
@@ -149,9 +154,38 @@ export function createRuns(bulk: PostgresBulk): Runs {
   };
 }
 
-/** The range was another's when its owner wanted to close it: whatever this transaction did is the other's to do. */
+/** The range is another's, or its run was taken back: whatever this transaction did is not its owner's to do. */
 export class RangeLost extends Error {
   override readonly name = 'RangeLost';
+}
+
+/**
+ * Holds a run until the transaction ends: whoever takes it back waits for that (`settled`). Throws `RangeLost` unless it is
+ * in this state.
+ */
+export async function holdRun(connection: Connection, run: string, state: RunState): Promise<void> {
+  // It does not wait for a change of state: only what is asked after it sees each one whose `settled` is over.
+  await connection.query('select from copy_runs where id = $1 for key share', [run]);
+  const { rowCount } = await connection.query('select from copy_runs where id = $1 and state = $2', [
+    run,
+    state,
+  ]);
+  if (rowCount !== 1) throw new RangeLost(`run ${run} is not ${state} any more`);
+}
+
+/** Holds the run for the work on one of its ranges. Throws `RangeLost` unless the range is open and this owner's. */
+export async function holdRange(
+  connection: Connection,
+  run: Pick<RunRow, 'id' | 'state'>,
+  { seq }: RangeRow,
+  owner: string,
+): Promise<void> {
+  await holdRun(connection, run.id, run.state);
+  const { rowCount } = await connection.query(
+    `select from copy_ranges where run = $1 and seq = $2 and owner = $3 and state = 'open'`,
+    [run.id, seq, owner],
+  );
+  if (rowCount !== 1) throw new RangeLost('another worker has taken this range up');
 }
 
 /**

@@ -6,6 +6,7 @@ import { type Entity, ERASED, type Stamp } from '../../records.ts';
 import { TABLES } from '../database.ts';
 import { attempt, type Connection, type PostgresBulk } from './client.ts';
 import { assertEpoch, type MergeOptions, TAKEN_OUT, type UndoStep } from './merge.ts';
+import { holdRun } from './runs.ts';
 import { stagingTable } from './staging.ts';
 
 export interface Seen extends Stamp {
@@ -28,7 +29,10 @@ export function unstaged(
   );
 }
 
-/** Takes rows out that are still what was seen, users with their sessions; how many. Throws `StaleEpoch`; may be made again. */
+/**
+ * Takes rows out that are still what was seen, users with their sessions; how many. Throws `StaleEpoch`, or `RangeLost`; may
+ * be made again.
+ */
 export function takeOut(
   bulk: PostgresBulk,
   entity: Entity,
@@ -37,6 +41,7 @@ export function takeOut(
 ): Promise<number> {
   if (rows.length === 0) return Promise.resolve(0);
   return bulk.transaction(async (connection) => {
+    await holdRun(connection, run, 'merging');
     await assertEpoch(connection, epoch);
     const seen = [
       rows.map(({ id }) => id),
