@@ -168,7 +168,7 @@ async function pass(scope: CopyScope, id: string, options: GoOn): Promise<Backfi
     if (body.dryRun || (bad > 0 && body.onBad === 'rollback')) {
       await dropStaging(scope.postgres);
       // An attempt whose staging a crash of the server has emptied may have begun to merge.
-      if (await hasWritten(scope.postgres, id)) await undoRun(scope, { run: id, body, pace });
+      if (await hasWritten(scope.postgres, id)) await undoRun(scope, { run: found, body, pace });
       await createFindings(scope.postgres).forget(id);
       await runs.advance(id, 'copying', 'rolled-back', toBody(checked), scope.environment.date());
       return conclude(scope, { ...context, body: checked }, body.dryRun ? 'dry-run' : 'rolled-back');
@@ -327,7 +327,7 @@ async function reverse(scope: CopyScope, context: Context, options: GoOn): Promi
   const bad = await createFindings(scope.postgres).countBad(run.id);
   if (bad > 0 && body.onBad === 'rollback') {
     await runs.settled(run.id);
-    await undoRun(scope, { run: run.id, body, pace });
+    await undoRun(scope, { run, body, pace });
     await runs.advance(run.id, 'merging', 'rolled-back', toBody(body), scope.environment.date());
     return conclude(scope, context, 'rolled-back');
   }

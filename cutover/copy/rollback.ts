@@ -3,7 +3,7 @@ import { StaleEpoch } from '../../db/errors.ts';
 import { undoDocument } from '../../db/mongo/copy/undo.ts';
 import type { Store } from '../../db/port.ts';
 import { createFindings } from '../../db/postgres/copy/findings.ts';
-import { UNDO_ORDER, type UndoStep, undoStep } from '../../db/postgres/copy/merge.ts';
+import { UNDO_ORDER, type UndoOptions, type UndoStep, undoStep } from '../../db/postgres/copy/merge.ts';
 import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
 import { dropStaging } from '../../db/postgres/copy/staging.ts';
 import { forgetUndo, undoEntries } from '../../db/postgres/copy/undo.ts';
@@ -77,7 +77,7 @@ export function rollbackBackfill(
       signal,
       heedsService: false,
     });
-    const undone = await undoRun(scope, { run: id, body: { ...body, epoch }, pace });
+    const undone = await undoRun(scope, { run, body: { ...body, epoch }, pace });
     await createFindings(scope.postgres).forget(id);
     await unnoteQuarantine(authority, id);
     await runs.advance(id, 'undoing', 'undone', toBody(body), scope.environment.date());
@@ -115,21 +115,28 @@ async function unnoteQuarantine({ books }: Store, run: string): Promise<void> {
   }
 }
 
+export interface Undo {
+  readonly run: Pick<RunRow, 'id' | 'startedAt'>;
+  readonly body: RunBody;
+  readonly pace: Pace;
+}
+
 /** Every write of the run, back; but nobody who has been erased since. */
 export async function undoRun(
   scope: CopyScope,
-  { run, body, pace }: { readonly run: string; readonly body: RunBody; readonly pace: Pace },
+  { run: { id: run, startedAt: since }, body, pace }: Undo,
 ): Promise<Omit<RollbackResult, 'run'>> {
   pace.phase('undoing', null);
   await forgetErased(scope, body.from);
   const sum = { removed: 0, restored: 0, spared: 0, unrestorable: 0 };
   const { epoch } = body;
   if (body.from === 'postgres') {
-    for (const entity of UNDO_ORDER) await repeat(() => undoInMongo(scope, run, entity, epoch));
+    for (const entity of UNDO_ORDER)
+      await repeat(() => undoInMongo(scope, entity, { run, epoch, since, limit: STEP_DOCUMENTS }));
     return sum;
   }
   const { postgres } = scope;
-  const options = { run, epoch, limit: STEP_ROWS };
+  const options = { run, epoch, since, limit: STEP_ROWS };
   for (const entity of UNDO_ORDER) await repeat(() => undoStep(postgres, entity, options));
   // Users first: what refers to them needs them.
   for (const entity of [...UNDO_ORDER].reverse()) {
@@ -153,21 +160,20 @@ export async function undoRun(
 
 async function undoInMongo(
   { stores, mongo, postgres }: CopyScope,
-  run: string,
   entity: Entity,
-  epoch: number,
+  { run, epoch, since, limit }: UndoOptions,
 ) {
-  const entries = await undoEntries(postgres, run, entity, STEP_DOCUMENTS);
+  const entries = await undoEntries(postgres, run, entity, limit);
   // Even where a failover has made it the authority meanwhile.
   const control = await readControl(stores.mongo);
   if (control !== null && control.epoch > epoch) throw new StaleEpoch(control.epoch, epoch);
   const step = { removed: 0, restored: 0, spared: 0, unrestorable: 0 };
-  for (const entry of entries) step[await undoDocument(mongo, entity, entry)] += 1;
+  for (const entry of entries) step[await undoDocument(mongo, entity, entry, since)] += 1;
   await forgetUndo(
     postgres,
     run,
     entity,
     entries.map(({ id }) => id),
   );
-  return { ...step, done: entries.length < STEP_DOCUMENTS };
+  return { ...step, done: entries.length < limit };
 }

@@ -3,7 +3,7 @@ import { Binary, ObjectId } from 'bson';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { rollbackBackfill, runBackfill, showBackfill, verify } from '../../cutover/copy/index.ts';
 import { NOTES } from '../../cutover/operator/types.ts';
-import { sessionAt, userAt } from '../contract/replica/records.ts';
+import { resetAt, sessionAt, userAt } from '../contract/replica/records.ts';
 import { HASH, legacyUser } from '../mongo/legacy.ts';
 import { clear, openBench } from './support.ts';
 
@@ -266,6 +266,28 @@ describe('backfill from MongoDB', async () => {
     expect(users.join()).not.toContain(String(plain._id));
     expect(await bench.copyState()).toMatchObject({ kind: 'stale' });
     await expect(rollbackBackfill(bench, run)).rejects.toMatchObject({ reason: 'unknown-state' });
+  });
+
+  it('can be undone exactly where tokens had been copied before their users', async () => {
+    const [mended, used] = [legacyUser({ email: {} }), legacyUser({ email: {} })];
+    await bench.insert('user', [mended, used]);
+    await bench.insert('verificationToken', [legacyToken(mended._id), legacyToken(used._id)]);
+    await bench.insert('resetToken', [legacyToken(mended._id)]);
+    expect(await backfill({ onBad: 'quarantine' })).toMatchObject({ counts: { inserted: 3, bad: 2 } });
+    const before = await bench.rows();
+    for (const { _id } of [mended, used]) {
+      const { email } = legacyUser();
+      await bench.mongo.collection('user').updateOne({ _id } as never, { $set: { email } });
+    }
+    const { run, counts } = await backfill({ onBad: 'quarantine' });
+    expect(counts).toMatchObject({ inserted: 2, bad: 0 });
+    const since = { ...resetAt([1, 1], String(used._id)), createdAt: new Date(), expiresAt: LATER };
+    await stores.postgres.replica.apply('resetToken', [since], { epoch: 1, expiredBefore: new Date(0) });
+    expect(await rollbackBackfill(bench, run)).toMatchObject({ removed: 1, restored: 0, spared: 1 });
+    const { users, password_reset_tokens: resets = [], ...others } = await bench.rows();
+    expect(users).toMatchObject([expect.stringContaining(String(used._id))]);
+    expect(resets.filter((row) => !row.includes(since.id))).toEqual(before['password_reset_tokens']);
+    expect(others['verification_tokens']).toEqual(before['verification_tokens']);
   });
 
   it('leaves to the mirror what is marked when it is read, and so never takes it back', async () => {

@@ -84,6 +84,23 @@ describe('backfill from PostgreSQL', async () => {
     expect(after.join()).not.toContain('personal');
   });
 
+  it('can be undone exactly where MongoDB had tokens of its users already', async () => {
+    const [known, used] = [userAt([2, 1]), userAt([2, 1])];
+    const before = { ...verificationAt([2, 1], known.id), createdAt: new Date(0), expiresAt: LATER };
+    await put('mongo', 'verificationToken', before);
+    await put('postgres', 'verificationToken', before);
+    await put('postgres', 'user', known, used);
+    const { run, counts } = await runBackfill(bench, { from: 'postgres', onBad: 'rollback' });
+    expect(counts).toMatchObject({ inserted: 2 });
+    await put('mongo', 'resetToken', {
+      ...resetAt([2, 1], used.id),
+      createdAt: new Date(),
+      expiresAt: LATER,
+    });
+    expect(await rollbackBackfill(bench, run)).toMatchObject({ removed: 1, restored: 0, spared: 1 });
+    expect(await bench.documents('user')).toMatchObject([expect.stringContaining(used.id)]);
+  });
+
   it('can be undone where MongoDB wrote and the answer was lost', async () => {
     const old = legacyUser({ plan: 'gold' });
     await bench.insert('user', [old]);

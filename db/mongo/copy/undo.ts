@@ -1,4 +1,5 @@
 import mongoose from 'mongoose';
+import type { Doc } from '../../canonical.ts';
 import { decodeId } from '../../ids.ts';
 import { type Entity, ERASED, type Stamp } from '../../records.ts';
 import { references } from '../tokens.ts';
@@ -10,17 +11,21 @@ export interface Written extends Stamp {
   readonly before: string | null;
 }
 
-/** Puts back what was there before a copy, unless it was written since, its user was erased, or no driver can write it. */
+/**
+ * Puts back what was there before a copy that began at `since`, unless it was written since, its user was erased, or no driver
+ * can write it.
+ */
 export async function undoDocument(
   bulk: MongoBulk,
   entity: Entity,
   { id, epoch, version, before }: Written,
+  since: Date,
 ): Promise<'removed' | 'restored' | 'spared' | 'unrestorable'> {
   const _id = decodeId(id);
   const filter = { _id: { $eq: _id }, epoch, version, pendingAt: { $exists: false } } as never;
   const collection = bulk.collection(entity);
   if (before === null) {
-    if (entity === 'user' && (await isReferredTo(bulk, id))) return 'spared';
+    if (entity === 'user' && (await isReferredTo(bulk, id, since))) return 'spared';
     const { deletedCount } = await collection.deleteOne(filter, { maxTimeMS: bulk.timeoutMs });
     return deletedCount === 1 ? 'removed' : 'spared';
   }
@@ -38,15 +43,16 @@ export async function undoDocument(
   }
 }
 
-async function isReferredTo(bulk: MongoBulk, userId: string): Promise<boolean> {
+/** By a session, or by a token that has come since: an older one may have been there without its user. */
+async function isReferredTo(bulk: MongoBulk, userId: string, since: Date): Promise<boolean> {
+  const { codec } = bulk;
   for (const entity of ['session', 'resetToken', 'verificationToken'] as const) {
-    const found = await bulk
-      .collection(entity)
-      .findOne({ [bulk.codec.path(entity, 'userId').text]: { $in: references(userId) } } as never, {
-        projection: { _id: 1 },
-        maxTimeMS: bulk.timeoutMs,
-      });
-    if (found !== null) return true;
+    const filter = { [codec.path(entity, 'userId').text]: { $in: references(userId) } } as never;
+    for await (const doc of bulk.collection(entity).find(filter, { maxTimeMS: bulk.timeoutMs })) {
+      if (entity === 'session') return true;
+      const read = codec.read(entity, doc as Doc);
+      if ('record' in read && read.record.createdAt >= since) return true;
+    }
   }
   return false;
 }

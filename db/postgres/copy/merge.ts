@@ -192,6 +192,12 @@ export interface UndoStep {
   readonly done: boolean;
 }
 
+export interface UndoOptions extends MergeOptions {
+  /** When the run began. */
+  readonly since: Date;
+  readonly limit: number;
+}
+
 /** In place of the version that a run wrote: it took the row out. */
 export const TAKEN_OUT = -1;
 
@@ -202,7 +208,7 @@ export const UNDO_ORDER: readonly Entity[] = ['session', 'resetToken', 'verifica
 export function undoStep(
   bulk: PostgresBulk,
   entity: Entity,
-  { run, epoch, limit }: MergeOptions & { readonly limit: number },
+  { run, epoch, since, limit }: UndoOptions,
 ): Promise<UndoStep> {
   const live = TABLES[entity];
   return bulk.transaction(async (connection) => {
@@ -225,7 +231,12 @@ export function undoStep(
       `delete from ${live} as held
        using unnest($1::text[], $2::int[], $3::int[]) as undo (id, epoch, version)
        where held.id = undo.id and ${ours} ${entity === 'user' ? UNREFERRED : ''}`,
-      [added.map(({ id }) => id), added.map((row) => row.epoch), added.map((row) => row.version)],
+      [
+        added.map(({ id }) => id),
+        added.map((row) => row.epoch),
+        added.map((row) => row.version),
+        ...(entity === 'user' ? [since] : []),
+      ],
     );
     let restored = 0;
     for (const row of rows) {
@@ -250,10 +261,11 @@ export function undoStep(
   });
 }
 
+/** A token may have been there without its user: only what has come since keeps one. */
 const UNREFERRED = `
   and not exists (select from sessions where sessions.user_id = held.id)
-  and not exists (select from password_reset_tokens as token where token.user_id = held.id)
-  and not exists (select from verification_tokens as token where token.user_id = held.id)`;
+  and not exists (select from password_reset_tokens as token where token.user_id = held.id and token.created_at >= $4)
+  and not exists (select from verification_tokens as token where token.user_id = held.id and token.created_at >= $4)`;
 
 /**
  * Up-to-date statistics, without which the first queries after a copy read whole tables. False when this role may not:
