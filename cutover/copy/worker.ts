@@ -1,5 +1,5 @@
 /** A process that only helps: it takes up ranges of whatever run is under way, on any machine. */
-import { StoreUnavailable } from '../../db/errors.ts';
+import { StaleEpoch, StoreUnavailable } from '../../db/errors.ts';
 import { toStoreError } from '../../db/mongo/errors.ts';
 import { createRuns, type RunRow, type RunState } from '../../db/postgres/copy/runs.ts';
 import { verifyBody } from './compare.ts';
@@ -64,9 +64,11 @@ function refusesUser({ reason, cause }: StoreUnavailable): boolean {
 async function workOnce(scope: CopyScope, options: WorkerOptions, heed: Heed): Promise<boolean> {
   const runs = createRuns(scope.postgres);
   for (const run of await runs.worked()) {
-    const { store, state, phase, work } = partIn(scope, run, options.jobs ?? JOBS);
+    const { store, epoch, state, phase, work } = partIn(scope, run, options.jobs ?? JOBS);
     if (run.state !== state) continue;
-    if (run.kind === 'verify' && (await authorityNow(scope)).authority !== store) continue;
+    // Left over from before authority moved: nothing of it may be gone on with.
+    const { authority, record } = await authorityNow(scope);
+    if (authority !== store || (epoch !== null && epoch !== record.epoch)) continue;
     const { rate = 0, report, signal } = options;
     const pace = createPace(scope, {
       ...{ run: run.id, authority: scope.stores[store], rate, report, signal, heed },
@@ -84,6 +86,7 @@ async function workOnce(scope: CopyScope, options: WorkerOptions, heed: Heed): P
         wait: () => pace.wait(),
       });
     } catch (error) {
+      if (error instanceof StaleEpoch) return false;
       // Taken back under its hands.
       if ((await runs.find(run.id))?.state === run.state) throw error;
       return true;
@@ -97,6 +100,8 @@ const JOBS = 2;
 interface Part {
   /** The authority the run began under. */
   readonly store: 'mongo' | 'postgres';
+  /** Its epoch; null: any of that store's. */
+  readonly epoch: number | null;
   /** In which its ranges are worked. */
   readonly state: RunState;
   readonly phase: 'copying' | 'merging' | 'verifying';
@@ -109,20 +114,22 @@ function partIn(scope: CopyScope, run: RunRow, jobs: number): Part {
     assertSameMapping(scope, { id: run.id, mapping, kind: 'verify' });
     const work: Part['work'] = (claim, pace) =>
       compareRange(scope, claim, contextOf(scope, run, { pace, jobs }));
-    return { store, state: 'checking', phase: 'verifying', work };
+    return { store, epoch: null, state: 'checking', phase: 'verifying', work };
   }
   const body = parseRun(run);
   assertSameMapping(scope, { id: run.id, mapping: body.mapping, kind: 'backfill' });
-  const store = body.from;
+  const { from: store, epoch } = body;
   return store === 'mongo'
     ? {
         store,
+        epoch,
         state: 'copying',
         phase: 'copying',
         work: (claim, pace) => stageRange(scope, claim, { run: run.id, body, pace }),
       }
     : {
         store,
+        epoch,
         state: 'merging',
         phase: 'merging',
         work: (claim, pace) => applyRange(scope, claim, { run: run.id, body, pace }),

@@ -1,10 +1,25 @@
 /** A process that helps, and a store that is away for a moment. */
 import mongoose from 'mongoose';
 import { expect, it } from 'vitest';
-import { type CopyScope, resumeBackfill, runBackfill, runWorker } from '../../cutover/copy/index.ts';
+import { type CopyScope, resumeBackfill, runBackfill, runWorker, verify } from '../../cutover/copy/index.ts';
+import { userAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
-import { openBench } from './support.ts';
+import { type Bench, openBench } from './support.ts';
+
+/** Begun, with all its ranges open, by a process that stopped at once. */
+async function begin(bench: Bench, from: 'mongo' | 'postgres'): Promise<void> {
+  const options = { from, onBad: 'rollback', signal: AbortSignal.abort() } as const;
+  await expect(runBackfill(bench, options)).rejects.toThrow('stopped');
+}
+
+/** The same of a verify. */
+const beginVerify = (bench: Bench, runId: string) =>
+  expect(verify(bench, { runId, signal: AbortSignal.abort() })).rejects.toThrow('stopped');
+
+const isHelped = (bench: Bench, run: string) => async () =>
+  (await bench.postgres.query(`select from copy_ranges where run = $1 and state = 'open'`, [run])).length ===
+  0;
 
 it.each([
   ['does not let it in', 18, 'AuthenticationFailed'],
@@ -57,4 +72,24 @@ it('waits for a MongoDB that is away, and goes on', async () => {
   expect(lost).toBeGreaterThan(1);
   expect(away).toEqual(['mongo connection-lost']);
   expect(await resumeBackfill(bench, 'begun')).toMatchObject({ counts: { read: 2, inserted: 2 } });
+});
+
+it('leaves a copy alone that was begun before authority moved, there or there and back', async () => {
+  const bench = await openBench();
+  await bench.setMode('postgres-primary');
+  const users = [userAt([2, 1]), userAt([2, 1])];
+  await bench.stores.postgres.replica.apply('user', users, { epoch: 2, expiredBefore: new Date(0) });
+  await begin(bench, 'postgres');
+  const ended = new AbortController();
+  await bench.setMode('shadow-read');
+  const worker = runWorker(bench, { signal: ended.signal });
+  await beginVerify(bench, 'there');
+  await Promise.race([worker, eventually(isHelped(bench, 'there'))]);
+  await bench.setMode('postgres-primary');
+  await beginVerify(bench, 'back');
+  await Promise.race([worker, eventually(isHelped(bench, 'back'))]);
+  ended.abort();
+  await worker;
+  expect(await bench.postgres.query('select from copy_undo')).toEqual([]);
+  expect(await bench.documents('user')).toEqual([]);
 });
