@@ -19,20 +19,21 @@ import {
   rowsInRange,
   sweepRows,
 } from '../../db/postgres/copy/fingerprint.ts';
+import type { RunRow } from '../../db/postgres/copy/runs.ts';
 import type { Entity } from '../../db/records.ts';
 import { underWay } from '../../db/under-way.ts';
 import type { Counts } from './classify.ts';
 import { digestOf, isSampled, textOf } from './fingerprint.ts';
 import type { Pace } from './pace.ts';
 import { type Difference, settle } from './settle.ts';
-import type { CopyScope, RecordName } from './types.ts';
+import { CopyRefused, type CopyScope, type RecordName } from './types.ts';
 
 /** So much is compared again, at most, when a worker dies. */
 const STRETCH_DOCUMENTS_MAX = 20_000;
 const SWEEP_ROWS = 1_000;
 
 /** What a verify remembers besides its ranges. */
-export const verifyBody = z.object({
+const verifyBody = z.object({
   what: z.union([z.literal('full'), z.object({ sinceMs: z.number() }), z.object({ share: z.number() })]),
   authority: z.enum(['mongo', 'postgres']),
   mapping: z.string(),
@@ -40,6 +41,12 @@ export const verifyBody = z.object({
   copy: z.string().nullable().default(null),
 });
 export type VerifyBody = z.infer<typeof verifyBody>;
+
+export function parseVerify({ id, body }: Pick<RunRow, 'id' | 'body'>): VerifyBody {
+  const parsed = verifyBody.safeParse(body);
+  if (!parsed.success) throw new CopyRefused('unknown-state', `verify ${id} was written by another version`);
+  return parsed.data;
+}
 
 /** Documents of a range of `_id`, or rows that no such range finds. */
 export type Bounds =

@@ -18,9 +18,9 @@ import {
   type Comparison,
   type Context,
   createComparison,
+  parseVerify,
   type Tally,
   type VerifyBody,
-  verifyBody,
 } from './compare.ts';
 import { forgetErased } from './erased.ts';
 import { noteFindings } from './foreign.ts';
@@ -93,7 +93,7 @@ async function goOn(scope: CopyScope, id: string, options: GoOn): Promise<Verify
   const run = await runs.find(id);
   if (run?.kind !== 'verify') throw new CopyRefused('no-run', `there is no verify ${id}`);
   const { authority, record } = await authorityNow(scope);
-  const { mapping, authority: begun } = verifyBody.parse(run.body);
+  const { mapping, authority: begun } = parseVerify(run);
   assertSameMapping(scope, { id, mapping, kind: 'verify' });
   if (authority !== begun) {
     throw new CopyRefused('unknown-state', 'authority has changed since this verify began: start another');
@@ -119,7 +119,7 @@ export function contextOf(
   work: Pick<Context, 'pace' | 'jobs'>,
 ): Context {
   const expiredBefore = new Date(startedAt.getTime() - retentionMs + RETENTION_MARGIN_MS);
-  return { run: id, body: verifyBody.parse(body), expiredBefore, ...work };
+  return { run: id, body: parseVerify({ id, body }), expiredBefore, ...work };
 }
 
 async function cut(scope: CopyScope, { run, jobs }: Context): Promise<void> {

@@ -2,7 +2,7 @@
 import { StaleEpoch, StoreUnavailable } from '../../db/errors.ts';
 import { toStoreError } from '../../db/mongo/errors.ts';
 import { createRuns, type RunRow, type RunState } from '../../db/postgres/copy/runs.ts';
-import { verifyBody } from './compare.ts';
+import { parseVerify } from './compare.ts';
 import { createHeed, type Heed } from './heed.ts';
 import { assertSameMapping } from './one-mapping.ts';
 import { createPace, type Pace } from './pace.ts';
@@ -10,7 +10,7 @@ import { authorityNow } from './ready.ts';
 import { applyRange } from './reverse.ts';
 import { parseRun } from './run.ts';
 import { stageRange } from './stage.ts';
-import type { CopyScope, Report } from './types.ts';
+import { CopyRefused, type CopyScope, type Report } from './types.ts';
 import { compareRange, contextOf } from './verify.ts';
 import { type WorkOptions, workRanges } from './work.ts';
 
@@ -23,6 +23,8 @@ export interface WorkerOptions {
   readonly report?: Report;
   /** A store is away, and waited for: told at once, and now and then while it lasts. */
   readonly onAway?: (error: StoreUnavailable) => void;
+  /** A run of another mapping or version is left to others: told once of each. */
+  readonly onPassedOver?: (error: CopyRefused) => void;
   /** Ends it: what it had begun is taken up by another. */
   readonly signal: AbortSignal;
 }
@@ -37,8 +39,9 @@ export async function runWorker(scope: CopyScope, options: WorkerOptions): Promi
   let toldMs = Number.NEGATIVE_INFINITY;
   // For its life: what it has heard of the service outlasts any run.
   const heed = createHeed(scope.environment);
+  const passedOver = new Set<string>();
   while (!signal.aborted) {
-    const worked = await workOnce(scope, options, heed).catch((error: unknown) => {
+    const worked = await workOnce(scope, options, { heed, passedOver }).catch((error: unknown) => {
       // What reads MongoDB in bulk throws as the driver does.
       const away = toStoreError(error, 'read');
       if (!(away instanceof StoreUnavailable) || refusesUser(away)) throw away;
@@ -61,10 +64,20 @@ function refusesUser({ reason, cause }: StoreUnavailable): boolean {
 }
 
 /** False when there was nothing to do, or nothing that may be done now. */
-async function workOnce(scope: CopyScope, options: WorkerOptions, heed: Heed): Promise<boolean> {
+async function workOnce(
+  scope: CopyScope,
+  options: WorkerOptions,
+  { heed, passedOver }: { readonly heed: Heed; readonly passedOver: Set<string> },
+): Promise<boolean> {
   const runs = createRuns(scope.postgres);
   for (const run of await runs.worked()) {
-    const { store, epoch, state, phase, work } = partIn(scope, run, options.jobs ?? JOBS);
+    const part = partIn(scope, run, options.jobs ?? JOBS);
+    if (part instanceof CopyRefused) {
+      if (!passedOver.has(run.id)) options.onPassedOver?.(part);
+      passedOver.add(run.id);
+      continue;
+    }
+    const { store, epoch, state, phase, work } = part;
     if (run.state !== state) continue;
     // Left over from before authority moved: nothing of it may be gone on with.
     const { authority, record } = await authorityNow(scope);
@@ -108,9 +121,19 @@ interface Part {
   readonly work: (claim: Parameters<WorkOptions['work']>[0], pace: Pace) => Promise<void>;
 }
 
-function partIn(scope: CopyScope, run: RunRow, jobs: number): Part {
+/** Or why it has none in this run. */
+function partIn(scope: CopyScope, run: RunRow, jobs: number): Part | CopyRefused {
+  try {
+    return partOf(scope, run, jobs);
+  } catch (error) {
+    if (error instanceof CopyRefused) return error;
+    throw error;
+  }
+}
+
+function partOf(scope: CopyScope, run: RunRow, jobs: number): Part {
   if (run.kind === 'verify') {
-    const { authority: store, mapping } = verifyBody.parse(run.body);
+    const { authority: store, mapping } = parseVerify(run);
     assertSameMapping(scope, { id: run.id, mapping, kind: 'verify' });
     const work: Part['work'] = (claim, pace) =>
       compareRange(scope, claim, contextOf(scope, run, { pace, jobs }));

@@ -1,7 +1,14 @@
 /** A process that helps, and a store that is away for a moment. */
 import mongoose from 'mongoose';
 import { expect, it } from 'vitest';
-import { type CopyScope, resumeBackfill, runBackfill, runWorker, verify } from '../../cutover/copy/index.ts';
+import {
+  type CopyRefused,
+  type CopyScope,
+  resumeBackfill,
+  runBackfill,
+  runWorker,
+  verify,
+} from '../../cutover/copy/index.ts';
 import { userAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
@@ -92,4 +99,25 @@ it('leaves a copy alone that was begun before authority moved, there or there an
   await worker;
   expect(await bench.postgres.query('select from copy_undo')).toEqual([]);
   expect(await bench.documents('user')).toEqual([]);
+});
+
+it('passes over a verify that others left, of another mapping or version, and says so once', async () => {
+  const bench = await openBench();
+  await bench.insert('user', [legacyUser()]);
+  await bench.setMode('dual-write');
+  for (const run of ['own', 'mapped', 'newer']) await beginVerify(bench, run);
+  const change = (run: string, body: object) =>
+    bench.postgres.query('update copy_runs set body = body || $2 where id = $1', [run, JSON.stringify(body)]);
+  await change('mapped', { mapping: 'another' });
+  await change('newer', { what: 'something new' });
+  const ended = new AbortController();
+  const passedOver: string[] = [];
+  const onPassedOver = ({ reason }: CopyRefused) => passedOver.push(reason);
+  const worker = runWorker(bench, { signal: ended.signal, onPassedOver });
+  await Promise.race([worker, eventually(isHelped(bench, 'own'))]);
+  await beginVerify(bench, 'another');
+  await Promise.race([worker, eventually(isHelped(bench, 'another'))]);
+  ended.abort();
+  await worker;
+  expect(passedOver.sort()).toEqual(['other-mapping', 'unknown-state']);
 });

@@ -1,5 +1,4 @@
 /** `cutover backfill …`, `verify`, `repair`, `worker`. */
-import type { StoreUnavailable } from '../../../db/errors.ts';
 import type {
   BackfillOptions,
   BackfillResult,
@@ -161,13 +160,17 @@ export const worker: Handler = (call) => {
   const { signal, ...options } = shared(call);
   return withBulk(call, async ({ copy, scope }) => {
     const startedMs = scope.environment.now().monotonicMs;
-    const onAway = (error: StoreUnavailable) =>
+    const tell = (message: string) =>
       call.context.report({
         step: 'wait',
-        message: `${troubleIn(error)}: waiting for it`,
+        message,
         elapsedMs: scope.environment.now().monotonicMs - startedMs,
       });
-    await copy.runWorker(scope, { ...options, signal, onAway });
+    await copy.runWorker(scope, {
+      ...{ ...options, signal },
+      onAway: (error) => tell(`${troubleIn(error)}: waiting for it`),
+      onPassedOver: ({ message }) => tell(`left to others: ${message}`),
+    });
     return answer('worker', 'done', {}, () => ['ended; what it had begun is taken up by others']);
   });
 };
