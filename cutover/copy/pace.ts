@@ -38,8 +38,8 @@ export interface PaceOptions {
   readonly rate: number;
   readonly report: Report | undefined;
   readonly signal: AbortSignal | undefined;
-  /** False: what it does is worth more than the service's speed. Default true. */
-  readonly heedsService?: boolean;
+  /** False: whoever takes something back wants it done, whatever the service's speed and though copies are paused. Default true. */
+  readonly heeds?: boolean;
   /** What this process has heard of the service before. */
   readonly heed?: Heed;
   /** Asked over and over: whether the work is to end, for whatever reason. */
@@ -47,7 +47,7 @@ export interface PaceOptions {
 }
 
 export function createPace({ environment }: CopyScope, options: PaceOptions): Pace {
-  const { run, authority, report, signal, heedsService = true, isCalledOff } = options;
+  const { run, authority, report, signal, heeds = true, isCalledOff } = options;
   const heed = options.heed ?? createHeed(environment);
   const monotonicMs = () => environment.now().monotonicMs;
   let settings: Settings = DEFAULT_SETTINGS;
@@ -71,7 +71,7 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
     if (nowMs - startedMs >= COUNT_MS) count();
     try {
       settings = settingsOf(await readControl(authority));
-      if (heedsService) await heedService();
+      if (heeds) await heedService();
       calledOff = (await isCalledOff?.()) === true;
     } catch (error) {
       // The copy itself will meet the trouble, if there still is any.
@@ -99,6 +99,7 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
     if (strain.kind !== was) tell(true);
   }
 
+  const isPaused = (): boolean => heeds && settings['backfill-paused'];
   const isEnded = (): boolean => signal?.aborted === true || strain.kind === 'over' || calledOff;
 
   /** Documents each second; 0: no bound. */
@@ -115,7 +116,7 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
     const perSecond = ((documents - startedAt) * 1000) / Math.max(nowMs - startedMs, 1);
     const left =
       total === null || perSecond === 0 ? null : (Math.max(total - documents, 0) / perSecond) * 1000;
-    const held = settings['backfill-paused'] ? ({ reason: 'paused' } as const) : heldBy(strain);
+    const held = isPaused() ? ({ reason: 'paused' } as const) : heldBy(strain);
     report({ run, phase: now, documents, total, perSecond: Math.round(perSecond), leftMs: left, held });
   }
 
@@ -139,7 +140,7 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
     },
     async paused() {
       await look();
-      return settings['backfill-paused'] || isEnded();
+      return isPaused() || isEnded();
     },
     async take(count) {
       settle(rate());
@@ -152,7 +153,7 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
         const bound = rate();
         if (bound === 0) debt = { documents: 0, atMs: monotonicMs() };
         else settle(bound);
-        if (debt.documents <= 0 || settings['backfill-paused'] || isEnded()) return;
+        if (debt.documents <= 0 || isPaused() || isEnded()) return;
         // In pieces: the rate may change meanwhile.
         await environment.sleep(Math.min((debt.documents / bound) * 1000, LOOK_MS), signal);
       }
@@ -171,7 +172,7 @@ export function createPace({ environment }: CopyScope, options: PaceOptions): Pa
         if (isEnded()) return true;
         await look();
         if (isEnded()) return true;
-        if (!settings['backfill-paused']) return false;
+        if (!isPaused()) return false;
         tell(true);
         await environment.sleep(LOOK_MS, signal);
       }

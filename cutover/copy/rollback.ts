@@ -6,7 +6,7 @@ import { createFindings } from '../../db/postgres/copy/findings.ts';
 import { UNDO_ORDER, type UndoOptions, type UndoStep, undoStep } from '../../db/postgres/copy/merge.ts';
 import { createRuns, type RunRow } from '../../db/postgres/copy/runs.ts';
 import { dropStaging } from '../../db/postgres/copy/staging.ts';
-import { forgetUndo, undoEntries } from '../../db/postgres/copy/undo.ts';
+import { forgetUndo, hasTouched, undoEntries } from '../../db/postgres/copy/undo.ts';
 import { putBackStep } from '../../db/postgres/copy/vanished.ts';
 import type { Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
@@ -68,6 +68,8 @@ export function rollbackBackfill(
     }
     // What others have in hand of it ends first, and none of them begins anything more.
     await runs.settled(id);
+    // They may have put documents aside meanwhile.
+    if (run.state === 'copying') await markStale(scope, run, body);
     await dropStaging(scope.postgres);
     const pace = createPace(scope, {
       run: id,
@@ -75,7 +77,7 @@ export function rollbackBackfill(
       rate: 0,
       report,
       signal,
-      heedsService: false,
+      heeds: false,
     });
     const undone = await undoRun(scope, { run, body: { ...body, epoch }, pace });
     await createFindings(scope.postgres).forget(id);
@@ -86,10 +88,11 @@ export function rollbackBackfill(
   });
 }
 
-/** Nothing may rely on the copy from here on. The epoch to act under. */
+/** Nothing may rely on the copy from here on, unless it is another run's and this one has not touched it. The epoch to act under. */
 async function markStale(scope: CopyScope, run: RunRow, body: RunBody): Promise<number> {
-  const { stores, environment } = scope;
-  const authority = stores[body.from];
+  const authority = scope.stores[body.from];
+  const isBefore = run.state === 'copying' || run.state === 'undoing';
+  const touches = !isBefore || (await hasTouched(scope.postgres, run.id));
   for (let race = 0; race < RACES_MAX; race += 1) {
     const record = await readControl(authority);
     if (record === null || authorityOf(record.mode) !== body.from) {
@@ -102,7 +105,8 @@ async function markStale(scope: CopyScope, run: RunRow, body: RunBody): Promise<
     // Where nothing is mirrored nobody can complete it, and it got a new time when that began.
     const { copy, mode } = record;
     if (copy.kind === 'none' || (copy.kind === 'stale' && mirrorOf(mode) === null)) return record.epoch;
-    const stale = { kind: 'stale', sinceMs: environment.date().getTime() } as const;
+    if (copy.kind === 'complete' && copy.run !== run.id && !touches) return record.epoch;
+    const stale = { kind: 'stale', sinceMs: scope.environment.date().getTime() } as const;
     if ((await markCopy(scope, authority, record.epoch, record.copy, stale)) === null) return record.epoch;
   }
   throw new CopyRefused('busy', 'the control record is being changed all the time');

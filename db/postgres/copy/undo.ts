@@ -41,6 +41,12 @@ export async function keepUndo(
   );
 }
 
+/** Whether a run has written anything that is not undone yet, or put anything aside. */
+export async function hasTouched(bulk: PostgresBulk, run: string): Promise<boolean> {
+  const aside = await bulk.query('select from copy_quarantine where run = $1 limit 1', [run]);
+  return aside.length > 0 || hasWritten(bulk, run);
+}
+
 /** Whether a run has written anything that is not undone yet. */
 export async function hasWritten(bulk: PostgresBulk, run: string): Promise<boolean> {
   return (await bulk.query('select from copy_undo where run = $1 limit 1', [run])).length > 0;
