@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, onTestFailed } from 'vitest';
 import { resumeBackfill, rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';
 import { ENTITIES } from '../../db/records.ts';
 import { sessionAt, userAt } from '../contract/replica/records.ts';
@@ -125,9 +125,13 @@ describe('a killed copy back to MongoDB', { timeout: 120_000 }, async () => {
   });
 
   it('at a random moment, again and again', async () => {
+    const drawn: number[] = [];
+    onTestFailed(() => console.log('killed after', drawn, 'ms'));
     for (let round = 0, verb = 'backfill'; round < 3; round += 1) {
       const child = await startUntil(/^ready|^done/, verb);
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 800));
+      const ms = Math.random() * 800;
+      drawn.push(ms);
+      await new Promise((resolve) => setTimeout(resolve, ms));
       await killed(child);
       const state = await stateOf();
       if (state === 'done') break;

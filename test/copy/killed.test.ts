@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ObjectId } from 'bson';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, onTestFailed } from 'vitest';
 import {
   resumeBackfill,
   resumeVerify,
@@ -144,9 +144,12 @@ describe('a killed copy', { timeout: 90_000 }, async () => {
   });
 
   it('at a random moment, again and again', async () => {
+    const drawn: number[] = [];
+    onTestFailed(() => console.log('killed after', drawn, 'ms'));
     for (let round = 0, verb = 'backfill'; round < 3; round += 1) {
       const child = await startUntil(/^ready|^done/, verb);
       const ms = Math.random() * 1_500;
+      drawn.push(ms);
       await new Promise((resolve) => setTimeout(resolve, ms));
       await killed(child);
       await freed();

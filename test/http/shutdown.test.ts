@@ -25,6 +25,22 @@ async function dial(
   return { socket, received: () => received, closed };
 }
 
+/** A POST that the service has said it goes on reading, and has no more of than this. */
+async function begin(service: Service, path: string, length: number, start: string) {
+  const { socket, received, closed } = await dial(service);
+  const head = [
+    `POST ${path} HTTP/1.1`,
+    'Host: x',
+    'Content-Type: application/json',
+    `Content-Length: ${length}`,
+    'Expect: 100-continue',
+  ];
+  const goesOn = 'HTTP/1.1 100 Continue\r\n\r\n';
+  socket.write(`${head.join('\r\n')}\r\n\r\n${start}`);
+  await eventually(() => expect(received()).toBe(goesOn));
+  return { socket, received: () => received().slice(goesOn.length), closed };
+}
+
 /** Whether anybody listens there. */
 async function attempt(port: number): Promise<'connected' | 'refused'> {
   const socket = connect(port, '127.0.0.1');
@@ -50,14 +66,7 @@ inEveryMode(async (mode) => {
       const release = inbox.hold();
       const email = newEmail();
       const body = JSON.stringify({ email, name: 'Ada', password: newPassword() });
-      const head = [
-        'POST /auth/signup HTTP/1.1',
-        'Host: x',
-        'Content-Type: application/json',
-        `Content-Length: ${body.length}`,
-      ];
-      const inFlight = await dial(service);
-      inFlight.socket.write(`${head.join('\r\n')}\r\n\r\n${body.slice(0, 10)}`);
+      const inFlight = await begin(service, '/auth/signup', body.length, body.slice(0, 10));
       const idle = await dial(service);
       idle.socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
       await eventually(() => expect(idle.received()).toMatch(/^HTTP\/1\.1 200/));
@@ -82,13 +91,9 @@ inEveryMode(async (mode) => {
 });
 
 /** A login of which the service has the beginning, until `finish` sends the rest. */
-async function beginLogin(service: Awaited<ReturnType<typeof startService>>) {
+async function beginLogin(service: Service) {
   const body = JSON.stringify({ email: newEmail(), password: newPassword() });
-  const { socket, received } = await dial(service);
-  socket.write(
-    `POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n{`,
-  );
-  await service.client().get('/livez');
+  const { socket, received } = await begin(service, '/auth/login', body.length, '{');
   return { finish: () => socket.write(body.slice(1)), received };
 }
 
@@ -109,11 +114,7 @@ describe('whatever the mode', async () => {
 
   test('a request that never ends is given up after SHUTDOWN_GRACE, with exit code 1', PATIENT, async () => {
     const service = await startService({ ...productionEnv(stores, inbox), SHUTDOWN_GRACE: '500ms' });
-    const stuck = await dial(service);
-    stuck.socket.write(
-      'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{',
-    );
-    await service.client().get('/livez');
+    await begin(service, '/auth/login', 99, '{');
     service.kill('SIGTERM');
     expect(await service.exited).toEqual({ code: 1, signal: null });
   });

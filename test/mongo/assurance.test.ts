@@ -1,5 +1,4 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { freePort } from '../../db/embedded/ports.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
 import { parallel, signUp } from '../contract/fixtures.ts';
 import { freezeMongo } from '../support/faults.ts';
@@ -19,7 +18,7 @@ async function open(url: string, poolMax = 20) {
 
 describe('assurance', () => {
   it('is refused long before the store’s own time-outs without a server', async () => {
-    const store = await open(`mongodb://127.0.0.1:${await freePort()}/auth`);
+    const store = await open('mongodb://127.0.0.1:1/auth');
     await expect(store.assurance()).rejects.toMatchObject({ name: 'StoreUnavailable', outcome: 'none' });
   });
 
