@@ -24,6 +24,9 @@ export async function forgetKept(
   return count;
 }
 
+/** No id is empty, and null would be found together with what is missing. */
+export const NOBODY = '';
+
 /** Few at a time: each entry holds a whole document. */
 const PAGE = 100;
 
@@ -31,13 +34,10 @@ const PAGE = 100;
 async function nameOwners({ codec, read, write }: Client, before: () => void): Promise<void> {
   for (let found = PAGE; found === PAGE; ) {
     const entries = await read(({ db, maxTimeMS }) =>
-      db
-        .collection(ASIDE_COLLECTION)
-        .find({ owner: { $exists: false } }, { limit: PAGE, maxTimeMS })
-        .toArray(),
+      db.collection(ASIDE_COLLECTION).find({ owner: null }, { limit: PAGE, maxTimeMS }).toArray(),
     );
     const operations = entries.map(({ _id, entity, document }) => {
-      const update = { $set: { owner: codec.owner(entity, document) } };
+      const update = { $set: { owner: codec.owner(entity, document) ?? NOBODY } };
       return { updateOne: { filter: { _id }, update } };
     });
     if (operations.length > 0)

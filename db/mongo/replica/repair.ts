@@ -8,7 +8,7 @@ import { compareStamps, type Entity, type RecordOf, type Stamp } from '../../rec
 import type { Replica } from '../../replica.ts';
 import type { Client, Opened } from '../client.ts';
 import { ASIDE_COLLECTION } from '../indexes.ts';
-import { forgetKept } from '../kept.ts';
+import { forgetKept, NOBODY } from '../kept.ts';
 import type { StoredDoc } from '../models.ts';
 import { filterFor, idOf, releaseUpdate, touchUpdate, type Update } from './documents.ts';
 import { readDocuments } from './read.ts';
@@ -17,8 +17,8 @@ interface AsideDoc {
   readonly _id: string;
   readonly entity: Entity;
   readonly recordId: string;
-  /** The user whose it is; null: it does not say, or is a user itself. */
-  readonly owner: string | null;
+  /** The user whose it is; empty: it does not say, or is a user itself. */
+  readonly owner: string;
   readonly epoch: number;
   readonly version: number;
   readonly reason: string;
@@ -74,7 +74,7 @@ export function createRepair(client: Client): Repair {
       _id: randomUUID(),
       entity,
       recordId: idOf(doc) ?? '',
-      owner: codec.owner(entity, doc),
+      owner: codec.owner(entity, doc) ?? NOBODY,
       ...about.stamp,
       reason: about.reason,
       movedAt: about.now,
