@@ -17,9 +17,16 @@ export function guard(doc: Doc, paths: readonly Path[]): Doc {
   const read = paths.map((path) => ({ path, value: at(doc, path) }));
   return Object.fromEntries(
     read
-      .filter(({ value }) => isComparable(value))
+      .filter(({ path, value }) => isComparable(value) && !isUndefined(doc, path, value))
       .map(({ path, value }) => [path.text, value === undefined ? { $exists: false } : { $eq: value }]),
   );
+}
+
+/** BSON's own `undefined`, of old shells: it is there, and equals nothing that a driver can send. */
+function isUndefined(doc: Doc, { steps, top }: Path, value: unknown): boolean {
+  if (value !== undefined) return false;
+  const holder = steps.length === 1 ? doc : at(doc, { text: '', steps: steps.slice(0, -1), top });
+  return typeof holder === 'object' && holder !== null && Object.hasOwn(holder, steps.at(-1) ?? '');
 }
 
 /** Text that was broken UTF-8 reads as U+FFFD and would never match what is stored. */

@@ -79,8 +79,10 @@ export async function readDocuments(
 }
 
 function pastId(_id: unknown): Doc {
-  const place = TYPES.indexOf(typeOf(_id));
-  return { $or: [{ _id: { $gt: _id } }, { _id: { $type: TYPES.slice(place + 1) } }] };
+  const later = TYPES.slice(TYPES.indexOf(typeOf(_id)) + 1);
+  const same = { _id: { $gt: _id } };
+  // A list without a type is an error.
+  return later.length === 0 ? same : { $or: [same, { _id: { $type: later } }] };
 }
 
 function typeOf(value: unknown): (typeof TYPES)[number] {
