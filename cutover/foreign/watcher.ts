@@ -57,6 +57,8 @@ const RETRY_MS = 1_000;
 /** Before a server that has no feed is asked again: it may have become a replica set. */
 const UNSUPPORTED_MS = 60_000;
 const IMPATIENT_MS = 100;
+/** How often the place is sought in vain: a server reads all that was written after it, and what is too much only grows. */
+const SEEK_TRIES = 5;
 const WIPED = 'a collection was dropped or renamed';
 
 export function createWatcher({
@@ -72,6 +74,8 @@ export function createWatcher({
   let watching = false;
   let seen: { readonly beat: number; readonly sinceMs: number } | null = null;
   let complained = false;
+  /** First answers that did not come in time. */
+  let sought = 0;
   /** The revision without a mirror for which the place was given up, or that was tried. */
   let forgottenAt: number | null = null;
 
@@ -131,6 +135,7 @@ export function createWatcher({
         const batch = await cursor.next();
         watching = true;
         complained = false;
+        sought = 0;
         // As of after the wait: what was read is judged by the record that it may have come after.
         const record = mirroring();
         if (record === null) return;
@@ -157,7 +162,8 @@ export function createWatcher({
         }
         // A server that does not wait for changes is not to be asked without a pause.
         if (batch.drained && tookMs < IMPATIENT_MS) await environment.sleep(IMPATIENT_MS, ended.signal);
-      } catch (error) {
+      } catch (thrown) {
+        const error = asLost(thrown, state);
         if (!(error instanceof FeedEnded)) throw error;
         await closeCursor();
         state = troubled(state, error);
@@ -170,6 +176,17 @@ export function createWatcher({
         }
       }
     }
+  }
+
+  /** A place that the server never finds in time is lost; else nobody would see anything until it is too old. */
+  function asLost(error: unknown, { token }: WatchState): unknown {
+    const isTooSlow = error instanceof StoreUnavailable && error.reason === 'timeout';
+    if (!isTooSlow || token === null || watching) return error;
+    sought += 1;
+    if (sought < SEEK_TRIES) return error;
+    sought = 0;
+    const message = 'the server does not find the place to go on from in time';
+    return new FeedEnded('lost', message, { cause: error });
   }
 
   /** Names and counts what is foreign of it. */

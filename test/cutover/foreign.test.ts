@@ -9,6 +9,7 @@ import { createWatcher, type Watcher } from '../../cutover/foreign/watcher.ts';
 import type { CopyState, Mode } from '../../cutover/mode.ts';
 import { NOTES, readStatus } from '../../cutover/operator/index.ts';
 import type { ChangeFeed, WatchEntry } from '../../db/changes.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Store } from '../../db/port.ts';
 import { clear, DAY_MS, openBench } from '../copy/support.ts';
@@ -219,6 +220,39 @@ describe('while MongoDB has authority', { timeout: 60_000 }, () => {
     expect((await gate('foreign-watch')).gate).toMatchObject({ ok: true });
   });
 
+  it('gives a place up that the server never finds in time, and sees again', async () => {
+    await bench.setMode('dual-write');
+    const seeing = watcher('dual-write');
+    await eventually(async () => typeof stateOf(await feed.readWatch())['token'] === 'string');
+    await seeing.stop();
+    const slow: ChangeFeed = {
+      ...feed,
+      async open(after) {
+        const cursor = await feed.open(null);
+        const next = () => Promise.reject(new StoreUnavailable('mongo', 'none', 'timeout'));
+        return after === null ? cursor : { ...cursor, next };
+      },
+    };
+    const told = listen();
+    const watching = createWatcher({
+      stores: { ...stores, mongo: { ...stores.mongo, changes: slow } },
+      environment: { ...environment, sleep: (ms, signal) => environment.sleep(Math.min(ms, 20), signal) },
+      telemetry: told.telemetry,
+      member: puppet('dual-write'),
+      retentionMs: DAY_MS,
+    });
+    ends.push(() => watching.stop());
+    watching.start();
+    await eventually(async () => {
+      const { gap } = stateOf(await feed.readWatch());
+      expect(gap).toMatchObject({ why: expect.stringMatching(/in time/) });
+    });
+    await eventually(() => watching.isWatching());
+    const lost = told.logs.filter(({ message }) => message.includes('run a verify'));
+    expect(lost).toHaveLength(1);
+    await sentinel();
+  });
+
   it('calls a dropped collection a gap too', async () => {
     await bench.setMode('dual-write', COMPLETE);
     await serve();
@@ -227,6 +261,16 @@ describe('while MongoDB has authority', { timeout: 60_000 }, () => {
     await sentinel();
     await stores.mongo.migrate(() => {});
     expect((await gate('foreign-watch')).gate).toMatchObject({ ok: false, found: /dropped/ });
+  });
+
+  it('and one that another was put in place of', async () => {
+    await bench.setMode('dual-write');
+    await serve();
+    const { db } = bench.mongo;
+    await db.collection('restored').insertOne({ a: 1 });
+    await db.renameCollection('restored', 'verification_tokens', { dropTarget: true });
+    await eventually(async () => stateOf(await feed.readWatch()).gap !== null);
+    await stores.mongo.migrate(() => {});
   });
 
   it('forgets its place in a mode without a mirror, where anybody may write', async () => {

@@ -63,7 +63,7 @@ async function openCursor(
   }
   const stream = db.watch(foreignChanges(codec), {
     batchSize: BATCH_MAX,
-    maxAwaitTimeMS: Math.min(AWAIT_MAX_MS, maxTimeMS / 2),
+    maxAwaitTimeMS: Math.min(AWAIT_MAX_MS, Math.floor(maxTimeMS / 2)),
     // Unlike `resumeAfter` it also goes on behind an invalidation.
     ...(after === null ? {} : { startAfter: parseToken(after) }),
   });

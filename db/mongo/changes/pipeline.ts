@@ -17,7 +17,11 @@ export const foreignChanges = ({ collections }: Codec): Doc[] => [
     $match: {
       operationType: { $in: [...WRITES, ...WIPES] },
       // The events without a collection concern every one.
-      'ns.coll': { $in: [...Object.values(collections), null] },
+      // One that is renamed over ours goes by its old name.
+      $or: [
+        { 'ns.coll': { $in: [...Object.values(collections), null] } },
+        { 'to.coll': { $in: Object.values(collections) } },
+      ],
       $nor: [
         ...OURS.map((field) => ({ [`updateDescription.updatedFields.${field}`]: { $exists: true } })),
         { 'updateDescription.removedFields': { $in: OURS } },
