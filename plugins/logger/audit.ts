@@ -5,8 +5,8 @@ import type { FastifyBaseLogger } from 'fastify';
 export interface AuditEvent {
   /** Such as `login`, `refresh`, `reset-asked`: a fixed word, it becomes a metric label. */
   readonly event: string;
-  /** `ignored`: answered like a success, but nothing was there to be done. */
-  readonly outcome: 'success' | 'failure' | 'ignored';
+  /** `ignored`: answered like a success, but nothing was there to be done; `unknown`: it may have been done, see `db/errors.ts`. */
+  readonly outcome: 'success' | 'failure' | 'ignored' | 'unknown';
   /** A class of reasons, never a text of the client's: a fixed word, it becomes a metric label. */
   readonly reason?: string | undefined;
   readonly userId?: string | undefined;

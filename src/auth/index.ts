@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin';
 import { RATE_WINDOW_MAX_MS } from '../../plugins/config/values.ts';
+import { noteRefusal } from './refusals.ts';
 import accountRoutes from './routes/account.ts';
 import entryRoutes from './routes/entry.ts';
 import passwordRoutes from './routes/password.ts';
@@ -57,6 +58,8 @@ export default fp(
       scope.addHook('onRoute', (route) => {
         route.bodyLimit = BODY_BYTES_MAX;
       });
+      scope.decorateRequest('userId', null);
+      scope.addHook('onError', async (request, reply, error) => noteRefusal(app, request, reply, error));
       scope.addHook('onSend', async (_request, reply) => {
         reply.header('Cache-Control', 'no-store');
       });

@@ -8,6 +8,13 @@ import { type Authenticated, authenticate } from '../service/sessions.ts';
 import type { TokenTransport, Transport } from '../transport.ts';
 import { viewUser } from '../views.ts';
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of who was found to be signed in, for the audit trail. */
+    userId: string | null;
+  }
+}
+
 /** What every route module is given. */
 export interface RouteDeps {
   readonly context: AuthContext;
@@ -45,7 +52,9 @@ export function refuseForeignSignIn({ transport, origins }: RouteDeps, request: 
 export async function requireSession(deps: RouteDeps, request: FastifyRequest): Promise<Authenticated> {
   const access = deps.transport.readAccess(request);
   if (access?.by === 'cookie') refuseCrossSite(request, deps.origins);
-  return authenticate(deps.context, access?.token ?? null);
+  const who = await authenticate(deps.context, access?.token ?? null);
+  request.userId = who.user.id;
+  return who;
 }
 
 /** The body for a client that is signed in from now on; its refresh token goes into the body or the cookies. */

@@ -8,6 +8,7 @@ import { makeSession, type SignedIn, signedIn } from './issue.ts';
 import { countAttempt, forAttempt, mayNotify } from './limit.ts';
 import { sessionOfBrowser } from './login.ts';
 import { makeMailedToken, presentedToken } from './mail-tokens.ts';
+import { noted } from './noted.ts';
 import { checkPolicy } from './policy.ts';
 
 /** Signs a user up and in. The check for the e-mail comes last: it costs one hash to ask. */
@@ -38,8 +39,9 @@ export async function signup(
   };
   const { session, refreshToken } = makeSession(context, user, caller, now);
   const token = makeMailedToken(context, 'verificationToken', user.id, now);
+  const event = { event: 'signup', userId: user.id, sessionId: session.id };
   try {
-    await context.repository.createAccount({ user, token, session });
+    await noted(caller, event, context.repository.createAccount({ user, token, session }));
   } catch (error) {
     if (!(error instanceof EmailTaken)) {
       await attempt.refund();
@@ -48,22 +50,24 @@ export async function signup(
     caller.audit({ event: 'signup', outcome: 'failure', reason: 'email-taken' });
     throw new ApiError('email_taken');
   }
-  caller.audit({ event: 'signup', outcome: 'success', userId: user.id, sessionId: session.id });
+  caller.audit({ ...event, outcome: 'success' });
   context.outbox.dispatch('verificationToken', token, user, () => mayNotify(context, caller, body.email));
   context.background.run('know network', () =>
     context.limits.know({ address: caller.address, account: emailKey(body.email) }),
   );
-  if (browserToken !== null) endFormerSession(context, browserToken);
+  if (browserToken !== null) endFormerSession(context, browserToken, caller);
   return signedIn(context, user, session, refreshToken, now);
 }
 
 /** The new cookies replace the former session's, which nobody could end any more. The account is there either way. */
-function endFormerSession(context: AuthContext, browserToken: string): void {
+function endFormerSession(context: AuthContext, browserToken: string, caller: Caller): void {
   context.background.run('end former session', async () => {
-    const sessionId = await sessionOfBrowser(context, browserToken);
-    if (sessionId === null) return;
-    const now = context.now();
-    await context.repository.revokeSession({ sessionId, userId: null, reason: 'replaced', now });
+    const former = await sessionOfBrowser(context, browserToken);
+    if (former === null) return;
+    const { id: sessionId, userId } = former;
+    const ending = { sessionId, userId: null, reason: 'replaced', now: context.now() } as const;
+    if (!(await context.repository.revokeSession(ending))) return;
+    caller.audit({ event: 'session-ended', outcome: 'success', reason: 'replaced', userId, sessionId });
   });
 }
 
@@ -82,9 +86,11 @@ export async function verifyEmail(context: AuthContext, clear: string, caller: C
   if (user?.verifiedWith === token.id) return refuse('token_invalid');
   if (token.expiresAt <= now) return refuse('token_expired');
   if (user === null || user.deletedAt !== null) return refuse('user_gone');
-  const outcome = await context.repository.verifyEmail({ userId: user.id, tokenId: token.id, now });
+  const event = { event: 'verify-email', userId: user.id };
+  const write = context.repository.verifyEmail({ userId: user.id, tokenId: token.id, now });
+  const outcome = await noted(caller, event, write);
   if (outcome !== 'done') return refuse(outcome === 'gone' ? 'user_gone' : 'token_invalid');
-  caller.audit({ event: 'verify-email', outcome: 'success', userId: user.id });
+  caller.audit({ ...event, outcome: 'success' });
 }
 
 /** Sends one more verification mail, if there is something to verify; the reply does not tell. */
@@ -93,8 +99,9 @@ export async function resendVerification(context: AuthContext, email: string, ca
   const user = await context.repository.findUserByEmail(email);
   const wanted = user !== null && !user.isVerified ? user : null;
   const token = makeMailedToken(context, 'verificationToken', wanted?.id ?? null, context.now());
-  await context.repository.addVerificationToken(token);
-  caller.audit({ event: 'resend-verification', outcome: wanted ? 'success' : 'ignored', userId: user?.id });
+  const event = { event: 'resend-verification', userId: user?.id };
+  await noted(caller, event, context.repository.addVerificationToken(token));
+  caller.audit({ ...event, outcome: wanted ? 'success' : 'ignored' });
   if (wanted) context.outbox.dispatch('verificationToken', token, wanted);
 }
 
@@ -112,12 +119,14 @@ export async function deleteAccount(
     throw new ApiError('invalid_credentials');
   }
   await attempt.refund();
-  const outcome = await context.repository.eraseUser({
+  const event = { event: 'delete-account', userId: user.id };
+  const write = context.repository.eraseUser({
     userId: user.id,
     sessionGeneration: user.sessionGeneration,
     now: context.now(),
   });
+  const outcome = await noted(caller, event, write);
   if (outcome === 'changed') throw new ApiError('changed_meanwhile');
   if (outcome === 'gone') throw new ApiError('unauthenticated');
-  caller.audit({ event: 'delete-account', outcome: 'success', userId: user.id });
+  caller.audit({ ...event, outcome: 'success' });
 }

@@ -6,6 +6,7 @@ import { parseRefreshToken, type RefreshToken, successorOf } from '../../../plug
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { makeSession, type SignedIn, signedIn } from './issue.ts';
+import { noted, noteEnded } from './noted.ts';
 import { rotate } from './refresh.ts';
 
 /**
@@ -63,19 +64,22 @@ export async function exchangeLegacy(context: AuthContext, text: string, caller:
     caller.audit({ event: 'legacy-exchange', outcome: 'failure', reason: 'not-verified', userId: user.id });
     throw new ApiError('email_not_verified');
   }
+  const event = { event: 'legacy-exchange', userId: user.id, sessionId: session.id };
   let opened: OpenedSession;
   try {
     const { sessionsMax } = context.config;
-    opened = await context.repository.openSession({ session, replacesId: null, sessionsMax, now });
+    const write = context.repository.openSession({ session, replacesId: null, sessionsMax, now });
+    opened = await noted(caller, event, write);
   } catch (error) {
     if (!(error instanceof IdTaken)) throw error;
     return rotate(context, predecessor, { onReuse: 'refuse' }, caller);
   }
   if (!opened.isLive) {
-    caller.audit({ event: 'legacy-exchange', outcome: 'failure', reason: 'overtaken', userId: user.id });
+    caller.audit({ ...event, outcome: 'failure', reason: 'overtaken' });
     throw new ApiError('refresh_invalid');
   }
-  caller.audit({ event: 'legacy-exchange', outcome: 'success', userId: user.id, sessionId: session.id });
+  caller.audit({ ...event, outcome: 'success' });
+  noteEnded(caller, opened);
   return signedIn(context, user, session, successor.text, now);
 }
 
@@ -86,13 +90,13 @@ export async function burnLegacy(context: AuthContext, text: string, caller: Cal
   const legacy = await legacySession(context, token, caller);
   const { predecessor, claims, now } = token;
   const { sessionId } = predecessor;
-  const burnt = legacy !== null && (await openRevoked(context, legacy.session, now));
+  const event = { event: 'logout', userId: claims.userId, sessionId };
+  const burnt = legacy !== null && (await noted(caller, event, openRevoked(context, legacy.session, now)));
+  const ending = { sessionId, userId: null, reason: 'logout', now } as const;
   // Also after a new password, which the session it opened may have outlived.
-  const ended =
-    burnt || (await context.repository.revokeSession({ sessionId, userId: null, reason: 'logout', now }));
+  const ended = burnt || (await noted(caller, event, context.repository.revokeSession(ending)));
   if (legacy === null && !ended) return;
-  const { userId } = claims;
-  caller.audit({ event: 'logout', outcome: 'success', userId, sessionId });
+  caller.audit({ ...event, outcome: 'success' });
 }
 
 /** False when it is there already. */

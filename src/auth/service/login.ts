@@ -1,10 +1,11 @@
 import { emailKey } from '../../../db/email.ts';
-import type { UserRecord } from '../../../db/records.ts';
+import type { SessionRecord, UserRecord } from '../../../db/records.ts';
 import { parseRefreshToken } from '../../../plugins/tokens/refresh.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { makeSession, type SignedIn, signedIn } from './issue.ts';
 import { countAttempt, forAttempt, refusePast } from './limit.ts';
+import { noted, noteEnded } from './noted.ts';
 
 /** Opens a session. An unknown e-mail, a wrong password and a user without one cost and answer the same. */
 export async function login(
@@ -39,20 +40,23 @@ export async function login(
   }
   const now = context.now();
   const { session, refreshToken } = makeSession(context, user, caller, now);
-  const opened = await repository.openSession({
+  const event = { event: 'login', userId: user.id, sessionId: session.id };
+  const write = repository.openSession({
     session,
-    replacesId: await sessionOfBrowser(context, browserToken),
+    replacesId: (await sessionOfBrowser(context, browserToken))?.id ?? null,
     sessionsMax: context.config.sessionsMax,
     now,
   });
+  const opened = await noted(caller, event, write);
   if (!opened.isLive) {
     // The password was right, and is no more: this is a failure like any other, and stays counted.
-    caller.audit({ event: 'login', outcome: 'failure', reason: 'overtaken', userId: user.id });
+    caller.audit({ ...event, outcome: 'failure', reason: 'overtaken' });
     throw new ApiError('invalid_credentials');
   }
   await attempt.success();
-  upgradeLater(context, user, body.password);
-  caller.audit({ event: 'login', outcome: 'success', userId: user.id, sessionId: session.id });
+  upgradeLater(context, user, body.password, caller);
+  caller.audit({ ...event, outcome: 'success' });
+  noteEnded(caller, opened);
   return signedIn(context, user, session, refreshToken, now);
 }
 
@@ -60,20 +64,22 @@ export async function login(
 export async function sessionOfBrowser(
   context: AuthContext,
   browserToken: string | null,
-): Promise<string | null> {
+): Promise<SessionRecord | null> {
   const presented = browserToken === null ? null : parseRefreshToken(browserToken);
   const found = presented && (await context.repository.findSession(presented.sessionId));
   if (!found) return null;
   const { tokenHash, previousTokenHash } = found.session;
-  return presented.hash === tokenHash || presented.hash === previousTokenHash ? found.session.id : null;
+  return presented.hash === tokenHash || presented.hash === previousTokenHash ? found.session : null;
 }
 
 /** Replaces a hash of lower cost or older scheme after the reply, now that the password is at hand. */
-function upgradeLater(context: AuthContext, user: UserRecord, password: string): void {
-  const oldHash = user.passwordHash;
+function upgradeLater(context: AuthContext, user: UserRecord, password: string, caller: Caller): void {
+  const { id: userId, passwordHash: oldHash } = user;
   if (oldHash === null || !context.passwords.needsUpgrade(oldHash, password)) return;
   context.background.run('hash upgrade', async () => {
     const newHash = await context.passwords.hash(password);
-    await context.repository.upgradeHash({ userId: user.id, oldHash, newHash, now: context.now() });
+    if (await context.repository.upgradeHash({ userId, oldHash, newHash, now: context.now() })) {
+      caller.audit({ event: 'hash-upgrade', outcome: 'success', userId });
+    }
   });
 }

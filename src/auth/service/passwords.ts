@@ -4,6 +4,7 @@ import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { countAttempt, forAttempt, mayNotify } from './limit.ts';
 import { makeMailedToken, presentedToken } from './mail-tokens.ts';
+import { noted } from './noted.ts';
 import { checkPolicy } from './policy.ts';
 
 /** Mails a reset link to a known user; an unknown e-mail costs the same writes and gets the same answer. */
@@ -12,9 +13,11 @@ export async function forgotPassword(context: AuthContext, email: string, caller
   const user = await context.repository.findUserByEmail(email);
   const now = context.now();
   const token = makeMailedToken(context, 'resetToken', user?.id ?? null, now);
-  const outcome = await context.repository.requestReset({ token, decoy: user === null, now });
+  const event = { event: 'reset-asked', userId: user?.id };
+  const write = context.repository.requestReset({ token, decoy: user === null, now });
+  const outcome = await noted(caller, event, write);
   const sent = user !== null && outcome === 'done';
-  caller.audit({ event: 'reset-asked', outcome: sent ? 'success' : 'ignored', userId: user?.id });
+  caller.audit({ ...event, outcome: sent ? 'success' : 'ignored' });
   if (sent) context.outbox.dispatch('resetToken', token, user);
 }
 
@@ -59,9 +62,11 @@ export async function resetPassword(
   const now = context.now();
   // The hash may have waited in the queue past the token's end.
   if (found.token.expiresAt <= now) return refuse('token_expired');
-  const outcome = await context.repository.consumeReset({ userId: user.id, generation, newHash, now });
+  const event = { event: 'reset', userId: user.id };
+  const write = context.repository.consumeReset({ userId: user.id, generation, newHash, now });
+  const outcome = await noted(caller, event, write, () => notify(context, user, caller));
   if (outcome !== 'done') return refuse(outcome === 'gone' ? 'user_gone' : 'token_invalid');
-  caller.audit({ event: 'reset', outcome: 'success', userId: user.id });
+  caller.audit({ ...event, outcome: 'success' });
   notify(context, user, caller);
 }
 
@@ -86,20 +91,22 @@ export async function changePassword(
   await attempt.refund();
   checkPolicy(context, input.newPassword, user);
   const newHash = await context.passwords.hash(input.newPassword, caller.network);
-  const outcome = await context.repository.changePassword({
+  const event = { event: 'change-password', userId: user.id, sessionId: session.id };
+  const write = context.repository.changePassword({
     userId: user.id,
     sessionGeneration: user.sessionGeneration,
     newHash,
     keepSessionId: session.id,
     now: context.now(),
   });
+  const outcome = await noted(caller, event, write, () => notify(context, user, caller));
   if (outcome === 'changed') throw new ApiError('changed_meanwhile');
   if (outcome === 'gone') throw new ApiError('unauthenticated');
-  caller.audit({ event: 'change-password', outcome: 'success', userId: user.id, sessionId: session.id });
+  caller.audit({ ...event, outcome: 'success' });
   notify(context, user, caller);
 }
 
-/** Tells the user that the password was changed, so that a thief's change does not go unseen. */
+/** Tells the user that the password was changed, or may have been, so that a thief's change does not go unseen. */
 function notify(context: AuthContext, user: UserRecord, caller: Caller): void {
   const { email } = user;
   if (email === null) return;

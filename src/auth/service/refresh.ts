@@ -10,6 +10,7 @@ import { judgeRefresh } from '../refresh-rules.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { nextIdleEnd, type SignedIn, signedIn } from './issue.ts';
 import { countAttempt } from './limit.ts';
+import { noted } from './noted.ts';
 
 /** A lost race is judged again; it can be lost only to a rotation or a revocation, so twice is ample. */
 const RACES_MAX = 3;
@@ -57,7 +58,9 @@ export async function rotate(
       isAncestor: () => wasIssued(context, session, presented, caller),
     });
     if (judgement === 'theft' && policy.onReuse === 'revoke') {
-      await repository.revokeSession({ sessionId: session.id, userId: null, reason: 'reuse', now });
+      const event = { event: 'refresh', reason: 'reuse', userId: session.userId, sessionId: session.id };
+      const ending = { sessionId: session.id, userId: null, reason: 'reuse', now } as const;
+      await noted(caller, event, repository.revokeSession(ending));
       return refuse(caller, 'reuse', session);
     }
     if (user === null || judgement === 'theft' || judgement === 'invalid') {
@@ -66,7 +69,7 @@ export async function rotate(
     const successor = successorOf(keyring, presented, session.keyId);
     if (successor === null) return refuse(caller, 'unknown-key', session);
     const next =
-      judgement === 'replay' ? session : await advance(context, session, presented, successor, now);
+      judgement === 'replay' ? session : await advance(context, session, presented, successor, now, caller);
     if (next !== null) return succeed(context, user, next, successor, now, caller, judgement);
   }
   return refuse(caller, 'raced');
@@ -94,8 +97,9 @@ function advance(
   presented: RefreshToken,
   successor: RefreshToken,
   now: Date,
+  caller: Caller,
 ): Promise<SessionRecord | null> {
-  return context.repository.rotateSession({
+  const write = context.repository.rotateSession({
     sessionId: session.id,
     known: session,
     fromHash: presented.hash,
@@ -103,6 +107,8 @@ function advance(
     now,
     idleExpiresAt: nextIdleEnd(context, now, session),
   });
+  const event = { event: 'refresh', userId: session.userId, sessionId: session.id };
+  return noted(caller, event, write);
 }
 
 function succeed(

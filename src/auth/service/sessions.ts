@@ -4,6 +4,7 @@ import { parseRefreshToken } from '../../../plugins/tokens/refresh.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { burnLegacy } from './legacy.ts';
+import { noted } from './noted.ts';
 import { wasIssued } from './refresh.ts';
 
 export interface Authenticated {
@@ -36,8 +37,10 @@ export async function logout(context: AuthContext, tokens: readonly string[], ca
 
 async function endSession(context: AuthContext, session: SessionRecord, caller: Caller): Promise<void> {
   const { id: sessionId, userId } = session;
-  await context.repository.revokeSession({ sessionId, userId: null, reason: 'logout', now: context.now() });
-  caller.audit({ event: 'logout', outcome: 'success', userId, sessionId });
+  const event = { event: 'logout', userId, sessionId };
+  const ending = { sessionId, userId: null, reason: 'logout', now: context.now() } as const;
+  await noted(caller, event, context.repository.revokeSession(ending));
+  caller.audit({ ...event, outcome: 'success' });
 }
 
 /** The session of a genuine refresh token, replaced ones included, or of an access token; null for anything else. */
@@ -69,9 +72,9 @@ export async function endOwnSession(
   caller: Caller,
 ): Promise<void> {
   const { sessionId, user } = input;
-  const now = context.now();
-  if (!(await context.repository.revokeSession({ sessionId, userId: user.id, reason: 'ended', now }))) {
-    throw new ApiError('session_not_found');
-  }
-  caller.audit({ event: 'session-ended', outcome: 'success', userId: user.id, sessionId });
+  const event = { event: 'session-ended', userId: user.id, sessionId };
+  const ending = { sessionId, userId: user.id, reason: 'ended', now: context.now() } as const;
+  const isEnded = await noted(caller, event, context.repository.revokeSession(ending));
+  if (!isEnded) throw new ApiError('session_not_found');
+  caller.audit({ ...event, outcome: 'success' });
 }
