@@ -177,9 +177,9 @@ const sessions = {
     'Live sessions of one user; the least recently used end first.',
   ),
   REFRESH_LEEWAY: set(
-    '10s',
+    '60s',
     v.duration('0s', '1m'),
-    'How long the immediate predecessor of a refresh token still gets the same successor.',
+    'How long the immediate predecessor of a refresh token still gets the same successor. Shorter than a failover of the stores, it ends sessions as stolen.',
   ),
   COOKIE_SAMESITE_ACCESS: set('Lax', v.oneOf(...SAME_SITE), 'SameSite of the access cookie.'),
   COOKIE_SAMESITE_REFRESH: set('Strict', v.oneOf(...SAME_SITE), 'SameSite of the refresh cookie.'),

@@ -8,6 +8,7 @@ import type { RouteDeps } from './routes/support.ts';
 import type { AuthContext } from './service/context.ts';
 import { createOutbox } from './service/outbox.ts';
 import { purgeExpired } from './service/retention.ts';
+import { createUnanswered } from './service/unanswered.ts';
 import { createTransport } from './transport.ts';
 
 /** The largest body of an auth route, bytes. */
@@ -35,6 +36,7 @@ export default fp(
       limits,
       mailer,
       outbox,
+      unanswered: createUnanswered(now),
       background,
       now,
     };

@@ -2,9 +2,11 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Repository } from '../../db/port.ts';
-import { startApp } from '../support/app.ts';
+import { MINUTE, SECOND, startApp } from '../support/app.ts';
 import type { Answer } from '../support/client.ts';
+import { legacyJwt } from '../support/legacy-jwt.ts';
 import {
+  IN_BODY,
   login,
   newEmail,
   newPassword,
@@ -12,9 +14,14 @@ import {
   type Person,
   resetBody,
   resetToken,
+  signedIn,
 } from '../support/users.ts';
 
-const app = await startApp('postgres-only');
+const SECRET = 'not a real secret but long enough for the test';
+const app = await startApp('postgres-only', {
+  env: { LEGACY_JWT_SECRET: SECRET, LEGACY_JWT_UNTIL: '2099-01-01' },
+});
+const other = await startApp('postgres-only', { beside: app });
 afterEach(() => void vi.restoreAllMocks());
 
 /** The next operation of this name is done, and its answer lost. */
@@ -92,4 +99,69 @@ test('what certainly was not done is not noted so', async () => {
   vi.spyOn(app.app.repository, 'changePassword').mockRejectedValueOnce(none);
   expect((await change(ada)).status).toBe(503);
   expect(noted.mock.calls).toEqual([]);
+});
+
+describe('a refresh whose rotation was done without an answer', () => {
+  const present = (bearer: string, at = app): Promise<Answer> => at.client().get('/auth/refresh', { bearer });
+
+  async function lostRotation(): Promise<Person> {
+    const ada = await newPerson(app);
+    loseAnswerOf('rotateSession');
+    const answer = await present(ada.refreshToken);
+    expect(answer.status).toBe(503);
+    expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
+    return ada;
+  }
+
+  test('can be tried again at any instance once a common failover is over', async () => {
+    const { refreshToken } = await lostRotation();
+    app.clock.advance(45 * SECOND);
+    const { refreshToken: successor } = signedIn(await present(refreshToken, other));
+    signedIn(await present(successor));
+  });
+
+  test('can be tried again at the same instance after a longer one, as often as the answer is lost', async () => {
+    const { refreshToken } = await lostRotation();
+    app.clock.advance(3 * MINUTE);
+    const { refreshToken: successor } = signedIn(await present(refreshToken));
+    app.clock.advance(3 * MINUTE);
+    expect(signedIn(await present(refreshToken)).refreshToken).toBe(successor);
+    signedIn(await present(successor));
+  });
+
+  test.each<[string, (refreshToken: string) => Promise<unknown>]>([
+    [
+      'once its successor was used',
+      async (refreshToken) => {
+        const { refreshToken: successor } = signedIn(await present(refreshToken));
+        signedIn(await present(successor));
+      },
+    ],
+    ['after ten minutes', async () => app.clock.advance(10 * MINUTE)],
+  ])('is theft %s', async (_, later) => {
+    const { refreshToken, client } = await lostRotation();
+    await later(refreshToken);
+    expect((await present(refreshToken)).body.code).toBe('refresh_invalid');
+    expect((await client.get('/auth/me')).status).toBe(401);
+  });
+
+  test('is theft at the same time for a token that was rotated with an answer', async () => {
+    const ada = await newPerson(app);
+    signedIn(await present(ada.refreshToken));
+    await lostRotation();
+    app.clock.advance(3 * MINUTE);
+    expect((await present(ada.refreshToken)).body.code).toBe('refresh_invalid');
+    expect((await ada.client.get('/auth/me')).status).toBe(401);
+  });
+
+  test('so can the exchange of an old token', async () => {
+    const { id } = await newPerson(app);
+    const seconds = Math.floor(app.clock.now().getTime() / 1000);
+    const token = legacyJwt(SECRET, { sub: id, iat: seconds, exp: seconds + 86_400 });
+    const exchange = () => app.client().get('/auth/refresh', { bearer: token, ...IN_BODY });
+    loseAnswerOf('openSession');
+    expect((await exchange()).status).toBe(503);
+    app.clock.advance(3 * MINUTE);
+    signedIn(await present(signedIn(await exchange()).refreshToken));
+  });
 });

@@ -10,6 +10,7 @@ import type { PasswordPolicy } from '../../../plugins/passwords/policy.ts';
 import type { AccessTokens } from '../../../plugins/tokens/access.ts';
 import type { LegacyVerifier } from '../../../plugins/tokens/legacy.ts';
 import type { Outbox } from './outbox.ts';
+import type { Unanswered } from './unanswered.ts';
 
 /** What the rules of this folder act through. */
 export interface AuthContext {
@@ -23,6 +24,7 @@ export interface AuthContext {
   readonly limits: Limits;
   readonly mailer: Mailer;
   readonly outbox: Outbox;
+  readonly unanswered: Unanswered;
   readonly background: Background;
   readonly now: () => Date;
 }

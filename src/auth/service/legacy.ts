@@ -69,7 +69,7 @@ export async function exchangeLegacy(context: AuthContext, text: string, caller:
   try {
     const { sessionsMax } = context.config;
     const write = context.repository.openSession({ session, replacesId: null, sessionsMax, now });
-    opened = await noted(caller, event, write);
+    opened = await noted(caller, event, write, () => context.unanswered.add(predecessor.hash));
   } catch (error) {
     if (!(error instanceof IdTaken)) throw error;
     return rotate(context, predecessor, { onReuse: 'refuse' }, caller);

@@ -43,7 +43,7 @@ export async function rotate(
   policy: { readonly onReuse: 'revoke' | 'refuse' },
   caller: Caller,
 ): Promise<SignedIn> {
-  const { repository, keyring, config } = context;
+  const { repository, keyring, config, unanswered } = context;
   for (let race = 0; race < RACES_MAX; race += 1) {
     const now = context.now();
     const found = await repository.findSession(presented.sessionId);
@@ -54,7 +54,7 @@ export async function rotate(
       session,
       user,
       now,
-      leewayMs: config.refreshLeewayMs,
+      leewayMs: unanswered.has(presented.hash) ? Number.POSITIVE_INFINITY : config.refreshLeewayMs,
       isAncestor: () => wasIssued(context, session, presented, caller),
     });
     if (judgement === 'theft' && policy.onReuse === 'revoke') {
@@ -108,7 +108,7 @@ function advance(
     idleExpiresAt: nextIdleEnd(context, now, session),
   });
   const event = { event: 'refresh', userId: session.userId, sessionId: session.id };
-  return noted(caller, event, write);
+  return noted(caller, event, write, () => context.unanswered.add(presented.hash));
 }
 
 function succeed(

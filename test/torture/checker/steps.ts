@@ -192,11 +192,15 @@ function opened(state: State, operation: Operation): State {
   return operation.outcome.kind === 'ok' ? openedAs(state, operation.id, operation) : state;
 }
 
-function openedAs(state: State, name: SessionName, { invokedMs, completedMs }: Operation): State {
+/** The answer that a token was rotated came by then; where none did, its client may come back with it later than that. */
+const answeredMs = ({ outcome, completedMs }: Operation): number =>
+  outcome.kind === 'unknown' ? Number.POSITIVE_INFINITY : (completedMs ?? Number.POSITIVE_INFINITY);
+
+function openedAs(state: State, name: SessionName, operation: Operation): State {
   if (state.account === null) return state;
   const { generation } = state.account;
-  const rotatedToMs = completedMs ?? Number.POSITIVE_INFINITY;
-  const session = { generation, revoked: false, rotation: 0, rotatedFromMs: invokedMs, rotatedToMs };
+  const [rotatedFromMs, rotatedToMs] = [operation.invokedMs, answeredMs(operation)];
+  const session = { generation, revoked: false, rotation: 0, rotatedFromMs, rotatedToMs };
   return { ...state, sessions: { ...state.sessions, [name]: session } };
 }
 
@@ -253,15 +257,16 @@ function newPassword(generation: number, password: string) {
 function refreshed(
   state: State,
   call: Extract<Call, { kind: 'refresh' }>,
-  { invokedMs, completedMs }: Operation,
+  operation: Operation,
   answer: Answer,
   rules: Rules,
 ): readonly Step[] {
+  const { invokedMs } = operation;
   const session = state.sessions[call.session];
   const known = isAlive(state, call.session) ? identified(state, answer) : null;
   if (session === undefined || known === null) return CANNOT;
   if (call.token === session.rotation) {
-    const rotatedToMs = completedMs ?? Number.POSITIVE_INFINITY;
+    const rotatedToMs = answeredMs(operation);
     const rotated = { rotation: session.rotation + 1, rotatedFromMs: invokedMs, rotatedToMs };
     return done(withSession(known, call.session, rotated));
   }
