@@ -50,6 +50,7 @@ export async function login(
   const opened = await noted(caller, event, write);
   if (!opened.isLive) {
     // The password was right, and is no more: this is a failure like any other, and stays counted.
+    if (past !== null) return refusePast(caller, past, user);
     caller.audit({ ...event, outcome: 'failure', reason: 'overtaken' });
     throw new ApiError('invalid_credentials');
   }
