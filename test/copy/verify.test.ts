@@ -342,14 +342,15 @@ describe('verify', async () => {
   it('is not clean, and no evidence, while nobody mirrors what is pending', async () => {
     const users = bench.mongo.collection('user');
     const doc = await users.findOne({ _id: { $type: 'objectId' }, version: { $exists: false } } as never);
-    await users.updateOne({ _id: doc?._id } as never, { $set: { name: 'unseen', pendingAt: new Date() } });
+    const mark = { epoch: 1, version: 1, pendingAt: new Date() };
+    await users.updateOne({ _id: doc?._id } as never, { $set: { name: 'unseen', ...mark } });
     expect(await verify(hasty)).toMatchObject({ clean: false, differing: 0, differences: [], lagging: 1 });
     const evidence = async () =>
       (await stores.mongo.books.notes(NOTES.evidence, { limit: 5 })).find(({ key }) => key === 'verify')
         ?.body;
     expect(await evidence()).toMatchObject({ clean: false });
     // Nor does a stray mark in the mirror hide what differs for good.
-    await users.updateOne({ _id: doc?._id } as never, { $unset: { pendingAt: '' } });
+    await users.updateOne({ _id: doc?._id } as never, { $unset: { epoch: '', version: '', pendingAt: '' } });
     await sql('update users set pending_at = now() where id = $1', [String(doc?._id)]);
     const { run, clean } = await verify(hasty);
     expect(clean).toBe(false);
