@@ -150,7 +150,9 @@ export function onReply(
     case 'rows': {
       const watch = watchRows(state.watch, reply.rows, nowMs);
       const watched = { ...state, watch };
-      const silent = (row: LeaseRow) => isSilent(watch, row, nowMs, timing);
+      // Who was alive when the fence was asked for must stop at it: one that falls silent behind it lets the fence run out.
+      const byMs = state.stage === 'await-stopped' ? (state.fencedAtMs ?? nowMs) : nowMs;
+      const silent = (row: LeaseRow) => isSilent(watch, row, byMs, timing);
       if (state.stage === 'wait-silent') {
         // Nobody is stopped yet, so it costs nothing to wait until each row has either moved or proved silent.
         const known = reply.rows.every((row) => silent(row) || watch[row.instance]?.moved === true);

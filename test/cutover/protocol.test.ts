@@ -259,6 +259,24 @@ describe('the coordinator', () => {
     expect(giveUp(gaining, 'impatience').stage).toBe('gain');
   });
 
+  it('passes over who was silent when the fence was asked for, never over who falls silent behind it', () => {
+    const patient = { ...timing, fenceMaxMs: 60_000 };
+    const ack = { id: 't1', phase: 'announced' } as const;
+    const announced = { ...begin(), stage: 'await-announced' } as const;
+    let state = onReply(announced, { kind: 'rows', rows: [row('a', 1), row('b', 1)] }, 0, patient);
+    state = onReply(state, { kind: 'rows', rows: [row('a', 2, ack), row('b', 1)] }, 7_000, patient);
+    expect(state).toMatchObject({ stage: 'fence', fencedAtMs: 7_000 });
+    state = onReply(state, { kind: 'change', decision: { kind: 'write', record: fenced } }, 7_010, patient);
+    state = onReply(state, { kind: 'rows', rows: [row('a', 2, ack), row('b', 1)] }, 14_000, patient);
+    expect(state.stage).toBe('await-stopped');
+    state = onReply(state, { kind: 'rows', rows: [row('a', 2, ack), row('b', 1)] }, 67_000, patient);
+    expect(state.stage).toBe('await-stopped');
+    const stopped = row('a', 3, { ...ack, phase: 'stopped' });
+    expect(onReply(state, { kind: 'rows', rows: [stopped, row('b', 1)] }, 67_000, patient).stage).toBe(
+      'drain-loser',
+    );
+  });
+
   const written = { kind: 'change', decision: { kind: 'write', record: fenced } } as const;
   it.each([
     ['fence', written],
