@@ -18,6 +18,8 @@ COPY cutover cutover
 COPY plugins plugins
 COPY src src
 RUN ln -s /app/bin/cutover.js /usr/local/bin/cutover
+# Where snapshots go by default: a volume there keeps them when the container goes.
+RUN mkdir -p /app/.data/snapshots && chown node:node /app/.data/snapshots
 USER node
 EXPOSE 3000
 STOPSIGNAL SIGTERM

@@ -61,6 +61,7 @@ const FAILURES: readonly StoreUnavailable['reason'][] = [
   'connect',
   'connection-lost',
   'overloaded',
+  'disk-full',
 ];
 /** Records that are known not to be in MongoDB as PostgreSQL has them. */
 const BLOCKING_NOTES = [NOTES.poison, NOTES.conflict, NOTES.quarantine] as const;

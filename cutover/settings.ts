@@ -2,7 +2,9 @@
  * What operators can change while everything runs: `cutover set KEY VALUE` writes it into the control record, and every
  * instance follows within one poll. Values are scalars, times are milliseconds.
  */
+
 import { ENTITIES } from '../db/records.ts';
+import { WrongArgument } from './argument.ts';
 import type { ControlRecord, Setting, Timing } from './protocol/types.ts';
 import { DEFAULT_TIMING } from './protocol/types.ts';
 
@@ -22,6 +24,12 @@ const number = (fallback: number, min: number, max: number, description: string)
   fallback,
   description,
   check: between(min, max),
+});
+/** Of things that nobody halves. */
+const count = (fallback: number, min: number, max: number, description: string): Definition<number> => ({
+  fallback,
+  description,
+  check: (value) => between(min, max)(value) ?? (Number.isInteger(value) ? null : 'must be a whole number'),
 });
 const flag = (fallback: boolean, description: string): Definition<boolean> => ({
   fallback,
@@ -54,20 +62,20 @@ export const SETTINGS = {
     60_000,
     'A fence longer than this aborts the attempt',
   ),
-  'flip-attempts': number(3, 1, 20, 'How often an aborted change of authority is tried again'),
+  'flip-attempts': count(3, 1, 20, 'How often an aborted change of authority is tried again'),
 
   'mirror-paused': flag(false, 'Stops the mirror; writes go on being marked'),
   'mirror-gather-ms': number(50, 0, 10_000, 'How long writes are gathered for one batch of the mirror'),
-  'mirror-batch': number(100, 1, 1_000, 'Records in one batch of the mirror'),
+  'mirror-batch': count(100, 1, 1_000, 'Records in one batch of the mirror'),
   'mirror-retry-min-ms': number(50, 1, 60_000, 'First wait after a failure of the mirror'),
   'mirror-retry-max-ms': number(30_000, 10, 3_600_000, 'Longest wait after failures of the mirror'),
-  'breaker-failures': number(5, 1, 1_000, 'Failures within the window that open a breaker'),
+  'breaker-failures': count(5, 1, 1_000, 'Failures within the window that open a breaker'),
   'breaker-window-ms': number(10_000, 100, 600_000, 'The window of failures'),
   'breaker-half-open-ms': number(5_000, 100, 600_000, 'After this an open breaker lets one attempt through'),
 
   'shadow-sample': number(1, 0, 1, 'Share of reads that are compared'),
   'shadow-rate': number(200, 0, 100_000, 'Comparisons each second at most, for each instance'),
-  'shadow-queue': number(1_000, 1, 100_000, 'Comparisons that may wait; more are shed and counted'),
+  'shadow-queue': count(1_000, 1, 100_000, 'Comparisons that may wait; more are shed and counted'),
   'shadow-recheck-ms': text(
     '1000,5000,30000',
     'How long a difference is left alone before each further look; after the last one it counts',
@@ -80,17 +88,17 @@ export const SETTINGS = {
     (value) => problemOfAllowList(value),
   ),
 
-  'gate-shadow-pending': number(1_000, 0, 1e9, 'To shadow-read: fewer pending than this'),
+  'gate-shadow-pending': count(1_000, 0, 1e9, 'To shadow-read: fewer pending than this'),
   'gate-shadow-oldest-ms': number(60_000, 0, 1e9, 'To shadow-read: none pending for longer'),
-  'gate-primary-comparisons': number(
+  'gate-primary-comparisons': count(
     10_000,
     0,
     1e9,
     'To change authority: comparisons in the window at least',
   ),
   'gate-primary-window-ms': number(DAY, 1_000, 30 * DAY, 'The window of comparisons that count'),
-  'gate-primary-mismatches': number(0, 0, 1e9, 'To change authority: unexplained mismatches at most'),
-  'gate-primary-pending': number(100, 0, 1e9, 'To change authority: fewer pending than this'),
+  'gate-primary-mismatches': count(0, 0, 1e9, 'To change authority: unexplained mismatches at most'),
+  'gate-primary-pending': count(100, 0, 1e9, 'To change authority: fewer pending than this'),
   'gate-primary-oldest-ms': number(5_000, 0, 1e9, 'To change authority: none pending for longer'),
   'gate-verify-age-ms': number(
     DAY,
@@ -173,6 +181,18 @@ const PAIRS: readonly {
     holds: (settings) => settings['fence-max-ms'] >= 2 * settings['fast-poll-ms'],
     rule: 'fence-max-ms must be at least twice fast-poll-ms',
   },
+  {
+    keys: ['mirror-retry-max-ms', 'mirror-retry-min-ms'],
+    holds: (settings) => settings['mirror-retry-max-ms'] >= settings['mirror-retry-min-ms'],
+    rule: 'mirror-retry-max-ms must be at least mirror-retry-min-ms',
+  },
+  {
+    keys: ['backfill-stop-p99-ms', 'backfill-slow-p99-ms'],
+    holds: (settings) =>
+      settings['backfill-stop-p99-ms'] === 0 ||
+      settings['backfill-stop-p99-ms'] >= settings['backfill-slow-p99-ms'],
+    rule: 'backfill-stop-p99-ms must be 0, or at least backfill-slow-p99-ms',
+  },
 ];
 
 /** What a record with this value would contradict; null: nothing. */
@@ -202,12 +222,12 @@ export function isSettingKey(key: string): key is SettingKey {
   return Object.hasOwn(SETTINGS, key);
 }
 
-/** A value as typed on a command line. Throws `RangeError` with what is wrong with it. */
+/** A value as typed on a command line. Throws `WrongArgument`. */
 export function parseSetting(key: SettingKey, typed: string): Setting {
   const { fallback, check } = SETTINGS[key] as Definition<Setting>;
   const value = parseAs(fallback, typed);
   const problem = value === undefined ? `must be a ${kindOf(fallback)}` : check(value);
-  if (value === undefined || problem !== null) throw new RangeError(`${key} ${problem}`);
+  if (value === undefined || problem !== null) throw new WrongArgument(`${key} ${problem}`);
   return value;
 }
 
@@ -216,8 +236,7 @@ const kindOf = (fallback: Setting) => (typeof fallback === 'boolean' ? 'true or 
 function parseAs(fallback: Setting, typed: string): Setting | undefined {
   if (typeof fallback === 'string') return typed;
   if (typeof fallback === 'boolean') return typed === 'true' ? true : typed === 'false' ? false : undefined;
-  const value = typed.trim() === '' ? Number.NaN : Number(typed);
-  return Number.isNaN(value) ? undefined : value;
+  return /^-?\d+(\.\d+)?$/.test(typed.trim()) ? Number(typed) : undefined;
 }
 
 const PROBLEM_OF_DELAYS = 'must be one to ten times from 10 to 600000, such as 1000,5000,30000';

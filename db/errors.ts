@@ -57,6 +57,7 @@ export class StoreUnavailable extends Error {
     | 'timeout'
     | 'connection-lost'
     | 'overloaded'
+    | 'disk-full'
     | 'read-only'
     | 'forbidden'
     | 'validator'

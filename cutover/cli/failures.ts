@@ -4,12 +4,13 @@ import type { StoreName } from '../../db/errors.ts';
 import { StaleEpoch, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { ToolFailed } from '../../db/postgres/snapshot/tools.ts';
+import { WrongArgument } from '../argument.ts';
 import { RestoredStore, UnreadableControl } from '../control.ts';
 import { CopyRefused } from '../copy/types.ts';
 import { AuthorityUnknown } from '../operator/index.ts';
-import { troubleOf } from '../operator/words.ts';
+import { remedyOf, STORE_NAMES, troubleOf, VARIABLES } from '../operator/words.ts';
 import type { PerStore } from '../protocol/types.ts';
-import { SnapshotRefused } from '../snapshot/types.ts';
+import { FolderFailed, SnapshotRefused } from '../snapshot/types.ts';
 import type { Outcome } from './exit-codes.ts';
 import { UsageError } from './parse.ts';
 
@@ -38,9 +39,7 @@ export interface Failure {
   readonly remedy: string | null;
 }
 
-const STORE_NAMES = ['mongo', 'postgres'] as const;
-const VARIABLE: Readonly<Record<StoreName, string>> = { mongo: 'MONGO_URL', postgres: 'DATABASE_URL' };
-const PRODUCT: Readonly<Record<StoreName, string>> = { mongo: 'MongoDB', postgres: 'PostgreSQL' };
+const NAMES = ['mongo', 'postgres'] as const;
 
 const failure = (outcome: Outcome, message: string, remedy: string | null = null): Failure => ({
   outcome,
@@ -58,7 +57,7 @@ export function failureOf(error: unknown): Failure {
     );
   }
   if (error instanceof ConfigurationProblem) return failure('usage', error.message);
-  if (error instanceof RangeError) return failure('usage', error.message);
+  if (error instanceof WrongArgument) return failure('usage', error.message);
   if (error instanceof Interrupted) return failure('aborted', error.message, error.next);
   if (error instanceof StoreUnavailable) return unavailable(error);
   if (error instanceof StaleEpoch) {
@@ -67,6 +66,7 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof AuthorityUnknown) return failure('unreachable', error.message, error.remedy);
   if (error instanceof CopyRefused) return copyRefused(error);
   if (error instanceof SnapshotRefused) return failure('refused', error.message, error.remedy);
+  if (error instanceof FolderFailed) return failure('aborted', error.message, error.remedy);
   if (error instanceof ToolFailed) {
     return failure('aborted', `${error.message}; what it was doing was taken back, or the store is fenced`);
   }
@@ -135,7 +135,7 @@ export async function diagnose(error: unknown, stores: PerStore<Store | null>): 
     const remedy = found.map(({ message, remedy: what }) => `${message}: ${what}`).join('\n  ');
     return { ...first, store: found.length === 1 ? one.store : null, remedy };
   }
-  const unset = STORE_NAMES.filter((name) => stores[name] === null).map((name) => VARIABLE[name]);
+  const unset = NAMES.filter((name) => stores[name] === null).map((name) => VARIABLES[name]);
   if (unset.length > 0) return { ...first, remedy: `set ${unset.join(' and ')} too, if the system has it` };
   return { ...first, outcome: 'refused', remedy: 'start an instance of the service first' };
 }
@@ -147,24 +147,10 @@ function unavailable(error: StoreUnavailable): Failure {
     outcome === 'unknown' ? '; what was under way may have happened: look at `cutover status`' : '';
   return {
     outcome: 'unreachable',
-    message: `${PRODUCT[store]} ${troubleOf(reason)}${detailOf(error)}${sure}`,
+    message: `${STORE_NAMES[store]} ${troubleOf(reason)}${detailOf(error)}${sure}`,
     store,
     remedy: remedyOf(store, reason),
   };
-}
-
-function remedyOf(store: StoreName, reason: StoreUnavailable['reason']): string {
-  const variable = VARIABLE[store];
-  if (reason === 'read-only') return `check that ${variable} leads to the primary, and not to a replica`;
-  if (reason === 'forbidden')
-    return `grant the user of ${variable} what it needs: db/postgres/roles.sql, db/mongo/roles.js`;
-  if (reason === 'validator') return 'cutover preflight names the validator';
-  if (reason === 'contention' || reason === 'overloaded')
-    return 'try again; STORE_TIMEOUT allows it more time';
-  return (
-    `check that the server runs, that ${variable} names its host, port, database and user, ` +
-    'and that this machine may reach it; STORE_TIMEOUT allows it more time'
-  );
 }
 
 /** What servers and systems say by code. Their messages may name hosts and users, so these are not shown. */
@@ -177,6 +163,7 @@ const CODES: Readonly<Record<string, string>> = {
   '28P01': 'it refuses the password',
   '28000': 'it refuses the user',
   '3D000': 'it has no such database',
+  '53200': 'it has no memory left',
   '53300': 'it has no connection left',
   AuthenticationFailed: 'it refuses the user or the password',
 };

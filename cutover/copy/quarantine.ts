@@ -1,10 +1,12 @@
 /** What becomes of the documents that a copy put aside. */
+
 import type { StoreName } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
 import { createFindings, type Quarantined, type QuarantineState } from '../../db/postgres/copy/findings.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
 import type { Books } from '../../db/replica.ts';
+import { WrongArgument } from '../argument.ts';
 import { readControl } from '../control.ts';
 import { NOTES } from '../operator/types.ts';
 import { classify, createCounts } from './classify.ts';
@@ -115,7 +117,7 @@ export async function resolveQuarantine(
   },
 ): Promise<boolean> {
   const { entity, id, verb, reason } = what;
-  if (reason.trim() === '') throw new RangeError('a reason is needed: it is recorded');
+  if (reason.trim() === '') throw new WrongArgument('a reason is needed: it is recorded');
   const { authority } = await authorityNow(scope);
   const resolved = await createFindings(scope.postgres).resolve(entity, id, {
     to: verb === 'accept' ? 'accepted' : 'dropped',

@@ -7,10 +7,12 @@
  * The epoch goes up by two. A rollback that was under way may have been recorded in PostgreSQL (the loser is written first)
  * as the next epoch and not in MongoDB; no later one can have been, for that would have begun in MongoDB.
  */
+
 import { idAt } from '../../db/ids.ts';
 import type { Store } from '../../db/port.ts';
 import { ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
 import type { Replica, Scanned } from '../../db/replica.ts';
+import { WrongArgument } from '../argument.ts';
 import { changeControl, missingControl, readControl, readLeases } from '../control.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { DEFAULT_TIMING } from '../protocol/types.ts';
@@ -27,7 +29,7 @@ const RECENT_MS = 3_600_000;
 const PAGE = 5_000;
 
 export async function failover(context: OperatorContext, request: FailoverRequest): Promise<FailoverResult> {
-  if (request.reason.trim() === '') throw new RangeError('a failover needs a reason');
+  if (request.reason.trim() === '') throw new WrongArgument('a failover needs a reason');
   const run = beginRun(context, Number.POSITIVE_INFINITY);
   const { mongo, record } = await readMongo(run);
   const before = await summary(run, mongo, record);
@@ -110,7 +112,8 @@ async function whoFollows(run: Run, mongo: Store, record: ControlRecord): Promis
   await run.environment.sleep(2 * (timing.pollMs + timing.heartbeatMs));
   const rows = (await attempt(() => readLeases(mongo))) ?? [];
   const count = rows.filter(({ epoch }) => epoch === record.epoch).length;
-  return `${count} instances follow MongoDB by now: keep PostgreSQL out of reach until all of them do`;
+  const follow = count === 1 ? '1 instance follows' : `${count} instances follow`;
+  return `${follow} MongoDB by now: keep PostgreSQL out of reach until all of them do`;
 }
 
 /** One sentence for each thing that can still be known. */

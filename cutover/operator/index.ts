@@ -1,7 +1,7 @@
 /**
  * The operator's verbs. Each takes the stores and nothing else of the running system, and works with every instance down.
  * They reject with `AuthorityUnknown` or `StoreUnavailable` when the store it takes does not answer, with
- * `UnreadableControl` when a record is another version's, and with `RangeError` for an argument that cannot be.
+ * `UnreadableControl` when a record is another version's, and with `WrongArgument` for an argument that cannot be.
  */
 export { abort } from './abort.ts';
 export { AuthorityUnknown } from './errors.ts';

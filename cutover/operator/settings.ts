@@ -1,13 +1,7 @@
+import { WrongArgument } from '../argument.ts';
 import { changeControl } from '../control.ts';
 import { mirrorOf } from '../mode.ts';
-import {
-  contradictionOf,
-  isSettingKey,
-  parseSetting,
-  SETTINGS,
-  type SettingKey,
-  settingsOf,
-} from '../settings.ts';
+import { contradictionOf, isSettingKey, parseSetting, type SettingKey, settingsOf } from '../settings.ts';
 import { copyTo } from './copy.ts';
 import { logEvent } from './events.ts';
 import { readStanding, summarize } from './situation.ts';
@@ -17,9 +11,9 @@ import { whyRefused } from './words.ts';
 /** A failover counts out leases by the mirror's copy of these, since the rows are lost with the authority. */
 const NEEDED_AT_FAILOVER: readonly SettingKey[] = ['lease-ms', 'margin-ms'];
 
-/** Writes a setting into the control record; every instance follows within one poll. Throws `RangeError`. */
+/** Writes a setting into the control record; every instance follows within one poll. Throws `WrongArgument`. */
 export async function setSetting(context: OperatorContext, key: string, value: string): Promise<SetResult> {
-  if (!isSettingKey(key)) throw new RangeError(`${key} is no setting: ${Object.keys(SETTINGS).join(', ')}`);
+  if (!isSettingKey(key)) throw new WrongArgument(`${key} is no setting: \`cutover set\` lists them all`);
   const parsed = parseSetting(key, value);
   const standing = await readStanding(context);
   const before = await summarize(context, standing);

@@ -3,10 +3,12 @@
  * look twice: an announcement of any change is a write of the authority's own control record, so one that is the same after
  * the write had come to no fence before it. If it is not the same the outcome is unknown; both verbs may be run again.
  */
+
 import { StaleWrite, StoreUnavailable } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
 import { isNameless } from '../../db/mongo/copy/raw-document.ts';
 import type { Repository, Store } from '../../db/port.ts';
+import { WrongArgument } from '../argument.ts';
 import { readControl } from '../control.ts';
 import { mirrorOf, otherStore } from '../mode.ts';
 import { logEvent } from './events.ts';
@@ -19,7 +21,7 @@ interface Target {
   readonly userId: string;
 }
 
-/** Ends every session of the user, and every reset token. Throws `RangeError` for what is the id of no document. */
+/** Ends every session of the user, and every reset token. Throws `WrongArgument` for what is the id of no document. */
 export async function endSessions(context: OperatorContext, { userId }: Target): Promise<UserActionResult> {
   assertId(userId);
   return betweenStates(context, (standing) => endAll(context, standing, userId));
@@ -37,7 +39,7 @@ async function endAll(context: OperatorContext, standing: Standing, userId: stri
 }
 
 /**
- * Erases the user down to a tombstone, and what is kept of it aside, notes included, in both stores. Throws `RangeError` for
+ * Erases the user down to a tombstone, and what is kept of it aside, notes included, in both stores. Throws `WrongArgument` for
  * what is the id of no document.
  */
 export async function eraseUser(context: OperatorContext, { userId }: Target): Promise<EraseResult> {
@@ -113,7 +115,7 @@ async function betweenStates<T extends UserWrite>(
 
 function assertId(userId: string): void {
   if (decodeId(userId) !== undefined) return;
-  throw new RangeError(
+  throw new WrongArgument(
     isNameless(userId)
       ? 'this stands for a document of MongoDB that nobody can ask for by its _id: delete it there, then `cutover quarantine drop` what is kept of it'
       : 'no document has such an id',

@@ -1,5 +1,5 @@
 /** Numbers, troubles and refusals as an operator reads them. */
-import type { StoreUnavailable } from '../../db/errors.ts';
+import type { StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Refusal } from '../protocol/changes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import type { Backlog } from './types.ts';
@@ -31,6 +31,7 @@ export function whyRefused(reason: Refusal, { mode, revision, copy }: ControlRec
 }
 
 export const STORE_NAMES = { mongo: 'MongoDB', postgres: 'PostgreSQL' } as const;
+export const VARIABLES = { mongo: 'MONGO_URL', postgres: 'DATABASE_URL' } as const;
 
 /** What is the matter with a store, behind its name. */
 export function troubleOf(reason: StoreUnavailable['reason']): string {
@@ -38,6 +39,7 @@ export function troubleOf(reason: StoreUnavailable['reason']): string {
   if (reason === 'read-only') return 'answers, but takes no writes';
   if (reason === 'forbidden') return 'does not let its user do that';
   if (reason === 'validator') return 'refuses the document by a validator of its collection';
+  if (reason === 'disk-full') return 'has no space left on its disk';
   if (reason === 'contention' || reason === 'overloaded') return 'is too busy';
   if (reason === 'connection-lost') return 'dropped the connection';
   return 'cannot be reached';
@@ -46,4 +48,20 @@ export function troubleOf(reason: StoreUnavailable['reason']): string {
 /** Of what was thrown by one of the stores. */
 export function troubleIn({ store, reason }: StoreUnavailable): string {
   return `${store === null ? 'a store' : STORE_NAMES[store]} ${troubleOf(reason)}`;
+}
+
+/** What to do about it. */
+export function remedyOf(store: StoreName, reason: StoreUnavailable['reason']): string {
+  const variable = VARIABLES[store];
+  if (reason === 'read-only') return `check that ${variable} leads to the primary, and not to a replica`;
+  if (reason === 'forbidden')
+    return `grant the user of ${variable} what it needs: db/postgres/roles.sql, db/mongo/roles.js`;
+  if (reason === 'validator') return 'cutover preflight names the validator';
+  if (reason === 'disk-full') return 'give its server space, then try again';
+  if (reason === 'contention' || reason === 'overloaded')
+    return 'try again; STORE_TIMEOUT allows it more time';
+  return (
+    `check that the server runs, that ${variable} names its host, port, database and user, ` +
+    'and that this machine may reach it; STORE_TIMEOUT allows it more time'
+  );
 }

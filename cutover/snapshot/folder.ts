@@ -1,10 +1,10 @@
 /** A snapshot's folder: made under a temporary name, and given its own when every byte is on disk. */
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, mkdtemp, open, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MANIFEST, type Manifest, SUMS } from './manifest.ts';
-import type { SnapshotFile } from './types.ts';
+import { FolderFailed, type SnapshotFile } from './types.ts';
 
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
@@ -28,16 +28,32 @@ export interface Folder {
   discard(): Promise<void>;
 }
 
+/** Whatever the file system refuses below `dir`, as `FolderFailed`. */
+async function onDisk<T>(dir: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw new FolderFailed(dir, (error as NodeJS.ErrnoException).code ?? 'unknown');
+  }
+}
+
+/** Makes the folder of all snapshots and tries it, before anything is begun that will need it. Throws `FolderFailed`. */
+export async function assertWritable(dir: string): Promise<void> {
+  await onDisk(dir, mkdir(dir, { recursive: true, mode: FOLDER_MODE }));
+  await rmdir(await onDisk(dir, mkdtemp(join(dir, '.trial-'))));
+}
+
+/** Throws `FolderFailed`, here and in what it returns. */
 export async function createFolder(dir: string, name: string, signal?: AbortSignal): Promise<Folder> {
   const root = join(dir, partialName(name));
   const files = new Map<string, SnapshotFile>();
-  await mkdir(dir, { recursive: true, mode: FOLDER_MODE });
-  await mkdir(root, { mode: FOLDER_MODE });
+  await onDisk(dir, mkdir(dir, { recursive: true, mode: FOLDER_MODE }));
+  await onDisk(dir, mkdir(root, { mode: FOLDER_MODE }));
 
   async function openFile(path: string): Promise<FileHandle> {
     const file = join(root, path);
-    await mkdir(dirname(file), { recursive: true, mode: FOLDER_MODE });
-    return open(file, 'w', FILE_MODE);
+    await onDisk(dir, mkdir(dirname(file), { recursive: true, mode: FOLDER_MODE }));
+    return onDisk(dir, open(file, 'w', FILE_MODE));
   }
 
   async function write(path: string, chunks: AsyncIterable<Uint8Array>): Promise<SnapshotFile> {
@@ -49,9 +65,9 @@ export async function createFolder(dir: string, name: string, signal?: AbortSign
         signal?.throwIfAborted();
         hash.update(chunk);
         bytes += chunk.length;
-        await handle.writeFile(chunk);
+        await onDisk(dir, handle.writeFile(chunk));
       }
-      await handle.sync();
+      await onDisk(dir, handle.sync());
       return { path, bytes, sha256: hash.digest('hex') };
     } finally {
       await handle.close();

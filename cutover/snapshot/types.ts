@@ -1,4 +1,5 @@
 /** What the verbs on snapshots take and say. Times are milliseconds. */
+import { resolve } from 'node:path';
 import type { StoreName } from '../../db/errors.ts';
 import type { OperatorContext } from '../operator/types.ts';
 import type { PerStore } from '../protocol/types.ts';
@@ -29,6 +30,17 @@ export class SnapshotRefused extends Error {
     super(message);
     this.reason = reason;
     this.remedy = remedy;
+  }
+}
+
+/** The folder of the snapshots cannot be written: it is of another user, read-only, full, or no folder at all. */
+export class FolderFailed extends Error {
+  override readonly name = 'FolderFailed';
+  readonly remedy: string;
+  constructor(dir: string, code: string) {
+    super(`the folder of the snapshots, ${resolve(dir)}, cannot be written (${code})`);
+    this.remedy =
+      code === 'ENOSPC' ? 'make room there, or name another with --dir' : 'name another with --dir';
   }
 }
 

@@ -66,6 +66,7 @@ const UNAVAILABLE: Readonly<Record<string, StoreUnavailable['reason']>> = {
   '25006': 'read-only',
   '42501': 'forbidden',
   '57P03': 'connect',
+  '53100': 'disk-full',
 };
 
 function fromServer(error: pg.DatabaseError, phase: Phase): Error {

@@ -54,7 +54,7 @@ export interface LimitsDeps {
 
 /** A moment later the store has time again, and whoever made it busy would have been let through uncounted. */
 const isBusy = (error: unknown): boolean =>
-  error instanceof StoreUnavailable && (error.reason === 'overloaded' || error.reason === 'contention');
+  error instanceof StoreUnavailable && ['overloaded', 'contention', 'disk-full'].includes(error.reason);
 
 type Counted = { readonly limit: Limit; readonly key: string };
 type JudgedKey = Counted & Judged;

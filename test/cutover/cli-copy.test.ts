@@ -67,6 +67,12 @@ test('from the first dry run to shadow-read', LONG, async () => {
   const dry = json('backfill', await asked('backfill', '--dry-run'));
   expect(dry).toMatchObject({ result: 'dry-run', exitCode: 1, bad: [named], snapshot: null });
 
+  const homeless = json('failure', await asked('backfill', '--dir', '/dev/null/snapshots'));
+  expect(homeless).toMatchObject({ outcome: 'aborted', exitCode: 4 });
+  expect(homeless.error.message).toContain('/dev/null/snapshots');
+  // Before the first range: it has not begun.
+  expect(json('backfills', await asked('backfill', 'list')).runs).toMatchObject([{ run: dry.run }]);
+
   const refused = await asked('promote');
   expect(json('move', refused).failing).toMatchObject([
     { name: 'copy', remedy: expect.stringMatching(/cutover backfill$/) },

@@ -36,7 +36,11 @@ function build(): void {
     }
   }
   for (const [, command = ''] of DOCKERFILE.matchAll(/^RUN (.+)$/gm)) {
-    const rest = command.replace(/^npm ci [^&]*(&& )?/, '').replaceAll(/ (?=\/(app|usr)\/)/g, ` ${image}`);
+    // Only root may give a folder away, and only an image has that user.
+    const rest = command
+      .replace(/ && chown .*$/, '')
+      .replace(/^npm ci [^&]*(&& )?/, '')
+      .replaceAll(/ (?=\/(app|usr)\/)/g, ` ${image}`);
     execFileSync('sh', ['-ec', rest], { cwd: app, env: { PATH } });
   }
 }

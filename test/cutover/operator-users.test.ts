@@ -1,5 +1,7 @@
 /** What an operator does to one user. */
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { WrongArgument } from '../../cutover/argument.ts';
 import { endSessions, eraseUser, log, type MoveRequest, move, NOTES } from '../../cutover/operator/index.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { logIn, sessionOf, signUp, userOf } from '../contract/fixtures.ts';
@@ -88,7 +90,7 @@ describe.each([eraseUser, endSessions])('%o', (verb) => {
     for (const store of ['mongo', 'postgres'] as const) world.cut(store);
     const refused = expect(run(verb(world.context, { userId }))).rejects;
     await refused.toThrow(word);
-    await expect(run(verb(world.context, { userId }))).rejects.toBeInstanceOf(RangeError);
+    await expect(run(verb(world.context, { userId }))).rejects.toBeInstanceOf(WrongArgument);
   });
 });
 

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { WrongArgument } from '../../cutover/argument.ts';
 import { readControl } from '../../cutover/control.ts';
 import {
   AuthorityUnknown,
@@ -251,7 +252,12 @@ describe('set', () => {
   it('takes no other key, and no value out of bounds', async () => {
     await startOne();
     await expect(run(setSetting(world.context, 'colour', 'red'))).rejects.toThrow(/colour is no setting/);
-    await expect(run(setSetting(world.context, 'shadow-sample', '2'))).rejects.toBeInstanceOf(RangeError);
+    await expect(run(setSetting(world.context, 'shadow-sample', '2'))).rejects.toBeInstanceOf(WrongArgument);
+    for (const value of ['1.5', '0x10', '1e2']) {
+      await expect(run(setSetting(world.context, 'mirror-batch', value))).rejects.toThrow(
+        /^mirror-batch must/,
+      );
+    }
     for (const delays of [
       '',
       'soon',
@@ -273,6 +279,8 @@ describe('set', () => {
     ['heartbeat-ms', '3000'],
     ['lease-ms', '900'],
     ['fence-max-ms', '10000'],
+    ['mirror-retry-min-ms', '60000'],
+    ['backfill-slow-p99-ms', '2000'],
   ])('refuses %s = %s, which contradicts another', async (key, value) => {
     await startOne();
     const result = await run(setSetting(world.context, key, value));
@@ -425,7 +433,9 @@ describe('failover', () => {
       expect(result).toMatchObject({ kind: 'refused', loss: [] });
       expect(result.reasons.join()).toContain(reason);
       expect(await run(readControl(world.stores.mongo))).toMatchObject({ epoch: 2 });
-      await expect(run(failover(world.context, { ...LOSS, reason: ' ' }))).rejects.toBeInstanceOf(RangeError);
+      await expect(run(failover(world.context, { ...LOSS, reason: ' ' }))).rejects.toBeInstanceOf(
+        WrongArgument,
+      );
     },
   );
 

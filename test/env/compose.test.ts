@@ -109,6 +109,14 @@ describe.each(instances)('%s', (_name, service) => {
     expect(inline.map((url) => url.password)).toEqual(inline.map(() => ''));
   });
 
+  test('keeps snapshots where `cutover` puts them, in a volume of the image\u2019s user', () => {
+    const folder = '/app/.data/snapshots';
+    expect(service.volumes).toContain(`snapshots:${folder}`);
+    expect(read('Dockerfile')).toMatch(/^WORKDIR \/app$/m);
+    expect(read('Dockerfile')).toContain(`chown node:node ${folder}`);
+    expect(read('cutover/cli/handlers/snapshot.ts')).toContain("DIR = '.data/snapshots'");
+  });
+
   test('runs confined', () => {
     expect(service).toMatchObject({ read_only: true, cap_drop: ['ALL'], init: true });
   });

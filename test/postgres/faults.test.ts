@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
+import { failureOf } from '../../cutover/cli/failures.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { createPool } from '../../db/postgres/pool.ts';
@@ -178,6 +179,21 @@ describe('a PostgreSQL in trouble', async () => {
     expect(await repo.findUser(slow.user.id)).toBeNull();
     expect(before).toHaveLength(1);
     expect(await pids()).toEqual(before);
+  });
+
+  it('a full disk is told as such', async () => {
+    await admin.query(`
+      create function no_space() returns trigger language plpgsql as $$
+        begin raise exception using errcode = 'disk_full'; end $$;
+      create trigger no_space before insert on users for each row when (new.name = 'large') execute function no_space()`);
+    const repo = (await open()).at(CONTEXT);
+    const error = await unavailable(repo.createAccount(newAccount({ name: 'large' })));
+    expect(error).toMatchObject({ outcome: 'none', reason: 'disk-full' });
+    expect(failureOf(error)).toMatchObject({
+      outcome: 'unreachable',
+      message: 'PostgreSQL has no space left on its disk',
+      remedy: expect.not.stringContaining('STORE_TIMEOUT'),
+    });
   });
 
   it('a connection killed inside a transaction leaves no trace of it', async () => {

@@ -7,6 +7,7 @@ import type {
   VerifyOptions,
 } from '../../copy/index.ts';
 import { troubleIn } from '../../operator/words.ts';
+import { assertWritable } from '../../snapshot/folder.ts';
 import { UsageError } from '../parse.ts';
 import { backfillLines, repairLines, runLines, runsLines, undoneLines, verifyLines } from '../print/copy.ts';
 import { type Bulk, jobsOf, withBulk } from './bulk.ts';
@@ -55,7 +56,9 @@ async function moved(
     const taken = await createSnapshot({ ...contextOf(call), report: () => {} }, { dir: dirOf(call) });
     snapshot = taken.name;
   };
-  const result = await run(call.options.has('no-snapshot') ? {} : { beforeMerge });
+  const takesOne = !call.options.has('no-snapshot') && !call.options.has('dry-run');
+  if (takesOne) await assertWritable(dirOf(call));
+  const result = await run(takesOne ? { beforeMerge } : {});
   const { outcome, bad, ...rest } = result;
   const body = { ...rest, result: outcome, bad: bad.map(badBody(collectionOf)), snapshot };
   const isBad = outcome === 'rolled-back' || (outcome === 'dry-run' && rest.counts.bad > 0);
