@@ -268,6 +268,8 @@ export interface Store {
   durabilityProblems(): Promise<readonly string[]>;
   /** Product and version as the server names itself, for banners: `PostgreSQL 18.4`, `SecantusDB 0.7.0b3`. */
   describe(): Promise<string>;
+  /** The server's own clock. */
+  clock(): Promise<Date>;
   /** Whether `migrate` would find nothing to do; of PostgreSQL also whether its tables are there, whatever became of indexes. Only reads. */
   isMigrated(only?: 'tables'): Promise<boolean>;
   /** Brings schema and indexes up to date, whoever calls it first. One line for each thing done. */

@@ -5,10 +5,11 @@ import type { Mode } from '../mode.ts';
 import type { OperatorContext } from '../operator/types.ts';
 import type { PerStore } from '../protocol/types.ts';
 import { SILENT } from '../telemetry.ts';
+import { clockNotice, tellTime } from './clock.ts';
 import { EXIT_CODES, type Outcome } from './exit-codes.ts';
 import { diagnose, type Failure, failureOf } from './failures.ts';
 import { abort, endSessions, eraseUser, failover, set } from './handlers/actions.ts';
-import type { Answer, Handler } from './handlers/call.ts';
+import { type Answer, type Handler, whenAborted } from './handlers/call.ts';
 import * as copy from './handlers/copy.ts';
 import { conflicts, diffs, foreign, log, pending } from './handlers/lists.ts';
 import { promote, rollback } from './handlers/moves.ts';
@@ -126,7 +127,7 @@ export async function run(program: Program): Promise<number> {
 const verbOf = (error: unknown): VerbName | null => (error instanceof UsageError ? error.verb : null);
 
 async function runVerb(program: Program, command: Extract<Command, { kind: 'run' }>): Promise<number> {
-  const { terminal, environment, interrupted } = program;
+  const { terminal, interrupted } = program;
   const { verb, words, options } = command;
   const json = options.has('json');
   const progress = createProgress(terminal, json);
@@ -139,6 +140,10 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
     const isAlone = specOf(verb).withoutStores === true;
     opened = isAlone ? NO_STORES : await program.open(filesOf(options));
     const { stores, configuredMode, codec, storeTimeoutMs = null } = opened;
+    const time = tellTime(program.environment, stores);
+    const untold = whenAborted(interrupted).then(() => ({ environment: program.environment, aheadMs: 0 }));
+    const { environment, aheadMs } = await Promise.race([time, untold]);
+    if (aheadMs !== 0) terminal.err(`${terminal.errStyle.bad(`cutover: ${clockNotice(aheadMs)}`)}\n`);
     const last = await HANDLERS[verb]({
       verb,
       words,

@@ -8,6 +8,13 @@ export async function assertWritable(db: mongoose.mongo.Db): Promise<void> {
   if (hello['isWritablePrimary'] !== true) throw new StoreUnavailable('mongo', 'none', 'read-only');
 }
 
+/** The server's time. */
+export async function serverClock(db: mongoose.mongo.Db): Promise<Date> {
+  const { localTime } = await db.admin().command({ hello: 1 });
+  if (!(localTime instanceof Date)) throw new StoreUnavailable('mongo', 'none', 'connect');
+  return localTime;
+}
+
 /** Product and version. Servers that speak MongoDB's protocol also name the version they imitate: not theirs. */
 export async function describeServer(db: mongoose.mongo.Db): Promise<string> {
   const info = await db.admin().command({ buildInfo: 1 });

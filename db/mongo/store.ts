@@ -11,7 +11,7 @@ import { createPurge } from './purge.ts';
 import { createBooks } from './replica/books.ts';
 import { createReplica } from './replica/replica.ts';
 import { createSerial } from './serial.ts';
-import { assertWritable, describeServer } from './server.ts';
+import { assertWritable, describeServer, serverClock } from './server.ts';
 import { createSessions } from './sessions.ts';
 import { createTokens } from './tokens.ts';
 import { createUsers } from './users.ts';
@@ -75,6 +75,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     // Every write asks for the journal and a majority by itself; a server that has no journal refuses it.
     durabilityProblems: async () => [],
     describe: () => client.read(({ db }) => describeServer(db)),
+    clock: () => client.read(({ db }) => serverClock(db)),
     isMigrated: () => client.read(({ db }) => isMigrated(db, codec)),
     async migrate(line) {
       // Building an index takes as long as the collection is large.

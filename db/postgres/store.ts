@@ -59,6 +59,11 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       return `PostgreSQL ${rows[0]?.server_version.split(' ')[0]}`;
     },
 
+    async clock() {
+      const { rows } = await sql<{ now: Date }>`select clock_timestamp() as now`.execute(db);
+      return rows[0]?.now ?? new Date();
+    },
+
     isMigrated: (only) => isMigrated(db, only),
 
     migrate: (report) =>

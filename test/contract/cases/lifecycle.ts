@@ -12,6 +12,14 @@ export function lifecycleCases({ store, repo }: StoreSubject): void {
       expect(await store.describe()).toMatch(/^[A-Za-z]+ \d+\.\d+/);
     });
 
+    it('tells the server\u2019s time', async () => {
+      const before = Date.now();
+      const time = (await store.clock()).getTime();
+      // The servers of the tests are on this machine; one may round down to a second.
+      expect(time).toBeGreaterThan(before - 1_001);
+      expect(time).toBeLessThanOrEqual(Date.now());
+    });
+
     it('migrates again without a change to what is stored, and reports in single lines', async () => {
       const { user } = await signUp(repo);
       const lines: string[] = [];

@@ -40,6 +40,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
     changes: null,
     ping: () => operate('ping', 'read', () => {}),
     describe: () => operate('describe', 'read', () => 'Memory 1.0'),
+    clock: () => operate('clock', 'read', now),
     assurance: () => operate('assurance', 'read', () => ({ marks: countMarks(engine), notes: noteCounts() })),
     poolUse: () => ({ used: 0, idle: 0, waiting: 0, max: 0 }),
     durabilityProblems: () => operate('durabilityProblems', 'read', () => []),
