@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { parseEnv } from 'node:util';
+import { EXIT_CODES } from '../cutover/cli/exit-codes.ts';
 import { ConfigurationProblem } from '../cutover/cli/failures.ts';
 import { type Given, type Opened, run } from '../cutover/cli/run.ts';
 import { styleFor } from '../cutover/cli/style.ts';
@@ -90,6 +91,10 @@ async function ask(question: string): Promise<string> {
   lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   try {
     return await lines.question(question);
+  } catch (error) {
+    // The input has ended, by Ctrl-D or with its terminal: that is no consent.
+    if (error instanceof Error && error.name === 'AbortError') return '';
+    throw error;
   } finally {
     lines.close();
   }
@@ -114,8 +119,15 @@ function interruption(): AbortSignal {
   return controller.signal;
 }
 
-// Whoever reads may stop reading, as `head` does.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+const unread = new AbortController();
+/** Why something that was found did not come out. */
+let unwritten: string | null = null;
+process.stdout.on('error', ({ code = 'unknown' }: NodeJS.ErrnoException) => {
+  // Whoever reads may stop reading, as `head` does.
+  if (code === 'EPIPE') unread.abort();
+  else unwritten ??= code;
+});
+process.stderr.on('error', () => {});
 
 /** A pseudo-terminal may call itself 0 by 0. */
 function sizeOf({ columns, rows }: { readonly columns?: number; readonly rows?: number }): Size | null {
@@ -125,6 +137,7 @@ function sizeOf({ columns, rows }: { readonly columns?: number; readonly rows?: 
 const terminal: Terminal = {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
+  unread: unread.signal,
   outIsTty: process.stdout.isTTY === true,
   errIsTty: process.stderr.isTTY === true,
   outSize: () => sizeOf(process.stdout),
@@ -145,5 +158,10 @@ const exitCode = await run({
   open,
   interrupted: interruption(),
 });
+// An error of the last write is told a moment after it.
+await new Promise(setImmediate);
+if (unwritten !== null) {
+  process.stderr.write(`cutover: what was found could not be written (${unwritten})\n`);
+}
 // What is written to a pipe is written by now; what a driver may still hold open must not keep the terminal.
-process.exit(exitCode);
+process.exit(unwritten !== null && exitCode === EXIT_CODES.done ? EXIT_CODES.difference : exitCode);

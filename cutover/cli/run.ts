@@ -162,6 +162,7 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
       retentionMs: opened.retentionMs ?? RETENTION_MS,
       tell: progress.tell,
       interrupted,
+      unread: terminal.unread ?? new AbortController().signal,
       ask: json ? null : terminal.ask,
       print: (answer) => printAgain(terminal, json, verb, answer),
       printFailure: async (error) => {

@@ -11,6 +11,8 @@ export interface Terminal {
   readonly out: (text: string) => void;
   /** Standard error: progress, questions and what went wrong. */
   readonly err: (text: string) => void;
+  /** Aborted when nobody reads standard output any more; left out: somebody does. */
+  readonly unread?: AbortSignal;
   readonly outIsTty: boolean;
   readonly errIsTty: boolean;
   /** Lines and columns of the terminals as they are now; null where there is none, or it does not say. */

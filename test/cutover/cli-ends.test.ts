@@ -178,6 +178,17 @@ test.each(['pending', 'foreign', 'log'] as const)(
   },
 );
 
+it('settings that the authority cannot be asked for are only a copy, and not done', async () => {
+  await startIn('dual-write');
+  world.cut('mongo');
+  const ended = await end('set', []);
+  expect(json('settings', ended)).toMatchObject({ outcome: 'unreachable', exitCode: 5 });
+  expect(ended.err).toMatch(/mongo cannot be reached: .*MONGO_URL/);
+  world.mend('mongo');
+  world.cut('postgres');
+  expect(json('settings', await end('set', []))).toMatchObject({ outcome: 'done' });
+});
+
 describe('without the URL of a store', () => {
   const without = (verb: VerbName, name: StoreName) => end(verb, [], { ...world.stores, [name]: null });
 

@@ -137,6 +137,12 @@ describe('moves', () => {
       expect(shown).toContain('\u001b[31m✗');
       expect(await modeOf(mongo)).toBe('mongo-only');
 
+      const declining = startOnTerminal(['promote'], env);
+      await declining.sees(/nothing else writes to MongoDB: /);
+      declining.type('\u0004');
+      expect(await declining.ended).toMatchObject({ code: 3 });
+      expect(await modeOf(mongo)).toBe('mongo-only');
+
       const willing = startOnTerminal(['promote'], { ...env, NO_COLOR: '1' });
       await willing.sees(/nothing else writes to MongoDB: /);
       willing.type('none\n');

@@ -9,6 +9,7 @@ import { beforeAndAfter } from '../print/state.ts';
 import { settingRows } from '../schemas.ts';
 import { printable } from '../words.ts';
 import { answer, type Call, type Handler, unlessInterrupted } from './call.ts';
+import { withTroubles } from './status.ts';
 
 /** After Ctrl-C, of what writes. */
 const MAYBE_DONE = 'it may have been done: look at `cutover status` and `cutover log`';
@@ -24,9 +25,18 @@ export const abort: Handler = async ({ context, interrupted }) => {
 export const set: Handler = async ({ context, interrupted, words }) => {
   const [key, value] = words;
   if (key === undefined || value === undefined) {
-    const { settings } = await unlessInterrupted(operator.readStatus(context, { watchMs: 0 }), interrupted);
+    const { settings, stores } = await unlessInterrupted(
+      operator.readStatus(context, { watchMs: 0 }),
+      interrupted,
+    );
     const rows = settingRows(settings);
-    return answer('settings', 'done', { settings: rows }, (style) => settingLines(rows, style));
+    const seen = answer('settings', 'done', { settings: rows }, (style) => settingLines(rows, style));
+    // They are the authority's: the other store's copy may be an old one.
+    return withTroubles(
+      stores.filter(({ role }) => role === 'authority'),
+      context,
+      seen,
+    );
   }
   const { kind, ...result } = await unlessInterrupted(
     operator.setSetting(context, key, value),

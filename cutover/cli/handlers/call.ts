@@ -34,6 +34,8 @@ export interface Call {
   readonly tell: (progress: CopyProgress) => void;
   /** Aborted by Ctrl-C or a request to end. */
   readonly interrupted: AbortSignal;
+  /** Aborted when nobody reads standard output any more. */
+  readonly unread: AbortSignal;
   readonly ask: ((question: string) => Promise<string>) | null;
   /** Prints an answer before the last one. */
   readonly print: (answer: Answer) => void;

@@ -24,7 +24,9 @@ async function once({ context, interrupted }: Call): Promise<Answer> {
 }
 
 async function watch(call: Call): Promise<Answer> {
-  const { context, interrupted, print, printFailure } = call;
+  const { context, print, printFailure } = call;
+  // Nobody reads what comes next, as behind `head`.
+  const interrupted = AbortSignal.any([call.interrupted, call.unread]);
   const { now, sleep } = context.environment;
   const ended = whenAborted(interrupted).then(() => null);
   while (!interrupted.aborted) {
@@ -45,11 +47,19 @@ const isAnswer = (seen: unknown): seen is Answer =>
 function answerOf(found: Status, context: OperatorContext): Answer {
   // A store that the mode does without may be gone for good; of one that it needs, this command may not have been told.
   const needed = found.stores.filter(({ role }) => role !== 'unused');
+  return withTroubles(
+    needed,
+    context,
+    answer('status', 'done', { ...found }, (style) => statusLines(found, style)),
+  );
+}
+
+/** The answer, as it is where one of the stores that it rests on does not tell. */
+export function withTroubles(needed: Status['stores'], context: OperatorContext, seen: Answer): Answer {
   const missing = needed.filter(({ reachable }) => !reachable).map(({ name }) => name);
   const problems = needed.map(({ problem }) => problem).filter((problem) => problem !== null);
   const outcome = missing.length > 0 ? 'unreachable' : problems.length > 0 ? 'difference' : 'done';
-  const seen = answer('status', outcome, { ...found }, (style) => statusLines(found, style));
   if (outcome === 'done') return seen;
   const away = missing.length === 0 ? [] : [awayNotice(missing, context)];
-  return { ...seen, notice: [...away, ...problems].join('; ') };
+  return { ...seen, outcome, notice: [...away, ...problems].join('; ') };
 }
