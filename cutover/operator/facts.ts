@@ -1,5 +1,6 @@
 /** Measures what the gates judge. Only reads; what a store does not tell counts as not known. */
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
+import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { Json, Note } from '../../db/replica.ts';
 import { parseWatch, unwatchedSince } from '../foreign/watch-state.ts';
@@ -64,10 +65,17 @@ export async function readFacts(
 async function storeFacts(situation: Situation, name: (typeof STORES)[number]): Promise<StoreFacts> {
   const { store, reachable, trouble } = situation.readings[name];
   const configured = store !== null;
-  const writable = store !== null && reachable && (await attempt(async () => store.ping().then(() => true)));
-  const migrated = store !== null && writable === true ? await attempt(() => store.isMigrated()) : null;
   const problem = trouble?.message ?? null;
-  return { configured, reachable: writable === true, problem, migrated, deposed: isDeposed(situation, name) };
+  const deposed = isDeposed(situation, name);
+  if (store === null || !reachable)
+    return { configured, reachable: false, refusal: null, problem, migrated: null, deposed };
+  const refusal = await store.ping().then(
+    () => null,
+    (error: unknown) => (error instanceof StoreUnavailable ? error.reason : 'connect'),
+  );
+  // Its schema can be read where it cannot be written.
+  const migrated = await attempt(() => store.isMigrated());
+  return { configured, reachable: refusal === null, refusal, problem, migrated, deposed };
 }
 
 async function countNotes(store: Store): Promise<GateFacts['notes']> {

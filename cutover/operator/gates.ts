@@ -2,17 +2,20 @@
  * The conditions of each move, as a pure function of what was measured. `evidence` can be overridden by an operator
  * with a reason; `safety` never: reachability, schema, a complete copy, leases, and the drain.
  */
-import type { StoreName } from '../../db/errors.ts';
+import type { StoreName, StoreUnavailable } from '../../db/errors.ts';
 import { NO_MAPPING } from '../control.ts';
 import { authorityOf, copyRun, type Move, otherStore } from '../mode.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
 import type { Settings } from '../settings.ts';
+import { CLI, evidenceGates, soakGate, verb } from './evidence-gates.ts';
 import type { Backlog, ForeignStatus, Gate, InstanceStatus, ShadowStatus } from './types.ts';
-import { backlogInWords, inWords, STORE_NAMES } from './words.ts';
+import { backlogInWords, inWords, remedyOf, STORE_NAMES, troubleOf, VARIABLES } from './words.ts';
 
 export interface StoreFacts {
   readonly configured: boolean;
   readonly reachable: boolean;
+  /** Why it does not do what it is needed for although it answers, as far as it says. */
+  readonly refusal?: StoreUnavailable['reason'] | null;
   /** Why it does not tell its control record although it answers. */
   readonly problem: string | null;
   /** Null: could not be asked. */
@@ -58,8 +61,6 @@ export interface GateFacts {
   readonly verbs: Readonly<Record<'backfill' | 'verify' | 'snapshot', boolean>>;
 }
 
-const CLI = 'npx --no cutover';
-
 /** The conditions of one move, all of them, met or not. */
 export function gatesFor(move: Move, facts: GateFacts, settings: Settings): readonly Gate[] {
   const other = otherStore(authorityOf(move.from));
@@ -71,6 +72,7 @@ export function gatesFor(move: Move, facts: GateFacts, settings: Settings): read
       ...mirror,
       reachGate(other, facts),
       copyGate(facts),
+      mirrorGate(settings),
       ...drainGates(facts, settings),
       ...evidenceGates(facts, settings),
     ];
@@ -85,7 +87,7 @@ export function gatesFor(move: Move, facts: GateFacts, settings: Settings): read
       ...always,
       ...mirror,
       copyGate(facts),
-      pendingGate(facts.pending, count, oldestMs),
+      pendingGate(facts.pending, count, oldestMs, settings),
       ...foreignGates(facts),
     ];
   }
@@ -139,16 +141,19 @@ function instancesGate({ instances }: GateFacts): Gate {
 }
 
 function reachableGate(name: StoreName, { stores }: GateFacts): Gate {
-  const { configured, reachable, problem } = stores[name];
-  const variable = name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL';
+  const { configured, reachable, problem, refusal = null } = stores[name];
+  const variable = VARIABLES[name];
+  const trouble = refusal === null ? 'does not answer' : troubleOf(refusal);
   return {
     name: 'reachable',
     ok: configured && reachable && problem === null,
-    found: !configured ? 'not configured' : (problem ?? (reachable ? 'answers' : 'does not answer')),
+    found: !configured ? 'not configured' : (problem ?? (reachable ? 'answers' : trouble)),
     required: `${STORE_NAMES[name]} answers, can be written, and tells its control record`,
     remedy:
       problem === null
-        ? `set ${variable}, and see that the server runs`
+        ? refusal === null
+          ? `set ${variable}, and see that the server runs`
+          : remedyOf(name, refusal)
         : `use the version that wrote it, or let ${variable} lead to an empty database`,
     kind: 'safety',
   };
@@ -200,10 +205,7 @@ function reachGate(name: StoreName, { instances }: GateFacts): Gate {
     ok: cutOff.length === 0,
     found: `${alive.length - cutOff.length} of ${alive.length} live instances reach ${STORE_NAMES[name]}`,
     required: `every live instance reaches ${STORE_NAMES[name]}, which is to answer its clients`,
-    remedy:
-      cutOff.length === 0
-        ? 'none'
-        : `see to ${name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL'} and the network of, or stop: ${names}`,
+    remedy: cutOff.length === 0 ? 'none' : `see to ${VARIABLES[name]} and the network of, or stop: ${names}`,
     kind: 'safety',
   };
 }
@@ -256,7 +258,20 @@ function copyGate({ record: { copy, mode }, verbs }: GateFacts): Gate {
   };
 }
 
-function pendingGate(pending: Backlog, countMax: number, oldestMaxMs: number): Gate {
+/** What it left undone would be waited for behind the fence, in vain. */
+function mirrorGate(settings: Settings): Gate {
+  const isPaused = settings['mirror-paused'];
+  return {
+    name: 'mirror',
+    ok: !isPaused,
+    found: isPaused ? 'paused by mirror-paused' : 'runs',
+    required: 'it is not paused',
+    remedy: `${CLI} set mirror-paused false`,
+    kind: 'safety',
+  };
+}
+
+function pendingGate(pending: Backlog, countMax: number, oldestMaxMs: number, settings: Settings): Gate {
   const { count, oldestAgeMs } = pending;
   return {
     name: 'pending',
@@ -264,7 +279,9 @@ function pendingGate(pending: Backlog, countMax: number, oldestMaxMs: number): G
     ok: count === 0 || (count !== null && count < countMax && (oldestAgeMs ?? 0) < oldestMaxMs),
     found: `${backlogInWords(pending)} pending`.replace(/^(\d+),(.*) pending$/, '$1 pending,$2'),
     required: `fewer than ${countMax}, none for ${inWords(oldestMaxMs)} or longer`,
-    remedy: `let the mirror catch up; ${CLI} pending lists them`,
+    remedy: settings['mirror-paused']
+      ? mirrorGate(settings).remedy
+      : `let the mirror catch up; ${CLI} pending lists them`,
     kind: 'safety',
   };
 }
@@ -280,7 +297,12 @@ function drainGates(facts: GateFacts, settings: Settings): readonly Gate[] {
     kind: 'safety',
   });
   return [
-    pendingGate(facts.pending, settings['gate-primary-pending'], settings['gate-primary-oldest-ms']),
+    pendingGate(
+      facts.pending,
+      settings['gate-primary-pending'],
+      settings['gate-primary-oldest-ms'],
+      settings,
+    ),
     none('orphans', orphans.count, 'marked in the mirror', 'the instances resolve them: see that one runs'),
     none(
       'poison',
@@ -327,88 +349,4 @@ function foreignGates({ foreign, nowMs }: GateFacts): readonly Gate[] {
       kind: 'evidence',
     },
   ];
-}
-
-function evidenceGates(facts: GateFacts, settings: Settings): readonly Gate[] {
-  const { shadow, nowMs } = facts;
-  const least = settings['gate-primary-comparisons'];
-  const most = settings['gate-primary-mismatches'];
-  const window = inWords(shadow.windowMs);
-  return [
-    {
-      name: 'comparisons',
-      ok: shadow.compared >= least,
-      found: `${shadow.compared} in the last ${window}`,
-      required: `at least ${least} in the last ${window}, under this epoch`,
-      remedy: `let traffic flow, or raise shadow-sample and shadow-rate: ${CLI} set shadow-sample 1`,
-      kind: 'evidence',
-    },
-    {
-      name: 'mismatches',
-      ok: shadow.mismatches <= most,
-      found: `${shadow.mismatches} in the last ${window}`,
-      required: `at most ${most}`,
-      remedy: `${CLI} diffs names them; explain them with shadow-ignore, or repair them`,
-      kind: 'evidence',
-    },
-    bulkGate('verify', facts, settings['gate-verify-age-ms'], nowMs),
-    bulkGate('snapshot', facts, settings['gate-snapshot-age-ms'], nowMs),
-  ];
-}
-
-/**
- * A clean verify, a snapshot. Where both stores began empty and nothing was ever copied in bulk, there is no history that
- * either could have missed: all there is came through the mirror, and comparisons judge that.
- */
-function bulkGate(name: 'verify' | 'snapshot', facts: GateFacts, ageMaxMs: number, nowMs: number): Gate {
-  const { evidence, record, verbs } = facts;
-  const last = evidence[name];
-  const copy = copyRun(record.copy) ?? evidence.backfill?.run ?? null;
-  const isOfThisCopy = last !== null && last.copy !== null && last.copy === copy;
-  const startedEmpty =
-    record.copy.kind === 'complete' && record.copy.run === 'started-empty' && evidence.backfill === null;
-  const gate = {
-    name,
-    required: `${name === 'verify' ? 'a clean verify' : 'a snapshot'} since the last copy, no older than ${inWords(ageMaxMs)}`,
-    remedy: verb(name === 'verify' ? 'verify --full' : 'snapshot create', verbs[name]),
-  };
-  // An old or missing look is a lack of evidence; one that found differences is evidence against the move.
-  if (isOfThisCopy && !last.clean) {
-    const what = name === 'verify' ? 'found differences' : 'failed';
-    return { ...gate, ok: false, found: `the last one ${what}`, kind: 'safety' };
-  }
-  if (!isOfThisCopy) {
-    const found = startedEmpty ? 'not needed: both stores started empty' : 'none since the last copy';
-    return { ...gate, ok: startedEmpty, found, kind: 'evidence' };
-  }
-  const ageMs = nowMs - last.atMs;
-  return {
-    ...gate,
-    ok: startedEmpty || ageMs <= ageMaxMs,
-    found: `${inWords(ageMs)} old`,
-    kind: 'evidence',
-  };
-}
-
-function soakGate({ soak, nowMs }: GateFacts, settings: Settings): Gate {
-  const wantedMs = settings['gate-only-soak-ms'];
-  const { sinceMs, trouble } = soak;
-  const quietSinceMs = sinceMs === null ? null : Math.max(sinceMs, trouble?.atMs ?? 0);
-  const quietMs = quietSinceMs === null ? null : Math.max(0, nowMs - quietSinceMs);
-  const why =
-    trouble !== null && trouble.atMs === quietSinceMs
-      ? `since ${trouble.what}`
-      : 'since the mode was entered';
-  return {
-    name: 'soak',
-    ok: wantedMs === 0 || (quietMs !== null && quietMs >= wantedMs),
-    found: quietMs === null ? 'not known since when' : `${inWords(quietMs)} ${why}`,
-    required: `${inWords(wantedMs)} without a fallback, a conflict or an instance that lost its lease`,
-    remedy: 'wait',
-    kind: 'evidence',
-  };
-}
-
-function verb(command: string, exists: boolean): string {
-  return `${CLI} ${command}${exists ? '' : ' (not available yet)'}`;
 }

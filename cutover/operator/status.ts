@@ -25,6 +25,7 @@ import {
 } from './situation.ts';
 import type { Gate, NextMove, OperatorContext, Status, StoreStatus } from './types.ts';
 import { NOTES } from './types.ts';
+import { troubleOf } from './words.ts';
 
 const UNKNOWN = { count: null, oldestAgeMs: null };
 
@@ -163,7 +164,9 @@ function judgeRollback({ mode, copy }: ControlRecord, facts: GateFacts, gates: r
   }
   const mirror = otherStore('postgres');
   if (!facts.stores[mirror].reachable) {
-    return { lossless: false, why: 'MongoDB does not answer: it cannot take authority now' };
+    const { refusal = null } = facts.stores[mirror];
+    const trouble = refusal === null ? 'does not answer' : troubleOf(refusal);
+    return { lossless: false, why: `MongoDB ${trouble}: it cannot take authority now` };
   }
   const { count } = facts.pending;
   if (count === null) return { lossless: false, why: 'it is not known what is pending' };

@@ -64,13 +64,71 @@ const failing = (...args: Parameters<typeof gatesOf>) =>
     .filter(({ ok }) => !ok)
     .map(({ name, kind }) => `${name} ${kind}`);
 
+/** What a gate says where it is asked for a change of authority. */
+const gate = (name: string, given: Partial<GateFacts> = {}, settings: Partial<Settings> = {}) =>
+  gatesOf('shadow-read', 'postgres-primary', given, settings).find((each) => each.name === name);
+
+describe('what stands in the way is named, and what helps', () => {
+  it('a paused mirror, which nobody overrides', () => {
+    const gates = gatesOf('shadow-read', 'postgres-primary', {}, { 'mirror-paused': true });
+    expect(failingGates(gates, true)).toMatchObject([
+      {
+        name: 'mirror',
+        found: 'paused by mirror-paused',
+        remedy: expect.stringMatching(/cutover set mirror-paused false$/),
+      },
+    ]);
+    const pending = { count: 5_000, oldestAgeMs: 90_000 };
+    const entering = gatesOf('dual-write', 'shadow-read', { pending }, { 'mirror-paused': true });
+    expect(entering.find(({ name }) => name === 'pending')?.remedy).toMatch(/set mirror-paused false$/);
+  });
+
+  it.each([
+    [{ 'shadow-baseline': true }, /set shadow-baseline false/],
+    [{ 'shadow-sample': 0 }, /set shadow-sample 1\b/],
+    [{ 'shadow-rate': 0 }, /set shadow-rate 200\b/],
+    [{}, /^let traffic flow/],
+  ] as const)('no comparisons with %j', (settings, remedy) => {
+    const shadow = { windowMs: 24 * HOUR_MS, compared: 0, mismatches: 0 };
+    expect(gate('comparisons', { shadow }, settings)?.remedy).toMatch(remedy);
+  });
+
+  it('a store that answers and takes no writes', () => {
+    const postgres = { ...FINE_STORE, reachable: false, refusal: 'read-only' } as const;
+    expect(gate('reachable', { stores: { mongo: FINE_STORE, postgres } })).toMatchObject({
+      ok: false,
+      found: 'answers, but takes no writes',
+      remedy: 'check that DATABASE_URL leads to the primary, and not to a replica',
+    });
+  });
+
+  it('evidence from the future is none; a moment of it is two clocks', () => {
+    const seenAt = (ms: number) => {
+      const { verify, ...others } = fine('shadow-read').evidence;
+      return gate('verify', { evidence: { ...others, verify: { ...DONE, atMs: NOW_MS + ms } } });
+    };
+    expect(seenAt(2 * HOUR_MS)).toMatchObject({ ok: false, found: 'from the future, by 2 h' });
+    expect(seenAt(4_000)).toMatchObject({ ok: true, found: '0 ms old' });
+  });
+});
+
 const AUTHORITY_CHANGES = [
   ['shadow-read', 'postgres-primary'],
   ['postgres-primary', 'shadow-read'],
 ] as const;
 const FOREIGN = ['foreign-writes', 'foreign-watch'];
 const DRAIN = ['pending', 'orphans', 'poison', 'conflicts', 'quarantine', ...FOREIGN];
-const CHANGE = ['transition', 'instances', 'reachable', 'schema', 'mapping', 'reach', 'copy', ...DRAIN];
+const CHANGE = [
+  'transition',
+  'instances',
+  'reachable',
+  'schema',
+  'mapping',
+  'reach',
+  'copy',
+  'mirror',
+  ...DRAIN,
+];
 const EVIDENCE = ['comparisons', 'mismatches', 'verify', 'snapshot'];
 
 const INSTANCE = {
@@ -340,7 +398,7 @@ describe.each(AUTHORITY_CHANGES)('%s → %s', (from, to) => {
     ) => ({
       evidence: { verify: DONE, snapshot: DONE, backfill, [name]: last },
     });
-    const CLOCKS = [-HOUR_MS, 0, HOUR_MS].map((aheadMs) => NOW_MS + aheadMs);
+    const CLOCKS = [-HOUR_MS, 0, 5_000].map((aheadMs) => NOW_MS + aheadMs);
 
     it('is asked for, not too old, since the last copy', () => {
       expect(failing(from, to, withLast(null))).toEqual([`${name} evidence`]);

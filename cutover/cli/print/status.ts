@@ -1,5 +1,6 @@
 /** `cutover status` for people. */
 import type { InstanceStatus, NextMove, ShadowStatus, Status, StoreStatus } from '../../operator/types.ts';
+import { settingRows } from '../schemas.ts';
 import type { Style } from '../style.ts';
 import { columns, indented } from '../table.ts';
 import { count, counted, duration, moment, printable } from '../words.ts';
@@ -25,6 +26,7 @@ export function statusLines(status: Status, style: Style): string[] {
       ['foreign writes', foreignWords(status.foreign, style)],
       ['shadow reads', shadowWords(status.shadow)],
       ...timeoutRow(status),
+      ...changedRow(status, style),
       ...ignoredRow(status, style),
     ]),
     '',
@@ -94,6 +96,14 @@ function timeoutRow({ storeTimeoutMs }: Status): [string, string][] {
   const what =
     'STORE_TIMEOUT of this command, for a connection and for a statement; instances have their own';
   return [['time-out', `${duration(storeTimeoutMs)} (${what})`]];
+}
+
+/** As `cutover set` lists them all. */
+function changedRow({ settings }: Status, style: Style): [string, string][] {
+  const changed = settingRows(settings).filter((each) => each.changed);
+  if (changed.length === 0) return [];
+  const words = changed.map(({ key, value, default: before }) => `${key} ${value} (${before})`);
+  return [['changed settings', style.warn(printable(words.join(', ')))]];
 }
 
 function ignoredRow({ ignoredSettings }: Status, style: Style): [string, string][] {
