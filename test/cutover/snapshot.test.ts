@@ -73,6 +73,31 @@ describe.each(ways)('on %s', (_, target, envs) => {
   });
 });
 
+describe.each(ways)('in a database that others use too, on %s', (_, target, envs) => {
+  test.each(envs)('theirs is neither read nor in the way (%#)', async (env) => {
+    const world = await openWorld(target, 'dual-write', env);
+    const context = { ...world.context, env };
+    const theirs = 'create schema theirs; create table theirs.things as select 1 as thing';
+    await asSuperuser(world.urls.postgres, theirs);
+    const before = await contentOfPostgres(world.urls.postgres);
+    const { name } = await createSnapshot(context, world);
+    const database = newDatabaseName();
+    const url = await createDatabase(target.url, database);
+    try {
+      await asSuperuser(url, theirs);
+      await asSuperuser(url, 'insert into theirs.things values (2)');
+      await restoreSnapshot(context, { ...world, name, into: 'postgres', url, replace: null });
+      expect(await contentOfPostgres(url)).toEqual(before);
+      expect(await asSuperuser(url, 'select thing from theirs.things order by 1')).toEqual([
+        { thing: 1 },
+        { thing: 2 },
+      ]);
+    } finally {
+      await dropDatabase(target.url, database);
+    }
+  });
+});
+
 describe('a snapshot', () => {
   test('is closed to others, checks out, is listed, and leaves evidence in both stores', async () => {
     const world = await openWorld();

@@ -44,6 +44,12 @@ export async function tablesOf(client: pg.Client): Promise<readonly Table[]> {
   return rows;
 }
 
+/** The one that bare names lead to. */
+export async function presentSchema(client: pg.Client): Promise<string> {
+  const { rows } = await client.query<{ name: string | null }>('select current_schema() as name');
+  return rows[0]?.name ?? 'public';
+}
+
 export async function serverMajor(client: pg.Client): Promise<number> {
   const { rows } = await client.query<{ number: string }>(
     "select current_setting('server_version_num') as number",

@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { toStoreError } from '../errors.ts';
-import { connectPostgres, serverMajor, tablesOf } from './client.ts';
+import { connectPostgres, presentSchema, serverMajor, tablesOf } from './client.ts';
 import { connectionOf, findTools, runTool } from './tools.ts';
 
 export type WriteFile = (name: string, chunks: AsyncIterable<Uint8Array>) => Promise<void>;
@@ -58,6 +58,7 @@ export async function dumpPostgres(options: DumpOptions): Promise<PostgresDump> 
     );
     const [{ snapshot, at } = { snapshot: '', at: new Date(0) }] = rows;
     const facts = { major, at, ...(await readFacts(client)) };
+    const schema = await presentSchema(client);
     if (tools === null) {
       const tables = await copyTables(client, options);
       await client.query('commit');
@@ -75,8 +76,8 @@ export async function dumpPostgres(options: DumpOptions): Promise<PostgresDump> 
           '--no-owner',
           '--no-privileges',
           '--no-unlogged-table-data',
-          '--exclude-schema=staging',
-          '--exclude-schema=copy_jobs',
+          // Others may have theirs in the same database; staging and jobs are no part of a backup.
+          `--schema=${quoted(schema)}`,
           ...CONTROL_TABLES.map((table) => `--exclude-table-data=*.${table}`),
           `--file=${path}`,
         ],

@@ -5,7 +5,7 @@ import { from as copyFrom } from 'pg-copy-streams';
 import type { ControlEntry } from '../../replica.ts';
 import { toStoreError } from '../errors.ts';
 import { migrate, readMigrations } from '../migrate.ts';
-import { serverMajor } from './client.ts';
+import { presentSchema, serverMajor } from './client.ts';
 import { type DumpedTable, type PostgresDump, quoted } from './dump.ts';
 import { runScript } from './script.ts';
 import { connectionOf, type PostgresTools, runTool } from './tools.ts';
@@ -87,8 +87,10 @@ export async function loadArchive(
   const options = { env, ...(signal === undefined ? {} : { signal }) };
   const isNewer = tools.major > (await serverMajor(client));
   const known = isNewer ? await settingsOf(client) : new Set<string>();
+  // It is there; and an archive of an older version of this program holds those of others too.
+  const schema = await presentSchema(client);
   const section = (name: string) => {
-    const what = ['--no-owner', '--no-privileges', `--section=${name}`, path];
+    const what = ['--no-owner', '--no-privileges', `--schema=${schema}`, `--section=${name}`, path];
     if (isNewer) return runScript(tools, what, { ...options, dbname, known });
     const how = [`--dbname=${dbname}`, '--no-password', '--single-transaction', '--exit-on-error'];
     return runTool(tools.restore, [...how, ...what], options);
