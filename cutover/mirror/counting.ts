@@ -14,12 +14,17 @@ const FEW_EVERY_MS = 500;
 /** Somebody is paged by it: seconds do not matter. */
 const NOTES_EVERY_MS = 5_000;
 
+/** What the gates ask for none of, and differences. */
+const OPEN_NOTES = [NOTES.poison, NOTES.conflict, NOTES.quarantine, NOTES.difference] as const;
+
 export interface Counted {
   /** Marks in the authority at the last count; null: not counted, or the mode has no mirror. */
   readonly pending: number | null;
   readonly oldestAgeMs: number | null;
   /** Notes of foreign writes, in both stores, in the mirror as it last said; null as above. */
   readonly foreign: number | null;
+  /** Open notes in the authority, by kind; null as above. */
+  readonly notes: Readonly<Record<(typeof OPEN_NOTES)[number], number>> | null;
 }
 
 export interface Counting {
@@ -37,6 +42,7 @@ export function createCounting(environment: Pick<Environment, 'now' | 'date'>): 
   let countedAtMs = Number.NEGATIVE_INFINITY;
   let foreign: number | null = null;
   let foreignInMirror = 0;
+  let notes: Counted['notes'] = null;
   let notesAtMs = Number.NEGATIVE_INFINITY;
 
   function reset(): void {
@@ -49,6 +55,7 @@ export function createCounting(environment: Pick<Environment, 'now' | 'date'>): 
     oldestAt = null;
     countedAtMs = Number.NEGATIVE_INFINITY;
     foreign = null;
+    notes = null;
     notesAtMs = Number.NEGATIVE_INFINITY;
   }
 
@@ -72,6 +79,7 @@ export function createCounting(environment: Pick<Environment, 'now' | 'date'>): 
     const before = await mirror?.books.countNotes().catch(() => null);
     if (before) foreignInMirror = before[NOTES.foreign] ?? 0;
     foreign = (counts[NOTES.foreign] ?? 0) + foreignInMirror;
+    notes = Object.fromEntries(OPEN_NOTES.map((kind) => [kind, counts[kind] ?? 0])) as Counted['notes'];
     notesAtMs = environment.now().monotonicMs;
   }
 
@@ -91,6 +99,7 @@ export function createCounting(environment: Pick<Environment, 'now' | 'date'>): 
     last: () => ({
       pending,
       foreign,
+      notes,
       oldestAgeMs: oldestAt === null ? null : Math.max(0, environment.date().getTime() - oldestAt.getTime()),
     }),
   };

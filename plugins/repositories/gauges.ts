@@ -41,16 +41,33 @@ export function registerGauges(metrics: Metrics, engine: Engine, stores: readonl
     'Foreign writes that are noted and not settled, found by a watcher or by verify',
     () => engine.status().mirror.foreign,
   );
-  plain('cutover_shadow_queued', 'Comparisons that wait', () => engine.status().shadow.queued);
-  metrics.gauges('store_pool_connections', 'Connections by state', ['store', 'state'], () =>
-    stores.flatMap((store) => {
-      const { used, idle, waiting, max } = store.poolUse();
-      const states = { used, idle, waiting, max };
-      return Object.entries(states).map(([state, value]) => ({
-        labels: { store: store.name, state },
+  metrics.gauges(
+    'cutover_notes_open',
+    'Notes in the authority that are not settled, of all instances: poison, conflict, quarantine, difference',
+    ['kind'],
+    () =>
+      Object.entries(engine.status().mirror.notes ?? {}).map(([kind, value]) => ({
+        labels: { kind },
         value,
-      }));
-    }),
+      })),
+  );
+  plain('cutover_shadow_queued', 'Comparisons that wait', () => engine.status().shadow.queued);
+  metrics.gauges(
+    'store_pool_connections',
+    'Connections by state, and operations that wait for one',
+    ['store', 'state'],
+    () =>
+      stores.flatMap((store) => {
+        const { used, idle, waiting } = store.poolUse();
+        const states = { used, idle, waiting };
+        return Object.entries(states).map(([state, value]) => ({
+          labels: { store: store.name, state },
+          value,
+        }));
+      }),
+  );
+  metrics.gauges('store_pool_connections_max', 'Connections at most', ['store'], () =>
+    stores.map((store) => ({ labels: { store: store.name }, value: store.poolUse().max })),
   );
 }
 

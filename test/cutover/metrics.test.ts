@@ -1,4 +1,5 @@
 /** The move as Prometheus sees it at /metrics: of a real service on real stores, through flips and a change of authority. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { changeControl, readControl } from '../../cutover/control.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
@@ -125,17 +126,25 @@ describe('metrics of the move', async () => {
     );
   });
 
-  test('foreign writes that verify has noted, and that are not settled yet', async () => {
+  test('what is noted, whoever noted it: foreign writes and quarantine that are not settled yet', async () => {
     const { mongo } = app.app;
     const now = new Date();
     // As verify leaves them, which has no metrics of its own.
     const body = { store: 'mongo', change: 'differs', foundBy: 'verify', foundAtMs: now.getTime() };
     const key = `user/${newAccount().user.id}`;
     await mongo?.books.putNote(NOTES.foreign, key, body, now);
-    await eventually(async () => expect(await sum('cutover_foreign_open')).toBeGreaterThan(0), {
-      timeoutMs: 30_000,
-    });
+    // Whoever put it there: the gates ask what the books say.
+    await mongo?.books.putNote(NOTES.quarantine, key, { run: 'a test' }, now);
+    await eventually(
+      async () => {
+        expect(await sum('cutover_foreign_open')).toBeGreaterThan(0);
+        expect(await sum('cutover_notes_open', { kind: 'quarantine' })).toBe(1);
+        expect(await sum('cutover_notes_open', { kind: 'conflict' })).toBe(0);
+      },
+      { timeoutMs: 30_000 },
+    );
     await mongo?.books.deleteNote(NOTES.foreign, key);
+    await mongo?.books.deleteNote(NOTES.quarantine, key);
   });
 
   test('the revision that is followed, and that this instance watches for foreign writes', async () => {
@@ -180,7 +189,7 @@ describe('metrics of the move', async () => {
     expect(age).toBeGreaterThan(0);
     expect(age).toBeLessThan(5);
     for (const store of ['mongo', 'postgres']) {
-      const max = await sum('store_pool_connections', { store, state: 'max' });
+      const max = await sum('store_pool_connections_max', { store });
       expect(max).toBe(Number(app.env[store === 'mongo' ? 'MONGO_POOL_MAX' : 'POSTGRES_POOL_MAX']));
       const open = ['used', 'idle'].map((state) => sum('store_pool_connections', { store, state }));
       const [used = 0, idle = 0] = await Promise.all(open);
@@ -223,6 +232,17 @@ describe('metrics of the move', async () => {
     );
     expect(names).toEqual(expect.arrayContaining(['http_request_duration_seconds', 'auth_events_total']));
     expect(named.flatMap(complaints)).toEqual([]);
+  });
+
+  test('docs/metrics.md has exactly these, but for those of every Node process', () => {
+    const page = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+    const own = namedIn(app.app.metrics.registry).filter(({ name }) => !/^(process|nodejs)_/.test(name));
+    const rows = own.map(({ name, type, labels, help }) => {
+      const words = labels.map((label) => `\`${label}\``).join(' ');
+      return `| \`${name}\` | ${type} | ${words} | ${help.replace(/\.$/, '')} |`;
+    });
+    const listed = page.split('\n').filter((line) => /^\| `\w+` \| (counter|gauge|histogram) \|/.test(line));
+    expect(listed).toEqual(rows.toSorted());
   });
 
   test('no label holds anything but a fixed word', async () => {
