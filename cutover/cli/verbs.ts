@@ -124,7 +124,10 @@ export const VERBS = {
     words: [0],
     details: ['Reads only. It asks the stores, not the instances, and works when none of them runs.'],
     options: {
-      watch: { value: null, description: 'Again every second until Ctrl-C; with --json one object a line' },
+      watch: {
+        value: null,
+        description: 'Again every second until Ctrl-C, then exit code 0; with --json one object a line',
+      },
     },
     ends: STORE_ENDS,
     examples: [
@@ -495,7 +498,7 @@ export const VERBS = {
     words: [0],
     details: ['Folders of snapshots that did not end are named apart: they count for nothing.'],
     options: DIR,
-    ends: ['done', 'difference', 'usage', 'aborted'],
+    ends: ['done', 'difference', 'usage', 'refused', 'aborted'],
     withoutStores: true,
     examples: [['cutover snapshot list --json', 'for a program']],
   },

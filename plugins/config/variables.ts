@@ -37,7 +37,7 @@ const service = {
   NODE_ENV: set(
     'development',
     v.oneOf('development', 'test', 'production'),
-    'With production `npx cutover` and `npm run migrate` want verified TLS, `npm run dev` refuses; `npm start` is production anyway.',
+    'With production `npx --no cutover` and `npm run migrate` want verified TLS, `npm run dev` refuses; `npm start` is production anyway.',
   ),
   HOST: set('127.0.0.1', v.host(), 'Address to listen on; the image presets 0.0.0.0.'),
   PORT: set('3000', v.integer(0, 65_535), 'Port to listen on; 0 takes a free one.'),

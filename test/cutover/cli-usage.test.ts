@@ -1,4 +1,5 @@
 /** What `cutover` says before it has asked any store: help, usage, configuration, and stores out of reach. */
+import { execFile } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -6,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, onTestFailed, test } from 'vitest';
 import { specOf, VERB_NAMES } from '../../cutover/cli/verbs.ts';
 import { descendantsOf, familyOf, isRunning, signal as send } from '../../db/embedded/processes.ts';
+import { inherited } from '../support/inherited.ts';
 import { eventually } from '../support/wait.ts';
 import { cutover, type Env, inside, json, SHIM, start, startOnTerminal } from './cli-program.ts';
 
@@ -71,6 +73,7 @@ describe('usage', () => {
     [['promote', '--to='], /--to is empty/],
     [['promote', '--force'], /--force and --reason/],
     [['promote', '--reason', 'because'], /--force and --reason/],
+    [['promote', '--force', '--reason', ' '], /--force and --reason/],
     [['promote', '--timeout', 'soon'], /--timeout must be a whole number/],
     [['log', '--limit', '0'], /--limit must be a whole number/],
     [['set', 'shadow-sample'], /usage: cutover set/],
@@ -219,6 +222,32 @@ describe('stores out of reach', () => {
       for (const socket of sockets) socket.destroy();
       mute.close();
     }
+  });
+
+  /** In a shell, whose words follow the command. */
+  const inShell = (words: string, env: Env = {}) =>
+    new Promise<{ readonly code: unknown; readonly out: string; readonly err: string }>((resolve) => {
+      const command = ['-c', words, 'sh', process.execPath, '--', SHIM];
+      execFile('sh', command, { env: { ...inherited(), ...env } }, (error, out, err) =>
+        resolve({ code: error === null ? 0 : error.code, out, err }),
+      );
+    });
+
+  test('what cannot be written is told, and is no success', async () => {
+    const lost = { code: 1, err: 'cutover: what was found could not be written (ENOSPC)\n' };
+    expect(await inShell('"$@" help >/dev/full')).toMatchObject(lost);
+    expect(await inShell(`"$@" snapshot list --json --dir ${folder} >/dev/full`)).toMatchObject(lost);
+    const unreachable = await inShell('"$@" status --json >/dev/full', NOWHERE);
+    expect(unreachable).toMatchObject({ code: 5, err: expect.stringContaining(lost.err) });
+  });
+
+  test('status --watch ends when nobody reads it any more', async () => {
+    const { out, err } = await inShell(
+      '{ "$@" status --watch --json; echo "ended with $?" >&2; } | head -n 1',
+      NOWHERE,
+    );
+    expect(JSON.parse(out)).toMatchObject({ outcome: 'unreachable' });
+    expect(err).toMatch(/ended with 0/);
   });
 
   test('what went wrong is red on a terminal, unless NO_COLOR', async () => {

@@ -65,6 +65,29 @@ test('create, list, verify, restore, clear', async () => {
   expect(json('status', await alone(['status']))).toMatchObject({ mode: 'postgres-only' });
 });
 
+test('a folder that was named and is not there is no list of none', async () => {
+  const missing = await inside(['snapshot', 'list', '--dir', '/nonexistent', '--json']);
+  expect(json('failure', missing)).toMatchObject({
+    outcome: 'refused',
+    error: { message: 'there is no folder /nonexistent' },
+  });
+});
+
+test('a folder that cannot be written is named, and what to do', async () => {
+  const world = await openWorld();
+  const dir = '/dev/null/snapshots';
+  const opened = async () => ({ ...world, env: process.env, configuredMode: null, close: async () => {} });
+  const refused = await inside(['snapshot', 'create', '--dir', dir, '--json'], opened);
+  expect(json('failure', refused)).toMatchObject({
+    outcome: 'aborted',
+    exitCode: 4,
+    error: {
+      message: `the folder of the snapshots, ${dir}, cannot be written (ENOTDIR)`,
+      remedy: 'name another with --dir',
+    },
+  });
+});
+
 describe('ended in the middle', () => {
   test.each(['SIGKILL', 'SIGINT'] as const)(
     'by %s, it leaves nothing that lists as whole',

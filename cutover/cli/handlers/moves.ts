@@ -27,7 +27,7 @@ function destination({ options, verb }: Call): Mode | null {
 async function go(call: Call, to: Destination): Promise<Answer> {
   const { options, verb } = call;
   const reason = options.text('reason');
-  if (options.has('force') !== (reason !== null)) {
+  if (options.has('force') !== (reason !== null) || reason?.trim() === '') {
     throw new UsageError('--force and --reason R belong together: the reason is recorded', verb);
   }
   const timeoutMs = options.whole('timeout', TIMEOUT_S) * 1_000;

@@ -1,8 +1,9 @@
 /** `cutover snapshot …`. */
+import { existsSync } from 'node:fs';
 import type { StoreName } from '../../../db/errors.ts';
 import { clearRestored } from '../../snapshot/clear.ts';
 import { listSnapshots, verifySnapshot } from '../../snapshot/read.ts';
-import type { SnapshotContext } from '../../snapshot/types.ts';
+import { type SnapshotContext, SnapshotRefused } from '../../snapshot/types.ts';
 import { Interrupted } from '../failures.ts';
 import { UsageError } from '../parse.ts';
 import { createdLines, listLines, restoredLines, verifiedLines } from '../print/snapshot.ts';
@@ -55,6 +56,10 @@ export const create: Handler = async (call) => {
 };
 
 export const list: Handler = async (call) => {
+  // One that was named is meant to be there.
+  if (call.options.text('dir') !== null && !existsSync(dirOf(call))) {
+    throw new SnapshotRefused('no-snapshot', `there is no folder ${dirOf(call)}`, 'name another with --dir');
+  }
   const found = await listSnapshots(dirOf(call));
   return answer('snapshots', 'done', found, (style) => listLines(found, style));
 };
