@@ -345,7 +345,8 @@ export const VERBS = {
     usage: 'RUN',
     words: [1],
     details: [
-      'Exactly what the run wrote, as long as the store it wrote to is not the authority. The copy then counts as stale.',
+      'Exactly what the run wrote, as long as the store it wrote to is not the authority. The copy then counts as stale, unless ' +
+        'it is of an earlier run, and this one had neither written nor put aside anything. Its workers stop first; no pause holds it up.',
       'Stopped in the middle, it goes on when it is run again. Exit code 1 when a document of MongoDB cannot be written as it was.',
     ],
     options: {},
