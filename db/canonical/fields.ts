@@ -27,6 +27,8 @@ export const STORE_FIELDS = {
   version: 'version',
   /** When the mark for the mirror was first set; absent without one. */
   pendingAt: 'pendingAt',
+  /** Of a user: the session that the last change of the password was made from (`db/mongo/kept-session.ts`). */
+  keptSession: 'keptSession',
 } as const;
 
 /** What the pass over e-mail keys adds to every user's document, even to one that means nothing. */

@@ -2,6 +2,7 @@ import { decodeId } from '../ids.ts';
 import type { Repository } from '../port.ts';
 import type { New, SessionRecord } from '../records.ts';
 import * as transitions from '../transitions.ts';
+import { asKept } from './kept-session.ts';
 import { inSteps } from './steps.ts';
 import { change, find, findAll, insert, type Scope } from './writes.ts';
 
@@ -88,19 +89,24 @@ export function createSessions(scope: Scope): Sessions {
       if (found === null) return null;
       // After the session: a generation read before it could be older than the end of the session.
       const user = await find(client, 'user', found.record.userId);
-      return { session: found.record, user: user?.record ?? null };
+      return { session: asKept(found.record, user), user: user?.record ?? null };
     },
 
     async listSessions({ userId, now }) {
       const sessions = await unrevoked(userId, now);
       const user = await find(client, 'user', userId);
-      return sessions.filter((session) => transitions.isLive(session, user?.record ?? null, now));
+      return sessions
+        .map((session) => asKept(session, user))
+        .filter((session) => transitions.isLive(session, user?.record ?? null, now));
     },
 
-    async rotateSession(rotation) {
-      const result = await change(scope, 'session', rotation.sessionId, (session) =>
-        transitions.rotateSession(session, rotation),
-      );
+    async rotateSession({ known, ...rotation }) {
+      const result = await change(scope, 'session', rotation.sessionId, (session) => {
+        // It was found to be kept (see `asKept`), and has not been written so.
+        const isKept = known !== undefined && known.generation === session.generation + 1;
+        const kept = isKept ? { ...session, generation: known.generation } : session;
+        return transitions.rotateSession(kept, rotation);
+      });
       return result !== null && 'done' in result ? result.done : null;
     },
 

@@ -4,6 +4,7 @@ import type { Repository } from '../port.ts';
 import * as transitions from '../transitions.ts';
 import { dropKey, type EmailKeyPass } from './email-keys.ts';
 import { lookUpEmail } from './emails.ts';
+import { namesKept } from './kept-session.ts';
 import { beginErasure, endErasure, scrubErased } from './scrub.ts';
 import { inSteps } from './steps.ts';
 import { eraseUnreadable, nullIfUndecodable } from './unreadable.ts';
@@ -58,8 +59,12 @@ export function createUsers(scope: Scope, pass: EmailKeyPass): Users {
 
     changePassword: (password) =>
       inSteps(scope, async (inner) => {
-        const result = await change(inner, 'user', password.userId, (user) =>
-          transitions.changePassword(user, password),
+        const result = await change(
+          inner,
+          'user',
+          password.userId,
+          (user) => transitions.changePassword(user, password),
+          { also: namesKept(password) },
         );
         if (result === null || 'refused' in result) return result?.refused ?? 'gone';
         const to = result.done.sessionGeneration;

@@ -104,6 +104,8 @@ export type Change<E extends Entity, R extends string> =
 /** What becomes of fields that are not the record's: they survive, unless nothing but the record is to be left. */
 export interface Extra {
   readonly bare?: boolean;
+  /** Set in the same write. */
+  readonly also?: Doc;
 }
 
 /**
@@ -162,7 +164,8 @@ export async function replace<E extends Entity>(
     assertMayWrite(context);
     const { collection } = models[entity];
     if ('replacement' in how) return collection.replaceOne(filter, how.replacement, { maxTimeMS });
-    const update = settingWithMark(doc, { ...how.set, ...stamp }, context.pending);
+    const set = { ...how.set, ...extra.also, ...stamp };
+    const update = settingWithMark(doc, set, context.pending);
     return collection.updateOne(filter, update as never, { maxTimeMS });
   });
   const { matchedCount } = await write.catch((error: unknown) => {
