@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
-import { loadStoresConfig } from '../../plugins/config/stores.ts';
 import { ConfigError, configVariables, loadConfig } from '../../plugins/config.ts';
 import { renderExample } from '../docs/example.ts';
 
@@ -291,17 +290,6 @@ describe('production', () => {
     const problems = problemsOf({ ...good, ...env });
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(new RegExp(`^${name}: `));
-  });
-
-  test('the command line and migrate do not go without verified certificates either', () => {
-    const env = { DATABASE_URL: good.DATABASE_URL, NODE_TLS_REJECT_UNAUTHORIZED: '0' };
-    expect(() => loadStoresConfig({ ...env, NODE_ENV: 'production' })).toThrow(
-      /^NODE_TLS_REJECT_UNAUTHORIZED: /m,
-    );
-    expect(loadStoresConfig(env).databaseUrl).toBe(good.DATABASE_URL);
-    expect(loadStoresConfig({ ...env, NODE_ENV: 'production', NODE_TLS_REJECT_UNAUTHORIZED: '1' })).toEqual(
-      loadStoresConfig(env),
-    );
   });
 
   test('the old cookie may have a name that only without TLS is ours', () => {
