@@ -76,12 +76,6 @@ const PRODUCTION: readonly Rule[] = [
     ],
   (env) => required(env, 'PUBLIC_URL', 'set the https origin under which clients reach this service'),
   (env) => required(env, 'APP_URL', 'set the https URL to which links in mails lead'),
-  (env) =>
-    required(
-      env,
-      'TRUST_PROXY',
-      'name the proxies that clients come through, or all of them count as one address; off where there is none',
-    ),
   (env) => required(env, 'SMTP_URL', 'set the mail server'),
   (env) => required(env, 'MAIL_FROM', 'set the sender of all mails'),
   (env) => required(env, 'AUTH_SECRETS', 'make one as docs/security.md says'),

@@ -41,7 +41,7 @@ export function shapeConfig(env: Environment, keys: Keys, production: boolean) {
     appUrl: env.APP_URL ?? publicUrl,
     /** Over TLS cookies are Secure and carry their name prefixes; over http in development neither would work. */
     secureCookies: production || publicUrl.startsWith('https:'),
-    trustProxy: env.TRUST_PROXY ?? false,
+    trustProxy: env.TRUST_PROXY,
     corsOrigins: env.CORS_ORIGINS,
     logLevel: env.LOG_LEVEL,
     logPretty:

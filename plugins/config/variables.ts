@@ -52,12 +52,11 @@ const service = {
     unset: 'PUBLIC_URL',
   }),
   SERVICE_NAME: set('Auth', v.line(60), 'Name of the service in mails and API docs.'),
-  TRUST_PROXY: open(v.proxies(), {
-    description:
-      'Proxies whose X-Forwarded-* headers are believed: addresses, CIDR networks, loopback, linklocal, uniquelocal; or off.',
-    required: 'always',
-    unset: 'off',
-  }),
+  TRUST_PROXY: set(
+    'off',
+    v.proxies(),
+    'Proxies whose X-Forwarded-* headers are believed: addresses, CIDR networks, loopback, linklocal, uniquelocal.',
+  ),
   CORS_ORIGINS: set(
     '',
     v.origins(),
@@ -177,9 +176,9 @@ const sessions = {
     'Live sessions of one user; the least recently used end first.',
   ),
   REFRESH_LEEWAY: set(
-    '60s',
+    '10s',
     v.duration('0s', '1m'),
-    'How long the immediate predecessor of a refresh token still gets the same successor. Shorter than a failover of the stores, it ends sessions as stolen.',
+    'How long the immediate predecessor of a refresh token still gets the same successor; longer than a failover of the stores, if that may take longer.',
   ),
   COOKIE_SAMESITE_ACCESS: set('Lax', v.oneOf(...SAME_SITE), 'SameSite of the access cookie.'),
   COOKIE_SAMESITE_REFRESH: set('Strict', v.oneOf(...SAME_SITE), 'SameSite of the refresh cookie.'),

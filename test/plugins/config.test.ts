@@ -23,7 +23,6 @@ const good = {
   DATABASE_URL: 'postgres://auth@db.example:5432/auth?sslmode=verify-full',
   PUBLIC_URL: 'https://auth.example.com',
   APP_URL: 'https://app.example.com/account/',
-  TRUST_PROXY: 'off',
   SMTP_URL: 'smtp://mail.example.com:587',
   MAIL_FROM: 'Auth <no-reply@example.com>',
   AUTH_SECRETS: `v1:${random()}`,
@@ -218,16 +217,7 @@ describe('production', () => {
   test('names everything that is missing at once', () => {
     const names = problemsOf({}).map((line) => line.split(':')[0]);
     expect(names.sort()).toEqual(
-      [
-        'APP_URL',
-        'AUTH_SECRETS',
-        'JWT_KEYS',
-        'MAIL_FROM',
-        'MONGO_URL',
-        'PUBLIC_URL',
-        'SMTP_URL',
-        'TRUST_PROXY',
-      ].sort(),
+      ['APP_URL', 'AUTH_SECRETS', 'JWT_KEYS', 'MAIL_FROM', 'MONGO_URL', 'PUBLIC_URL', 'SMTP_URL'].sort(),
     );
   });
 

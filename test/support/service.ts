@@ -46,7 +46,6 @@ export function productionEnv(
     PORT: '0',
     PUBLIC_URL: 'https://auth.example.test',
     APP_URL: 'https://app.example.test',
-    TRUST_PROXY: 'off',
     SMTP_URL: inbox.url,
     MAIL_FROM: 'no-reply@example.test',
     ALLOW_UNENCRYPTED: 'smtp',

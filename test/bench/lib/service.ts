@@ -71,7 +71,6 @@ function installOn(
     PORT: '0',
     PUBLIC_URL,
     APP_URL: `${PUBLIC_URL}/account`,
-    TRUST_PROXY: 'off',
     SMTP_URL: servers.smtpUrl,
     MAIL_FROM: 'Bench <no-reply@bench.example>',
     LOG_LEVEL: options.logLevel,

@@ -31,7 +31,6 @@ export function serviceEnv(smtpUrl: string): ServiceEnv {
     HOST: '127.0.0.1',
     PUBLIC_URL: 'https://auth.example.test',
     APP_URL: 'https://app.example.test',
-    TRUST_PROXY: 'off',
     SMTP_URL: smtpUrl,
     MAIL_FROM: 'no-reply@example.test',
     ALLOW_UNENCRYPTED: 'smtp',
