@@ -1,5 +1,4 @@
 /** What no single variable can tell: values that contradict each other, and what production refuses. */
-import { cookieNames } from './cookies.ts';
 import {
   databaseOf,
   isLoggedSmtp,
@@ -23,17 +22,6 @@ const EVERYWHERE: readonly Rule[] = [
     env.LEGACY_JWT_UNTIL === null && [
       'LEGACY_JWT_UNTIL',
       'is missing, and LEGACY_JWT_SECRET is set; say when the exchange of old tokens ends',
-    ],
-  (env) =>
-    env.LEGACY_JWT_SECRET !== null &&
-    Object.values(cookieNames(isHttps(env.PUBLIC_URL))).some((name) => name === env.LEGACY_JWT_COOKIE) && [
-      'LEGACY_JWT_COOKIE',
-      'is a cookie of this service itself; name that of the old one',
-    ],
-  (env) =>
-    env.SESSION_IDLE < env.ACCESS_TOKEN_TTL && [
-      'ACCESS_TOKEN_TTL',
-      'is longer than SESSION_IDLE, so that tokens would outlive their sessions; make it as short or shorter',
     ],
   (env) =>
     env.SESSION_ABSOLUTE < env.SESSION_IDLE && [

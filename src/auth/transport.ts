@@ -1,6 +1,5 @@
 import type { CookieSerializeOptions } from '@fastify/cookie';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { cookieNames } from '../../plugins/config/cookies.ts';
 
 export interface CookiePolicy {
   /** `Secure`, and with it the `__Host-` and `__Secure-` names. */
@@ -42,7 +41,8 @@ export function readBearer(request: FastifyRequest): string | null {
 
 /** Names, scope and flags of the two cookies: set and clear use the same. */
 export function createTransport(policy: CookiePolicy): TokenTransport {
-  const { access: accessName, refresh: refreshName } = cookieNames(policy.secure);
+  const accessName = policy.secure ? '__Host-access_token' : 'access_token';
+  const refreshName = policy.secure ? '__Secure-refresh_token' : 'refresh_token';
   const base: CookieSerializeOptions = { httpOnly: true, secure: policy.secure };
   const access: CookieSerializeOptions = { ...base, path: '/', sameSite: policy.sameSiteAccess };
   const refresh: CookieSerializeOptions = { ...base, path: '/auth', sameSite: policy.sameSiteRefresh };

@@ -264,15 +264,6 @@ describe('production', () => {
       { ADMIN_PORT: '9000', ADMIN_HOST: '0.0.0.0', ADMIN_TOKEN: 'change-me-please-change-me-please!' },
     ],
     ['RETENTION', { RETENTION: '1d' }],
-    ['ACCESS_TOKEN_TTL', { ACCESS_TOKEN_TTL: '2h', SESSION_IDLE: '1h' }],
-    [
-      'LEGACY_JWT_COOKIE',
-      {
-        LEGACY_JWT_SECRET: random(),
-        LEGACY_JWT_UNTIL: '2030-01-01',
-        LEGACY_JWT_COOKIE: '__Host-access_token',
-      },
-    ],
     ['SMTP_URL', { SMTP_URL: 'smtp://mail.example.com?logger=true&debug=true' }],
     ['SMTP_URL', { SMTP_URL: 'smtp://127.0.0.1?Debug=1' }],
     ['NODE_TLS_REJECT_UNAUTHORIZED', { NODE_TLS_REJECT_UNAUTHORIZED: '0' }],
@@ -280,16 +271,6 @@ describe('production', () => {
     const problems = problemsOf({ ...good, ...env });
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(new RegExp(`^${name}: `));
-  });
-
-  test('the old cookie may have a name that only without TLS is ours', () => {
-    const env = {
-      LEGACY_JWT_SECRET: random(),
-      LEGACY_JWT_UNTIL: '2030-01-01',
-      LEGACY_JWT_COOKIE: 'access_token',
-    };
-    expect(problemsOf({ ...good, ...env })).toEqual([]);
-    expect(problemsOf(env, false)).toEqual([expect.stringMatching(/^LEGACY_JWT_COOKIE: /)]);
   });
 
   test('takes the old service’s secret as weak as it is: its end date bounds the harm', () => {
