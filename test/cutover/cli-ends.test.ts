@@ -1,10 +1,11 @@
 /** The exit codes that a verb's help names are those it ends with. */
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { EXIT_CODES, OUTCOMES, type Outcome } from '../../cutover/cli/exit-codes.ts';
+import { failureOf } from '../../cutover/cli/failures.ts';
 import { specOf, VERB_NAMES, type VerbName } from '../../cutover/cli/verbs.ts';
 import type { Mode } from '../../cutover/mode.ts';
 import type { PerStore } from '../../cutover/protocol/types.ts';
-import type { StoreName } from '../../db/errors.ts';
+import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { signUp } from '../contract/fixtures.ts';
 import { type Ended, inside, json } from './cli-program.ts';
@@ -265,4 +266,12 @@ test('status --watch says of stores out of reach what status says', async () => 
   expect(code).toBe(0);
   for (const line of out.trim().split('\n')) expect(JSON.parse(line)).toEqual(once);
   expect(once.error.remedy).toMatch(/MongoDB cannot be reached: .*MONGO_URL/);
+});
+
+test('a full disk is told as such, and more time is no remedy for it', () => {
+  expect(failureOf(new StoreUnavailable('postgres', 'none', 'disk-full'))).toMatchObject({
+    outcome: 'unreachable',
+    message: 'PostgreSQL has no space left on its disk',
+    remedy: expect.not.stringContaining('STORE_TIMEOUT'),
+  });
 });

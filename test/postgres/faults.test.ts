@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
-import { failureOf } from '../../cutover/cli/failures.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { createPool } from '../../db/postgres/pool.ts';
@@ -189,11 +188,6 @@ describe('a PostgreSQL in trouble', async () => {
     const repo = (await open()).at(CONTEXT);
     const error = await unavailable(repo.createAccount(newAccount({ name: 'large' })));
     expect(error).toMatchObject({ outcome: 'none', reason: 'disk-full' });
-    expect(failureOf(error)).toMatchObject({
-      outcome: 'unreachable',
-      message: 'PostgreSQL has no space left on its disk',
-      remedy: expect.not.stringContaining('STORE_TIMEOUT'),
-    });
   });
 
   it('a connection killed inside a transaction leaves no trace of it', async () => {
