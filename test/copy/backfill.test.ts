@@ -302,7 +302,7 @@ describe('backfill from MongoDB', async () => {
     await stores.mongo.replica.apply('session', [unmarked], under);
     await bench.insert('resetToken', [
       legacyToken(plain._id),
-      legacyToken(ownerId, { pendingAt: new Date() }),
+      legacyToken(ownerId, { epoch: 1, version: 1, pendingAt: new Date() }),
     ]);
     const result = await backfill();
     expect(result).toMatchObject({

@@ -101,13 +101,17 @@ function toFields(table: Table, document: Fields): Fields {
 
 /** What the old service keeps for itself, and what it does not know. */
 const ITS_OWN: readonly string[] = ['__v', 'plan'];
+/** What MongoDB needs between two writes that PostgreSQL does in one. */
+const BETWEEN_WRITES = 'kept_session';
 const NOT_YET: Fields = { epoch: 0, version: 0, session_generation: 0, reset_generation: 0 };
 
 /** What a document says for "none", where old indexes and the old service want some value. */
 function withoutStandIns(user: Fields): Fields {
   return {
     ...NOT_YET,
-    ...Object.fromEntries(Object.entries(user).filter(([field]) => !ITS_OWN.includes(field))),
+    ...Object.fromEntries(
+      Object.entries(user).filter(([field]) => field !== BETWEEN_WRITES && !ITS_OWN.includes(field)),
+    ),
     email: user['email'] === `erased-${user['id']}@invalid` ? null : user['email'],
     email_key: user['email_key'] === false ? null : user['email_key'],
     password_hash: user['password_hash'] === '' ? null : user['password_hash'],
