@@ -21,8 +21,10 @@ import { createLateWrites } from './late-writes.ts';
 import { createLatency } from './latency.ts';
 import { createMirror, type Mirror } from './mirror/mirror.ts';
 import { authorityOf, type Mode, mirrorOf, otherStore } from './mode.ts';
+import { mayBeTold } from './operator/lost-copy.ts';
 import { NOTES } from './operator/types.ts';
 import { troubleIn } from './operator/words.ts';
+import { hasLostCopy } from './protocol/changes.ts';
 import { transitionOf } from './protocol/follow.ts';
 import type { Rules } from './protocol/rules.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
@@ -111,6 +113,7 @@ export function createEngine(options: EngineOptions): Engine {
     telemetry,
     storeTimeoutMs,
     onLapse: () => void noteLapse(),
+    onGlance: heedOther,
     p99Ms: latency.p99Ms,
     ...(rules && { rules }),
     ...(queueMax === undefined ? {} : { queueMax }),
@@ -307,20 +310,38 @@ export function createEngine(options: EngineOptions): Engine {
     if (record.mode === 'postgres-primary') void stores.postgres?.assurance().catch(() => {});
   }
 
-  /** The store that is not the authority keeps a copy of the record, so that it can be told of a change. */
+  /** It may be emptied at any time; `tryToTell` looks for itself. */
+  function heedOther(own: ControlRecord | null): void {
+    const record = member.record();
+    if (record !== null && hasLostCopy(record, own)) void tryToTell(record);
+  }
+
   async function tellOther(record: ControlRecord): Promise<void> {
-    const other = stores[otherStore(authorityOf(record.mode))];
-    if (other === null || mirrorOf(record.mode) === null || transitionOf(member.state().following) !== null)
-      return;
+    while (!(await tryToTell(record))) {
+      await environment.sleep(TELL_AGAIN_MS, ended.signal);
+      if (ended.signal.aborted || member.record() !== record) return;
+    }
+  }
+
+  /** The store that is not the authority keeps a copy of the record, so that it can be told of a change. Never throws. */
+  async function tryToTell(record: ControlRecord): Promise<boolean> {
+    const { mode } = record;
+    const [authority, other] = [stores[authorityOf(mode)], stores[otherStore(authorityOf(mode))]];
+    if (authority === null || other === null || mirrorOf(mode) === null) return true;
+    if (transitionOf(member.state().following) !== null) return true;
     try {
       if (await restored.look(other)) throw new RestoredStore(other.name);
+      // What prepared it is gone with its record.
+      if (ready.has(other) && (await readControl(other)) === null) ready.delete(other);
       await makeReady(other);
-      await changeControl(other, { kind: 'copy', record });
+      if (await mayBeTold({ environment, telemetry }, authority, other)) {
+        await changeControl(other, { kind: 'copy', record });
+        return true;
+      }
     } catch (error) {
       telemetry.debug({ err: error, store: other.name }, 'the other store has no copy of the record yet');
-      await environment.sleep(TELL_AGAIN_MS, ended.signal);
-      if (!ended.signal.aborted && member.record() === record) void tellOther(record);
     }
+    return false;
   }
 
   return {

@@ -130,7 +130,12 @@ export function allMoves(): readonly Move[] {
  * in it whatever the clocks say, by which whoever was about to complete it sees that something was missed.
  */
 export function copyAfter(move: Move, copy: CopyState, nowMs: number): CopyState {
-  return move.stopsMirror ? { kind: 'stale', sinceMs: Math.max(nowMs, lastOf(copy) + 1) } : copy;
+  return move.stopsMirror ? staleAfter(copy, nowMs) : copy;
+}
+
+/** Stale from now on, which no state of this copy was before. */
+export function staleAfter(copy: CopyState, nowMs: number): CopyState {
+  return { kind: 'stale', sinceMs: Math.max(nowMs, lastOf(copy) + 1) };
 }
 
 function lastOf(copy: CopyState): number {

@@ -10,6 +10,7 @@ import { hasWritten } from '../../db/postgres/copy/undo.ts';
 import type { Json } from '../../db/replica.ts';
 import type { CopyState } from '../mode.ts';
 import { otherStore } from '../mode.ts';
+import { copyTo } from '../operator/copy.ts';
 import { countsOf, sumCounts } from './classify.ts';
 import { carryOutDecisions } from './duplicates.ts';
 import { forgetErased } from './erased.ts';
@@ -48,6 +49,11 @@ export async function runBackfill(scope: CopyScope, options: BackfillOptions): P
     if (active !== null && parseRun(active).from === options.from) {
       throw new CopyRefused('other-run', `run ${active.id} is ${active.state}: resume it, or roll it back`);
     }
+    await assertCopyable(scope, options.from);
+    const [from, to] = [stores[options.from], stores[otherStore(options.from)]];
+    // Before anything is copied: a store that holds no record once the copy is complete was emptied since.
+    if (options.dryRun !== true && !(await copyTo(scope, from, to)))
+      throw new CopyRefused('busy', `${to.name} could not be told of the present mode: try again`);
     const record = await assertCopyable(scope, options.from);
     if (active !== null) await overtake(scope, active);
     const authority = stores[options.from];

@@ -58,6 +58,8 @@ export interface InstanceOptions {
   readonly p99Ms?: () => number | null;
   /** Told of each lease that lapsed. */
   readonly onLapse?: () => void;
+  /** Told what the store that is not the authority holds, at each look at it. */
+  readonly onGlance?: (own: ControlRecord | null) => void;
 }
 
 export interface Instance extends Member {
@@ -90,7 +92,12 @@ const HURRY_MS = 5_000;
 
 export function createInstance(options: InstanceOptions): Instance {
   const { stores, environment, telemetry, storeTimeoutMs, queueMax = QUEUE_MAX, rules = RULES } = options;
-  const { onLapse = () => {}, p99Ms = () => null, mapping = DEFAULT_CODEC.digest } = options;
+  const {
+    onLapse = () => {},
+    onGlance = () => {},
+    p99Ms = () => null,
+    mapping = DEFAULT_CODEC.digest,
+  } = options;
   const queue = createFenceQueue(environment, queueMax);
   const complain = createComplaints(environment, telemetry);
   const sight = createSight();
@@ -359,7 +366,7 @@ export function createInstance(options: InstanceOptions): Instance {
     const { record } = state.following;
     const other = record === null ? null : stores[otherStore(authorityOf(record.mode))];
     if (other === null) return;
-    await look(other).catch((error: unknown) => {
+    await look(other).then(onGlance, (error: unknown) => {
       if (!isSilence(error)) complain(error, 'the other store does not tell its record');
     });
   }

@@ -4,6 +4,8 @@ import type { Store } from '../../db/port.ts';
 import { changeControl, readControl } from '../control.ts';
 import { authorityOf } from '../mode.ts';
 import type { ControlRecord } from '../protocol/types.ts';
+import { mayBeTold } from './lost-copy.ts';
+import type { OperatorContext } from './types.ts';
 
 /** Each lost race is somebody's success. */
 const RACES_MAX = 10;
@@ -14,9 +16,14 @@ const RACES_MAX = 10;
  * The authority is read after the other store: whoever stood still in between finds the revision taken, and so tells
  * nothing older than what is told there.
  */
-export async function copyTo(authority: Store, other: Store): Promise<boolean> {
+export async function copyTo(
+  context: Pick<OperatorContext, 'environment' | 'telemetry'>,
+  authority: Store,
+  other: Store,
+): Promise<boolean> {
   try {
     for (let race = 0; race < RACES_MAX; race += 1) {
+      if (!(await mayBeTold(context, authority, other))) continue;
       const own = await readControl(other);
       const record = await readControl(authority);
       if (record === null || authorityOf(record.mode) !== authority.name) return false;

@@ -14,7 +14,7 @@ const RETRY_MS = 200;
  * times, then said.
  */
 export async function logEvent(
-  { environment, telemetry }: OperatorContext,
+  { environment, telemetry }: Pick<OperatorContext, 'environment' | 'telemetry'>,
   store: Store,
   kind: Event['kind'],
   record: Pick<ControlRecord, 'mode' | 'epoch' | 'revision'>,

@@ -1,7 +1,6 @@
 /** A flip without a change of authority: one compare-and-set, and the wait until everybody has followed it. */
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { compareStamps, ENTITIES, type Entity } from '../../db/records.ts';
 import { changeControl } from '../control.ts';
 import type { Move } from '../mode.ts';
 import { type ChangeDecision, type ControlChange, hasMoved } from '../protocol/changes.ts';
@@ -10,6 +9,7 @@ import { settingsOf, timingOf } from '../settings.ts';
 import { copyTo } from './copy.ts';
 import { logEvent } from './events.ts';
 import { awaitAcknowledged } from './instances.ts';
+import { isWholeOrMarked } from './lost-copy.ts';
 import { isOver, type Run, whyOver } from './run.ts';
 import { attempt, type Standing } from './situation.ts';
 import { whyRefused } from './words.ts';
@@ -20,9 +20,6 @@ export interface FlipResult {
   readonly record: ControlRecord;
   readonly reasons: readonly string[];
 }
-
-/** Records of one kind that are looked at when a mirror starts: more, and it takes a backfill to complete the copy. */
-const STARTED_EMPTY_MAX = 5_000;
 
 /** From `record`, whose gates have been passed, and from no other. */
 export async function flip(
@@ -48,7 +45,7 @@ export async function flip(
     return { kind: 'aborted', record, reasons: ['whether it was made before that is not known', ...reasons] };
   }
   let { record } = decision;
-  if (other !== null) await copyTo(authority, other);
+  if (other !== null) await copyTo(run, authority, other);
   await logEvent(run, authority, 'moved', record, { from: move.from, to: move.to, ...details });
 
   run.say('acknowledge', `waiting until every live instance follows ${move.to}`);
@@ -57,7 +54,10 @@ export async function flip(
   const waiting = { untilMs, timing, interrupted };
   const { behind } = await awaitAcknowledged(environment, authority, record, waiting);
   const reasons = behind.map((instance) => `${instance} has not followed yet: the next move waits for it`);
-  if (startsEmpty && behind.length === 0 && other !== null && (await isWholeOrMarked(authority, other))) {
+  // Told before the copy counts as complete: afterwards a store that holds no record has lost it.
+  const isTold =
+    startsEmpty && behind.length === 0 && other !== null && (await copyTo(run, authority, other));
+  if (isTold && (await attempt(() => isWholeOrMarked(authority, other))) === true) {
     const copy = {
       kind: 'complete',
       run: 'started-empty',
@@ -70,7 +70,7 @@ export async function flip(
     const { decision: marked } = await ask(run, authority, { kind: 'mark-copy', copy, expected, epoch });
     record = marked.record;
     if (marked.kind !== 'refused') {
-      await copyTo(authority, other);
+      await copyTo(run, authority, other);
       await logEvent(run, authority, 'copy', record, { copy: 'complete', run: copy.run });
     }
   }
@@ -108,33 +108,4 @@ async function holdNobody(authority: Store, other: Store | null): Promise<boolea
     Promise.all([authority, other].map((store) => store.replica.holdsUsers())),
   );
   return holding !== null && !holding.includes(true);
-}
-
-/**
- * Whether each record of the authority is marked, or in the mirror under the same stamp. Asked once every instance marks
- * what it writes: then nothing can have been written in between, and the copy is complete as soon as the marks are drained.
- */
-async function isWholeOrMarked(authority: Store, other: Store): Promise<boolean> {
-  const each = await attempt(() =>
-    Promise.all(ENTITIES.map((entity) => isEntityWhole(entity, authority, other))),
-  );
-  return each !== null && !each.includes(false);
-}
-
-async function isEntityWhole<E extends Entity>(entity: E, authority: Store, other: Store): Promise<boolean> {
-  const { records, unreadable, next } = await authority.replica.scan(entity, {
-    after: null,
-    limit: STARTED_EMPTY_MAX,
-  });
-  if (next !== null || unreadable.length > 0) return false;
-  const ids = records.map(({ id }) => id);
-  // The authority first: a mark that is gone by then has gone into the mirror.
-  const here = await authority.replica.read(entity, ids);
-  const there = await other.replica.read(entity, ids);
-  return ids.every((id) => {
-    const held = here.found.get(id);
-    if (held === undefined || held.pendingAt !== null) return true;
-    const mirrored = there.found.get(id);
-    return mirrored !== undefined && compareStamps(mirrored.record.stamp, held.record.stamp) >= 0;
-  });
 }

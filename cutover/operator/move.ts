@@ -215,7 +215,7 @@ async function changeAuthority(
       return { kind: 'refused', failing: [canary], attempts: attempts - 1, reasons, pauseMs };
     }
     // It cannot take authority without a record of this epoch to begin from.
-    if (!(await copyTo(loser, winner))) {
+    if (!(await copyTo(run, loser, winner))) {
       const reason = `${winner.name} could not be told of the present mode`;
       return { kind: 'aborted', attempts: attempts - 1, pauseMs, reasons: [...reasons, reason] };
     }

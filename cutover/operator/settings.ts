@@ -34,7 +34,7 @@ export async function setSetting(context: OperatorContext, key: string, value: s
     return refuse(rule ?? whyRefused(reason, decision.record));
   }
   const { record } = decision;
-  const copied = standing.other === null ? false : await copyTo(standing.authority, standing.other);
+  const copied = standing.other === null ? false : await copyTo(context, standing.authority, standing.other);
   const details = { key, was, is: parsed };
   await logEvent(context, standing.authority, 'set', record, details);
   const after = await summarize(context, { ...standing, record });

@@ -172,6 +172,16 @@ export function decideChange(
   }
 }
 
+/**
+ * Whether the mirror's store has lost what the authority's record says of it: it holds no control record, or one of an earlier
+ * epoch, though it is told of each before a copy can be complete. `record` was read first: read last, it may have been
+ * completed in between.
+ */
+export function hasLostCopy(record: ControlRecord, other: ControlRecord | null): boolean {
+  const isRelied = record.copy.kind === 'complete' && mirrorOf(record.mode) !== null;
+  return isRelied && (other === null || other.epoch < record.epoch);
+}
+
 /** Whether somebody has moved since, be it there and back; what was only set or marked is no move. */
 export function hasMoved(before: ControlRecord, now: ControlRecord): boolean {
   return before.mode !== now.mode || before.epoch !== now.epoch || before.movedBy !== now.movedBy;

@@ -335,12 +335,25 @@ describe('a change of authority', () => {
     expect(engine?.status()).toMatchObject({ standing: 'serving', transition: null });
   });
 
-  it('tells the store that takes over what it must know first', async () => {
+  it('is not made to a store that holds the record of an earlier epoch, for what it holds is as old', async () => {
     await toShadowRead();
     await world.stop();
     const { books } = world.stores.postgres;
     const own = await control('postgres');
     const { epoch, revision, ...body } = { ...own, epoch: 0, revision: 1 };
+    await world.clock.run(books.replaceControl(own, { epoch, revision, body: body as never }));
+    const { kind, failing } = await go();
+    expect(kind).toBe('aborted');
+    expect(names(failing)).toContain('copy');
+    expect(await control('postgres')).toMatchObject({ epoch: 1, copy: { kind: 'stale' } });
+  });
+
+  it('tells the store that takes over what it must know first', async () => {
+    await toShadowRead();
+    await world.stop();
+    const { books } = world.stores.postgres;
+    const own = await control('postgres');
+    const { epoch, revision, ...body } = { ...own, mode: 'dual-write', revision: 1 };
     await world.clock.run(books.replaceControl(own, { epoch, revision, body: body as never }));
     expect(await go()).toMatchObject({ kind: 'done', after: { mode: 'postgres-primary' } });
   });

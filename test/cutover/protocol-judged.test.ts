@@ -1,7 +1,7 @@
 /** What was judged on a record is done over that very record, or not at all. */
 import { describe, expect, it } from 'vitest';
 import { type CopyState, MODES, type Mode } from '../../cutover/mode.ts';
-import { type ControlChange, decideChange, hasMoved } from '../../cutover/protocol/changes.ts';
+import { type ControlChange, decideChange, hasLostCopy, hasMoved } from '../../cutover/protocol/changes.ts';
 import type { ControlRecord } from '../../cutover/protocol/types.ts';
 
 const complete: CopyState = { kind: 'complete', run: 'r', completedAtMs: 3, verifiedAtMs: null };
@@ -66,6 +66,22 @@ describe('an announcement', () => {
 
   it.each([none, stale])('needs a complete copy, not one that is $kind', (copy) => {
     expect(on({ ...record, copy }, announce)).toBe('incomplete-copy');
+  });
+});
+
+describe('a copy that counts as complete', () => {
+  const now: ControlRecord = { ...base, epoch: 2 };
+
+  it('is lost with the record of the store that holds it, and where that store knows only of an earlier epoch', () => {
+    expect(hasLostCopy(now, null)).toBe(true);
+    expect(hasLostCopy(now, base)).toBe(true);
+    expect(hasLostCopy(now, { ...now, revision: 1, copy: none })).toBe(false);
+    expect(hasLostCopy(now, { ...now, epoch: 3 })).toBe(false);
+  });
+
+  it('is all that can be lost', () => {
+    for (const copy of [none, stale]) expect(hasLostCopy({ ...now, copy }, null)).toBe(false);
+    for (const mode of MODES) expect(hasLostCopy({ ...now, mode }, null)).toBe(!mode.endsWith('only'));
   });
 });
 

@@ -1,0 +1,67 @@
+/** Notices that the mirror's store was emptied, or put back from an older dump, before it is told of the record again. */
+import type { Store } from '../../db/port.ts';
+import { compareStamps, ENTITIES, type Entity } from '../../db/records.ts';
+import { changeControl, readControl } from '../control.ts';
+import { authorityOf, staleAfter } from '../mode.ts';
+import { hasLostCopy } from '../protocol/changes.ts';
+import { logEvent } from './events.ts';
+import type { OperatorContext } from './types.ts';
+import { STORE_NAMES } from './words.ts';
+
+/** Records of one kind that are looked at: more, and it takes a backfill to complete the copy. */
+const STARTED_EMPTY_MAX = 5_000;
+
+/**
+ * Whether the other store may be told of the record. Not while it has lost the copy that counts as complete: then the copy is
+ * made stale first, and whoever asks looks again. Asked before each telling, since nobody could see it afterwards.
+ */
+export async function mayBeTold(
+  context: Pick<OperatorContext, 'environment' | 'telemetry'>,
+  authority: Store,
+  other: Store,
+): Promise<boolean> {
+  const record = await readControl(authority);
+  const own = await readControl(other);
+  if (record === null || authorityOf(record.mode) !== authority.name || !hasLostCopy(record, own))
+    return true;
+  // A new system is written down in one store after the other, and may serve in between.
+  if (own === null && record.revision === 1 && (await isWholeOrMarked(authority, other))) return true;
+  const copy = staleAfter(record.copy, context.environment.date().getTime());
+  const { epoch, copy: expected } = record;
+  const decision = await changeControl(authority, { kind: 'mark-copy', copy, expected, epoch });
+  if (decision.kind !== 'write') return false;
+  const found = own === null ? 'no control record' : 'the control record of an earlier epoch';
+  const from = authority.name === 'postgres' ? ' --from postgres' : '';
+  const remedy = `\`cutover backfill${from}\`, then \`cutover verify\``;
+  const reason = `${STORE_NAMES[other.name]} holds ${found}: it was emptied, or put back from an older dump; the copy is stale until ${remedy}`;
+  context.telemetry.error({ store: other.name, mode: record.mode, epoch }, reason);
+  await logEvent(context, authority, 'copy', decision.record, { copy: 'stale', store: other.name, reason });
+  return false;
+}
+
+/**
+ * Whether each record of the authority is marked, or in the mirror under the same stamp. Asked once every instance marks
+ * what it writes: then nothing can have been written in between, and the copy is complete as soon as the marks are drained.
+ */
+export async function isWholeOrMarked(authority: Store, other: Store): Promise<boolean> {
+  const each = await Promise.all(ENTITIES.map((entity) => isEntityWhole(entity, authority, other)));
+  return !each.includes(false);
+}
+
+async function isEntityWhole<E extends Entity>(entity: E, authority: Store, other: Store): Promise<boolean> {
+  const { records, unreadable, next } = await authority.replica.scan(entity, {
+    after: null,
+    limit: STARTED_EMPTY_MAX,
+  });
+  if (next !== null || unreadable.length > 0) return false;
+  const ids = records.map(({ id }) => id);
+  // The authority first: a mark that is gone by then has gone into the mirror.
+  const here = await authority.replica.read(entity, ids);
+  const there = await other.replica.read(entity, ids);
+  return ids.every((id) => {
+    const held = here.found.get(id);
+    if (held === undefined || held.pendingAt !== null) return true;
+    const mirrored = there.found.get(id);
+    return mirrored !== undefined && compareStamps(mirrored.record.stamp, held.record.stamp) >= 0;
+  });
+}
