@@ -41,7 +41,9 @@ it('a record that the mirror brings up to date right after its look at it is no 
 /** So many that nobody mirrors. */
 async function insertMarked(count: number): Promise<readonly string[]> {
   await bench.setMode('dual-write');
-  const users = Array.from({ length: count }, () => legacyUser({ epoch: 1, version: 1, pendingAt: new Date() }));
+  const users = Array.from({ length: count }, () =>
+    legacyUser({ epoch: 1, version: 1, pendingAt: new Date() }),
+  );
   await bench.insert('user', users);
   return users.map(({ _id }) => String(_id));
 }
