@@ -11,10 +11,10 @@ const CHILD = fileURLToPath(new URL('./memory-child.ts', import.meta.url));
 const HEAP_MIB = 72;
 const BATCH = 20_000;
 /** All of them together more than the heap. */
-const LARGE = 400;
+const LARGE = 300;
 const LARGE_BYTES = 256 * 1024;
 /** Their documents together as well. */
-const SHARING = 400;
+const SHARING = 340;
 const SHARING_BYTES = 225_000;
 
 describe('the memory of a copy', { timeout: 300_000 }, async () => {
