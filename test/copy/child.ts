@@ -22,7 +22,10 @@ async function beforeMerge(): Promise<void> {
 }
 const options = { report, beforeMerge };
 say('ready');
-if (verb === 'worker') await runWorker(scope, { report, rate: 150, signal: new AbortController().signal });
+const helping = { report, signal: new AbortController().signal };
+if (verb === 'worker') await runWorker(scope, helping);
+// To be caught in the middle of a range.
+else if (verb === 'slow-worker') await runWorker(scope, { ...helping, rate: 150 });
 else if (verb === 'verify') await verify(scope, { runId: run, report, jobs: 1, rate: 1_500 });
 else if (verb === 'rollback') await rollbackBackfill(scope, run, { report });
 else if (verb === 'resume') await resumeBackfill(scope, run, options);

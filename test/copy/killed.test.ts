@@ -165,7 +165,7 @@ describe('a killed copy', { timeout: 90_000 }, async () => {
 
   it('costs a helping process nothing but its range, which another has taken up within 30 s', async () => {
     let copy: ReturnType<typeof runBackfill> | null = null;
-    const worker = await startUntil(/^copying some/, 'worker', () => {
+    const worker = await startUntil(/^copying some/, 'slow-worker', () => {
       copy = runBackfill(bench, { from: 'mongo', onBad: 'quarantine', rate: 300, jobs: 1 });
     });
     await killed(worker);
