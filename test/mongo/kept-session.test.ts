@@ -27,17 +27,22 @@ describe('a change of the password whose second write never comes', async () => 
     });
   }
 
-  it('leaves who changed it signed in until their session ends in another way', async () => {
-    const { user, session } = await signUp(repo);
-    const other = await logIn(repo, user.id);
+  async function changePasswordAndDie(userId: string, keepSessionId: string): Promise<void> {
+    const newHash = fakeHash('new');
     const changing = dying().changePassword({
-      userId: user.id,
+      userId,
       sessionGeneration: 0,
-      newHash: fakeHash('new'),
-      keepSessionId: session.id,
+      newHash,
+      keepSessionId,
       now: NOW,
     });
     await expect(changing).rejects.toMatchObject({ outcome: 'unknown' });
+  }
+
+  it('leaves who changed it signed in until their session ends in another way', async () => {
+    const { user, session } = await signUp(repo);
+    const other = await logIn(repo, user.id);
+    await changePasswordAndDie(user.id, session.id);
     expect((await userOf(repo, user.id)).sessionGeneration).toBe(1);
     expect(await isSessionLive(session.id)).toBe(true);
     expect(await isSessionLive(other.id)).toBe(false);
@@ -60,14 +65,7 @@ describe('a change of the password whose second write never comes', async () => 
   it('leaves nothing that a later end of all sessions would spare, also where the change was taken back before', async () => {
     for (const isTakenBack of [false, true]) {
       const { user, session } = await signUp(repo);
-      const changing = dying().changePassword({
-        userId: user.id,
-        sessionGeneration: 0,
-        newHash: fakeHash('new'),
-        keepSessionId: session.id,
-        now: NOW,
-      });
-      await expect(changing).rejects.toMatchObject({ outcome: 'unknown' });
+      await changePasswordAndDie(user.id, session.id);
       if (isTakenBack) {
         // As it is done to what was written after authority had moved on.
         const before = { ...user, stamp: { epoch: 1, version: 9 } };

@@ -65,32 +65,6 @@ export const CHANGES: readonly Change[] = [
   change('test/docs/generate.ts', 'writeCutoverJson();\n'),
   change('test/http/outage.test.ts', 'ownMongo, '),
   change('test/http/outage.test.ts', "  { mode: 'mongo-only', variable: 'MONGO_URL', start: ownMongo },\n"),
-  change('test/http/timing.test.ts', "import { insertLegacyUser } from '../support/legacy-fixtures.ts';\n"),
-  change(
-    'test/http/timing.test.ts',
-    `
-describe('login of users whom the old service left', async () => {
-  const app = await startApp('mongo-only', { env: { BCRYPT_COST: '10' } });
-
-  test('takes as long without a usable password as with a wrong one', PATIENT, async () => {
-    const ada = await newPerson(app);
-    const [none, garbage] = [newEmail('none'), newEmail('garbage')];
-    await insertLegacyUser(app, { email: none, passwordHash: null });
-    await insertLegacyUser(app, { email: garbage, passwordHash: 'md5:0123456789abcdef' });
-    const attempt = (email: string): Promise<Answer> =>
-      app.client().post('/auth/login', { email, password: 'wrong password' });
-    const times = await interleaved(12, {
-      none: () => attempt(none),
-      garbage: () => attempt(garbage),
-      wrong: () => attempt(ada.email),
-    });
-    for (const kind of ['none', 'garbage'] as const) {
-      expect(areApart(times[kind], times.wrong), \`\${kind}: \${JSON.stringify(times)}\`).toBe(false);
-    }
-  });
-});
-`,
-  ),
   change('test/support/app.ts', 'newMongoDatabase, '),
   change(
     'test/support/app.ts',

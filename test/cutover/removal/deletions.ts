@@ -38,6 +38,7 @@ export const DELETIONS: readonly string[] = [
   'test/env/order.test.ts',
   'test/env/servers.test.ts',
   'test/http/legacy-documents.test.ts',
+  'test/http/legacy-timing.test.ts',
   'test/http/mapped-documents.test.ts',
   'test/mongo',
   'test/support/crowd.ts',
