@@ -286,7 +286,8 @@ describe('while MongoDB has authority', { timeout: 60_000 }, () => {
     });
     ends.push(() => watching.stop());
     watching.start();
-    await eventually(() => watching.isWatching());
+    // The place is written down a moment after the watch has begun.
+    await eventually(async () => typeof stateOf(await feed.readWatch()).token === 'string');
     member.follow({ mode: 'mongo-only' });
     await eventually(async () => stateOf(await feed.readWatch()).token === null);
     await bench.insert('user', [legacyUser()]);
