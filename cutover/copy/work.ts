@@ -1,6 +1,6 @@
 /** Works on the ranges of a run, in this process, until none is left. Any number of processes may do so at once. */
 import type { Connection } from '../../db/postgres/copy/client.ts';
-import { type Job, type Jobs, openJobs } from '../../db/postgres/copy/jobs.ts';
+import { type Crew, type Job, type Jobs, openJobs } from '../../db/postgres/copy/jobs.ts';
 import {
   closeRange,
   createRuns,
@@ -73,17 +73,19 @@ async function workJobs(scope: CopyScope, jobs: Jobs, options: WorkOptions): Pro
   if (options.role === 'coordinator') await jobs.release(run, jobsOfTheDead(await runs.open(run)));
   const failures: unknown[] = [];
   const pulse = createPulse(environment);
-  const crew = await jobs.work(run, options.jobs, async (job) => {
-    if (failures.length > 0 || (await wait())) throw new Error('not here: this process is about to end');
-    try {
-      await workJob(scope, jobs, job, options);
-    } catch (error) {
-      failures.push(error);
-      throw error;
-    } finally {
-      pulse.wake();
-    }
-  });
+  const startCrew = () =>
+    jobs.work(run, options.jobs, async (job) => {
+      if (failures.length > 0 || (await wait())) throw new Error('not here: this process is about to end');
+      try {
+        await workJob(scope, jobs, job, options);
+      } catch (error) {
+        failures.push(error);
+        throw error;
+      } finally {
+        pulse.wake();
+      }
+    });
+  let crew: Crew | null = null;
   try {
     for (let offeredMs = Number.NEGATIVE_INFINITY; ; ) {
       const open = await runs.open(run);
@@ -99,10 +101,12 @@ async function workJobs(scope: CopyScope, jobs: Jobs, options: WorkOptions): Pro
           open.map(({ job }) => job),
         );
       }
+      // Not before there is something to do: who looks for a job and finds none rests before the next look.
+      crew ??= await startCrew();
       await pulse.wait(LOOK_MS);
     }
   } finally {
-    await crew.stop();
+    await crew?.stop();
   }
   await jobs.forget(run);
   return true;
