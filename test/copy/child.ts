@@ -1,4 +1,4 @@
-/** A process that copies, to be killed: it says on stdout where it is. Arguments: the two URLs and the run's id. */
+/** A process that copies, to be killed: it says on stdout where it is, and stands still where it is told to. */
 import {
   resumeBackfill,
   rollbackBackfill,
@@ -6,32 +6,39 @@ import {
   runWorker,
   verify,
 } from '../../cutover/copy/index.ts';
+import type { PostgresBulk } from '../../db/postgres/copy/client.ts';
+import type { Orders } from './killing.ts';
 import { openScope } from './scope.ts';
 
-const [, , mongoUrl = '', postgresUrl = '', run = '', verb = 'backfill', source = 'mongo'] = process.argv;
-const { scope } = await openScope({ mongoUrl, postgresUrl });
-const say = (line: string): void => {
+const { urls, run, verb, from, rate, haltAt }: Orders = JSON.parse(process.argv[2] ?? '');
+/** Whoever was to kill it has died. */
+const HALT_MS = 120_000;
+
+/** Where it is told to, all of the process stands still, with everything that it has in hand. */
+function say(line: string): void {
   process.stdout.write(`${line}\n`);
+  if (line !== haltAt) return;
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, HALT_MS);
+  process.exit(1);
+}
+
+const { scope: opened } = await openScope({ mongoUrl: urls.mongo, postgresUrl: urls.postgres });
+const query: PostgresBulk['query'] = async (text, values) => {
+  if (text.includes('string_agg') && text.includes('password_reset_tokens')) say('hashing-tokens');
+  const rows = await opened.postgres.query(text, values);
+  if (text.includes('create unique index')) say('indexed');
+  return rows as never;
 };
+const scope = { ...opened, postgres: { ...opened.postgres, query } };
 const report = (progress: { readonly phase: string; readonly documents: number }): void =>
   say(`${progress.phase} ${progress.documents > 0 ? 'some' : 'none'}`);
-// Slow enough to be caught at it.
-async function beforeMerge(): Promise<void> {
-  say('before-merge');
-  if (verb === 'hold') await new Promise<void>((resolve) => setTimeout(resolve, 60_000));
-}
-const options = { report, beforeMerge };
+const options = { report, beforeMerge: async () => say('before-merge') };
+
 say('ready');
-const helping = { report, signal: new AbortController().signal };
-if (verb === 'worker') await runWorker(scope, helping);
-// To be caught in the middle of a range.
-else if (verb === 'slow-worker') await runWorker(scope, { ...helping, rate: 150 });
-else if (verb === 'verify') await verify(scope, { runId: run, report, jobs: 1, rate: 1_500 });
+if (verb === 'worker') await runWorker(scope, { report, rate, signal: new AbortController().signal });
+else if (verb === 'verify') await verify(scope, { runId: run, report, jobs: 1, rate });
 else if (verb === 'rollback') await rollbackBackfill(scope, run, { report });
 else if (verb === 'resume') await resumeBackfill(scope, run, options);
-else {
-  const from = source === 'postgres' ? 'postgres' : 'mongo';
-  await runBackfill(scope, { ...options, runId: run, from, onBad: 'quarantine', rate: 1_500 });
-}
+else await runBackfill(scope, { ...options, runId: run, from, onBad: 'quarantine', rate });
 say('done');
 process.exit(0);

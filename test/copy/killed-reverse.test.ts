@@ -1,19 +1,18 @@
 /** The copy back to MongoDB, killed at every stage: whoever goes on ends as if nothing had happened. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { afterEach, beforeAll, beforeEach, describe, expect, it, onTestFailed } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it, onTestFailed } from 'vitest';
 import { resumeBackfill, rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';
 import { ENTITIES } from '../../db/records.ts';
 import { sessionAt, userAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
+import { killing, type Orders } from './killing.ts';
 import { openBench } from './support.ts';
 
-const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url));
-const USERS = 600;
-const LEGACY = 100;
+const USERS = 250;
+const LEGACY = 50;
+const SESSIONS = 100;
+/** So slow that it is caught in the middle. */
+const RATE = 150;
 const BACKWARDS = { from: 'postgres', onBad: 'quarantine' } as const;
 
 describe('a killed copy back to MongoDB', { timeout: 120_000 }, async () => {
@@ -23,7 +22,7 @@ describe('a killed copy back to MongoDB', { timeout: 120_000 }, async () => {
     const user = legacyUser({ plan: 'gold' });
     return { ...user, emailKey: String(user['email']).toLowerCase() };
   });
-  const children: ChildProcess[] = [];
+  const { startUntil, killed, freed, killedAt } = killing(bench, 'postgres');
   const documents = async () => Promise.all(ENTITIES.map((entity) => bench.documents(entity)));
   let before: Awaited<ReturnType<typeof documents>>;
   let expected: Awaited<ReturnType<typeof documents>>;
@@ -49,39 +48,15 @@ describe('a killed copy back to MongoDB', { timeout: 120_000 }, async () => {
     }));
     const users = Array.from({ length: USERS - LEGACY }, () => userAt([2, 1]));
     const expiresAt = new Date(Date.now() + 86_400_000);
-    const sessions = users.slice(0, 200).map(({ id }) => sessionAt([2, 1], id, { expiresAt }));
+    const sessions = users.slice(0, SESSIONS).map(({ id }) => sessionAt([2, 1], id, { expiresAt }));
     const under = { epoch: 2, expiredBefore: new Date(0) };
     await bench.stores.postgres.replica.apply('user', [...changed, ...users], under);
     await bench.stores.postgres.replica.apply('session', sessions, under);
-    expect(await runBackfill(bench, BACKWARDS)).toMatchObject({ counts: { read: USERS + 200, bad: 0 } });
+    expect(await runBackfill(bench, BACKWARDS)).toMatchObject({ counts: { read: USERS + SESSIONS, bad: 0 } });
     expected = await documents();
   });
   beforeEach(begin);
-  afterEach(() => {
-    for (const child of children.splice(0)) child.kill('SIGKILL');
-  });
-
   const runId = () => `run-${serial}`;
-
-  /** Starts a process; resolves when it has said a line like that, or has ended. */
-  async function startUntil(until: RegExp, verb: string): Promise<ChildProcess> {
-    const args = [CHILD, bench.urls.mongo, bench.urls.postgres, runId(), verb, 'postgres'];
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    children.push(child);
-    for await (const line of createInterface({ input: child.stdout })) if (until.test(line)) break;
-    return child;
-  }
-
-  async function killed(child: ChildProcess): Promise<void> {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, 'exit');
-    child.kill('SIGKILL');
-    await exited;
-    // The server notices the end of a connection in its own time, and the lock goes with it.
-    const held = `select count(*)::int as n from pg_locks where locktype = 'advisory'
-       and database = (select oid from pg_database where datname = current_database())`;
-    await eventually(async () => (await bench.postgres.query<{ n: number }>(held))[0]?.n === 0);
-  }
 
   const copied = () => bench.mongo.collection('user').countDocuments({ version: { $exists: true } });
   const stateOf = async () =>
@@ -95,13 +70,12 @@ describe('a killed copy back to MongoDB', { timeout: 120_000 }, async () => {
   }
 
   it.each([
-    ['before it writes', 'hold', /^before-merge/, 'copying'],
-    ['while it writes', 'backfill', /^merging some/, 'merging'],
-  ])('%s', async (_when, verb, until, state) => {
-    const child = await startUntil(until, verb);
-    if (state === 'merging') await eventually(async () => (await copied()) > 0);
-    await killed(child);
+    ['before it writes', 'before-merge', 'copying'],
+    ['while it writes', 'merging some', 'merging'],
+  ])('%s', async (_when, haltAt, state) => {
+    await killedAt(haltAt, { run: runId(), verb: 'backfill', rate: RATE });
     expect(await stateOf()).toBe(state);
+    expect((await copied()) > 0).toBe(state === 'merging');
     await asUninterrupted();
     expect(await rollbackBackfill(bench, runId())).toMatchObject({ restored: LEGACY, spared: 0 });
     expect(await documents()).toEqual(before);
@@ -115,9 +89,10 @@ describe('a killed copy back to MongoDB', { timeout: 120_000 }, async () => {
 
   it('while it is undone', async () => {
     await runBackfill(bench, { ...BACKWARDS, runId: runId() });
-    const child = await startUntil(/^undoing/, 'rollback');
-    await eventually(async () => (await bench.mongo.collection('session').countDocuments()) < 200);
+    const child = await startUntil(['undoing none', 'undoing some'], { run: runId(), verb: 'rollback' });
+    await eventually(async () => (await bench.mongo.collection('session').countDocuments()) < SESSIONS);
     await killed(child);
+    await freed();
     if ((await stateOf()) === 'undoing') await rollbackBackfill(bench, runId());
     expect(await stateOf()).toBe('undone');
     expect(await documents()).toEqual(before);
@@ -127,12 +102,14 @@ describe('a killed copy back to MongoDB', { timeout: 120_000 }, async () => {
   it('at a random moment, again and again', async () => {
     const drawn: number[] = [];
     onTestFailed(() => console.log('killed after', drawn, 'ms'));
-    for (let round = 0, verb = 'backfill'; round < 3; round += 1) {
-      const child = await startUntil(/^ready|^done/, verb);
+    let verb: Orders['verb'] = 'backfill';
+    for (let round = 0; round < 3; round += 1) {
+      const child = await startUntil(['ready', 'done'], { run: runId(), verb, rate: RATE });
       const ms = Math.random() * 800;
       drawn.push(ms);
       await new Promise((resolve) => setTimeout(resolve, ms));
       await killed(child);
+      await freed();
       const state = await stateOf();
       if (state === 'done') break;
       verb = state === null ? 'backfill' : 'resume';
