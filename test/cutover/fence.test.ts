@@ -1,15 +1,15 @@
 /** What waits at a fence: admitted operations finish, new ones wait in bounded number, and none is answered falsely. */
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { changeControl, fromControl, readControl, readLeases } from '../../cutover/control.ts';
+import type { Mode } from '../../cutover/mode.ts';
 import { RULES } from '../../cutover/protocol/rules.ts';
+import type { Transition } from '../../cutover/protocol/types.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { freshId, newAccount, signUp } from '../contract/fixtures.ts';
-import { openEngine } from '../support/engine.ts';
-import { createMemoryStore, type MemoryStore } from '../support/memory/store.ts';
-import { eventually } from '../support/wait.ts';
+import type { MemoryStore } from '../support/memory/store.ts';
 import { createWorld } from './operator-world.ts';
-import { announce, recordOf, setIn } from './support/control.ts';
+import { announce, recordOf } from './support/control.ts';
 
 const transition = {
   id: 'attempt-1',
@@ -18,28 +18,27 @@ const transition = {
   deadlineMs: 60_000,
 } as const;
 
-async function openSystem(hooks: Parameters<typeof createMemoryStore>[0]['hooks'] = {}) {
-  const stores = {
-    mongo: createMemoryStore({ name: 'mongo', hooks }),
-    postgres: createMemoryStore({ name: 'postgres' }),
-  };
-  const opened = await openEngine('shadow-read', { stores });
-  onTestFinished(() => opened.engine.stop(1_000));
-  return { ...opened, mongo: stores.mongo, postgres: stores.postgres };
-}
-
-async function fence(mongo: MemoryStore): Promise<void> {
-  await announce(mongo, transition);
-  await changeControl(mongo, { kind: 'fence', id: transition.id });
+async function fence(mongo: MemoryStore, attempt: Transition = transition): Promise<void> {
+  await announce(mongo, attempt);
+  await changeControl(mongo, { kind: 'fence', id: attempt.id });
 }
 
 /** One engine on a clock that jumps. */
-async function openWorld() {
+async function openWorld(mode: Mode = 'shadow-read') {
   const world = createWorld();
   onTestFinished(() => world.stop());
-  const [engine] = await world.start(1, 'shadow-read');
+  const [engine] = await world.start(1, mode);
   if (engine === undefined) throw new Error('one was started');
   return { ...world, repository: engine.repository, engine };
+}
+
+/** The same, stopped at a fence. */
+async function openFenced(attempt: Transition = transition) {
+  const world = await openWorld();
+  await world.clock.run(fence(world.stores.mongo, attempt));
+  await world.clock.pass(1_000);
+  expect(world.engine.status().standing).toBe('fenced');
+  return world;
 }
 
 const acknowledged = async (mongo: MemoryStore) =>
@@ -47,33 +46,32 @@ const acknowledged = async (mongo: MemoryStore) =>
 
 describe('behind a fence', () => {
   it('at most 1,000 operations wait; the next is refused, and all others go on after an abort', async () => {
-    const { engine, mongo } = await openSystem();
-    await fence(mongo);
-    await eventually(() => engine.status().standing === 'fenced');
-    const waiting = Array.from({ length: 1_000 }, () => engine.repository.findUser(freshId()));
+    const { clock, stores, repository, engine } = await openFenced();
+    const waiting = Promise.all(Array.from({ length: 1_000 }, () => repository.findUser(freshId())));
     expect(engine.status().waiting).toBe(1_000);
-    await expect(engine.repository.findUser(freshId())).rejects.toMatchObject({
+    await expect(repository.findUser(freshId())).rejects.toMatchObject({
       name: 'StoreUnavailable',
       outcome: 'none',
       reason: 'queue-full',
     });
-    await changeControl(mongo, { kind: 'abort', id: transition.id });
-    expect(await Promise.all(waiting)).toHaveLength(1_000);
+    await clock.run(changeControl(stores.mongo, { kind: 'abort', id: transition.id }));
+    expect(await clock.run(waiting)).toHaveLength(1_000);
     expect(engine.status().waiting).toBe(0);
   });
 
   it('a stop is acknowledged only once what was admitted has been answered, mirroring aside', async () => {
+    const { clock, stores, hooks, repository, engine } = await openWorld();
     const gate = Promise.withResolvers<void>();
-    const { engine, mongo } = await openSystem({
-      before: ({ name }) => (name === 'createAccount' ? gate.promise : undefined),
-    });
-    const signup = engine.repository.createAccount(newAccount());
-    await fence(mongo);
-    await eventually(() => engine.status().standing === 'fenced');
-    await eventually(async () => expect(await acknowledged(mongo)).toEqual(['announced']));
+    hooks.mongo = { before: ({ name }) => (name === 'createAccount' ? gate.promise : undefined) };
+    const signup = repository.createAccount(newAccount());
+    await clock.run(fence(stores.mongo));
+    await clock.pass(2_000);
+    expect(engine.status().standing).toBe('fenced');
+    expect(await clock.run(acknowledged(stores.mongo))).toEqual(['announced']);
     gate.resolve();
-    await signup;
-    await eventually(async () => expect(await acknowledged(mongo)).toEqual(['stopped']));
+    await clock.run(signup);
+    await clock.pass(100);
+    expect(await clock.run(acknowledged(stores.mongo))).toEqual(['stopped']);
   });
 
   it('what had no answer counts as under way until the store’s own limit on it has passed', async () => {
@@ -95,44 +93,39 @@ describe('behind a fence', () => {
   });
 
   it('what waits goes on in the other store when authority has gone there', async () => {
-    const { engine, mongo, postgres } = await openSystem();
+    const { clock, stores, repository, engine } = await openFenced();
     const account = newAccount();
-    await fence(mongo);
-    await eventually(() => engine.status().standing === 'fenced');
-    const signup = engine.repository.createAccount(account);
-    await eventually(async () => expect(await acknowledged(mongo)).toEqual(['stopped']));
+    const signup = repository.createAccount(account);
+    await clock.pass(1_000);
+    expect(await clock.run(acknowledged(stores.mongo))).toEqual(['stopped']);
     // The coordinator dies between the two halves: the instance itself finishes the change.
-    await changeControl(mongo, { kind: 'lose', id: transition.id });
-    await signup;
+    await clock.run(changeControl(stores.mongo, { kind: 'lose', id: transition.id }));
+    await clock.run(signup);
     expect(engine.status()).toMatchObject({ effective: 'postgres-primary', epoch: 2, standing: 'serving' });
-    expect(postgres.tables.user.get(account.user.id)?.record.stamp).toEqual({ epoch: 2, version: 1 });
+    const { record } = stores.postgres.tables.user.get(account.user.id) ?? {};
+    expect(record?.stamp).toEqual({ epoch: 2, version: 1 });
   });
 
   it('an attempt that was left standing is ended past its deadline, by whoever watches it', async () => {
-    const { engine, mongo } = await openSystem();
-    await announce(mongo, { ...transition, deadlineMs: 200 });
-    await changeControl(mongo, { kind: 'fence', id: transition.id });
-    await eventually(() => engine.status().standing === 'fenced');
-    expect(await engine.repository.findUser(freshId())).toBeNull();
+    const { clock, repository, engine } = await openFenced({ ...transition, deadlineMs: 3_000 });
+    const startMs = clock.elapsedMs();
+    expect(await clock.run(repository.findUser(freshId()))).toBeNull();
+    expect(clock.elapsedMs() - startMs).toBeGreaterThan(1_000);
     expect(engine.status()).toMatchObject({ effective: 'shadow-read', transition: null });
   });
 });
 
 describe('a store that was given up as lost, and came back', () => {
   it('is left by whoever still follows it, as soon as the other one is looked at', async () => {
-    const stores = {
-      mongo: createMemoryStore({ name: 'mongo' }),
-      postgres: createMemoryStore({ name: 'postgres' }),
-    };
-    const { engine } = await openEngine('postgres-primary', { stores });
-    onTestFinished(() => engine.stop(1_000));
+    const { clock, stores, repository, engine } = await openWorld('postgres-primary');
     const record = await readControl(stores.mongo);
     if (record === null) throw new Error('both stores hold the first record');
     const taken = { ...record, mode: 'mongo-only', epoch: 3, revision: record.revision + 5 } as const;
     await stores.mongo.books.replaceControl(record, fromControl(taken));
-    await eventually(() => engine.status().effective === 'mongo-only');
+    await clock.pass(2_500);
+    expect(engine.status().effective).toBe('mongo-only');
     const account = newAccount();
-    await engine.repository.createAccount(account);
+    await clock.run(repository.createAccount(account));
     expect(stores.mongo.tables.user.get(account.user.id)?.record.stamp.epoch).toBe(3);
     expect(stores.postgres.tables.user.size).toBe(0);
   });
@@ -157,22 +150,22 @@ describe('a lease that lapsed', () => {
   it('is written down in the authority, as evidence against a calm day, whatever refuses it at first', async () => {
     let away = false;
     let isRefused = false;
-    const { engine, mongo } = await openSystem({
-      before: async ({ name }) => {
+    const { clock, stores, hooks, engine } = await openWorld();
+    hooks.mongo = {
+      before: ({ name }) => {
         if (away && name === 'writeLease') throw new StoreUnavailable('mongo', 'none', 'timeout');
         if (name !== 'putNote' || isRefused) return;
         isRefused = true;
         throw new TypeError('permission denied');
       },
-    });
-    await setIn(mongo, 'heartbeat-ms', 20);
-    await setIn(mongo, 'lease-ms', 200);
-    await eventually(() => engine.member.state().lease?.leaseMs === 200);
+    };
     away = true;
-    await eventually(() => engine.status().standing === 'no-lease');
+    await clock.pass(6_000);
+    expect(engine.status().standing).toBe('no-lease');
     away = false;
-    await eventually(() => engine.status().standing === 'serving');
-    await eventually(async () => expect(await mongo.books.countNotes()).toMatchObject({ lapse: 1 }));
+    await clock.pass(3_000);
+    expect(engine.status().standing).toBe('serving');
+    expect(await clock.run(stores.mongo.books.countNotes())).toMatchObject({ lapse: 1 });
     expect(isRefused).toBe(true);
   });
 });
@@ -180,7 +173,7 @@ describe('a lease that lapsed', () => {
 describe('a change over a record that is known', () => {
   const openKnown = async () => {
     const asked: string[] = [];
-    const { mongo } = await openSystem();
+    const { mongo } = (await openWorld()).stores;
     const watched: Store = {
       ...mongo,
       books: {
