@@ -11,7 +11,7 @@ import { openPostgresStore } from '../../db/postgres/store.ts';
 import { compareStamps, ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
 import { askReset, fakeHash, logIn, NOW, newAccount, newUser, signUp } from '../contract/fixtures.ts';
 import { UNDER } from '../contract/replica/records.ts';
-import { freeze, thaw } from '../support/freeze.ts';
+import { freezeProcess } from '../support/faults.ts';
 import { withDatabase } from '../support/mongo.ts';
 import { openMongo, openPostgres, ownMongo, ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
@@ -19,6 +19,8 @@ import { listen, type Puppet, puppet, startMirror, type Told } from './support/m
 
 /** The fixtures' times are past by now. */
 const RETENTION_MS = 50 * 365 * 86_400_000;
+
+const PATIENCE = { timeoutMs: 20_000 };
 
 interface Sides extends Told {
   readonly authority: Store;
@@ -63,7 +65,7 @@ async function disagreements({ authority, copy }: Sides): Promise<readonly strin
 }
 
 const converged = (sides: Sides) =>
-  eventually(async () => expect(await disagreements(sides)).toEqual([]), { timeoutMs: 20_000 });
+  eventually(async () => expect(await disagreements(sides)).toEqual([]), PATIENCE);
 
 const repoOf = ({ authority, mirror }: Sides, noticed = true) =>
   authority.at({ epoch: 3, pending: true, ...(noticed ? { onWrite: mirror.notice } : {}) });
@@ -173,7 +175,7 @@ describe.each<Mode>(['dual-write', 'postgres-primary'])('in %s', async (mode) =>
     await eventually(async () => {
       const left = await disagreements(sides);
       expect(left.filter((each) => !/^verificationToken only/.test(each))).toEqual([]);
-    });
+    }, PATIENCE);
     const reasons = (await copy.replica.asides({ limit: 20 })).map(({ reason }) => reason);
     expect(new Set(reasons)).toEqual(new Set(['orphan', 'clash']));
     await eventually(async () => expect(await authority.books.countNotes()).toEqual({ clash: 1 }));
@@ -228,13 +230,13 @@ describe.each<Mode>(['dual-write', 'postgres-primary'])('a mirror that stands st
     const repo = repoOf(sides);
     await repo.createAccount(newAccount());
     await sides.mirror.idle();
-    freeze(own);
+    const stopped = await freezeProcess(own);
     try {
       await expect(frozen.ping()).rejects.toThrow('unavailable');
       for (let i = 0; i < 20; i += 1) await repo.createAccount(newAccount());
       await eventually(() => sides.mirror.stats().breaker === 'open');
     } finally {
-      thaw(own);
+      stopped.thaw();
     }
     await converged(sides);
     await eventually(() => sides.mirror.stats().breaker === 'closed');
