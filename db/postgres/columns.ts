@@ -1,6 +1,6 @@
-import { getTableColumns } from 'drizzle-orm';
 import { sql } from 'kysely';
 import type { Row } from './database.ts';
+import { getTableColumns } from './drizzle.ts';
 import { passwordResetTokens, sessions, users, verificationTokens } from './schema.ts';
 
 const SOURCES = {

@@ -2,7 +2,7 @@
  * The one schema source of the PostgreSQL store: migrations are generated from it, Kysely's types derived from it.
  * Times carry milliseconds, because MongoDB keeps no more; numbers are `integer`, because `bigint` reads as a string.
  */
-import { sql } from 'drizzle-orm';
+import type { RevocationReason } from '../records.ts';
 import {
   bigint,
   boolean,
@@ -14,11 +14,11 @@ import {
   jsonb,
   pgTable,
   primaryKey,
+  sql,
   text,
   timestamp,
   uniqueIndex,
-} from 'drizzle-orm/pg-core';
-import type { RevocationReason } from '../records.ts';
+} from './drizzle.ts';
 
 /** Text in byte order: ranges over ids cut the same way here as in MongoDB, whatever the database's locale. */
 const bytewise = customType<{ data: string; driverData: string }>({ dataType: () => 'text COLLATE "C"' });
