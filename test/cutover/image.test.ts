@@ -53,7 +53,9 @@ const cutover = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
     );
   });
 
-test('it is on the path, and runs on the image\u2019s own Node and production\u2019s packages', async () => {
+test('it is on the path, and runs on the image\u2019s own Node and production\u2019s packages', {
+  timeout: 120_000,
+}, async () => {
   build();
   expect(await cutover(['help'])).toMatchObject({ code: 0, out: expect.stringMatching(/snapshot restore/) });
   const nowhere = { MONGO_URL: 'mongodb://127.0.0.1:1/x', DATABASE_URL: 'postgres://127.0.0.1:1/x' };

@@ -42,9 +42,12 @@ describe('metrics of the move', async () => {
 
   // However long the machine stands still: no lease lapses, and each change of authority is made at the first attempt.
   beforeAll(async () => {
-    await setSetting(context, 'lease-ms', '60000');
-    await setSetting(context, 'deadline-ms', '60000');
-    await setSetting(context, 'fence-max-ms', '50000');
+    for (const [key, value] of [
+      ['lease-ms', '60000'],
+      ['deadline-ms', '60000'],
+      ['fence-max-ms', '50000'],
+    ] as const)
+      expect(await setSetting(context, key, value)).toMatchObject({ kind: 'done' });
   });
 
   const scrape = async () => parse((await app.client().get('/metrics')).text);
