@@ -123,7 +123,7 @@ function launch(command: string, args: readonly string[], env: Env): Started {
           if (!expression.test(out) && !expression.test(err))
             throw new Error(`${expression} not in ${out}${err}`);
         },
-        { timeoutMs: 20_000 },
+        { timeoutMs: 60_000 },
       ),
     type: (text) => child.stdin.write(text),
     kill: (signal) => child.kill(signal),

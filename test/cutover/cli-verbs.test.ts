@@ -1,7 +1,7 @@
-/** Every verb as a process, on real stores with a real instance. */
+/** The verbs on real stores with a real instance; as processes where one shows what the program itself does. */
 import mongoose from 'mongoose';
 import pg from 'pg';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { fromLease, readControl } from '../../cutover/control.ts';
 import type { Engine } from '../../cutover/engine.ts';
 import type { Mode } from '../../cutover/mode.ts';
@@ -13,7 +13,7 @@ import { openEngine } from '../support/engine.ts';
 import { openMongo, openPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 import { cutover, type Env, inside, json, start, startOnTerminal } from './cli-program.ts';
-import { announce } from './support/control.ts';
+import { announce, setIn } from './support/control.ts';
 
 interface System {
   readonly engine: Engine;
@@ -22,25 +22,22 @@ interface System {
   readonly env: Env;
 }
 
-const engines: Engine[] = [];
-afterAll(() => Promise.all(engines.map((engine) => engine.stop(0))));
-
-/** One instance on databases of its own. */
-async function newSystem(mode: Mode): Promise<System> {
+/** One instance on databases of its own; it stops with the test, unless told otherwise. */
+async function newSystem(
+  mode: Mode,
+  onEnd: (stop: () => Promise<void>) => void = onTestFinished,
+): Promise<System> {
   const [mongo, postgres] = await Promise.all([openMongo(), openPostgres()]);
   const stores = { mongo: mongo.store, postgres: postgres.store };
   const { engine } = await openEngine(mode, { stores });
-  engines.push(engine);
+  onEnd(() => engine.stop(0));
   const env = { MONGO_URL: mongo.url, DATABASE_URL: postgres.url, STORE_TIMEOUT: '10s' };
   return { engine, mongo: mongo.store, postgres: postgres.store, env };
 }
 
 /** For what needs no process of its own. */
-const openOf = (system: System) => async () => ({
-  stores: { mongo: system.mongo, postgres: system.postgres },
-  configuredMode: null,
-  close: async () => {},
-});
+const asked = ({ mongo, postgres }: Pick<System, 'mongo' | 'postgres'>, ...args: readonly string[]) =>
+  inside(args, async () => ({ stores: { mongo, postgres }, configuredMode: null, close: async () => {} }));
 
 const modeOf = async (store: Store) => (await readControl(store))?.mode;
 
@@ -72,8 +69,7 @@ async function dump({ env }: System): Promise<string> {
 
 test('without a system every verb says that an instance has to come first', async () => {
   const [mongo, postgres] = await Promise.all([openMongo(), openPostgres()]);
-  const env = { MONGO_URL: mongo.url, DATABASE_URL: postgres.url, STORE_TIMEOUT: '10s' };
-  const ended = await cutover(['status', '--json'], env);
+  const ended = await asked({ mongo: mongo.store, postgres: postgres.store }, 'status', '--json');
   expect(json('failure', ended)).toMatchObject({ outcome: 'refused', error: { store: null } });
   expect(ended.err).toMatch(/no system has been started yet.*\n.*start an instance/);
 });
@@ -86,8 +82,10 @@ describe('moves', () => {
     'the ladder up and back: gates refuse, --force is recorded, the pause is told',
     async () => {
       const system = await newSystem('dual-write');
-      const { env } = system;
-      const run = async (...args: string[]) => json('move', await cutover([...args, '--json'], env));
+      const run = async (...args: string[]) => json('move', await asked(system, ...args, '--json'));
+      // However long the machine stands still, no attempt is taken back for it.
+      await setIn(system.mongo, 'deadline-ms', 60_000);
+      await setIn(system.mongo, 'fence-max-ms', 50_000);
 
       expect(await run('promote')).toMatchObject({
         outcome: 'done',
@@ -100,19 +98,20 @@ describe('moves', () => {
       expect(refused).toMatchObject({ outcome: 'refused', made: [], after: { mode: 'shadow-read' } });
       expect(refused.failing.map(({ name }) => name)).toContain('comparisons');
 
-      const forced = await run('promote', '--force', '--reason', 'a rehearsal');
+      const forcing = ['promote', '--force', '--reason', 'a rehearsal', '--json'];
+      const forced = json('move', await cutover(forcing, system.env));
       expect(forced).toMatchObject({ outcome: 'done', after: { mode: 'postgres-primary', epoch: 2 } });
       expect(forced.longestPauseMs).toBeGreaterThanOrEqual(0);
       expect(forced.overridden.map(({ name }) => name)).toEqual(refused.failing.map(({ name }) => name));
       expect(await modeOf(system.mongo)).toBe('postgres-primary');
 
-      const back = await cutover(['rollback', '--force', '--reason', 'a rehearsal'], env);
+      const back = await asked(system, 'rollback', '--force', '--reason', 'a rehearsal');
       expect(back).toMatchObject({ code: 0 });
       expect(back.out).toMatch(/^done: postgres-primary → shadow-read\nbefore +postgres-primary · epoch 2 /);
       expect(back.out).toMatch(/\nlongest pause \d.*, 1 attempt\n/);
       expect(back.err).toMatch(/^\[[\d.]+ m?s\] /);
 
-      const { events } = json('log', await cutover(['log', '--json', '--limit', '20'], env));
+      const { events } = json('log', await asked(system, 'log', '--json', '--limit', '20'));
       expect(events.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['moved', 'forced', 'refused']));
       expect(events.find(({ kind }) => kind === 'forced')?.details).toMatchObject({ reason: 'a rehearsal' });
       const times = events.map(({ at }) => at);
@@ -124,8 +123,9 @@ describe('moves', () => {
   test(
     'into dual-write only with the statement: by option, or asked for on a terminal',
     async () => {
-      const { env, mongo } = await newSystem('mongo-only');
-      const refused = json('move', await cutover(['promote', '--json'], env));
+      const system = await newSystem('mongo-only');
+      const { env, mongo } = system;
+      const refused = json('move', await asked(system, 'promote', '--json'));
       expect(refused).toMatchObject({ outcome: 'refused', after: { mode: 'mongo-only' } });
       expect(refused.failing.map(({ remedy }) => remedy).join()).toContain('--no-foreign-writers');
 
@@ -153,12 +153,12 @@ describe('moves', () => {
       expect(out.replaceAll('\u001b[2K', '')).not.toContain('\u001b[3');
       expect(await modeOf(mongo)).toBe('dual-write');
 
-      const stated = json('move', await cutover(['rollback', '--json'], env));
+      const stated = json('move', await asked(system, 'rollback', '--json'));
       expect(stated).toMatchObject({
         outcome: 'done',
         after: { mode: 'mongo-only', copy: { kind: 'stale' } },
       });
-      expect(json('move', await cutover(['promote', '--no-foreign-writers', '--json'], env))).toMatchObject({
+      expect(json('move', await asked(system, 'promote', '--no-foreign-writers', '--json'))).toMatchObject({
         outcome: 'done',
       });
     },
@@ -180,7 +180,8 @@ describe('moves', () => {
             epoch: 1,
             revision: record?.revision ?? 0,
             ack: null,
-            leaseMs: 5_000,
+            // So long that nobody takes it for dead, should this process stand still.
+            leaseMs: 60_000,
           };
           const reaches = ['mongo', 'postgres'] as const;
           await mongo.books.writeLease(
@@ -192,6 +193,10 @@ describe('moves', () => {
           await new Promise((resolve) => setTimeout(resolve, 100));
         }
       })();
+      onTestFinished(async () => {
+        isOver = true;
+        await deaf;
+      });
       const moving = start(['promote', '--force', '--reason', 'a test', '--json', '--timeout', '120'], env);
       await eventually(
         async () => expect((await readControl(mongo))?.transition).toMatchObject({ phase: 'announced' }),
@@ -199,8 +204,6 @@ describe('moves', () => {
       );
       moving.kill('SIGINT');
       const answer = json('interruptedMove', await moving.ended);
-      isOver = true;
-      await deaf;
       expect(answer).toMatchObject({
         outcome: 'aborted',
         exitCode: 4,
@@ -219,8 +222,7 @@ test(
     await system.engine.repository.createAccount(newAccount());
     await system.engine.stop(5_000);
     const before = await dump(system);
-    const { env } = system;
-    const run = (...args: string[]) => inside([...args, '--json'], openOf(system));
+    const run = (...args: string[]) => asked(system, ...args, '--json');
     const status = json('status', await run('status'));
     expect(status).toMatchObject({
       outcome: 'done',
@@ -249,7 +251,7 @@ test(
     expect(json('settings', await run('set')).settings).toContainEqual(
       expect.objectContaining({ key: 'shadow-sample', value: 1, default: 1, changed: false }),
     );
-    const text = await cutover(['promote', '--dry-run'], env);
+    const text = await cutover(['promote', '--dry-run'], system.env);
     expect(text.code).toBe(3);
     expect(text.out).toMatch(/^from shadow-read to postgres-primary; nothing is changed now\n +1\. /);
     expect(text.out).toMatch(/✓ reachable .*\(required: PostgreSQL answers/);
@@ -261,7 +263,7 @@ test(
 
 describe('a system in dual-write', { timeout: LONG_MS }, () => {
   let system: System;
-  const ready = async () => (system ??= await newSystem('dual-write'));
+  const ready = async () => (system ??= await newSystem('dual-write', afterAll));
 
   test('status for people', async () => {
     const { env, engine } = await ready();
@@ -288,7 +290,7 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
 
   test('a mirror out of reach: everything else is shown, and 5', async () => {
     const { env } = await ready();
-    const away = { ...env, DATABASE_URL: 'postgres://u:planted-word@127.0.0.1:9/x', STORE_TIMEOUT: '2s' };
+    const away = { ...env, DATABASE_URL: 'postgres://u:planted-word@127.0.0.1:9/x' };
     const ended = await cutover(['status', '--json'], away);
     expect(json('status', ended)).toMatchObject({ outcome: 'unreachable', mode: 'dual-write' });
     expect(ended.err).toMatch(/postgres cannot be reached: .*DATABASE_URL/);
@@ -296,13 +298,13 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
   });
 
   test('set: a value, an unknown key, a value that cannot be', async () => {
-    const { env, mongo } = await ready();
-    const set = json('set', await cutover(['set', 'shadow-sample', '0.25', '--json'], env));
+    const { mongo } = await ready();
+    const here = (...args: string[]) => asked(system, ...args);
+    const set = json('set', await here('set', 'shadow-sample', '0.25', '--json'));
     expect(set).toMatchObject({ outcome: 'done', key: 'shadow-sample', is: 0.25 });
     expect((await readControl(mongo))?.settings).toMatchObject({ 'shadow-sample': 0.25 });
-    const { out } = await inside(['set'], openOf(system));
+    const { out } = await here('set');
     expect(out).toMatch(/\nshadow-sample +0\.25 +1 +Share of reads/);
-    const here = (...args: string[]) => inside(args, openOf(system));
     expect(await here('set', 'shadow-sample', '7')).toMatchObject({
       code: 2,
       err: expect.stringMatching(/shadow-sample must be between 0 and 1/),
@@ -322,31 +324,32 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
   });
 
   test('sessions end, users erase', async () => {
-    const { env, engine } = await ready();
+    const { engine } = await ready();
+    const here = (...args: string[]) => asked(system, ...args);
     const account = newAccount();
     await engine.repository.createAccount(account);
     const { id } = account.user;
-    const ended = json('userAction', await cutover(['sessions', 'end', '--user', id, '--json'], env));
+    const ended = json('userAction', await here('sessions', 'end', '--user', id, '--json'));
     expect(ended).toMatchObject({ verb: 'sessions end', outcome: 'done', user: id });
     expect(await engine.repository.listSessions({ userId: id, now: new Date() })).toEqual([]);
 
-    const erased = json('userAction', await cutover(['users', 'erase', '--user', id, '--json'], env));
+    const erased = json('userAction', await here('users', 'erase', '--user', id, '--json'));
     expect(erased).toMatchObject({ outcome: 'done', result: 'done' });
     expect((await engine.repository.findUser(id))?.deletedAt).not.toBeNull();
 
-    const gone = await cutover(['users', 'erase', '--user', '64f0c0ffee0123456789abcd'], env);
+    const gone = await here('users', 'erase', '--user', '64f0c0ffee0123456789abcd');
     expect(gone).toMatchObject({ code: 1, out: expect.stringMatching(/there is no such user/) });
-    const none = await cutover(['users', 'erase', '--user', '~?ann.digest'], env);
+    const none = await here('users', 'erase', '--user', '~?ann.digest');
     expect(none).toMatchObject({ code: 2, err: expect.stringMatching(/nobody can ask for/) });
   });
 
   test('abort: of nothing, and of a change that somebody announced', async () => {
-    const { env, mongo } = await newSystem('shadow-read');
-    const nothing = json('abort', await cutover(['abort', '--json'], env));
+    const apart = await newSystem('shadow-read');
+    const nothing = json('abort', await asked(apart, 'abort', '--json'));
     expect(nothing).toMatchObject({ outcome: 'refused', reasons: [expect.stringMatching(/under way/)] });
     const transition = { id: 'left behind', target: 'postgres-primary', phase: 'announced' } as const;
-    await announce(mongo, { ...transition, deadlineMs: 600_000 });
-    expect(json('abort', await cutover(['abort', '--json'], env))).toMatchObject({
+    await announce(apart.mongo, { ...transition, deadlineMs: 600_000 });
+    expect(json('abort', await asked(apart, 'abort', '--json'))).toMatchObject({
       outcome: 'done',
       before: { transition },
       after: { transition: null },
@@ -354,9 +357,9 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
   });
 
   test('failover is refused where nothing was lost', async () => {
-    const { env, mongo } = await ready();
+    const { mongo } = await ready();
     const words = ['failover', '--accept-loss', '--reason', 'a test', '--json'];
-    expect(json('failover', await cutover(words, env))).toMatchObject({ outcome: 'refused', loss: [] });
+    expect(json('failover', await asked(system, ...words))).toMatchObject({ outcome: 'refused', loss: [] });
     expect(await modeOf(mongo)).toBe('dual-write');
   });
 });
@@ -364,7 +367,8 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
 test('poison, conflicts and differences end with 1, and control characters steer no terminal', {
   timeout: LONG_MS,
 }, async () => {
-  const { env, engine, mongo } = await newSystem('dual-write');
+  const system = await newSystem('dual-write');
+  const { engine, mongo } = system;
   await engine.stop(0);
   const now = new Date('2026-03-01T12:00:00Z');
   const body = { reason: 'a\u001b[2Jb', stamp: { epoch: 1, version: 2 } };
@@ -372,15 +376,15 @@ test('poison, conflicts and differences end with 1, and control characters steer
     await mongo.books.putNote(kind, 'user/64f0c0ffee0123456789abcd', body, now);
   }
   const expected = [expect.objectContaining({ key: 'user/64f0c0ffee0123456789abcd', body, times: 1 })];
-  expect(json('pending', await cutover(['pending', '--json'], env))).toMatchObject({
+  expect(json('pending', await asked(system, 'pending', '--json'))).toMatchObject({
     outcome: 'difference',
     poisoned: expected,
   });
-  expect(json('conflicts', await cutover(['conflicts', '--json'], env))).toMatchObject({
+  expect(json('conflicts', await asked(system, 'conflicts', '--json'))).toMatchObject({
     exitCode: 1,
     conflicts: expected,
   });
-  const { code, out } = await cutover(['diffs'], env);
+  const { code, out } = await asked(system, 'diffs');
   expect(code).toBe(1);
   expect(out).toMatch(/^differences: 1\n {2}user\/64f0c0ffee0123456789abcd .* last 2026-03-01 12:00:00Z\n/);
   expect(out).not.toContain('\u001b');
