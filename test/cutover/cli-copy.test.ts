@@ -3,13 +3,16 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mongoose from 'mongoose';
-import { afterAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { PARTS } from '../../cutover/cli/schemas.ts';
 import { openBulk } from '../../cutover/copy/index.ts';
+import type { StoreName } from '../../db/errors.ts';
+import { openMongoStore } from '../../db/mongo/store.ts';
+import { openPostgresStore } from '../../db/postgres/store.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { asSuperuser } from '../support/databases.ts';
 import { openEngine } from '../support/engine.ts';
-import { openMongo, openPostgres } from '../support/stores.ts';
+import { type OpenedStore, openMongo, openPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 import { cutover, type Ended, inside, json, start, startOnTerminal } from './cli-program.ts';
 
@@ -57,12 +60,6 @@ test('from the first dry run to shadow-read', LONG, async () => {
   const { users, stores, env, dir, asked, asText, rows } = await newSystem([bad, ...good]);
   const id = String(bad._id);
   const named = { collection: 'users', id, field: 'email', reason: 'not-a-scalar' };
-  const ended: Ended[] = [];
-  const program = async (...args: readonly string[]) => {
-    const last = await cutover([...args, '--json'], env);
-    ended.push(last);
-    return last;
-  };
 
   const dry = json('backfill', await asked('backfill', '--dry-run'));
   expect(dry).toMatchObject({ result: 'dry-run', exitCode: 1, bad: [named], snapshot: null });
@@ -78,7 +75,7 @@ test('from the first dry run to shadow-read', LONG, async () => {
     { name: 'copy', remedy: expect.stringMatching(/cutover backfill$/) },
   ]);
 
-  const first = await program('backfill', '--dir', dir);
+  const first = await cutover(['backfill', '--dir', dir, '--json'], env);
   expect(json('backfill', first)).toMatchObject({
     outcome: 'difference',
     exitCode: 1,
@@ -95,7 +92,7 @@ test('from the first dry run to shadow-read', LONG, async () => {
   expect(people).toMatchObject({ code: 1 });
   expect(people.out).toMatch(new RegExp(`bad: 1 document\\n +users +${id} +email +not-a-scalar`));
 
-  const second = await program('backfill', '--on-bad', 'quarantine', '--dir', dir);
+  const second = await asked('backfill', '--on-bad', 'quarantine', '--dir', dir);
   const { run, snapshot } = json('backfill', second);
   expect(json('backfill', second)).toMatchObject({
     result: 'complete',
@@ -131,7 +128,7 @@ test('from the first dry run to shadow-read', LONG, async () => {
   const [changed, lost] = good.map(({ _id }) => String(_id));
   await rows(`update users set name = 'other' where id = '${changed}' returning id`);
   await rows(`delete from users where id = '${lost}' returning id`);
-  const verified = await program('verify', '--jobs', '1');
+  const verified = await asked('verify', '--jobs', '1');
   expect(json('verify', verified)).toMatchObject({
     clean: false,
     exitCode: 1,
@@ -155,7 +152,7 @@ test('from the first dry run to shadow-read', LONG, async () => {
     after: { mode: 'shadow-read' },
   });
   expect(await users.countDocuments()).toBe(6);
-  for (const { out, err } of [...ended, people]) expect(out + err).not.toContain(PLANTED);
+  for (const { out, err } of [first, people, second, verified]) expect(out + err).not.toContain(PLANTED);
 });
 
 test('a run undone; and one stopped, helped by a worker, and gone on with', LONG, async () => {
@@ -174,7 +171,7 @@ test('a run undone; and one stopped, helped by a worker, and gone on with', LONG
   });
   expect(json('failure', await asked('backfill', 'show', 'nothing'))).toMatchObject({ outcome: 'refused' });
 
-  const slow = startOnTerminal(['backfill', '--no-snapshot', '--rate', '20', '--jobs', '1'], env);
+  const slow = startOnTerminal(['backfill', '--no-snapshot', '--rate', '10', '--jobs', '1'], env);
   await slow.sees(/copying +\[[#·]+\] +\d+ % {2}\d+ of 300 {2}\d+\/s/);
   slow.type('\u0003');
   const { code, out } = await slow.ended;
@@ -243,8 +240,6 @@ test('before any migration each verb on the copy is refused, with the remedy', L
 });
 
 describe('usage', () => {
-  const nowhere = { MONGO_URL: 'mongodb://127.0.0.1:9/auth', DATABASE_URL: 'postgres://127.0.0.1:9/auth' };
-
   test.each([
     [['backfill', '--from', 'mysql'], /--from must be one of mongo, postgres/],
     [['backfill', '--on-bad', 'ignore'], /--on-bad must be/],
@@ -261,10 +256,26 @@ describe('usage', () => {
     expect(await inside(args)).toMatchObject({ code: 2, out: '', err: expect.stringMatching(message) });
   });
 
-  test.each(['MONGO_URL', 'DATABASE_URL'] as const)('%s out of reach ends with 5', LONG, async (name) => {
-    const [mongo, postgres] = await Promise.all([openMongo(), openPostgres()]);
-    const env = { MONGO_URL: mongo.url, DATABASE_URL: postgres.url, STORE_TIMEOUT: '500ms' };
-    const ended = await cutover(['verify', '--json'], { ...env, [name]: nowhere[name] });
+  test.each(['mongo', 'postgres'] as const)('%s out of reach ends with 5', LONG, async (name) => {
+    const [mongo, postgres] = await Promise.all([
+      name === 'mongo' ? openNowhere(name) : openMongo(),
+      name === 'postgres' ? openNowhere(name) : openPostgres(),
+    ]);
+    const program = async () => ({
+      stores: { mongo: mongo.store, postgres: postgres.store },
+      urls: { mongo: mongo.url, postgres: postgres.url },
+      configuredMode: null,
+      close: async () => {},
+    });
+    const ended = await inside(['verify', '--json'], program);
     expect(json('failure', ended)).toMatchObject({ outcome: 'unreachable', exitCode: 5 });
   });
+
+  async function openNowhere(name: StoreName): Promise<OpenedStore> {
+    const url = { mongo: 'mongodb://127.0.0.1:9/auth', postgres: 'postgres://127.0.0.1:9/auth' }[name];
+    const open = { mongo: openMongoStore, postgres: openPostgresStore }[name];
+    const store = await open({ url, timeoutMs: 500 });
+    onTestFinished(() => store.close());
+    return { store, url };
+  }
 });

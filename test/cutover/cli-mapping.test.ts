@@ -72,7 +72,7 @@ test(
   LONG,
   async () => {
     const people = [1, 2, 3].map((n) => person(n));
-    const { url, program, askedUnder, rows } = await newSystem(readMapping(PASSPORT), people);
+    const { url, program, asked, askedUnder, rows } = await newSystem(readMapping(PASSPORT), people);
     const copied = json('backfill', await program('backfill', '--no-snapshot', '--mapping', PASSPORT));
     expect(copied).toMatchObject({
       exitCode: 0,
@@ -92,7 +92,7 @@ test(
         is_verified: local.verified,
       })),
     );
-    expect(json('verify', await program('verify', '--mapping', PASSPORT))).toMatchObject({
+    expect(json('verify', await asked('verify'))).toMatchObject({
       exitCode: 0,
       clean: true,
       compared: 3,
@@ -106,7 +106,7 @@ test(
     const odd = Buffer.from(serialize(legacyUser({ _id: { _bsonTYPE: 'x' } })));
     odd.write('_bsontype', odd.indexOf('_bsonTYPE'));
     expect(await insertBytes(url, 'users', [odd])).toMatchObject({ ok: 1, n: 1 });
-    expect(json('verify', await program('verify', '--mapping', PASSPORT))).toMatchObject({
+    expect(json('verify', await asked('verify'))).toMatchObject({
       exitCode: 1,
       outcome: 'difference',
       differences: [
@@ -191,19 +191,14 @@ test('a policy file says who of several keeps an e-mail', LONG, async () => {
     { ...shared(2, {}), lastLogin: new Date('2024-05-06') },
     { ...shared(3, {}), lastLogin: new Date('2023-05-06') },
   ];
-  const { program, asked, rows } = await newSystem(readMapping(PASSPORT), [
-    verified,
-    recent,
-    newest,
-    person(4),
-  ]);
+  const { asked, rows } = await newSystem(readMapping(PASSPORT), [verified, recent, newest, person(4)]);
   for (const [policy, winner] of [
     [{ default: 'newest' }, newest],
     [{ default: 'verified' }, verified],
     [{ default: 'most-recent-login' }, recent],
   ] as const) {
-    const given = ['--no-snapshot', '--mapping', PASSPORT, '--policy', fileOf(policy)];
-    const { run, ...copied } = json('backfill', await program('backfill', ...given));
+    const given = ['--no-snapshot', '--policy', fileOf(policy)];
+    const { run, ...copied } = json('backfill', await asked('backfill', ...given));
     expect(copied, JSON.stringify(policy)).toMatchObject({
       exitCode: 0,
       result: 'complete',
@@ -223,7 +218,7 @@ test('a run that was begun under one mapping is gone on with under no other', LO
   const { engine, env, asked, askedUnder, rows } = await newSystem(readMapping(PASSPORT), people);
   // No instance is left that could tell: only the runs know.
   await engine.stop(0);
-  const slow = ['--mapping', PASSPORT, '--rate', '10', '--jobs', '1', '--json'];
+  const slow = ['--mapping', PASSPORT, '--rate', '5', '--jobs', '1', '--json'];
   for (const [verb, resume, phase, more] of [
     [['backfill', '--no-snapshot'], ['backfill', 'resume'], 'copying', ['--no-snapshot']],
     [['verify'], ['verify', '--resume'], 'verifying', []],
