@@ -12,6 +12,7 @@ import { newAccount } from '../contract/fixtures.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
 import { startInbox } from '../support/inbox.ts';
+import { inherited } from '../support/inherited.ts';
 import { withDatabase } from '../support/mongo.ts';
 import { productionEnv } from '../support/service.ts';
 import { newMongoDatabase } from '../support/stores.ts';
@@ -24,7 +25,7 @@ const run = (env: Readonly<Record<string, string>>, ...args: readonly string[]) 
 
 async function ended(args: readonly string[], env: Readonly<Record<string, string>>) {
   const child = spawn(process.execPath, args, {
-    env: { PATH: process.env['PATH'] ?? '', ...env },
+    env: { ...inherited(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const [out, err] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
