@@ -2,17 +2,21 @@ import { setImmediate } from 'node:timers/promises';
 import Fastify from 'fastify';
 import { SMTPServer } from 'smtp-server';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { freePort } from '../../db/embedded/ports.ts';
 import background from '../../plugins/background.ts';
 import clock from '../../plugins/clock.ts';
 import configPlugin, { loadConfig } from '../../plugins/config.ts';
-import { createDelivery } from '../../plugins/mailer/delivery.ts';
+import { createDelivery, type DeliveryOptions } from '../../plugins/mailer/delivery.ts';
 import { createSmtp } from '../../plugins/mailer/smtp.ts';
 import { escapeHtml, verificationMail } from '../../plugins/mailer/templates.ts';
 import mailer, { MailFailed } from '../../plugins/mailer.ts';
 import metrics from '../../plugins/metrics.ts';
 import openapi from '../../plugins/openapi.ts';
-import { startInbox, unusedPort } from '../support/inbox.ts';
+import { startInbox } from '../support/inbox.ts';
 import { eventually } from '../support/wait.ts';
+
+/** Clients keep their connections: a server that ends before them does not wait for them to let go. */
+const CLOSE_TIMEOUT_MS = 200;
 
 /** A server that collects receivers, on this port; with `refuse` it takes none. */
 async function startServer(port: number, refuse = false) {
@@ -21,6 +25,7 @@ async function startServer(port: number, refuse = false) {
     authOptional: true,
     disabledCommands: ['STARTTLS', 'AUTH'],
     logger: false,
+    closeTimeout: CLOSE_TIMEOUT_MS,
     onRcptTo({ address }, _session, callback) {
       if (refuse) return callback(Object.assign(new Error(`<${address}> unknown`), { responseCode: 550 }));
       receivers.push(address);
@@ -39,16 +44,17 @@ const MAIL = { subject: 'Hello', text: 'Hello', html: '<p>Hello</p>' };
 const PATIENT_MS = 60_000;
 
 /** A delivery over real SMTP that retries at once. */
-function connectTo(url: string, pendingMax = 100) {
+function connectTo(url: string, options: Partial<DeliveryOptions> = {}) {
   const results: string[] = [];
   const smtp = createSmtp({ url, from: 'Auth <no-reply@example.test>', tlsRequired: false });
   const delivery = createDelivery({
     send: smtp.send,
-    pendingMax,
-    attemptTimeoutMs: 5_000,
+    pendingMax: 100,
+    attemptTimeoutMs: PATIENT_MS,
     retryBaseMs: 20,
     retryMaxMs: 50,
     onResult: (result) => results.push(result),
+    ...options,
   });
   onTestFinished(async () => {
     await delivery.close(0);
@@ -94,7 +100,7 @@ describe('delivery', async () => {
   });
 
   test('a server that is down is waited for', async () => {
-    const port = await unusedPort();
+    const port = await freePort();
     const { send, results } = connectTo(`smtp://127.0.0.1:${port}`);
     const sent = send('late@example.test');
     await eventually(() => expect(results).toContain('retried'));
@@ -104,7 +110,7 @@ describe('delivery', async () => {
   });
 
   test('a refusal for good is not retried, and the error does not name the receiver', async () => {
-    const port = await unusedPort();
+    const port = await freePort();
     await startServer(port, true);
     const { send, results } = connectTo(`smtp://127.0.0.1:${port}`);
     const error = await send('nobody@example.test').catch((thrown: unknown) => thrown);
@@ -120,26 +126,29 @@ describe('delivery', async () => {
       authOptional: true,
       disabledCommands: ['STARTTLS', 'AUTH'],
       logger: false,
+      closeTimeout: CLOSE_TIMEOUT_MS,
       onMailFrom: (_address, _session, callback) => {
         refusals -= 1;
         callback(refusals < 0 ? null : Object.assign(new Error('sender not allowed'), { responseCode: 553 }));
       },
       onData: (stream, _session, callback) => void stream.resume().on('end', () => callback()),
     });
-    const port = await unusedPort();
+    const port = await freePort();
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     onTestFinished(() => new Promise<void>((resolve) => server.close(resolve)));
-    const { deliver, send, results } = connectTo(`smtp://127.0.0.1:${port}`);
+    const url = `smtp://127.0.0.1:${port}`;
+    const { send, results } = connectTo(url);
     await send('ada@example.test');
     expect(results).toEqual(['retried', 'retried', 'sent']);
     refusals = Number.POSITIVE_INFINITY;
-    const overdue = deliver({ to: 'ada@example.test', ...MAIL }, 200);
-    await expect(overdue).rejects.toMatchObject({ reason: 'denied' });
+    // The next attempt would come too late.
+    const { send: sendOnce } = connectTo(url, { retryBaseMs: 3 * PATIENT_MS, retryMaxMs: 3 * PATIENT_MS });
+    await expect(sendOnce('ada@example.test')).rejects.toMatchObject({ reason: 'denied' });
   });
 
   test('it gives up in time', async () => {
     const smtp = createSmtp({
-      url: `smtp://127.0.0.1:${await unusedPort()}`,
+      url: `smtp://127.0.0.1:${await freePort()}`,
       from: 'a@b.test',
       tlsRequired: false,
     });
@@ -150,7 +159,7 @@ describe('delivery', async () => {
 
   test('more than fit are refused at once', async () => {
     const release = inbox.hold();
-    const { send, pending, results } = connectTo(inbox.url, 2);
+    const { send, pending, results } = connectTo(inbox.url, { pendingMax: 2 });
     const held = [send('one@example.test'), send('two@example.test')];
     await expect(send('three@example.test')).rejects.toThrow('queue-full');
     expect(pending()).toBe(2);

@@ -1,5 +1,5 @@
 /** A real SMTP server in this process: what the service mails, and how it copes with a mail server that doesn't. */
-import { type AddressInfo, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { type ParsedMail, simpleParser } from 'mailparser';
 import { SMTPServer } from 'smtp-server';
 import { afterAll } from 'vitest';
@@ -143,13 +143,4 @@ function listen(server: SMTPServer): Promise<number> {
     tcp.once('error', reject);
     server.listen(0, '127.0.0.1', () => resolve((tcp.address() as AddressInfo).port));
   });
-}
-
-/** A port on 127.0.0.1 where nothing listens. */
-export async function unusedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
