@@ -3,10 +3,11 @@ import { connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { HASH_WAIT_MAX_MS } from '../../plugins/passwords/passwords.ts';
 import { startApp } from '../support/app.ts';
+import { expectReady } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
 
 const app = await startApp('postgres-only', { env: { REQUEST_TIMEOUT: '1s' } });
-const full = await startApp('postgres-only', { env: { SHED_HEAP_MAX: '1' } });
+const full = await startApp('postgres-only', { beside: app, env: { SHED_HEAP_MAX: '1' } });
 
 /** Sends a part of a request and never the rest; what the server says before it hangs up. */
 async function sendPart(part: string): Promise<string> {
@@ -22,7 +23,7 @@ async function sendPart(part: string): Promise<string> {
   return answer;
 }
 
-test.each([
+test.concurrent.each([
   ['headers', 'POST /auth/login HTTP/1.1\r\nHost: auth\r\n'],
   [
     'a body',
@@ -43,7 +44,8 @@ test('past its memory the service sheds load with 503, but not those who ask whe
   });
   expect(shed.body).toMatchObject({ code: 'overloaded' });
   expect(Number(shed.headers['retry-after'])).toBeGreaterThan(0);
-  for (const probe of ['/livez', '/readyz', '/metrics']) {
+  await expectReady(full);
+  for (const probe of ['/livez', '/metrics']) {
     expect((await client.get(probe)).status).toBe(200);
   }
 });

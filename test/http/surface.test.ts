@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { ERRORS } from '../../src/errors.ts';
 import { inEveryMode, startApp } from '../support/app.ts';
-import { newPerson } from '../support/users.ts';
+import { expectReady, newPerson } from '../support/users.ts';
 
 const ROUTES = [
   ['post', '/auth/signup', 201],
@@ -101,7 +101,8 @@ inEveryMode(async (mode) => {
       expect(headersOf('get', '/auth/me', 200)).toEqual(['X-Request-Id']);
     });
 
-    test('is served with pages to read it', async () => {
+    test('is served, with pages to read it', async () => {
+      expect(JSON.parse((await app.client().get('/docs/json')).text)).toEqual(app.document);
       const page = await app.client().get('/docs/');
       expect([page.status, page.headers['content-type']]).toEqual([
         200,
@@ -191,10 +192,12 @@ inEveryMode(async (mode) => {
   });
 
   test('/livez and /readyz answer 200 while all is well', async () => {
-    for (const path of ['/livez', '/readyz']) expect((await app.client().get(path)).status).toBe(200);
+    expect((await app.client().get('/livez')).status).toBe(200);
+    await expectReady(app);
   });
 
   test('HEAD works wherever a monitor or a cache may send it', async () => {
+    await expectReady(app);
     for (const path of ['/livez', '/readyz', '/.well-known/jwks.json']) {
       const [get, head] = [await app.client().get(path), await app.client().request('HEAD', path)];
       expect([head.status, head.text], path).toEqual([200, '']);

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { describe, expect, test } from 'vitest';
 import { buildApp } from '../../src/app.ts';
 import { startApp, type TestApp } from '../support/app.ts';
+import { expectReady } from '../support/users.ts';
 
 const token = randomBytes(32).toString('base64url');
 
@@ -26,6 +27,7 @@ describe('with ADMIN_PORT', async () => {
   });
 
   test('health is on both', async () => {
+    await expectReady(app);
     for (const path of ['/livez', '/readyz']) {
       expect((await ask(app, path)).status).toBe(200);
       expect((await app.client().get(path)).status).toBe(200);

@@ -3,6 +3,7 @@ import { createMetrics } from '../../plugins/metrics/metrics.ts';
 import { startApp, type TestApp } from '../support/app.ts';
 import { complaints, type Named } from '../support/metric-names.ts';
 import { newPerson } from '../support/users.ts';
+import { eventually } from '../support/wait.ts';
 
 const scrape = async (app: TestApp) => (await app.client().get('/metrics')).text;
 
@@ -34,7 +35,7 @@ describe('the service counts', async () => {
     const ada = await newPerson(app);
     await app.client().post('/auth/login', { email: ada.email, password: 'wrong password' });
     await app.inbox.mail(ada.email, 'verify-email');
-    await expect.poll(async () => sample(await scrape(app), 'mails_total{result="sent"}')).toBe(1);
+    await eventually(async () => expect(sample(await scrape(app), 'mails_total{result="sent"}')).toBe(1));
     const text = await scrape(app);
     expect(sample(text, 'auth_events_total{event="signup",outcome="success"}')).toBe(1);
     const failed = 'auth_events_total{event="login",outcome="failure",reason="wrong-password"}';

@@ -38,17 +38,14 @@ export async function createDatabase(url: string, name: string, template = 'temp
 /** Drops it; fails when a connection to it was left open. */
 export async function dropDatabase(url: string, name: string): Promise<void> {
   try {
-    await eventually(
-      async () => {
-        const open = await asSuperuser<{ query: string }>(
-          url,
-          'select query from pg_stat_activity where datname = $1 and backend_type = $2',
-          [name, 'client backend'],
-        );
-        if (open.length > 0) throw new Error(`leaked PostgreSQL connections, last query: ${open[0]?.query}`);
-      },
-      { timeoutMs: 5_000 },
-    );
+    await eventually(async () => {
+      const open = await asSuperuser<{ query: string }>(
+        url,
+        'select query from pg_stat_activity where datname = $1 and backend_type = $2',
+        [name, 'client backend'],
+      );
+      if (open.length > 0) throw new Error(`leaked PostgreSQL connections, last query: ${open[0]?.query}`);
+    });
   } finally {
     await asSuperuser(url, `drop database ${name} with (force)`);
   }

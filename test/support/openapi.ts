@@ -54,7 +54,17 @@ const LEAKS = [
   /E11000/,
 ];
 
+/** By the document's text, which nearly all services of a run share: to compile its schemas takes as long as to start one. */
+const checks = new Map<string, ResponseCheck>();
+
 export function createResponseCheck(document: OpenApiDocument): ResponseCheck {
+  const text = JSON.stringify(document);
+  const check = checks.get(text) ?? compileResponseCheck(document);
+  checks.set(text, check);
+  return check;
+}
+
+function compileResponseCheck(document: OpenApiDocument): ResponseCheck {
   const ajv = new Ajv2020({ strict: false, allErrors: true });
   formats.default(ajv);
   ajv.addSchema({ $id: 'doc', ...document });

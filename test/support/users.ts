@@ -2,6 +2,7 @@
 import { expect } from 'vitest';
 import { type TestApp, unique } from './app.ts';
 import type { Answer, Client, UserBody } from './client.ts';
+import { eventually } from './wait.ts';
 
 export interface SignedIn {
   readonly user: UserBody;
@@ -58,6 +59,11 @@ export async function login(
 ): Promise<SignedIn & { client: Client }> {
   const client = app.client();
   return { ...signedIn(await client.post('/auth/login', { email, password }), 200, client), client };
+}
+
+/** Waits until it is ready: where the machine stood still for longer than a lease, the next heartbeat is awaited. */
+export async function expectReady(app: TestApp): Promise<void> {
+  await eventually(async () => expect((await app.client().get('/readyz')).status).toBe(200));
 }
 
 /** Whether this client's session is alive, as the service sees it. */

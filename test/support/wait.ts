@@ -1,5 +1,5 @@
 export interface Patience {
-  /** When the last failure is thrown. Default 10 s. */
+  /** When the last failure is thrown. Default 20 s: less than a test may take, more than a machine stalls. */
   readonly timeoutMs?: number;
   /** Between two checks. Default 20 ms. */
   readonly intervalMs?: number;
@@ -10,7 +10,7 @@ export interface Patience {
  * Throws the last failure after the time-out.
  */
 export async function eventually<T>(check: () => T | Promise<T>, patience: Patience = {}): Promise<T> {
-  const deadline = Date.now() + (patience.timeoutMs ?? 10_000);
+  const deadline = Date.now() + (patience.timeoutMs ?? 20_000);
   for (;;) {
     try {
       const result = await check();
