@@ -1,21 +1,25 @@
 import { randomBytes } from 'node:crypto';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parseAuthSecrets } from '../../plugins/keys/auth-secrets.ts';
 import { createKeyring } from '../../plugins/keys/keyring.ts';
 import { makeMailedToken } from '../../src/auth/service/mail-tokens.ts';
-import { inEveryMode, MINUTE, startApp } from '../support/app.ts';
+import { HTTP_MODES, MINUTE, startApp } from '../support/app.ts';
 import { startInbox } from '../support/inbox.ts';
 import { durableStoreEnv, productionEnv, startService } from '../support/service.ts';
+import { ownPostgres } from '../support/stores.ts';
 import { login, newEmail, newPassword, newPerson, type Person, resetBody } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
 
 /** Processes that start and hashes at real cost take long on a machine that does other things as well. */
 const PATIENT = { timeout: 120_000 };
 
-inEveryMode(async (mode) => {
+const server = await ownPostgres();
+
+// Side by side: most of it is waiting for the next sweep.
+describe.concurrent.each(HTTP_MODES)('%s', async (mode) => {
   const inbox = await startInbox();
   const stalled = await startInbox();
-  const env = productionEnv(await durableStoreEnv(mode), inbox);
+  const env = productionEnv(await durableStoreEnv(mode, server), inbox);
 
   describe('an instance killed after its answers and before its mails', async () => {
     stalled.hold();
@@ -26,7 +30,7 @@ inEveryMode(async (mode) => {
     test(
       'leaves them to another instance, which sends them once, with tokens that work',
       PATIENT,
-      async () => {
+      async ({ onTestFinished }) => {
         expect((await dying.client().post('/auth/signup', { email, name: 'Ada', password })).status).toBe(
           201,
         );
@@ -54,30 +58,34 @@ inEveryMode(async (mode) => {
   });
 });
 
-describe('an instance that does not know the secret a mail was promised under', async () => {
+describe.concurrent('an instance that does not know the secret a mail was promised under', async () => {
   const app = await startApp('postgres-only');
   const both = `v2:${randomBytes(32).toString('base64url')},${app.env['AUTH_SECRETS']}`;
 
-  test('leaves it, however many there are, to one that does, and sends its own', PATIENT, async () => {
-    const [ada, bob] = [await newPerson(app), await newPerson(app)];
-    await app.inbox.mail(ada.email, 'verify-email');
-    await app.inbox.mail(bob.email, 'verify-email');
-    const promise = (secrets: string, person: Person, agoMs: number) => {
-      const keyring = createKeyring(parseAuthSecrets(secrets));
-      const now = new Date(app.clock.now().getTime() - agoMs);
-      const { config } = app;
-      return app.app.repository.addVerificationToken(
-        makeMailedToken({ keyring, config }, 'verificationToken', person.id, now),
-      );
-    };
-    for (let nth = 0; nth < 51; nth += 1) await promise(both, ada, 2 * MINUTE);
-    await promise(app.env['AUTH_SECRETS'] ?? '', bob, MINUTE);
-    await app.inbox.mail(bob.email, 'verify-email', 2);
-    expect(await app.app.metrics.registry.metrics()).toMatch(/^mails_without_key 51$/m);
-    expect(app.inbox.to(ada.email, 'verify-email')).toHaveLength(1);
+  test(
+    'leaves it, however many there are, to one that does, and sends its own',
+    PATIENT,
+    async ({ onTestFinished }) => {
+      const [ada, bob] = [await newPerson(app), await newPerson(app)];
+      await app.inbox.mail(ada.email, 'verify-email');
+      await app.inbox.mail(bob.email, 'verify-email');
+      const promise = (secrets: string, person: Person, agoMs: number) => {
+        const keyring = createKeyring(parseAuthSecrets(secrets));
+        const now = new Date(app.clock.now().getTime() - agoMs);
+        const { config } = app;
+        return app.app.repository.addVerificationToken(
+          makeMailedToken({ keyring, config }, 'verificationToken', person.id, now),
+        );
+      };
+      for (let nth = 0; nth < 51; nth += 1) await promise(both, ada, 2 * MINUTE);
+      await promise(app.env['AUTH_SECRETS'] ?? '', bob, MINUTE);
+      await app.inbox.mail(bob.email, 'verify-email', 2);
+      expect(await app.app.metrics.registry.metrics()).toMatch(/^mails_without_key 51$/m);
+      expect(app.inbox.to(ada.email, 'verify-email')).toHaveLength(1);
 
-    await startApp('postgres-only', { beside: app, env: { AUTH_SECRETS: both }, onEnd: onTestFinished });
-    const token = await app.inbox.token(ada.email, 'verify-email', 2);
-    expect((await app.client().post('/auth/verify-email', { token })).status).toBe(200);
-  });
+      await startApp('postgres-only', { beside: app, env: { AUTH_SECRETS: both }, onEnd: onTestFinished });
+      const token = await app.inbox.token(ada.email, 'verify-email', 2);
+      expect((await app.client().post('/auth/verify-email', { token })).status).toBe(200);
+    },
+  );
 });

@@ -1,11 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startApp, type TestApp } from '../support/app.ts';
 import type { Answer } from '../support/client.ts';
 import { databaseUrl } from '../support/databases.ts';
-import { freeze, thaw } from '../support/freeze.ts';
+import { freezeProcess } from '../support/faults.ts';
 import { ownMongo, ownPostgres } from '../support/stores.ts';
 import { isAlive, login, newEmail, newPassword, newPerson, resetBody } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
@@ -47,11 +47,15 @@ function expectUnavailable(answers: readonly Answer[]): void {
     expect(Number(headers['retry-after'])).toBeGreaterThan(0);
     expect(setCookies).toEqual([]);
     // A few time-outs of 500 ms one after another, and a busy machine; a hang would be endless.
-    expect(tookMs).toBeLessThan(10_000);
+    expect(tookMs).toBeLessThan(30_000);
   }
 }
 
-describe.each(ALONE)('$mode', async ({ mode, variable, start }) => {
+/** Each step must fit the time-out of this service, which on a busy machine takes some tries. */
+const IN_TIME = { timeoutMs: 60_000 };
+
+// Side by side: most of it is waiting for time-outs.
+describe.concurrent.each(ALONE)('$mode', async ({ mode, variable, start }) => {
   const server = await start();
   const url = databaseUrl(server.url, DATABASE);
   const app = await startApp(mode, { env: { [variable]: url, STORE_TIMEOUT: '500ms' } });
@@ -60,10 +64,9 @@ describe.each(ALONE)('$mode', async ({ mode, variable, start }) => {
     'a store that does not answer: 503 with Retry-After in bounded time; recovery without a restart',
     PATIENT,
     async () => {
-      // Some steps of a sign-up may take longer than the time-out of this service allows.
-      const ada = await eventually(() => newPerson(app));
+      const ada = await eventually(() => newPerson(app), IN_TIME);
       const bearer = ada.accessToken;
-      freeze(server);
+      const frozen = await freezeProcess(server);
       try {
         expectUnavailable(await everything(app, bearer, ada.refreshToken));
         expect((await app.client().get('/livez')).status).toBe(200);
@@ -71,22 +74,23 @@ describe.each(ALONE)('$mode', async ({ mode, variable, start }) => {
         expect((await app.client().get('/.well-known/jwks.json')).status).toBe(200);
         expect((await app.client().get('/auth/me')).status).toBe(401);
       } finally {
-        thaw(server);
+        frozen.thaw();
       }
-      await eventually(async () => expect((await app.client().get('/readyz')).status).toBe(200));
-      await eventually(async () =>
-        expect((await app.client().get('/auth/sessions', { bearer })).status).not.toBe(503),
+      await eventually(async () => expect((await app.client().get('/readyz')).status).toBe(200), IN_TIME);
+      await eventually(
+        async () => expect((await app.client().get('/auth/sessions', { bearer })).status).not.toBe(503),
+        IN_TIME,
       );
-      const bob = await eventually(() => newPerson(app));
-      await eventually(async () => expect(await isAlive(bob.client)).toBe(true));
-      await eventually(() => login(app, ada.email, ada.password));
+      const bob = await eventually(() => newPerson(app), IN_TIME);
+      await eventually(async () => expect(await isAlive(bob.client)).toBe(true), IN_TIME);
+      await eventually(() => login(app, ada.email, ada.password), IN_TIME);
     },
   );
 
   test(
     'a store that is not there when the service starts: 503 until it is, then all works',
     PATIENT,
-    async () => {
+    async ({ onTestFinished }) => {
       const dataDir = await mkdtemp(join(tmpdir(), 'outage-'));
       onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
       const first = await start({ dataDir, onEnd: onTestFinished });
@@ -103,10 +107,11 @@ describe.each(ALONE)('$mode', async ({ mode, variable, start }) => {
       expect([refused.status, refused.body.code]).toEqual([503, 'store_unavailable']);
       expect((await client.get('/readyz')).status).toBe(503);
       await start({ dataDir, port: Number(new URL(lateUrl).port), onEnd: onTestFinished });
-      await eventually(async () => expect((await client.post('/auth/signup', body)).status).toBe(201), {
-        timeoutMs: 60_000,
-      });
-      await eventually(async () => expect(await isAlive(client)).toBe(true));
+      await eventually(
+        async () => expect((await client.post('/auth/signup', body)).status).toBe(201),
+        IN_TIME,
+      );
+      await eventually(async () => expect(await isAlive(client)).toBe(true), IN_TIME);
     },
   );
 });

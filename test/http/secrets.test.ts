@@ -5,6 +5,7 @@ import { startInbox } from '../support/inbox.ts';
 import { legacyJwt } from '../support/legacy-jwt.ts';
 import { openRepository } from '../support/repository.ts';
 import { durableStoreEnv, productionEnv, startService } from '../support/service.ts';
+import { ownPostgres } from '../support/stores.ts';
 import { resetBody } from '../support/users.ts';
 
 /** Processes that start and hashes at real cost take long on a machine that does other things as well. */
@@ -19,10 +20,12 @@ function formsOf(secret: string): readonly string[] {
   return [...new Set([...forms, ...base64.map((text) => text.replace(/=+$/, ''))])];
 }
 
+const server = await ownPostgres();
+
 inEveryMode(async (mode) => {
   const inbox = await startInbox();
   const env: Record<string, string> = {
-    ...productionEnv(await durableStoreEnv(mode), inbox),
+    ...productionEnv(await durableStoreEnv(mode, server), inbox),
     LOG_LEVEL: 'trace',
     LEGACY_JWT_SECRET: LEGACY_SECRET,
     LEGACY_JWT_UNTIL: '2099-01-01',

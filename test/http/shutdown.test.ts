@@ -1,9 +1,11 @@
 import { connect, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
+import { freePort } from '../../db/embedded/ports.ts';
 import { FIRST_MODE } from '../../plugins/config/modes.ts';
 import { inEveryMode } from '../support/app.ts';
 import { startInbox } from '../support/inbox.ts';
 import { durableStoreEnv, productionEnv, type Service, startService } from '../support/service.ts';
+import { ownPostgres } from '../support/stores.ts';
 import { newEmail, newPassword } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -52,16 +54,42 @@ async function attempt(port: number): Promise<'connected' | 'refused'> {
   return outcome;
 }
 
+const DELAY_MS = 5 * 60_000;
+
+/** Makes the delay of a service that stops end at SIGUSR2, and not before. */
+const DELAY_ENDS_AT_SIGNAL = `
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = (work, ms, ...rest) => {
+    if (ms === ${DELAY_MS}) process.once('SIGUSR2', work);
+    return setTimeout(work, ms, ...rest);
+  };
+`;
+
+/** For a service that runs this code first. */
+const preloaded = (code: string) => ({
+  NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}`,
+});
+
+/** Starts it on a port that is given to nobody by chance once it is free again. */
+const start = async (env: Readonly<Record<string, string>>): Promise<Service> =>
+  startService({ ...env, PORT: String(await freePort()) });
+
+const server = await ownPostgres();
+
 inEveryMode(async (mode) => {
   const inbox = await startInbox();
-  const stores = await durableStoreEnv(mode);
+  const stores = await durableStoreEnv(mode, server);
 
   test(
     'SIGTERM: /readyz turns 503, what is in flight finishes, mails too, idle connections do not hold it up, exit code 0',
     PATIENT,
     async () => {
-      const service = await startService({ ...productionEnv(stores, inbox), SHUTDOWN_DELAY: '3s' });
-      expect((await service.client().get('/readyz')).status).toBe(200);
+      const service = await start({
+        ...productionEnv(stores, inbox),
+        SHUTDOWN_DELAY: `${DELAY_MS}ms`,
+        ...preloaded(DELAY_ENDS_AT_SIGNAL),
+      });
+      await eventually(async () => expect((await service.client().get('/readyz')).status).toBe(200));
       expect((await service.client().get('/dev/inbox')).status).toBe(404);
       const release = inbox.hold();
       const email = newEmail();
@@ -71,21 +99,20 @@ inEveryMode(async (mode) => {
       idle.socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
       await eventually(() => expect(idle.received()).toMatch(/^HTTP\/1\.1 200/));
       const probe = service.client();
+      const port = Number(new URL(service.url).port);
       service.kill('SIGTERM');
       await eventually(async () => expect((await probe.get('/readyz')).status).toBe(503));
       expect((await probe.get('/livez')).status).toBe(200);
       inFlight.socket.write(body.slice(10));
       await eventually(() => expect(inFlight.received()).toMatch(/^HTTP\/1\.1 201/));
       await eventually(() => expect(inbox.held()).toBe(1));
+      service.kill('SIGUSR2');
+      await eventually(async () => expect(await attempt(port)).toBe('refused'));
       release();
       expect(await service.exited).toEqual({ code: 0, signal: null });
       expect(inbox.to(email, 'verify-email')).toHaveLength(1);
       await Promise.all([inFlight.closed, idle.closed]);
-      const late = connect(Number(new URL(service.url).port), '127.0.0.1');
-      const failure = new Promise<string>((resolve) =>
-        late.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? '')),
-      );
-      expect(await failure).toBe('ECONNREFUSED');
+      expect(await attempt(port)).toBe('refused');
     },
   );
 });
@@ -99,10 +126,10 @@ async function beginLogin(service: Service) {
 
 describe('whatever the mode', async () => {
   const inbox = await startInbox();
-  const stores = await durableStoreEnv(FIRST_MODE);
+  const stores = await durableStoreEnv(FIRST_MODE, server);
 
   test('a connection whose request outlives the listener ends with its answer', PATIENT, async () => {
-    const service = await startService({ ...productionEnv(stores, inbox), SHUTDOWN_GRACE: '60s' });
+    const service = await start({ ...productionEnv(stores, inbox), SHUTDOWN_GRACE: '60s' });
     const { port } = new URL(service.url);
     const inFlight = await beginLogin(service);
     service.kill('SIGTERM');
@@ -113,7 +140,7 @@ describe('whatever the mode', async () => {
   });
 
   test('a request that never ends is given up after SHUTDOWN_GRACE, with exit code 1', PATIENT, async () => {
-    const service = await startService({ ...productionEnv(stores, inbox), SHUTDOWN_GRACE: '500ms' });
+    const service = await start({ ...productionEnv(stores, inbox), SHUTDOWN_GRACE: '500ms' });
     await begin(service, '/auth/login', 99, '{');
     service.kill('SIGTERM');
     expect(await service.exited).toEqual({ code: 1, signal: null });
@@ -129,12 +156,12 @@ describe('whatever the mode', async () => {
     'an error that nobody caught (%s) is logged; what is in flight finishes, nothing more is taken, exit code 1',
     PATIENT,
     async (reason, code) => {
-      const service = await startService({
+      const service = await start({
         ...productionEnv(stores, inbox),
         // Nobody sends more to a process that is broken.
         SHUTDOWN_DELAY: '5m',
         SHUTDOWN_GRACE: '60s',
-        NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}`,
+        ...preloaded(code),
       });
       const { port } = new URL(service.url);
       const inFlight = await beginLogin(service);

@@ -6,13 +6,14 @@ import { MIGRATION_LOCK } from '../../db/postgres/migrate.ts';
 import { asSuperuser } from '../support/databases.ts';
 import { startInbox } from '../support/inbox.ts';
 import { durableStoreEnv, productionEnv, spawnService } from '../support/service.ts';
+import { ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 
 /** Processes that start take long on a machine that does other things as well. */
 const PATIENT = { timeout: 60_000 };
 
 const inbox = await startInbox();
-const stores = await durableStoreEnv('postgres-only');
+const stores = await durableStoreEnv('postgres-only', await ownPostgres());
 const env = productionEnv(stores, inbox);
 const url = env['DATABASE_URL'] ?? '';
 

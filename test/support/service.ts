@@ -2,12 +2,13 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
+import type { PostgresServer } from '../../db/embedded/postgres.ts';
 import { fetchDocument, type Mode, newKeys, storeEnv } from './app.ts';
 import { type Client, createClient } from './client.ts';
+import { createDatabase, newDatabaseName } from './databases.ts';
 import type { Inbox } from './inbox.ts';
 import { inherited } from './inherited.ts';
 import { createResponseCheck } from './openapi.ts';
-import { ownPostgres } from './stores.ts';
 import { eventually } from './wait.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -28,9 +29,9 @@ export interface Service extends ServiceProcess {
   client(): Client;
 }
 
-/** Databases for this mode that production accepts: the shared PostgreSQL trades durability for speed, so not there. */
-export function durableStoreEnv(mode: Mode): Promise<Record<string, string>> {
-  return storeEnv(mode, async () => (await ownPostgres()).url);
+/** Databases for this mode that production accepts, on a server of the file's own: the shared one trades durability for speed. */
+export function durableStoreEnv(mode: Mode, { url }: PostgresServer): Promise<Record<string, string>> {
+  return storeEnv(mode, () => createDatabase(url, newDatabaseName()));
 }
 
 /** What production wants to be told, over `durableStoreEnv(mode)`. */
