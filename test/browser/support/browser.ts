@@ -27,7 +27,7 @@ export interface Visitor {
   readonly requests: readonly Request[];
   /** Errors on the console (refused by a content security policy, too) and in scripts. */
   readonly errors: readonly string[];
-  /** Leaves out the errors that name this status: those the test provoked. */
+  /** Leaves out the errors that name this status, those the test provoked: what the console says of an answer may come later. */
   forget(status: string): void;
   /** A new tab at this address. */
   open(url: string): Promise<Page>;
@@ -38,7 +38,8 @@ export async function newVisitor(browser: Browser): Promise<Visitor> {
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
   onTestFinished(() => context.close());
   const requests: Request[] = [];
-  let errors: string[] = [];
+  const errors: string[] = [];
+  const provoked: string[] = [];
   context.on('request', (request) => void requests.push(request));
   context.on('console', (message) => {
     if (message.type() === 'error') errors.push(message.text());
@@ -48,10 +49,10 @@ export async function newVisitor(browser: Browser): Promise<Visitor> {
     context,
     requests,
     get errors() {
-      return errors;
+      return errors.filter((error) => !provoked.some((status) => error.includes(`status of ${status}`)));
     },
     forget(status) {
-      errors = errors.filter((error) => !error.includes(`status of ${status}`));
+      provoked.push(status);
     },
     async open(url) {
       const page = await context.newPage();
