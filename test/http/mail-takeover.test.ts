@@ -11,7 +11,7 @@ import { login, newEmail, newPassword, newPerson, type Person, resetBody } from 
 import { eventually } from '../support/wait.ts';
 
 /** Processes that start and hashes at real cost take long on a machine that does other things as well. */
-const PATIENT = { timeout: 120_000 };
+const PATIENT = { timeout: 240_000 };
 
 const server = await ownPostgres();
 

@@ -11,7 +11,7 @@ import { isAlive, login, newEmail, newPassword, newPerson, resetBody } from '../
 import { eventually } from '../support/wait.ts';
 
 /** Processes that start and hashes at real cost take long on a machine that does other things as well. */
-const PATIENT = { timeout: 120_000 };
+const PATIENT = { timeout: 240_000 };
 
 /** The modes with one store: what the others do without their mirror is for the cutover's own tests. */
 const ALONE = [
