@@ -1,34 +1,45 @@
 /** The router implements the same port: the whole contract, in every mode, and afterwards both stores are alike. */
-import mongoose from 'mongoose';
-import pg from 'pg';
-import { afterAll, describe, expect, it } from 'vitest';
-import { MODE_FACTS, MODES, type Mode } from '../../cutover/mode.ts';
+import { afterAll, describe, expect, inject, it } from 'vitest';
+import { authorityOf, MODE_FACTS, MODES, type Mode } from '../../cutover/mode.ts';
+import type { StoreName } from '../../db/errors.ts';
 import { expectAlike } from '../support/at-rest.ts';
 import { openEngine, RETENTION_MS } from '../support/engine.ts';
-import { openMongo, openPostgres } from '../support/stores.ts';
+import { openMongo } from '../support/stores.ts';
 import { NOW } from './fixtures.ts';
-import { type ReadRaw, repositoryContract } from './harness.ts';
-import { readDocumentWith } from './mongo-driver.ts';
-import { readRowWith } from './postgres-driver.ts';
+import { type ReadRaw, repositoryContract, type StoreDriver } from './harness.ts';
+import { memoryDriver } from './memory-driver.ts';
+import { mongoDriver } from './mongo-driver.ts';
+import { postgresDriver } from './postgres-driver.ts';
 
-describe.each(MODES)('in %s', async (mode) => {
-  const { mongo, postgres } = await openBoth();
+const [main] = inject('postgresServers');
+if (main === undefined) throw new Error('no PostgreSQL was started for this run');
+
+type Drivers = Readonly<Record<StoreName, StoreDriver>>;
+const MEMORY: Drivers = { mongo: memoryDriver('mongo'), postgres: memoryDriver('postgres') };
+const SERVERS: Drivers = { mongo: mongoDriver('', openMongo), postgres: postgresDriver(main) };
+
+describe.each(MODES)('in %s, over stores in memory', (mode) => contractIn(mode, MEMORY));
+
+/** What a server does by itself, its own contract tells; what a mirror between two makes of it all, these two modes do. */
+describe.each(['dual-write', 'postgres-primary'] as const)('in %s, over servers', (mode) =>
+  contractIn(mode, SERVERS),
+);
+
+async function contractIn(mode: Mode, drivers: Drivers): Promise<void> {
+  const [mongo, postgres] = await Promise.all([drivers.mongo.open(), drivers.postgres.open()]);
   const { engine, authority, other } = await openEngine(mode, {
     stores: { mongo: mongo.store, postgres: postgres.store },
     date: () => NOW,
   });
-  const pool = new pg.Pool({ connectionString: postgres.url, max: 2 });
-  const client = new mongoose.mongo.MongoClient(mongo.url);
   afterAll(async () => {
     await engine.stop(5_000);
-    await pool.end();
-    await client.close();
+    for (const { close } of [mongo, postgres]) await close();
   });
 
   repositoryContract({
     name: 'the router',
     async open() {
-      const read = authority.name === 'mongo' ? readDocumentWith(client) : readRowWith(pool);
+      const { readRaw: read } = authorityOf(mode) === 'mongo' ? mongo : postgres;
       // The mark goes when the mirror has been here, whatever the case does meanwhile.
       const readRaw: ReadRaw = async (entity, id) => {
         const raw = await read(entity, id);
@@ -42,18 +53,11 @@ describe.each(MODES)('in %s', async (mode) => {
 
   it('leaves both stores alike, or the other one empty', async () => {
     if (other === null) throw new Error('both stores were opened');
-    if (!mirrors(mode)) {
+    if (MODE_FACTS[mode].mirror === null) {
       expect(await other.replica.holdsUsers()).toBe(false);
       return;
     }
     await expectAlike(authority, other, NOW.getTime() - RETENTION_MS);
     expect(await authority.books.countNotes()).not.toHaveProperty('poison');
-  });
-});
-
-const mirrors = (mode: Mode): boolean => MODE_FACTS[mode].mirror !== null;
-
-async function openBoth() {
-  const [mongo, postgres] = await Promise.all([openMongo(), openPostgres()]);
-  return { mongo, postgres };
+  }, 90_000);
 }

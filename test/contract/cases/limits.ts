@@ -3,7 +3,7 @@ import type { LimitHit } from '../../../db/limits.ts';
 import { freshId, later, NOW, parallel } from '../fixtures.ts';
 import type { StoreSubject } from '../harness.ts';
 
-export function limitCases({ store }: StoreSubject): void {
+export function limitCases({ store }: Pick<StoreSubject, 'store'>): void {
   const { limits } = store;
 
   function bucket(given: Partial<LimitHit> = {}): LimitHit {
