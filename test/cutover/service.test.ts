@@ -10,11 +10,18 @@ import { databaseUrl } from '../support/databases.ts';
 import { openEngine } from '../support/engine.ts';
 import { freezeMongo, freezePostgres } from '../support/faults.ts';
 import { createLagProxy } from '../support/lag-proxy.ts';
+import { createMemoryStore } from '../support/memory/store.ts';
 import { newMongoDatabase, newPostgresDatabase, ownMongo, ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
+import { carries } from '../support/wire.ts';
 import { moveMode, setIn } from './support/control.ts';
 
 const onEnd = (close: () => Promise<void>) => onTestFinished(close);
+
+const inMemory = () => ({
+  mongo: createMemoryStore({ name: 'mongo' }),
+  postgres: createMemoryStore({ name: 'postgres' }),
+});
 
 async function readiness(app: TestApp) {
   const answer = await app.client().get('/readyz');
@@ -22,7 +29,7 @@ async function readiness(app: TestApp) {
 }
 
 test('a record is followed with one log line about the configuration', async () => {
-  const { engine, stores } = await openEngine('dual-write');
+  const { engine, stores } = await openEngine('dual-write', { stores: inMemory() });
   const lines: unknown[] = [];
   const telemetry = { ...SILENT, warn: (fields: unknown, message: string) => lines.push([fields, message]) };
   const { engine: second } = await openEngine('mongo-only', { stores, telemetry });
@@ -38,7 +45,7 @@ test('a record is followed with one log line about the configuration', async () 
 });
 
 test('an instance without the mirror of its mode serves, and says that others have to mirror', async () => {
-  const { engine, stores } = await openEngine('dual-write');
+  const { engine, stores } = await openEngine('dual-write', { stores: inMemory() });
   const lines: string[] = [];
   const telemetry = { ...SILENT, warn: (_: unknown, message: string) => lines.push(message) };
   const alone = { mongo: stores.mongo, postgres: null };
@@ -166,10 +173,12 @@ describe.each([
 
 describe('a lease that lapses', () => {
   test('ends what was in flight without an answer, and is never revived', async () => {
-    const server = await ownPostgres();
+    const url = await newPostgresDatabase();
+    const proxy = await createLagProxy({ targetPort: Number(new URL(url).port) });
+    onTestFinished(() => proxy.close());
     const app = await startApp('postgres-only', {
       onEnd,
-      env: { DATABASE_URL: server.url, STORE_TIMEOUT: '20s' },
+      env: { DATABASE_URL: proxy.through(url), STORE_TIMEOUT: '20s' },
     });
     const { postgres } = app.app;
     if (postgres === null) throw new Error('postgres-only has a PostgreSQL');
@@ -177,15 +186,18 @@ describe('a lease that lapses', () => {
     await setIn(postgres, 'lease-ms', 400);
     await eventually(() => app.app.cutover.member.settings()['lease-ms'] === 400);
     await eventually(() => app.app.cutover.member.state().lease?.leaseMs === 400);
-    const frozen = await freezePostgres(server);
-    onTestFinished(() => frozen.thaw());
+    // It is on its way under a lease before nothing is answered any more: such a lease may have lapsed by then.
+    const inFlight = proxy.holdNext(carries(USER_ID));
     const held = read(app.app.repository).catch((thrown: unknown) => thrown);
+    expect(await inFlight).toBe(true);
+    proxy.freeze();
     await eventually(() => app.app.cutover.status().standing === 'no-lease');
-    frozen.thaw();
+    proxy.heal();
     expect(await held).toMatchObject({ name: 'StoreUnavailable', reason: 'lease-lost' });
-    await eventually(() => app.app.cutover.status().standing === 'serving');
-    expect(await read(app.app.repository)).toBeNull();
+    // A busy machine may lose the next one, too.
+    await eventually(async () => expect(await read(app.app.repository)).toBeNull());
   });
 });
 
-const read = (repository: Repository) => repository.findUser('0123456789abcdef01234567');
+const USER_ID = '0123456789abcdef01234567';
+const read = (repository: Repository) => repository.findUser(USER_ID);
