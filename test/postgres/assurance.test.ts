@@ -9,9 +9,11 @@ import { eventually } from '../support/wait.ts';
 
 const CONTEXT = { epoch: 1, pending: true };
 /** The store's own time-outs are far longer than what an assurance may take. */
-const PATIENT = { statementTimeoutMs: 20_000, connectTimeoutMs: 20_000, assuranceTimeoutMs: 2_000 };
+const PATIENT = { statementTimeoutMs: 20_000, connectTimeoutMs: 20_000, assuranceTimeoutMs: 10_000 };
+/** Refused before long; on a busy machine also where it could be given. */
+const BRIEF = { assuranceTimeoutMs: 500 };
 
-type Options = Pick<PostgresStoreOptions, 'url'> & { readonly poolMax?: number };
+type Options = Pick<PostgresStoreOptions, 'url' | 'assuranceTimeoutMs'> & { readonly poolMax?: number };
 
 /** Opens stores that are closed before what was registered earlier is taken down. */
 function opener(): (options: Options) => Promise<Store> {
@@ -84,12 +86,12 @@ describe('assurance', async () => {
 describe('assurance of a frozen server', async () => {
   const server = await ownPostgres();
   const open = opener();
-  const first = await open({ url: server.url });
+  const first = await open({ url: server.url, ...BRIEF });
   await first.migrate(() => {});
 
   it('is refused long before the store’s own time-outs, connected or not, and given again afterwards', async () => {
-    const [connected, fresh] = [first, await open({ url: server.url })];
-    expect(await connected.assurance()).toEqual({ marks: 0, notes: {} });
+    const [connected, fresh] = [first, await open({ url: server.url, ...BRIEF })];
+    expect(await eventually(() => connected.assurance())).toEqual({ marks: 0, notes: {} });
     await connected.ping();
     const frozen = await freezePostgres(server);
     try {
