@@ -8,12 +8,12 @@ import { log, type MoveRequest, move, readStatus, setSetting } from '../../cutov
 import { lastCheck, newSuspects, noteMarked } from '../../cutover/operator/last-check.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { encodeId } from '../../db/ids.ts';
-import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Store } from '../../db/port.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import { newSession, newUser, signUp } from '../contract/fixtures.ts';
 import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
-import { newMongoDatabase, openMongo, openPostgres } from '../support/stores.ts';
+import { openMongoAt } from '../support/mongo.ts';
+import { newMongoDatabase, openMongo, openPostgres, TIMEOUT_MS } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 
 const { store: mongo } = await openMongo();
@@ -26,7 +26,7 @@ const PAIRS: readonly [string, Store, Store][] = [
 
 describe('whether a store is migrated', () => {
   it('is known without writing: MongoDB', async () => {
-    const store = await openMongoStore({ url: newMongoDatabase() });
+    const store = await openMongoAt(newMongoDatabase());
     try {
       expect(await store.isMigrated()).toBe(false);
       await store.migrate(() => {});
@@ -41,7 +41,7 @@ describe('whether a store is migrated', () => {
     if (server === undefined) throw new Error('no PostgreSQL was started for this run');
     const name = newDatabaseName();
     const url = await createDatabase(server.url, name);
-    const store = await openPostgresStore({ url });
+    const store = await openPostgresStore({ url, timeoutMs: TIMEOUT_MS });
     try {
       expect(await store.isMigrated()).toBe(false);
       // Where there is no table nothing is kept.

@@ -5,7 +5,7 @@ import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Store } from '../../db/port.ts';
 import { NOW, newAccount } from '../contract/fixtures.ts';
 import { createLagProxy, type LagProxy } from '../support/lag-proxy.ts';
-import { newMongoDatabase } from '../support/stores.ts';
+import { newMongoDatabase, TIMEOUT_MS } from '../support/stores.ts';
 import { mongoCommand } from '../support/wire.ts';
 
 const CONTEXT = { epoch: 1, pending: true };
@@ -18,7 +18,7 @@ describe('reads of records', () => {
   beforeAll(async () => {
     const url = newMongoDatabase();
     proxy = await createLagProxy({ targetPort: Number(new URL(url).port) });
-    store = await openMongoStore({ url: proxy.through(url), emailKeyPass: false });
+    store = await openMongoStore({ url: proxy.through(url), timeoutMs: TIMEOUT_MS, emailKeyPass: false });
     await store.migrate(() => {});
     // It only listens.
     void proxy.holdNext((sent) => {

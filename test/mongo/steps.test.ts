@@ -3,7 +3,7 @@ import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Repository } from '../../db/port.ts';
 import { NOW, newAccount, newResetToken, newSession, signUp, userOf } from '../contract/fixtures.ts';
 import { createLagProxy } from '../support/lag-proxy.ts';
-import { openMongo } from '../support/stores.ts';
+import { openMongo, TIMEOUT_MS } from '../support/stores.ts';
 import { isMongoWrite } from '../support/wire.ts';
 
 const CONTEXT = { epoch: 1, pending: false };
@@ -15,7 +15,11 @@ describe('an operation of several writes', async () => {
   /** The same database, behind a network of its own. */
   async function openBehind() {
     const proxy = await createLagProxy({ targetPort: Number(new URL(url).port) });
-    const behind = await openMongoStore({ url: proxy.through(url), timeoutMs: 2_000, emailKeyPass: false });
+    const behind = await openMongoStore({
+      url: proxy.through(url),
+      timeoutMs: TIMEOUT_MS,
+      emailKeyPass: false,
+    });
     onTestFinished(async () => {
       await behind.close();
       await proxy.close();

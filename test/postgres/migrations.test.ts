@@ -9,7 +9,7 @@ import { migrate, readMigrations } from '../../db/postgres/migrate.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import { signUp } from '../contract/fixtures.ts';
 import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
-import { newPostgresDatabase } from '../support/stores.ts';
+import { newPostgresDatabase, TIMEOUT_MS } from '../support/stores.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const run = promisify(execFile);
@@ -47,7 +47,7 @@ describe('migrations', async () => {
 
   it('miss the unique index on e-mails once it is gone, and make it again', async () => {
     const url = await newPostgresDatabase();
-    const store = await openPostgresStore({ url });
+    const store = await openPostgresStore({ url, timeoutMs: TIMEOUT_MS });
     onTestFinished(() => store.close());
     expect(await store.isMigrated()).toBe(true);
     await asSuperuser(url, 'drop index users_email_key_unique');
@@ -59,7 +59,7 @@ describe('migrations', async () => {
 
   it('say so when rows have come to share a key meanwhile', async () => {
     const url = await newPostgresDatabase();
-    const store = await openPostgresStore({ url });
+    const store = await openPostgresStore({ url, timeoutMs: TIMEOUT_MS });
     onTestFinished(() => store.close());
     await asSuperuser(url, 'drop index users_email_key_unique');
     const repository = store.at({ epoch: 1, pending: false });

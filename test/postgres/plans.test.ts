@@ -14,7 +14,7 @@ import {
   newVerificationToken,
   signUp,
 } from '../contract/fixtures.ts';
-import { newPostgresDatabase } from '../support/stores.ts';
+import { newPostgresDatabase, TIMEOUT_MS } from '../support/stores.ts';
 
 interface Sent {
   readonly sql: string;
@@ -71,6 +71,7 @@ describe('plans', async () => {
   let sent: Sent[] = [];
   const store = await openPostgresStore({
     url,
+    timeoutMs: TIMEOUT_MS,
     onQuery: (sql, parameters) => sent.push({ sql, parameters }),
   });
   afterAll(async () => {

@@ -5,6 +5,7 @@ import { migrate } from '../../db/postgres/migrate.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import { NOW, newAccount, signUp } from '../contract/fixtures.ts';
 import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
+import { TIMEOUT_MS } from '../support/stores.ts';
 
 const ROLES = new URL('../../db/postgres/roles.sql', import.meta.url);
 const DENIED = { code: '42501' };
@@ -17,13 +18,16 @@ describe('roles', async () => {
   await asSuperuser(owner, sql);
   /** The same database under a role: options apply before the first statement. */
   const as = (role: string) => `${owner}?options=${encodeURIComponent(`-c role=${role}`)}`;
-  await migrate({ url: as('auth_migration'), connectTimeoutMs: 5_000, migrationTimeoutMs: 30_000 }, () => {});
+  await migrate(
+    { url: as('auth_migration'), connectTimeoutMs: TIMEOUT_MS, migrationTimeoutMs: 30_000 },
+    () => {},
+  );
 
   const pools = ['auth_runtime', 'auth_backfill'].map((role) => ({
     role,
     pool: new pg.Pool({ connectionString: as(role), max: 1 }),
   }));
-  const store = await openPostgresStore({ url: as('auth_runtime') });
+  const store = await openPostgresStore({ url: as('auth_runtime'), timeoutMs: TIMEOUT_MS });
   afterAll(async () => {
     await store.close();
     for (const { pool } of pools) await pool.end();
@@ -40,6 +44,7 @@ describe('roles', async () => {
     const own = await createDatabase(server, fresh);
     const bare = await openPostgresStore({
       url: `${own}?options=${encodeURIComponent('-c role=auth_runtime')}`,
+      timeoutMs: TIMEOUT_MS,
     });
     try {
       await expect(bare.migrate(() => {})).rejects.toMatchObject({ reason: 'forbidden' });
