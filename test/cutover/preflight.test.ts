@@ -65,9 +65,12 @@ test.each([
   expect(judgeDisk(space)).toMatchObject({ name: 'disk', level, found: expect.stringMatching(found) });
 });
 
-describe('preflight', () => {
+describe('preflight', async () => {
+  /** For tests that only look. */
+  const tidy = await tidyWorld();
+
   test('finds nothing in the way of tidy stores, and changes nothing', async () => {
-    const world = await tidyWorld();
+    const world = tidy;
     const contents = async () => [
       await contentOfMongo(world.urls.mongo),
       await contentOfPostgres(world.urls.postgres),
@@ -216,8 +219,7 @@ describe('preflight', () => {
   });
 
   test('counts the connections that the pools may take', async () => {
-    const world = await tidyWorld();
-    const found = await look(world, { instances: 1_000 });
+    const found = await look(tidy, { instances: 1_000 });
     const [connections] = named(found, 'connections').filter(({ store }) => store === 'postgres');
     expect(connections).toMatchObject({
       level: 'block',
@@ -226,7 +228,6 @@ describe('preflight', () => {
   });
 
   test('names what the role may not do, and the tables that are not there', async () => {
-    const world = await tidyWorld();
     const database = newDatabaseName();
     const role = `${database}_role`;
     const main = servers()[0]?.url ?? '';
@@ -237,8 +238,8 @@ describe('preflight', () => {
       url.username = role;
       url.password = 'fixture';
       const found = await look({
-        ...world,
-        context: { ...world.context, urls: { ...world.urls, postgres: url.href } },
+        ...tidy,
+        context: { ...tidy.context, urls: { ...tidy.urls, postgres: url.href } },
       });
       expect(named(found, 'privileges')).toContainEqual(
         expect.objectContaining({
