@@ -1,10 +1,12 @@
 /** Jobs for the ranges of a run, as pg-boss keeps them, under the role a copy runs as. */
 import { readFile } from 'node:fs/promises';
 import { afterAll, describe, expect, inject, it } from 'vitest';
+import { verify } from '../../cutover/copy/index.ts';
 import { openPostgresBulk } from '../../db/postgres/copy/client.ts';
 import { JOBS_SCHEMA, type Job, openJobs } from '../../db/postgres/copy/jobs.ts';
 import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
 import { eventually } from '../support/wait.ts';
+import { openBench } from './support.ts';
 
 describe('jobs', async () => {
   const server = inject('postgresUrl');
@@ -95,4 +97,20 @@ describe('jobs', async () => {
     });
     await runtime.close();
   });
+});
+
+const bench = await openBench();
+
+it('are there before the process of a run looks for them, which rests after a look in vain', async () => {
+  await bench.setMode('dual-write');
+  const said: string[] = [];
+  const execute: typeof bench.postgres.execute = (text, values) => {
+    said.push(text);
+    return bench.postgres.execute(text, values);
+  };
+  await verify({ ...bench, postgres: { ...bench.postgres, execute } });
+  const offered = said.findIndex((text) => /insert into copy_jobs\.job/i.test(text));
+  const looked = said.findIndex((text) => /set\s+state = 'active'/i.test(text));
+  expect(offered).toBeGreaterThan(-1);
+  expect(looked).toBeGreaterThan(offered);
 });
