@@ -1,6 +1,6 @@
 /** Statistics of what a copy has filled, by the roles of roles.sql, on every server version. */
 import { readFile } from 'node:fs/promises';
-import { afterAll, describe, expect, inject, it } from 'vitest';
+import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import { openPostgresBulk } from '../../db/postgres/copy/client.ts';
 import { analyzeLive } from '../../db/postgres/copy/merge.ts';
 import { migrate } from '../../db/postgres/migrate.ts';
@@ -16,7 +16,7 @@ describe.each(inject('postgresServers'))('on PostgreSQL $major', ({ url: server,
   it('the backfill role gathers them, the run-time role is told that it may not', async () => {
     const name = newDatabaseName();
     const owner = await createDatabase(server, name);
-    afterAll(() => dropDatabase(server, name));
+    onTestFinished(() => dropDatabase(server, name));
     const sql = await readFile(ROLES, 'utf8');
     await asSuperuser(owner, sql);
     await asSuperuser(owner, sql);

@@ -106,7 +106,9 @@ const mutantOf = (entity: Entity): fc.Arbitrary<Buffer> =>
     .tuple(documentOf(entity), fc.array(mutation, { minLength: 1, maxLength: 2 }))
     .map(([bytes, mutations]) => mutations.reduce((changed, mutate) => mutate(changed), bytes));
 
-describe('any bytes', () => {
+describe('any bytes', async () => {
+  const bench = await openBench();
+
   it.each(ENTITIES)('of a %s are a record, or bad by a name, a field and a reason', (entity) => {
     const seen = { good: 0, bad: 0, undecodable: 0 };
     fc.assert(
@@ -141,7 +143,6 @@ describe('any bytes', () => {
   });
 
   it('that a server takes end as rows or as findings, and verify says the same of them', async () => {
-    const bench = await openBench();
     await bench.setMode('dual-write');
     await bench.insert('user', [legacyUser()]);
     let count = 1;

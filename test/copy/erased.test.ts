@@ -16,7 +16,7 @@ import { logIn, signUp } from '../contract/fixtures.ts';
 import { sessionAt, userAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
-import { clear, openBench, serve, started } from './support.ts';
+import { clear, openBench, serving } from './support.ts';
 
 const LATER = new Date(Date.now() + 3_600_000);
 const AGENT = { userAgent: 'Agent 007', expiresAt: LATER, idleExpiresAt: LATER };
@@ -76,7 +76,7 @@ describe('of erased users', async () => {
     await backfill();
     expect(await listQuarantine(bench)).toHaveLength(3);
     expect(await kept()).toBe(4);
-    const engine = await started(serve(bench));
+    const engine = await serving(bench);
     for (const userId of [user.id, String(rival._id)]) {
       const erasure = { userId, sessionGeneration: null, now: new Date() };
       expect(await engine.repository.eraseUser(erasure)).toBe('done');
@@ -174,7 +174,7 @@ describe('of erased users', async () => {
     for (const id of ids) expect(await stores.mongo.replica.moveAside('session', id, move)).toBe(true);
     const aside = bench.mongo.db.collection('cutover_aside');
     await aside.updateMany({ recordId: { $in: ids } }, { $unset: { owner: '' } });
-    const engine = await started(serve(bench));
+    const engine = await serving(bench);
     const erasure = { userId: String(user._id), sessionGeneration: null, now: new Date() };
     expect(await engine.repository.eraseUser(erasure)).toBe('done');
     const left = await aside.find({ recordId: { $in: ids } }).toArray();
@@ -234,7 +234,7 @@ describe('of erased users', async () => {
 
   it('an operator erases one whose document the mirror cannot read', async () => {
     await bench.setMode('dual-write');
-    await started(serve(bench));
+    await serving(bench);
     const doc = unreadable({ epoch: 1, version: 3, sessionGeneration: 2, pendingAt: new Date() });
     const id = String(doc._id);
     await bench.insert('user', [doc]);
@@ -253,7 +253,7 @@ describe('of erased users', async () => {
     await backfill();
     expect(await listQuarantine(bench)).toHaveLength(2);
     expect(await kept()).toBe(1);
-    await started(serve(bench));
+    await serving(bench);
     expect(await byOperator(String(stub._id))).toMatchObject({ kind: 'done' });
     expect(await byOperator(String(doc._id))).toMatchObject({ kind: 'done' });
     expect(await listQuarantine(bench)).toEqual([]);

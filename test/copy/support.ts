@@ -1,5 +1,5 @@
 /** Two stores of the calling file's own, under a control record, as a copy finds them. */
-import { afterAll } from 'vitest';
+import { afterAll, onTestFinished } from 'vitest';
 import { fromControl, readControl } from '../../cutover/control.ts';
 import { type Bulk, type CopyScope, openBulk } from '../../cutover/copy/index.ts';
 import { createEngine, type Engine } from '../../cutover/engine.ts';
@@ -33,17 +33,17 @@ export interface Bench extends CopyScope {
 const TABLES = ['users', 'verification_tokens', 'password_reset_tokens', 'sessions'];
 
 /** What a test puts there stays as it is: no pass gives it e-mail keys meanwhile. */
-async function openQuietMongo(): Promise<OpenedStore> {
-  const url = newMongoDatabase();
+async function openQuietMongo(server?: string): Promise<OpenedStore> {
+  const url = newMongoDatabase(server);
   const store = await openMongoStore({ url, timeoutMs: TIMEOUT_MS, emailKeyPass: false });
   afterAll(() => store.close());
   await store.migrate(() => {});
   return { store, url };
 }
 
-/** Without a target, on the server that all share. */
-export async function openBench(target?: PostgresTarget): Promise<Bench> {
-  const mongo = await openQuietMongo();
+/** Without a target, on the servers that all share. Not within a test, after which nothing of it would be closed or dropped. */
+export async function openBench(target?: PostgresTarget, mongoServer?: string): Promise<Bench> {
+  const mongo = await openQuietMongo(mongoServer);
   const postgres = await openPostgres(target);
   const bulk: Bulk = openBulk({ mongoUrl: mongo.url, postgresUrl: postgres.url });
   afterAll(() => bulk.close());
@@ -111,8 +111,14 @@ export async function openBench(target?: PostgresTarget): Promise<Bench> {
   };
 }
 
-/** An instance of the service's engine beside the copy; it stops with the file. */
-export function serve({ stores, environment, telemetry, retentionMs }: Bench): Engine {
+/**
+ * An instance of the service's engine beside the copy; it stops after the file. Within a test say so: `afterAll` does nothing
+ * there, and the instance would follow the tests to come.
+ */
+export function serve(
+  { stores, environment, telemetry, retentionMs }: Bench,
+  onEnd: (stop: () => Promise<void>) => void = afterAll,
+): Engine {
   const engine = createEngine({
     stores,
     environment,
@@ -122,9 +128,12 @@ export function serve({ stores, environment, telemetry, retentionMs }: Bench): E
     storeTimeoutMs: TIMEOUT_MS,
     digestKey: new Uint8Array(32),
   });
-  afterAll(() => engine.stop(1_000));
+  onEnd(() => engine.stop(1_000));
   return engine;
 }
+
+/** Within a test: one that serves, until the test has ended. */
+export const serving = (bench: Bench): Promise<Engine> => started(serve(bench, onTestFinished));
 
 /** Starts it, and waits until it serves. */
 export async function started(engine: Engine): Promise<Engine> {

@@ -24,9 +24,16 @@ async function begin(bench: Bench, from: 'mongo' | 'postgres'): Promise<void> {
 const countOf = async ({ postgres }: Bench, from: string) =>
   (await postgres.query<{ n: number }>(`select count(*)::int as n from ${from}`))[0]?.n;
 
+/** Each its own: the jobs of a run that was taken back under its workers stay until these are known to be dead. */
+const [first, second, third, fourth] = await Promise.all([
+  openBench(),
+  openBench(),
+  openBench(),
+  openBench(),
+]);
+
 /** Users in PostgreSQL, and one of them, older, in MongoDB. */
-async function openReverse() {
-  const bench = await openBench();
+async function openReverse(bench: Bench) {
   const old = legacyUser({ plan: 'gold' });
   await bench.insert('user', [old]);
   const before = await bench.documents('user');
@@ -46,14 +53,14 @@ async function openReverse() {
     },
   };
   const gated: CopyScope = { ...bench, stores: { ...bench.stores, mongo: { ...mongo, replica } } };
-  return { bench, before, gated, reached, gate };
+  return { before, gated, reached, gate };
 }
 
 /** Takes the run back while the gate is shut, and opens it once nothing more of the run may begin. */
 async function takeBack(bench: Bench, gate: PromiseWithResolvers<void>): Promise<void> {
   const undone = rollbackBackfill(bench, 'left');
   const isLeft = async () => (await countOf(bench, "copy_runs where state in ('undoing', 'undone')")) === 1;
-  await Promise.race([undone, eventually(isLeft)]);
+  await Promise.race([undone, eventually(isLeft, { timeoutMs: 25_000 })]);
   gate.resolve();
   await undone;
 }
@@ -63,11 +70,12 @@ async function losesLock(bench: Bench): Promise<void> {
   const locks = `pg_locks where locktype = 'advisory' and objsubid = 1
     and database = (select oid from pg_database where datname = current_database())`;
   await bench.postgres.query(`select pg_terminate_backend(pid) from ${locks}`);
-  await eventually(async () => (await countOf(bench, locks)) === 0);
+  await eventually(async () => (await countOf(bench, locks)) === 0, { timeoutMs: 25_000 });
 }
 
 it('by a worker that is about to write to MongoDB', async () => {
-  const { bench, before, gated, reached, gate } = await openReverse();
+  const bench = first;
+  const { before, gated, reached, gate } = await openReverse(bench);
   await begin(bench, 'postgres');
   const ended = new AbortController();
   const worker = runWorker(gated, { jobs: 1, signal: ended.signal });
@@ -88,7 +96,8 @@ it('by a worker that is about to write to MongoDB', async () => {
 });
 
 it('by a coordinator that is about to write to MongoDB, and has lost its lock', async () => {
-  const { bench, before, gated, reached, gate } = await openReverse();
+  const bench = second;
+  const { before, gated, reached, gate } = await openReverse(bench);
   const copy = runBackfill(gated, { from: 'postgres', onBad: 'quarantine', runId: 'left', jobs: 1 });
   const refused = expect(copy).rejects.toMatchObject(TAKEN);
   await Promise.race([copy, reached.promise]);
@@ -117,7 +126,7 @@ function gatedTransactions(bench: Bench) {
 }
 
 it('by a worker that is about to stage documents, while another run does', async () => {
-  const bench = await openBench();
+  const bench = third;
   await bench.insert('user', [legacyUser(), legacyUser(), legacyUser()]);
   await bench.setMode('dual-write');
   await begin(bench, 'mongo');
@@ -129,7 +138,7 @@ it('by a worker that is about to stage documents, while another run does', async
   await rollbackBackfill(bench, 'left');
   const beforeMerge = async () => {
     gate.resolve();
-    await eventually(() => transactions.length > 0);
+    await eventually(() => transactions.length > 0, { timeoutMs: 25_000 });
     await expect(transactions[0]).rejects.toBeInstanceOf(RangeLost);
     ended.abort();
     await worker;
@@ -140,7 +149,7 @@ it('by a worker that is about to stage documents, while another run does', async
 });
 
 it('by a coordinator that is about to merge, and has lost its lock, while another run does', async () => {
-  const bench = await openBench();
+  const bench = fourth;
   await bench.insert('user', [legacyUser(), legacyUser(), legacyUser()]);
   await bench.setMode('dual-write');
   const { gated, held, reached, gate } = gatedTransactions(bench);

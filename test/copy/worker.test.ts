@@ -1,6 +1,6 @@
 /** A process that helps, and a store that is away for a moment. */
 import mongoose from 'mongoose';
-import { expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import {
   type CopyRefused,
   type CopyScope,
@@ -12,7 +12,12 @@ import {
 import { userAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
-import { type Bench, openBench } from './support.ts';
+import { type Bench, clear, openBench } from './support.ts';
+
+const bench = await openBench();
+beforeEach(() => clear(bench));
+/** A worker looks once a second, on a machine that may be busy. */
+const PATIENCE = { timeoutMs: 25_000 };
 
 /** Begun, with all its ranges open, by a process that stopped at once. */
 async function begin(bench: Bench, from: 'mongo' | 'postgres'): Promise<void> {
@@ -32,7 +37,6 @@ it.each([
   ['does not let it in', 18, 'AuthenticationFailed'],
   ['does not let it read', 13, 'Unauthorized'],
 ])('ends with the reason where MongoDB %s', async (_what, code, codeName) => {
-  const bench = await openBench();
   await bench.insert('user', [legacyUser()]);
   await bench.setMode('dual-write');
   const stopped = new AbortController();
@@ -52,7 +56,6 @@ it.each([
 });
 
 it('waits for a MongoDB that is away, and goes on', async () => {
-  const bench = await openBench();
   await bench.insert('user', [legacyUser(), legacyUser()]);
   await bench.setMode('dual-write');
   const stopped = new AbortController();
@@ -73,7 +76,7 @@ it('waits for a MongoDB that is away, and goes on', async () => {
     { signal: ended.signal, onAway: ({ store, reason }) => away.push(`${store} ${reason}`) },
   );
   const open = () => bench.postgres.query("select from copy_ranges where state = 'open'");
-  await Promise.race([worker, eventually(async () => (await open()).length === 0)]);
+  await Promise.race([worker, eventually(async () => (await open()).length === 0, PATIENCE)]);
   ended.abort();
   await worker;
   expect(lost).toBeGreaterThan(1);
@@ -82,7 +85,6 @@ it('waits for a MongoDB that is away, and goes on', async () => {
 });
 
 it('leaves a copy alone that was begun before authority moved, there or there and back', async () => {
-  const bench = await openBench();
   await bench.setMode('postgres-primary');
   const users = [userAt([2, 1]), userAt([2, 1])];
   await bench.stores.postgres.replica.apply('user', users, { epoch: 2, expiredBefore: new Date(0) });
@@ -91,10 +93,10 @@ it('leaves a copy alone that was begun before authority moved, there or there an
   await bench.setMode('shadow-read');
   const worker = runWorker(bench, { signal: ended.signal });
   await beginVerify(bench, 'there');
-  await Promise.race([worker, eventually(isHelped(bench, 'there'))]);
+  await Promise.race([worker, eventually(isHelped(bench, 'there'), PATIENCE)]);
   await bench.setMode('postgres-primary');
   await beginVerify(bench, 'back');
-  await Promise.race([worker, eventually(isHelped(bench, 'back'))]);
+  await Promise.race([worker, eventually(isHelped(bench, 'back'), PATIENCE)]);
   ended.abort();
   await worker;
   expect(await bench.postgres.query('select from copy_undo')).toEqual([]);
@@ -102,7 +104,6 @@ it('leaves a copy alone that was begun before authority moved, there or there an
 });
 
 it('passes over a verify that others left, of another mapping or version, and says so once', async () => {
-  const bench = await openBench();
   await bench.insert('user', [legacyUser()]);
   await bench.setMode('dual-write');
   for (const run of ['own', 'mapped', 'newer']) await beginVerify(bench, run);
@@ -114,9 +115,9 @@ it('passes over a verify that others left, of another mapping or version, and sa
   const passedOver: string[] = [];
   const onPassedOver = ({ reason }: CopyRefused) => passedOver.push(reason);
   const worker = runWorker(bench, { signal: ended.signal, onPassedOver });
-  await Promise.race([worker, eventually(isHelped(bench, 'own'))]);
+  await Promise.race([worker, eventually(isHelped(bench, 'own'), PATIENCE)]);
   await beginVerify(bench, 'another');
-  await Promise.race([worker, eventually(isHelped(bench, 'another'))]);
+  await Promise.race([worker, eventually(isHelped(bench, 'another'), PATIENCE)]);
   ended.abort();
   await worker;
   expect(passedOver.sort()).toEqual(['other-mapping', 'unknown-state']);

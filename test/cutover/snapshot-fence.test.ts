@@ -1,5 +1,5 @@
 /** A restored store serves nothing until an operator says so; then it is a system of its own. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { RestoredStore, readControl } from '../../cutover/control.ts';
 import type { Engine } from '../../cutover/engine.ts';
 import type { Mode } from '../../cutover/mode.ts';
@@ -18,14 +18,10 @@ import { createDatabase, dropDatabase, newDatabaseName } from '../support/databa
 import { openEngine } from '../support/engine.ts';
 import { newMongoDatabase } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
-import { openWorld, type SnapshotWorld, servers } from './snapshot-support.ts';
+import { openWorld, servers } from './snapshot-support.ts';
 
-let world: SnapshotWorld;
-let name: string;
-beforeAll(async () => {
-  world = await openWorld();
-  ({ name } = await createSnapshot(world.context, world));
-});
+const world = await openWorld();
+const { name } = await createSnapshot(world.context, world);
 
 const restored = (into: 'mongo' | 'postgres', url: string) =>
   restoreSnapshot(world.context, { ...world, name, into, url, replace: null });
@@ -74,7 +70,7 @@ describe('an instance that finds a restored store', () => {
     const url = newMongoDatabase();
     await restored('mongo', url);
     const store = await openMongoStore({ url, timeoutMs: 10_000, emailKeyPass: false });
-    afterAll(() => store.close());
+    onTestFinished(() => store.close());
     await servesOnlyOnceCleared(store, 'mongo-only');
   });
 
@@ -94,11 +90,11 @@ describe('an instance that finds a restored store', () => {
 test('a dump that is not of one moment is fenced above what was announced while it was made', async () => {
   const url = newMongoDatabase();
   const store = await openMongoStore({ url, timeoutMs: 10_000, emailKeyPass: false });
-  afterAll(() => store.close());
+  onTestFinished(() => store.close());
   await store.migrate(() => {});
   await store.books.createControl({ epoch: 3, revision: 1, body: {} });
   const session = await connectMongo(url);
-  afterAll(() => session.close());
+  onTestFinished(() => session.close());
   const fences: number[] = [];
   const files: string[] = [];
   const dump = await dumpMongo(
@@ -125,7 +121,7 @@ test('a restored store is not cleared beside a system, nor before its restore ha
   const url = newMongoDatabase();
   await restored('mongo', url);
   const store = await openMongoStore({ url, timeoutMs: 10_000, emailKeyPass: false });
-  afterAll(() => store.close());
+  onTestFinished(() => store.close());
   const beside = contextOf({ mongo: store, postgres: world.stores.postgres });
   await expect(clearRestored(beside, 'mongo')).rejects.toMatchObject({ reason: 'in-use' });
 
