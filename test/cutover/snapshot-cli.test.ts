@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import { createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
 import { eventually } from '../support/wait.ts';
@@ -43,7 +43,7 @@ test('create, list, verify, restore, clear', async () => {
   for (const { out, err } of [created, restored, again]) expect(out + err).not.toContain(PLANTED);
 
   const store = await openPostgresStore({ url });
-  afterAll(async () => {
+  onTestFinished(async () => {
     await store.close();
     await dropDatabase(main, database);
   });
@@ -88,7 +88,7 @@ test('a folder that cannot be written is named, and what to do', async () => {
   });
 });
 
-describe('ended in the middle', () => {
+describe('ended in the middle', { timeout: 90_000 }, () => {
   test.each(['SIGKILL', 'SIGINT'] as const)(
     'by %s, it leaves nothing that lists as whole',
     async (signal) => {
@@ -104,7 +104,7 @@ describe('ended in the middle', () => {
           () =>
             expect(readdirSync(world.dir, { recursive: true }).join()).toMatch(/cutover_control\.metadata/),
           {
-            timeoutMs: 20_000,
+            timeoutMs: 60_000,
           },
         );
         running.kill(signal);
