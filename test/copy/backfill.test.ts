@@ -212,17 +212,19 @@ describe('backfill from MongoDB', async () => {
     await expect(backfill()).rejects.toMatchObject({ reason: 'no-mirror' });
     await bench.setMode('dual-write');
     await expect(backfill({ from: 'postgres' })).rejects.toMatchObject({ reason: 'not-authority' });
-    const row = { incarnation: 1, epoch: 1, revision: 0, ack: null, leaseMs: 200 };
-    let counter = 0;
-    const beat = () => {
-      counter += 1;
-      return stores.mongo.books.writeLease({ instance: 'old', counter, body: { ...row } });
-    };
-    await beat();
+    const row = { incarnation: 1, epoch: 1, revision: 0, ack: null, leaseMs: 60_000 };
+    await stores.mongo.books.writeLease({ instance: 'old', counter: 1, body: row });
     const ended = new AbortController();
-    const beating = setInterval(() => void beat().then(() => counter > 3 && ended.abort()), 50);
-    await expect(backfill({ signal: ended.signal })).rejects.toMatchObject({ reason: 'instances-behind' });
-    clearInterval(beating);
+    let waits = 0;
+    // It is waited for, until somebody has enough of that.
+    const sleep = async () => {
+      waits += 1;
+      if (waits === 3) ended.abort();
+    };
+    const scope = { ...bench, environment: { ...bench.environment, sleep } };
+    const waiting = runBackfill(scope, { from: 'mongo', onBad: 'rollback', signal: ended.signal });
+    await expect(waiting).rejects.toMatchObject({ reason: 'instances-behind' });
+    expect(waits).toBe(3);
     await stores.mongo.books.removeLease('old');
     expect((await bench.rows())['users']).toEqual([]);
   });

@@ -41,6 +41,8 @@ describe('a crash of PostgreSQL', { timeout: 60_000 }, async () => {
 
   /** One backend is enough: the server then starts anew, and recovers. */
   async function crash(): Promise<void> {
+    // So that there is one.
+    await bench.postgres.query('select');
     const [backend] = await asSuperuser<{ pid: number }>(
       server.url,
       `select pid from pg_stat_activity where backend_type = 'client backend' and application_name = 'auth-copy'`,
@@ -48,6 +50,7 @@ describe('a crash of PostgreSQL', { timeout: 60_000 }, async () => {
     process.kill(backend?.pid ?? Number.NaN, 'SIGKILL');
     await eventually(
       async () => (await bench.postgres.query('select from staging.users limit 1')).length === 0,
+      { timeoutMs: 30_000 },
     );
   }
 

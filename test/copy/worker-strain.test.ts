@@ -1,6 +1,6 @@
 /** A process that helps beside a service that is too slow for it, and for the copy that it helps. */
 import { ObjectId } from 'bson';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { readLeases } from '../../cutover/control.ts';
 import {
   type CopyScope,
@@ -14,7 +14,13 @@ import { eventually } from '../support/wait.ts';
 import { clear, openBench, serve, started } from './support.ts';
 
 const USERS = 400;
-const HEEDLESS = { 'backfill-slow-p99-ms': 0, 'backfill-stop-p99-ms': 0 };
+/** How many times as fast time goes by for a copy and its helper as for the service. */
+const HASTE = 4;
+/** So its leases are long. */
+const HEEDLESS = {
+  ...{ 'backfill-slow-p99-ms': 0, 'backfill-stop-p99-ms': 0 },
+  ...{ 'heartbeat-ms': 100, 'lease-ms': 120_000 },
+};
 /** Slower than this it always is. */
 const TOO_SLOW = { ...HEEDLESS, 'backfill-stop-p99-ms': 0.001 };
 const BACKFILL = { from: 'mongo', onBad: 'rollback' } as const;
@@ -22,9 +28,25 @@ const BACKFILL = { from: 'mongo', onBad: 'rollback' } as const;
 describe('a worker beside a service that is too slow', { timeout: 60_000 }, async () => {
   const bench = await openBench();
   const engine = serve(bench);
+  const { environment } = bench;
+  const hasty: CopyScope = {
+    ...bench,
+    environment: {
+      ...environment,
+      now() {
+        const { monotonicMs, wallMs } = environment.now();
+        return { monotonicMs: monotonicMs * HASTE, wallMs };
+      },
+      sleep: (ms, signal) => environment.sleep(ms / HASTE, signal),
+    },
+  };
   const set = async (settings: Record<string, number>) =>
     bench.setMode('dual-write', await bench.copyState(), settings);
 
+  beforeAll(async () => {
+    await bench.setMode('dual-write', undefined, TOO_SLOW);
+    await started(engine);
+  });
   beforeEach(async () => {
     await clear(bench);
     await bench.insert(
@@ -59,7 +81,7 @@ describe('a worker beside a service that is too slow', { timeout: 60_000 }, asyn
     const told: Progress[] = [];
     let [looks, reads] = [0, 0];
     const scope: CopyScope = {
-      ...bench,
+      ...hasty,
       mongo: {
         ...bench.mongo,
         collection(entity) {
@@ -85,24 +107,24 @@ describe('a worker beside a service that is too slow', { timeout: 60_000 }, asyn
     return { told, looks: () => looks, reads: () => reads };
   }
 
+  const PATIENCE = { timeoutMs: 25_000 };
   const isCopied = async () =>
     (await bench.postgres.query("select from copy_ranges where state = 'open'")).length === 0;
 
   it('does nothing until it has found it fast enough', async () => {
     await bench.setMode('dual-write', undefined, TOO_SLOW);
-    await started(engine);
     await load();
     const stopped = new AbortController();
     stopped.abort();
     const begun = { ...BACKFILL, runId: 'begun', signal: stopped.signal };
     await expect(runBackfill(bench, begun)).rejects.toMatchObject({ reason: 'stopped' });
     const helper = help();
-    await eventually(() => helper.told.some(({ held }) => held?.reason === 'over'));
+    await eventually(() => helper.told.some(({ held }) => held?.reason === 'over'), PATIENCE);
     const looks = helper.looks();
-    await eventually(() => helper.looks() >= looks + 3);
+    await eventually(() => helper.looks() >= looks + 3, PATIENCE);
     expect(helper.reads()).toBe(0);
     await set(HEEDLESS);
-    await eventually(isCopied);
+    await eventually(isCopied, PATIENCE);
     expect(helper.reads()).toBeGreaterThan(0);
     expect(await resumeBackfill(bench, 'begun')).toMatchObject({ counts: { inserted: USERS } });
   });
@@ -110,18 +132,18 @@ describe('a worker beside a service that is too slow', { timeout: 60_000 }, asyn
   it('leaves a copy alone that has stopped for it, until that is gone on with', async () => {
     await bench.setMode('dual-write', undefined, TOO_SLOW);
     await load();
-    const over = { ...BACKFILL, runId: 'over', rate: 10 };
-    await expect(runBackfill(bench, over)).rejects.toMatchObject({ reason: 'overloaded' });
+    const over = { ...BACKFILL, runId: 'over', rate: 1 };
+    await expect(runBackfill(hasty, over)).rejects.toMatchObject({ reason: 'overloaded' });
     expect(await isCopied()).toBe(false);
     await set(HEEDLESS);
     const helper = help();
-    await eventually(() => helper.looks() >= 3);
+    await eventually(() => helper.looks() >= 3, PATIENCE);
     expect(helper.reads()).toBe(0);
     const stopped = new AbortController();
     stopped.abort();
     const resumed = resumeBackfill(bench, 'over', { signal: stopped.signal });
     await expect(resumed).rejects.toMatchObject({ reason: 'stopped' });
-    await eventually(isCopied);
+    await eventually(isCopied, PATIENCE);
     expect(helper.reads()).toBeGreaterThan(0);
     expect(await resumeBackfill(bench, 'over')).toMatchObject({ counts: { inserted: USERS } });
   });

@@ -9,7 +9,7 @@ import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../s
 import { newMongoDatabase } from '../support/stores.ts';
 import { openWorld, servers, withMongo } from './snapshot-support.ts';
 
-const BEFORE = 150;
+const BEFORE = 60;
 const WRITERS = 3;
 
 /** By COPY on every server, and by pg_dump where one fits. */
