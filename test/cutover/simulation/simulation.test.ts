@@ -118,6 +118,20 @@ const LEAST_FIRST: Readonly<Record<string, number>> = {
   'move done': 200,
 };
 
+/**
+ * A seed that comes to what the rule is for, where few do: the way there need not be walked each time. When it comes to it no
+ * more, the next ones are looked at; `campaign` with `untilFailure` tells which will do instead.
+ */
+const COMES_TO_IT: Readonly<Record<string, number>> = {
+  'the read after the heartbeat': 580,
+  'the lease counted from the send': 3_519,
+  'no self-resume': 150,
+  'nothing in flight at a stop': 140,
+  'the higher epoch counts': 323,
+  'drained marks': 465,
+  'the copy that was looked at': 81,
+};
+
 const missing = (run: Campaign, least: Readonly<Record<string, number>>, per: number): readonly string[] =>
   Object.entries(least)
     .map(([what, times]) => ({
@@ -160,15 +174,17 @@ suite('the real engine on simulated clocks and network', () => {
   });
 
   it.each(Object.keys(WITHOUT))('misses %s when it is taken out', { timeout: 600_000 }, async (name) => {
+    const kind = name === 'the copy that was looked at' ? 'first' : 'short';
     const run = await campaign({
-      kind: name === 'the copy that was looked at' ? 'first' : 'short',
-      // Few seeds come to it.
-      from: name === 'the lease counted from the send' ? 3_001 : 1,
+      kind,
+      from: COMES_TO_IT[name] ?? 1,
       seeds: 3_000,
       rules: without(name),
       untilFailure: true,
     });
     console.log(`without ${name}: ${run.failed.map(describe).join('\n')}`);
     expect(run.failed).toHaveLength(1);
+    // It is the missing rule that was found, not the seed.
+    for (const { seed } of run.failed) expect((await simulate({ kind, seed })).violations).toEqual([]);
   });
 });
