@@ -9,6 +9,7 @@ import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Repository, Store } from '../../db/port.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import { ENTITIES } from '../../db/records.ts';
+import { setIn } from '../cutover/support/control.ts';
 import { createDatabase, databaseUrl, newDatabaseName } from '../support/databases.ts';
 import { openEngine } from '../support/engine.ts';
 import { type Frozen, freezeMongo, freezePostgres, freezeUnder } from '../support/faults.ts';
@@ -39,6 +40,8 @@ describe.each(MODES)('in %s, with the other store', async (mode) => {
     postgres: own.name === 'postgres' ? own : other.store,
   };
   const { engine, authority } = await openEngine(mode, { stores, date: () => NOW });
+  // A machine that stands still for longer than a lease is no trouble of the other store's.
+  await setIn(authority, 'lease-ms', 60_000);
   afterAll(() => engine.stop(5_000));
   const operations = Object.entries(EACH) as [keyof Repository, (typeof EACH)[keyof Repository]][];
 

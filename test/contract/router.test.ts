@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, inject, it } from 'vitest';
 import { authorityOf, MODE_FACTS, MODES, type Mode } from '../../cutover/mode.ts';
 import type { StoreName } from '../../db/errors.ts';
+import { setIn } from '../cutover/support/control.ts';
 import { expectAlike } from '../support/at-rest.ts';
 import { openEngine, RETENTION_MS } from '../support/engine.ts';
 import { openMongo } from '../support/stores.ts';
@@ -31,6 +32,8 @@ async function contractIn(mode: Mode, drivers: Drivers): Promise<void> {
     stores: { mongo: mongo.store, postgres: postgres.store },
     date: () => NOW,
   });
+  // No heartbeat has to come in between all that is asked here at once.
+  await setIn(authority, 'lease-ms', 60_000);
   afterAll(async () => {
     await engine.stop(5_000);
     for (const { close } of [mongo, postgres]) await close();

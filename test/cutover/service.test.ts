@@ -105,13 +105,13 @@ describe('a flip without a change of authority', () => {
 
 describe('an instance that cannot know its mode', () => {
   test('serves nothing, says so, and begins as soon as it can', async () => {
-    const server = await ownPostgres();
-    const proxy = await createLagProxy({ targetPort: Number(new URL(server.url).port) });
+    const url = await newPostgresDatabase();
+    const proxy = await createLagProxy({ targetPort: Number(new URL(url).port) });
     onTestFinished(() => proxy.close());
     proxy.cut();
     const app = await startApp('postgres-only', {
       onEnd,
-      env: { DATABASE_URL: proxy.through(server.url), STORE_TIMEOUT: '5s' },
+      env: { DATABASE_URL: proxy.through(url), STORE_TIMEOUT: '5s' },
     });
     expect(await readiness(app)).toMatchObject({
       code: 503,
