@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { HOUR, inEveryMode, MINUTE, SECOND, startApp, type TestApp } from '../support/app.ts';
 import type { Answer } from '../support/client.ts';
-import { login, newEmail, newPassword, newPerson, resetBody, signedIn } from '../support/users.ts';
+import {
+  login,
+  newEmail,
+  newPassword,
+  newPerson,
+  type Person,
+  resetBody,
+  signedIn,
+} from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
 
 /** Status, code and every header that tells about limits. */
@@ -27,6 +35,21 @@ function expectLimited(answer: Answer): number {
 
 inEveryMode(async (mode) => {
   const base = await startApp(mode);
+  /** Where much is limited, each for itself. */
+  const strict = await startApp(mode, {
+    beside: base,
+    env: {
+      LIMIT_LOGIN_ADDRESS: '5/10m',
+      LIMIT_TOKEN_ADDRESS: '5/10m',
+      LIMIT_MAIL_ACCOUNT: '2/1h',
+      LIMIT_PASSWORD_USER: '2/15m',
+      TRUST_PROXY: 'loopback',
+    },
+  });
+  /** Where all clients have one address, with counts of its own. */
+  const proxyless = await startApp(mode, {
+    env: { LIMIT_LOGIN_ADDRESS: '5/10m', LIMIT_SIGNUP_ADDRESS: '3/1h' },
+  });
 
   test('the defaults are generous: 40 wrong passwords in a row are just wrong', async () => {
     const ada = await newPerson(base);
@@ -44,6 +67,7 @@ inEveryMode(async (mode) => {
         TRUST_PROXY: 'loopback',
       },
     });
+    const twin = await startApp(mode, { beside: app });
     const STRANGE = { headers: { 'x-forwarded-for': '192.0.2.66' } };
 
     test('past the limit attempts are delayed, more each time; the owner gets in when it is over', async () => {
@@ -95,9 +119,11 @@ inEveryMode(async (mode) => {
       const signup = await app.client().post('/auth/signup', { ...body, name: 'Ada' }, home);
       expect(signup.status).toBe(201);
       for (let times = 0; times < 3; times += 1) expect((await wrong(app, body.email)).status).toBe(401);
-      await eventually(async () => {
-        expect((await app.client().post('/auth/login', body, home)).status).toBe(200);
-      });
+      // Spaced: who is not known yet has so many attempts and no more.
+      await eventually(
+        async () => expect((await app.client().post('/auth/login', body, home)).status).toBe(200),
+        { intervalMs: 250 },
+      );
     });
 
     test('a success takes the failures back', async () => {
@@ -149,23 +175,10 @@ inEveryMode(async (mode) => {
       for (let times = 0; times < 4; times += 1) await wrong(app, ada.email);
       await login(app, bob.email, bob.password);
     });
-
-    const twin = await startApp(mode, {
-      beside: app,
-      env: {
-        LIMIT_LOGIN_ACCOUNT: '3/1h',
-        LIMIT_DELAY_MIN: '10s',
-        LIMIT_DELAY_MAX: '60s',
-        TRUST_PROXY: 'loopback',
-      },
-    });
   });
 
-  describe('failures of an address', async () => {
-    const app = await startApp(mode, {
-      beside: base,
-      env: { LIMIT_LOGIN_ADDRESS: '5/10m', LIMIT_TOKEN_ADDRESS: '5/10m', TRUST_PROXY: 'loopback' },
-    });
+  describe('failures of an address', () => {
+    const app = strict;
     const from = (address: string) => ({ headers: { 'x-forwarded-for': address } });
 
     test('logins with ever other e-mails are limited, and slide free again', async () => {
@@ -215,22 +228,18 @@ inEveryMode(async (mode) => {
     });
 
     test('forwarded addresses are not believed without TRUST_PROXY', async () => {
-      const plain = await proxyless;
       for (let times = 0; times < 5; times += 1) {
         const body = { email: newEmail(), password: 'x' };
-        const answer = await plain.client().post('/auth/login', body, from(`198.51.100.${times}`));
+        const answer = await proxyless.client().post('/auth/login', body, from(`198.51.100.${times}`));
         expect(answer.status).toBe(401);
       }
       const body = { email: newEmail(), password: 'x' };
-      expectLimited(await plain.client().post('/auth/login', body, from('198.51.100.99')));
+      expectLimited(await proxyless.client().post('/auth/login', body, from('198.51.100.99')));
     });
-
-    const proxyless = startApp(mode, { env: { LIMIT_LOGIN_ADDRESS: '5/10m' } });
-    await proxyless;
   });
 
-  describe('signups of an address', async () => {
-    const app = await startApp(mode, { env: { LIMIT_SIGNUP_ADDRESS: '3/1h' } });
+  describe('signups of an address', () => {
+    const app = proxyless;
 
     test('are limited, so that 409 cannot be asked for ever', async () => {
       const ada = await newPerson(app);
@@ -244,8 +253,8 @@ inEveryMode(async (mode) => {
     });
   });
 
-  describe('mails', async () => {
-    const app = await startApp(mode, { beside: base, env: { LIMIT_MAIL_ACCOUNT: '2/1h' } });
+  describe('mails', () => {
+    const app = strict;
 
     test.each(['/auth/forgot-password', '/auth/resend-verification'])(
       '%s is limited per e-mail, known or not',
@@ -263,8 +272,8 @@ inEveryMode(async (mode) => {
     );
   });
 
-  describe('mails that nobody asked for', async () => {
-    const app = await startApp(mode, { env: { LIMIT_MAIL_ACCOUNT: '2/1h' } });
+  describe('mails that nobody asked for', () => {
+    const app = strict;
     /** Waits until so many have been held back. */
     const heldBack = (count: number) =>
       eventually(async () => {
@@ -304,8 +313,8 @@ inEveryMode(async (mode) => {
     });
   });
 
-  describe('wrong current passwords', async () => {
-    const app = await startApp(mode, { beside: base, env: { LIMIT_PASSWORD_USER: '2/15m' } });
+  describe('wrong current passwords', () => {
+    const app = strict;
 
     test('are limited per user, at change and deletion together', async () => {
       const ada = await newPerson(app);
@@ -323,16 +332,33 @@ inEveryMode(async (mode) => {
       beside: base,
       env: { HASH_QUEUE_MAX: '1', HASH_THREADS: '1', BCRYPT_COST: '9' },
     });
+    const isRefused = ({ status }: Answer) => status === 503;
+
+    /** Asks 16 times at once, over and over until that was too much: how soon they arrive is up to the machine. */
+    async function untilOverloaded(
+      burst: (atOnce: (ask: () => Promise<Answer>) => Promise<readonly Answer[]>) => Promise<void>,
+    ): Promise<void> {
+      let refused = false;
+      while (!refused) {
+        await burst(async (ask) => {
+          const answers = await Promise.all(Array.from({ length: 16 }, ask));
+          refused = answers.some(isRefused);
+          return answers;
+        });
+      }
+    }
 
     test('answers 503 with Retry-After, and serves again afterwards', async () => {
       const ada = await newPerson(app);
       const body = { email: ada.email, password: ada.password };
-      const answers = await Promise.all(
-        Array.from({ length: 16 }, () => app.client().post('/auth/login', body)),
-      );
-      const statuses = answers.map(({ status }) => status);
-      expect(new Set(statuses)).toEqual(new Set([200, 503]));
-      expect(answers.find(({ status }) => status === 503)?.body.code).toBe('hashing_overloaded');
+      await untilOverloaded(async (atOnce) => {
+        const answers = await atOnce(() => app.client().post('/auth/login', body));
+        expect(answers.map(({ status }) => status)).toContain(200);
+        for (const { status, body } of answers)
+          expect([status, body.code]).toEqual(
+            status === 200 ? [200, undefined] : [503, 'hashing_overloaded'],
+          );
+      });
       await login(app, ada.email, ada.password);
     });
 
@@ -340,29 +366,31 @@ inEveryMode(async (mode) => {
       const { email } = await newPerson(app);
       const signup = () => app.client().post('/auth/signup', { email, name: 'Ada', password: newPassword() });
       const left = async () => Number(/;r=(\d+);/.exec(String((await signup()).headers['ratelimit']))?.[1]);
-      const before = await left();
-      const answers = await Promise.all(Array.from({ length: 16 }, signup));
-      const checked = answers.filter(({ status }) => status === 409).length;
-      expect(answers.filter(({ status }) => status === 503)).toHaveLength(16 - checked);
-      expect(checked).toBeLessThan(16);
-      expect(await left()).toBe(before - checked - 1);
+      await untilOverloaded(async (atOnce) => {
+        const before = await left();
+        const answers = await atOnce(signup);
+        const checked = answers.filter(({ status }) => status === 409).length;
+        expect(answers.filter(isRefused)).toHaveLength(16 - checked);
+        expect(await left()).toBe(before - checked - 1);
+      });
     });
 
     test('a 503 is no failure of who asked: it does not count', async () => {
-      const ada = await newPerson(app);
       const body = { password: 'wrong password' };
-      const login = () => app.client().post('/auth/login', { email: ada.email, ...body });
-      const deletion = () => ada.client.copy().delete('/auth/me', body);
+      const login = (ada: Person) => app.client().post('/auth/login', { email: ada.email, ...body });
+      const deletion = (ada: Person) => ada.client.copy().delete('/auth/me', body);
       for (const [attempt, capacity] of [
         [login, 100],
         [deletion, 30],
       ] as const) {
-        const answers = await Promise.all(Array.from({ length: 16 }, attempt));
-        const checked = answers.filter(({ status }) => status === 401).length;
-        expect(answers.filter(({ status }) => status === 503)).toHaveLength(16 - checked);
-        expect(checked).toBeLessThan(16);
-        const { headers } = await attempt();
-        expect(headers['ratelimit']).toContain(`;r=${capacity - checked - 1};`);
+        await untilOverloaded(async (atOnce) => {
+          const ada = await newPerson(app);
+          const answers = await atOnce(() => attempt(ada));
+          const checked = answers.filter(({ status }) => status === 401).length;
+          expect(answers.filter(isRefused)).toHaveLength(16 - checked);
+          const { headers } = await attempt(ada);
+          expect(headers['ratelimit']).toContain(`;r=${capacity - checked - 1};`);
+        });
       }
     });
   });
