@@ -31,8 +31,10 @@ async function setAndCleared(app: TestApp): Promise<{ set: SetCookie[][]; cleare
 }
 
 inEveryMode(async (mode) => {
-  describe('over http in development', async () => {
-    const app = await startApp(mode);
+  const clear = await startApp(mode);
+
+  describe('over http in development', () => {
+    const app = clear;
 
     test('names, path and flags; set and clear use the same options', async () => {
       const { set, cleared } = await setAndCleared(app);
@@ -55,7 +57,7 @@ inEveryMode(async (mode) => {
   });
 
   describe('over https', async () => {
-    const app = await startApp(mode, { env: { PUBLIC_URL: 'https://auth.example.test' } });
+    const app = await startApp(mode, { beside: clear, env: { PUBLIC_URL: 'https://auth.example.test' } });
 
     test('__Host- and __Secure- names, Secure, no Domain; set and clear use the same options', async () => {
       const { set, cleared } = await setAndCleared(app);
@@ -83,6 +85,7 @@ inEveryMode(async (mode) => {
 
   describe('with SameSite configured', async () => {
     const app = await startApp(mode, {
+      beside: clear,
       env: {
         PUBLIC_URL: 'https://auth.example.test',
         COOKIE_SAMESITE_ACCESS: 'None',

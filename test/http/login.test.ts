@@ -281,8 +281,10 @@ inEveryMode(async (mode) => {
     expect(accessTokenTtlMs).toBe(15 * MINUTE);
   });
 
-  describe('sessions are bounded', async () => {
-    const small = await startApp(mode, { beside: app, env: { SESSIONS_MAX: '3' } });
+  const costly = await startApp(mode, { beside: app, env: { SESSIONS_MAX: '3', BCRYPT_COST: '5' } });
+
+  describe('sessions are bounded', () => {
+    const small = costly;
 
     test('past the bound the least recently used one ends, never the new one', async () => {
       const ada = await newPerson(small);
@@ -299,9 +301,7 @@ inEveryMode(async (mode) => {
     });
   });
 
-  describe('another cost', async () => {
-    const costly = await startApp(mode, { beside: app, env: { BCRYPT_COST: '5' } });
-
+  describe('another cost', () => {
     test('a hash of lower cost is replaced at the next login, and the password stays good', async () => {
       const ada = await newPerson(app);
       expect(await hashOf(app, ada.email)).toMatch(/\$04\$/);
