@@ -32,7 +32,7 @@ function parse(text: string): readonly Sample[] {
 
 describe('metrics of the move', async () => {
   // The ages are told from the clock, so that it has to go.
-  const app = await startApp('shadow-read', { now: () => new Date() });
+  const app = await startApp('shadow-read', { now: () => new Date(), pace: 'usual' });
   const context: OperatorContext = {
     stores: { mongo: app.app.mongo, postgres: app.app.postgres },
     environment: systemEnvironment(),

@@ -95,7 +95,7 @@ test('a long password under a key named by a date is good all the way up and bac
 test('authority moves while a password is checked: the fence does not wait, and the login goes on in the other store', {
   timeout: 120_000,
 }, async () => {
-  const moving = await startApp('shadow-read', { onEnd: (close) => onTestFinished(close) });
+  const moving = await startApp('shadow-read', { onEnd: (close) => onTestFinished(close), pace: 'usual' });
   const { cutover, mongo, passwords, postgres } = moving.app;
   if (mongo === null || postgres === null) throw new Error('shadow-read has both stores');
   const { email, password } = await newPerson(moving);

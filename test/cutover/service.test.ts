@@ -87,7 +87,7 @@ test.each(['postgres-only', 'postgres-primary'] as const)(
 
 describe('a flip without a change of authority', () => {
   test('is followed by every instance, and disturbs nothing', async () => {
-    const first = await startApp('dual-write', { onEnd });
+    const first = await startApp('dual-write', { onEnd, pace: 'usual' });
     const second = await startApp('dual-write', { onEnd, beside: first });
     const { mongo } = first.app;
     if (mongo === null) throw new Error('dual-write has a MongoDB');

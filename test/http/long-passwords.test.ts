@@ -7,9 +7,12 @@ import { login, newPerson, resetBody, resetToken } from '../support/users.ts';
 const newLong = (): string => unique('long pass phrase').padEnd(80, '.');
 
 inEveryMode(async (mode) => {
+  const base = await startApp(mode);
+
   describe.each(['2026-11', 'dev', '_A-Version-of-16'])('under a key of version %s', async (version) => {
-    const env = { AUTH_SECRETS: `${version}:${randomBytes(32).toString('base64url')}` };
-    const app = await startApp(mode, { env });
+    const secret = `${version}:${randomBytes(32).toString('base64url')}`;
+    const env = { AUTH_SECRETS: `${secret},${base.env['AUTH_SECRETS']}` };
+    const app = await startApp(mode, { beside: base, env });
 
     test('a long password is good once it was chosen, changed and reset', async () => {
       const [chosen, changed, reset] = [newLong(), newLong(), newLong()];

@@ -7,6 +7,7 @@ import { MODES } from '../../plugins/config/modes.ts';
 import { type Config, loadConfig } from '../../plugins/config.ts';
 import { buildApp } from '../../src/app.ts';
 import { expectStoresAlike } from './at-rest.ts';
+import { calmDown } from './calm.ts';
 import { type Client, createClient } from './client.ts';
 import { type Inbox, startInbox } from './inbox.ts';
 import { createResponseCheck, type OpenApiDocument, type ResponseCheck } from './openapi.ts';
@@ -70,6 +71,8 @@ export interface AppSettings {
   readonly now?: () => Date;
   /** Where its mails go; one of its own unless given. */
   readonly inbox?: Inbox;
+  /** As often as in production the service looks whether its mode has changed: for tests in which it does. */
+  readonly pace?: 'usual';
   /** Where to register the closing: `afterAll` unless started within a test (`onTestFinished`). */
   readonly onEnd?: (close: () => Promise<void>) => void;
 }
@@ -97,6 +100,7 @@ export async function startApp(mode: Mode, settings: AppSettings = {}): Promise<
     }
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
+  if (beside === undefined && !bringsStores(settings) && settings.pace !== 'usual') await calmDown(app);
   const { port } = app.server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
   // Not asked for over HTTP: a service that sheds load would not tell it.

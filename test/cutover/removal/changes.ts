@@ -65,6 +65,11 @@ export const CHANGES: readonly Change[] = [
   change('test/docs/generate.ts', 'writeCutoverJson();\n'),
   change('test/http/outage.test.ts', 'ownMongo, '),
   change('test/http/outage.test.ts', "  { mode: 'mongo-only', variable: 'MONGO_URL', start: ownMongo },\n"),
+  change('test/support/app.ts', "import { calmDown } from './calm.ts';\n"),
+  change(
+    'test/support/app.ts',
+    "  if (beside === undefined && !bringsStores(settings) && settings.pace !== 'usual') await calmDown(app);\n",
+  ),
   change('test/support/app.ts', 'newMongoDatabase, '),
   change(
     'test/support/app.ts',

@@ -41,6 +41,7 @@ export const DELETIONS: readonly string[] = [
   'test/http/legacy-timing.test.ts',
   'test/http/mapped-documents.test.ts',
   'test/mongo',
+  'test/support/calm.ts',
   'test/support/crowd.ts',
   'test/support/engine.ts',
   'test/support/faults.test.ts',
