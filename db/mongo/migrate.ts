@@ -41,7 +41,13 @@ export async function migrate(
   for (const [name, specs] of Object.entries(indexesFor(codec))) {
     const collection = db.collection(name);
     await retryRaced(() => fixLegacy(db, collection, clashes[name], report));
-    for (const spec of specs) await retryRaced(() => ensure(db, collection, spec, report));
+    // Read once for all of them: at nearly every start they are there, and each look is one more answer to wait for.
+    const there = await existing(db, name);
+    for (const spec of specs) {
+      await retryRaced(async (again) =>
+        ensure(collection, spec, again ? await existing(db, name) : there, report),
+      );
+    }
   }
   if (count === 0) report('indexes are up to date');
 }
@@ -74,14 +80,14 @@ async function fixLegacy(
 }
 
 async function ensure(
-  db: mongoose.mongo.Db,
   collection: Collection,
   spec: IndexSpec,
+  there: readonly Index[],
   report: (line: string) => void,
 ): Promise<void> {
   const { key, ...options } = spec;
   const { collectionName } = collection;
-  if ((await existing(db, collectionName)).some((index) => serves(index, spec))) return;
+  if (there.some((index) => serves(index, spec))) return;
   const fields = Object.keys(key).join(', ');
   try {
     // Of one that another is building it waits for the end.
@@ -116,11 +122,13 @@ async function existing(db: mongoose.mongo.Db, collection: string): Promise<read
   }
 }
 
-async function retryRaced(step: () => Promise<void>): Promise<void> {
+async function retryRaced(step: (again: boolean) => Promise<void>): Promise<void> {
+  let again = false;
   for (let attempt = 1; ; ) {
     try {
-      return await step();
+      return await step(again);
     } catch (error) {
+      again = true;
       if (codeOf(error) === BUILDING) {
         await delay(BUILDING_PAUSE_MS);
         continue;
