@@ -13,6 +13,9 @@ const ONE_MAILBOX = /^[^\s\p{C}<>()[\]\\,;:"@]+@[^\s\p{C}<>()\\,;:"@]+$/u;
 /** Whether mail may be sent there. */
 export const isMailbox = (email: string): boolean => ONE_MAILBOX.test(email);
 
+/** Made up for a tombstone: a unique index of the old service on the address lets a single document go without one. */
+export const erasedAddress = (userId: string): string => `erased-${userId}@invalid`;
+
 /**
  * The form of an e-mail that is unique among living users: without white space and what is not seen, NFC, lower case; an
  * absurdly long one is cut and told from others by its SHA-256. Idempotent.

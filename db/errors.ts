@@ -42,7 +42,8 @@ export class StaleEpoch extends Error {
 
 /**
  * The store did not answer in time, or at all, or does not let its user do what was asked (`forbidden`), or refuses
- * the document by a rule of the old service's (`validator`); or this instance
+ * the document by a rule of the old service's (`validator`), or holds one that would not say what is to be written to it
+ * (`unfaithful`); or this instance
  * may not ask it now: it cannot know who has authority (`no-record`, `store` is then null), holds no lease (`no-lease`),
  * lost it while the store worked (`lease-lost`), or too many wait at a fence (`queue-full`).
  * `outcome` is `none` only when the operation certainly left no trace; `unknown` when it may have committed.
@@ -61,6 +62,7 @@ export class StoreUnavailable extends Error {
     | 'read-only'
     | 'forbidden'
     | 'validator'
+    | 'unfaithful'
     | 'contention'
     | 'no-record'
     | 'no-lease'
@@ -76,5 +78,19 @@ export class StoreUnavailable extends Error {
     this.store = store;
     this.outcome = outcome;
     this.reason = reason;
+  }
+}
+
+/**
+ * A document of the old service's would not be read back as what is to be written over it, because of something in it that
+ * is not this service's to change. Nothing was written.
+ */
+export class UnfaithfulWrite extends StoreUnavailable {
+  /** Names of the fields, never a value. */
+  readonly fields: readonly string[];
+  constructor(entity: Entity, id: string, fields: readonly string[]) {
+    super('mongo', 'none', 'unfaithful');
+    this.message = `the document of ${entity} ${id} would not be read back as written: ${fields.join(', ')}`;
+    this.fields = fields;
   }
 }

@@ -39,6 +39,7 @@ export function troubleOf(reason: StoreUnavailable['reason']): string {
   if (reason === 'read-only') return 'answers, but takes no writes';
   if (reason === 'forbidden') return 'does not let its user do that';
   if (reason === 'validator') return 'refuses the document by a validator of its collection';
+  if (reason === 'unfaithful') return 'holds a document that would not be read back as it is written';
   if (reason === 'disk-full') return 'has no space left on its disk';
   if (reason === 'contention' || reason === 'overloaded') return 'is too busy';
   if (reason === 'connection-lost') return 'dropped the connection';
@@ -57,6 +58,7 @@ export function remedyOf(store: StoreName, reason: StoreUnavailable['reason']): 
   if (reason === 'forbidden')
     return `grant the user of ${variable} what it needs: db/postgres/roles.sql, db/mongo/roles.js`;
   if (reason === 'validator') return 'cutover preflight names the validator';
+  if (reason === 'unfaithful') return 'the log of the service names the document and its fields';
   if (reason === 'disk-full') return 'give its server space, then try again';
   if (reason === 'contention' || reason === 'overloaded')
     return 'try again; STORE_TIMEOUT allows it more time';

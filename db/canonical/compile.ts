@@ -1,6 +1,6 @@
 /** A mapping's entries, compiled once into what the readers go by. */
 import { comparable } from './flags.ts';
-import type { Condition, FlagSource, Scalar, TokenMapping, UserMapping } from './mapping.ts';
+import type { Condition, FlagSource, Scalar, TimeSource, TokenMapping, UserMapping } from './mapping.ts';
 import { type Path, pathOf } from './paths.ts';
 import { type Field, fieldAt, ownField } from './read.ts';
 
@@ -17,6 +17,13 @@ export interface FlagField extends Field {
 export interface ConditionAt extends Pick<Condition, 'is' | 'ifVerified' | 'isGuess'> {
   readonly path: Path;
   readonly values: ReadonlySet<Scalar>;
+}
+
+/** Many of which seldom one is in a document. */
+export interface Conditions {
+  readonly all: readonly ConditionAt[];
+  /** A document without any of these fields meets none. */
+  readonly tops: ReadonlySet<string>;
 }
 
 export type UserFields = Readonly<
@@ -37,8 +44,18 @@ export type UserFields = Readonly<
 > & {
   readonly isVerified: FlagField;
   readonly deleted: readonly ConditionAt[];
-  readonly lockedOut: readonly ConditionAt[];
+  readonly lockedOut: Conditions;
+  readonly states: readonly StateAt[];
 };
+
+/** Where one of several words says how an account stands. */
+export interface StateAt {
+  readonly path: Path;
+  /** All that are known to mean something. */
+  readonly known: ReadonlySet<Scalar>;
+  /** Words for yes and no are known as well. */
+  readonly takesYesOrNo: boolean;
+}
 
 export interface ReferenceField extends Field {
   /** The old service writes an ObjectId's digits, and so do we. */
@@ -49,7 +66,7 @@ export interface ReferenceField extends Field {
 
 export type TokenFields = Readonly<
   Record<'token' | 'nonce' | 'generation' | 'createdAt' | 'expiresAt' | 'mailDueAt', Field>
-> & { readonly userId: ReferenceField; readonly used: readonly ConditionAt[] };
+> & { readonly userId: ReferenceField; readonly used: Conditions };
 
 export function compileUser(user: UserMapping): UserFields {
   return {
@@ -68,14 +85,33 @@ export function compileUser(user: UserMapping): UserFields {
     verifiedWith: ownField('verifiedWith'),
     sessionGeneration: ownField('sessionGeneration'),
     resetGeneration: ownField('resetGeneration'),
-    createdAt: fieldAt(user.createdAt.from),
-    updatedAt: fieldAt(user.updatedAt.from),
-    deletedAt: fieldAt(user.deletedAt.from),
+    createdAt: timeAt(user.createdAt),
+    updatedAt: timeAt(user.updatedAt),
+    deletedAt: timeAt(user.deletedAt),
     deleted: user.deleted.map(compileCondition),
-    lockedOut: user.lockedOut.map(compileCondition),
+    lockedOut: conditionsOf(user.lockedOut),
+    states: statesOf(user),
     lastLoginAt: fieldAt(user.lastLoginAt),
   };
 }
+
+/** Of what says whether the user is verified, where that is one of several words. */
+function statesOf({ isVerified, deleted, lockedOut }: UserMapping): readonly StateAt[] {
+  return isVerified.from.flatMap(({ path, in: among, write }) => {
+    const conditions = [...deleted, ...lockedOut].filter((each) => each.path === path && each.is === 'in');
+    if (among === null && conditions.length === 0) return [];
+    const known = [
+      ...(among ?? []),
+      ...(write === null ? [] : [write.yes, write.no]),
+      ...conditions.flatMap(({ values, otherwise }) =>
+        otherwise === null ? values : [...values, otherwise],
+      ),
+    ];
+    return [{ path: pathOf(path), known: new Set(known.map(comparable)), takesYesOrNo: among === null }];
+  });
+}
+
+const timeAt = ({ from, as }: TimeSource): Field => ({ ...fieldAt(from), as });
 
 const compileCondition = ({ path, is, values, ifVerified, isGuess }: Condition): ConditionAt => ({
   path: pathOf(path),
@@ -84,6 +120,11 @@ const compileCondition = ({ path, is, values, ifVerified, isGuess }: Condition):
   ifVerified,
   isGuess,
 });
+
+function conditionsOf(conditions: readonly Condition[]): Conditions {
+  const all = conditions.map(compileCondition);
+  return { all, tops: new Set(all.map(({ path }) => path.top)) };
+}
 
 export function compileToken(token: TokenMapping): TokenFields {
   return {
@@ -95,9 +136,9 @@ export function compileToken(token: TokenMapping): TokenFields {
     token: fieldAt(token.token),
     nonce: ownField('nonce'),
     generation: ownField('generation'),
-    createdAt: fieldAt(token.createdAt.from),
-    expiresAt: fieldAt(token.expiresAt.from),
+    createdAt: timeAt(token.createdAt),
+    expiresAt: timeAt(token.expiresAt),
     mailDueAt: ownField('mailDueAt'),
-    used: token.used.map(compileCondition),
+    used: conditionsOf(token.used),
   };
 }

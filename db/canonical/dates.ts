@@ -1,6 +1,7 @@
 /** Reads times of any BSON type, and text of the common forms. Pure; none throws. */
 import { bsonType, type Doc, isDoc } from '../bson.ts';
 import type { Reason } from './findings.ts';
+import type { TimeForm } from './mapping.ts';
 import { type Read, readNumber } from './scalars.ts';
 
 /** Below this a number can only be seconds: as milliseconds it would lie before 1973-03-04. */
@@ -11,11 +12,23 @@ const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 /** In its first hours lies what databases and languages write for no time at all, whatever the time zone. */
 const SINCE_MS = Date.UTC(1970, 0, 2);
 
-/** Whether it says "never" where a time says "since then": Go and .NET write the year 1 for that, others 1970. */
-export const isNever = (date: Date): boolean => date.getTime() < SINCE_MS;
+/** From here on lies what .NET and temporal tables write for the end of time, whatever the time zone. */
+const UNTIL_MS = Date.UTC(9999, 11, 30);
 
-/** A time of whole milliseconds: date, text with any offset (none means UTC), seconds or milliseconds since 1970. */
-export function readDate(value: unknown): Read<Date> {
+/** Whether it says "never" where a time says "since then": Go and .NET write the year 1 or 9999 for that, others 1970. */
+export const isNever = (date: Date): boolean => date.getTime() < SINCE_MS || date.getTime() >= UNTIL_MS;
+
+/** The clocks of old services were in any time zone, and not always right. */
+const AHEAD_MS = 86_400_000;
+
+/** Whether it lies ahead of now, by more than a clock can be wrong. */
+export const isAhead = (date: Date): boolean => date.getTime() > Date.now() + AHEAD_MS;
+
+/**
+ * A time of whole milliseconds: date, text with any offset (none means UTC), seconds or milliseconds since 1970; which of
+ * them a number is, its size says, unless `as` does.
+ */
+export function readDate(value: unknown, as: TimeForm = 'date'): Read<Date> {
   if (value instanceof Date) {
     // BSON's dates reach further than JavaScript's, which then have no time at all.
     return Number.isNaN(value.getTime()) ? { unusable: 'out-of-range' } : inRange(value.getTime(), []);
@@ -28,7 +41,7 @@ export function readDate(value: unknown): Read<Date> {
     if (extended !== null) return extended;
   }
   const number = readNumber(value);
-  if (number !== null) return fromNumber(number);
+  if (number !== null) return fromNumber(number, as);
   if (typeof value === 'string') return fromText(value.trim());
   return { unusable: Array.isArray(value) || isDoc(value) ? 'not-a-scalar' : 'unreadable' };
 }
@@ -49,9 +62,10 @@ function converted(read: Read<Date>): Read<Date> {
   return 'value' in read ? { value: read.value, reasons: ['converted'] } : read;
 }
 
-function fromNumber(number: number): Read<Date> {
+function fromNumber(number: number, as: TimeForm = 'date'): Read<Date> {
+  const isSeconds = as === 'seconds' || (as !== 'milliseconds' && Math.abs(number) < MILLISECONDS_FROM);
   // Seconds with a fraction are what three decimals say, not what binary fractions make of them.
-  const ms = Math.abs(number) < MILLISECONDS_FROM ? Math.round(number * 1e6) / 1e3 : number;
+  const ms = isSeconds ? Math.round(number * 1e6) / 1e3 : number;
   return inRange(Math.trunc(ms), ['converted']);
 }
 

@@ -15,15 +15,20 @@ const when = (path: string, given: Partial<Condition>): Condition => ({
   ...given,
 });
 
-const USED_FLAGS = ['used', 'consumed', 'redeemed', 'revoked', 'invalidated'].flatMap((word) => {
-  const is = `is${word.charAt(0).toUpperCase()}${word.slice(1)}`;
-  return [word, is, `is_${word}`, `${word}At`, `${word}_at`];
-});
+/** `used`, `isUsed`, `is_used`. */
+const yesOrNo = (word: string): readonly string[] => [
+  word,
+  `is${word.charAt(0).toUpperCase()}${word.slice(1)}`,
+  `is_${word}`,
+];
+/** The same, and since when. */
+const flag = (word: string): readonly string[] => [...yesOrNo(word), `${word}At`, `${word}_at`];
+
 const USED: readonly Condition[] = [
-  ...USED_FLAGS.map((path) => when(path, { is: 'truthy' })),
-  ...['active', 'isActive', 'is_active', 'valid', 'isValid', 'is_valid'].map((path) =>
-    when(path, { is: 'falsy' }),
-  ),
+  ...['used', 'consumed', 'redeemed', 'revoked', 'invalidated', 'deleted']
+    .flatMap(flag)
+    .map((path) => when(path, { is: 'truthy' })),
+  ...['active', 'valid'].flatMap(yesOrNo).map((path) => when(path, { is: 'falsy' })),
   when('status', { values: ['used', 'consumed', 'redeemed', 'revoked', 'expired', 'invalid', 'cancelled'] }),
 ];
 
@@ -35,21 +40,26 @@ const TOKEN: TokenMapping = {
   used: USED,
 };
 
+const IN_USE = ['active', 'enabled'].flatMap(yesOrNo);
+
 const VERIFIED = [
   'isVerified',
   'verified',
   'is_verified',
   'emailVerified',
   'isEmailVerified',
+  'is_email_verified',
   'email_verified',
   'verifiedAt',
+  'verified_at',
   'emailVerifiedAt',
+  'email_verified_at',
   'confirmedAt',
+  'confirmed_at',
   'confirmed',
   'emails.0.verified',
   // Last: where any of the others is there, these say whether the account is in use.
-  'active',
-  'isActive',
+  ...IN_USE,
   'status',
 ];
 
@@ -63,19 +73,9 @@ const LOCKED_OUT = [
   'closed',
   'archived',
 ];
-const LOCKED_OUT_FLAGS = [
-  'banned',
-  'isBanned',
-  'blocked',
-  'isBlocked',
-  'suspended',
-  'isSuspended',
-  'disabled',
-  'isDisabled',
-  'deactivated',
-  'locked',
-  'isLocked',
-];
+const LOCKED_OUT_FLAGS = ['banned', 'blocked', 'suspended', 'disabled', 'deactivated', 'locked'].flatMap(
+  flag,
+);
 
 export const DEFAULT_MAPPING: Mapping = {
   collections: {
@@ -95,13 +95,13 @@ export const DEFAULT_MAPPING: Mapping = {
     },
     createdAt: { from: ['createdAt', 'created_at', 'created', 'registeredAt'], as: 'date' },
     updatedAt: { from: ['updatedAt', 'updated_at', 'updated', 'modifiedAt'], as: 'date' },
-    deletedAt: { from: ['deletedAt', 'deleted_at', 'isDeleted', 'deleted'], as: 'date' },
+    deletedAt: { from: ['deletedAt', 'deleted_at', 'isDeleted', 'is_deleted', 'deleted'], as: 'date' },
     deleted: [when('status', { values: ['deleted', 'removed'] })],
     lockedOut: [
       when('status', { values: LOCKED_OUT }),
       when('status', { values: ['inactive'], ifVerified: true }),
       ...LOCKED_OUT_FLAGS.map((path) => when(path, { is: 'truthy' })),
-      ...['active', 'isActive'].map((path) => when(path, { is: 'falsy', ifVerified: true })),
+      ...IN_USE.map((path) => when(path, { is: 'falsy', ifVerified: true })),
     ],
     lastLoginAt: [],
   },

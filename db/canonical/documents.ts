@@ -3,6 +3,7 @@
  * them back gives the same record.
  */
 
+import { erasedAddress } from '../email.ts';
 import type {
   Entity,
   MailedToken,
@@ -61,8 +62,7 @@ function userWriter(mapping: UserMapping, fields: UserFields): Writer<'user'> {
   const deletion = deletionWriter(mapping);
   const { createdAt, updatedAt, deletedAt } = mapping;
   return (user) => {
-    // A unique index on the e-mail would let a single document go without one, so a tombstone keeps a made-up address.
-    const email = user.email ?? `erased-${user.id}@invalid`;
+    const email = user.email ?? erasedAddress(user.id);
     return [
       asIs(ID, referenceValue(user.id)),
       asIs(fields.email, email),

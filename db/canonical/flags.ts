@@ -1,17 +1,20 @@
 /** Reads what is a yes or no, and what counts as deleted. */
 import { type Doc, isDoc } from '../bson.ts';
-import { readBoolean } from './booleans.ts';
-import type { ConditionAt, FlagField, UserFields } from './compile.ts';
+import { isYesOrNo, readBoolean } from './booleans.ts';
+import type { ConditionAt, Conditions, FlagField, StateAt, UserFields } from './compile.ts';
 import { clean, type Notes, newNotes, type Reason } from './findings.ts';
 import type { Scalar } from './mapping.ts';
 import { at } from './paths.ts';
-import { firstAmong } from './read.ts';
+import { firstAmong, isStamped } from './read.ts';
 import { type Read, readNumber } from './scalars.ts';
 
 /** By the first of its sources that is there; no when none is. */
 export function readFlag(doc: Doc, field: FlagField, notes: Notes): boolean {
   const found = firstAmong(doc, field.sources, ({ path }) => path);
-  if (found === null) return false;
+  if (found === null) {
+    if (!isStamped(doc)) clean(notes, field.name, 'missing');
+    return false;
+  }
   const { at: source, value } = found;
   const read: Read<boolean> =
     source.yes === null ? readBoolean(value) : { value: isOneOf(value, source.yes), reasons: [] };
@@ -60,10 +63,9 @@ export function standsApart(
   { lockedOut, isVerified }: UserFields,
   notes: Notes,
 ): readonly string[] {
-  // Mostly there is none of these fields.
-  const present = lockedOut.filter(({ path }) => at(doc, path) !== undefined);
-  if (present.length === 0) return [];
-  const places = new Set(lockedOut.map(({ path }) => path.text));
+  if (!isAnyThere(doc, lockedOut)) return [];
+  const present = lockedOut.all.filter(({ path }) => at(doc, path) !== undefined);
+  const places = new Set(lockedOut.all.map(({ path }) => path.text));
   // Where nothing else tells, these say whether the address was confirmed.
   const isElsewhere = () =>
     readFlag(
@@ -82,9 +84,27 @@ export function standsApart(
     .map(({ path }) => path.text);
 }
 
+/** Counts the words for how an account stands that nobody knows: what they mean is not done. */
+export function noteUnknownStates(doc: Doc, states: readonly StateAt[], notes: Notes): void {
+  for (const { path, known, takesYesOrNo } of states) {
+    const value = at(doc, path);
+    const words: readonly unknown[] = Array.isArray(value) ? value : [value];
+    const isUnknown = words.some((word) => {
+      if (word === undefined || word === null || isDocument(word)) return false;
+      // A number would be one of a list of states.
+      return !isOneOf(word, known) && !(takesYesOrNo && readNumber(word) === null && isYesOrNo(word));
+    });
+    if (isUnknown) clean(notes, path.text, 'unreadable');
+  }
+}
+
+/** A document, which is no word. */
+const isDocument = (value: unknown): boolean => isDoc(value) && readNumber(value) === null;
+
 /** Whether the old service had marked a token as used or taken back; what cannot be told counts as that. */
-export function isUsed(doc: Doc, conditions: readonly ConditionAt[], notes: Notes): boolean {
-  const used = conditions.find((condition) => {
+export function isUsed(doc: Doc, conditions: Conditions, notes: Notes): boolean {
+  if (!isAnyThere(doc, conditions)) return false;
+  const used = conditions.all.find((condition) => {
     const met = isMet(doc, condition);
     return 'unusable' in met || met.value;
   });
@@ -92,9 +112,13 @@ export function isUsed(doc: Doc, conditions: readonly ConditionAt[], notes: Note
   return used !== undefined;
 }
 
+/** Mostly there is none of these fields. */
+const isAnyThere = (doc: Doc, { tops }: Conditions): boolean =>
+  Object.keys(doc).some((field) => tops.has(field));
+
 function isSomethingElse(doc: Doc, { is, path, isGuess }: ConditionAt): boolean {
   const value = at(doc, path);
-  if (is === 'in') return isDoc(value) && readNumber(value) === null;
+  if (is === 'in') return isDocument(value);
   return is === 'truthy' && Array.isArray(value) && (isGuess || value.length === 0);
 }
 

@@ -7,6 +7,7 @@ import type { Stamp } from '../records.ts';
 import { readDate } from './dates.ts';
 import { KEY_FIELDS, STORE_FIELDS } from './fields.ts';
 import { clean, type Notes, reject } from './findings.ts';
+import type { TimeForm } from './mapping.ts';
 import { at, type Path, pathOf } from './paths.ts';
 import { type Read, readCount, readNumber, readText } from './scalars.ts';
 
@@ -14,6 +15,8 @@ import { type Read, readCount, readNumber, readText } from './scalars.ts';
 export interface Field {
   readonly name: string;
   readonly paths: readonly Path[];
+  /** Of a time: how this service writes it. */
+  readonly as?: TimeForm;
 }
 
 export const fieldAt = (paths: readonly string[]): Field => ({
@@ -132,7 +135,8 @@ export function need<T>(
 
 export const text = (doc: Doc, field: Field, notes: Notes): string | null =>
   read(doc, field, notes, readText);
-export const date = (doc: Doc, field: Field, notes: Notes): Date | null => read(doc, field, notes, readDate);
+export const date = (doc: Doc, field: Field, notes: Notes): Date | null =>
+  read(doc, field, notes, (value) => readDate(value, isStamped(doc) ? field.as : 'date'));
 export const count = (doc: Doc, field: Field, notes: Notes): number =>
   read(doc, field, notes, readCount) ?? 0;
 
@@ -194,8 +198,8 @@ function readExactId(value: unknown): Read<string> {
 
 const REFERENCE_IN_DOC = ['_id', '$id', '$oid', 'id'].map(pathOf);
 const OID = pathOf('$oid');
-/** As a shell prints an ObjectId. */
-const PRINTED_ID = /^ObjectId\((["'])([0-9a-f]{24})\1\)$/i;
+/** As a shell, or Node, prints an ObjectId. */
+const PRINTED_ID = /^(?:new )?ObjectId\((["'])([0-9a-f]{24})\1\)$/i;
 
 function readReference(value: unknown): Read<string> {
   if (typeof value === 'string') {

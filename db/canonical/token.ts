@@ -51,6 +51,11 @@ function readToken(value: unknown): Read<string> {
   }
   if (value === '') return { unusable: 'empty' };
   const hashed = /^sha256:([0-9a-f]{64})$/.exec(value)?.[1];
-  // Hashed as it was mailed: a token is compared, never shown, so nothing in it is cleaned.
-  return { value: hashed ?? createHash('sha256').update(value).digest('hex'), reasons: [] };
+  // Hashed as it was mailed: a token is compared, never shown, so nothing in it is cleaned. What nobody can have mailed like
+  // this is counted.
+  const text = readText(value);
+  return {
+    value: hashed ?? createHash('sha256').update(value).digest('hex'),
+    reasons: 'value' in text ? text.reasons : [],
+  };
 }

@@ -1,18 +1,18 @@
 import { type Doc, isDoc } from '../bson.ts';
-import { emailKey, isMailbox, UNSEEN } from '../email.ts';
+import { emailKey, erasedAddress, isMailbox, UNSEEN } from '../email.ts';
 import { parseStored } from '../password-hash.ts';
 import type { UserRecord } from '../records.ts';
 import { isYesOrNo, readBoolean } from './booleans.ts';
 import type { UserFields } from './compile.ts';
-import { isNever, readDate } from './dates.ts';
+import { isAhead, isNever, readDate } from './dates.ts';
 import { type Canonical, clean, conclude, type Notes, newNotes, type Reason, reject } from './findings.ts';
-import { isAnyMet, readFlag, standsApart } from './flags.ts';
+import { isAnyMet, noteUnknownStates, readFlag, standsApart } from './flags.ts';
 import { UNESCAPED_MAX, unescapeHtml, unescapeOnce } from './html.ts';
-import { at } from './paths.ts';
+import { at, type Path } from './paths.ts';
 import { count, createdAt, date, firstOf, idOf, isBlank, isStamped, read, stamp, text } from './read.ts';
 import { type Read, readText } from './scalars.ts';
 
-/** A user document of any shape as the canonical record. Pure; never throws. */
+/** A user document of any shape as the canonical record. Pure, but for a deletion that is ahead of today; never throws. */
 export function canonicalUser(doc: Doc, F: UserFields): Canonical<UserRecord> {
   const notes = newNotes();
   const id = idOf(doc, notes);
@@ -63,14 +63,21 @@ function inOrder(doc: Doc, F: UserFields, notes: Notes, created: Date, updated: 
 /** The first time that any of its places tells; or a mere yes in any, which then counts since the last update. */
 function readDeletedAt(doc: Doc, F: UserFields, notes: Notes, updatedAt: Date): Date | null {
   let isGone = false;
+  let isConverted = false;
   let unusable: Reason | null = null;
   for (const path of F.deletedAt.paths) {
     const value = at(doc, path);
     if (value === undefined || value === null) continue;
-    const since = isYesOrNo(value) ? null : readDate(value);
+    const isOurs = isTombstoneAt(doc, F, path);
+    const since = isYesOrNo(value) && !isOurs ? null : readDate(value, isOurs ? F.deletedAt.as : 'date');
     if (since !== null && 'value' in since) {
-      if (isNever(since.value) && !isStamped(doc)) {
-        clean(notes, F.deletedAt.name, 'converted');
+      if (isNever(since.value) && !isOurs) {
+        isConverted = true;
+        continue;
+      }
+      // Whoever is to be deleted some day is neither: a tombstone would lose the user, and a living one that day.
+      if (!isOurs && isAhead(since.value)) {
+        unusable ??= 'out-of-range';
         continue;
       }
       if (!isStamped(doc)) clean(notes, F.deletedAt.name, 'soft-deleted', ...since.reasons);
@@ -78,7 +85,8 @@ function readDeletedAt(doc: Doc, F: UserFields, notes: Notes, updatedAt: Date): 
     }
     const yes = readBoolean(value);
     if ('unusable' in yes) unusable ??= yes.unusable;
-    else isGone ||= yes.value;
+    else if (yes.value) isGone = true;
+    else isConverted ||= yes.reasons.length > 0;
   }
   const met = isGone ? { value: true } : isAnyMet(doc, F.deleted);
   if ('value' in met && met.value) {
@@ -86,12 +94,22 @@ function readDeletedAt(doc: Doc, F: UserFields, notes: Notes, updatedAt: Date): 
     return updatedAt;
   }
   if (unusable !== null) return reject(notes, F.deletedAt.name, unusable, null);
-  return 'unusable' in met ? reject(notes, met.field, met.unusable, null) : null;
+  if ('unusable' in met) return reject(notes, met.field, met.unusable, null);
+  if (isConverted && !isStamped(doc)) clean(notes, F.deletedAt.name, 'converted');
+  return null;
+}
+
+/** Whether it is where, and in what, this service itself says since when a user is erased: whatever time that is. */
+function isTombstoneAt(doc: Doc, F: UserFields, path: Path): boolean {
+  const [email] = F.email.paths;
+  if (path !== F.deletedAt.paths[0] || email === undefined || !isStamped(doc)) return false;
+  return at(doc, email) === erasedAddress(idOf(doc, newNotes()));
 }
 
 /** An account that the old service had locked out would be let in here, so somebody has to say what is to become of it. */
 function readStanding(doc: Doc, F: UserFields, notes: Notes): void {
-  if (F.lockedOut.length === 0 || isStamped(doc)) return;
+  if (isStamped(doc)) return;
+  noteUnknownStates(doc, F.states, notes);
   for (const field of standsApart(doc, F, notes)) reject(notes, field, 'switched-off', null);
 }
 
@@ -131,6 +149,7 @@ function cleanEmail(read: Read<string>, isOurs: boolean): Read<string> {
     if (!isOurs && isSeveral(unescaped)) return { unusable: 'unreadable' };
     const bare = isOurs ? unescaped : unwrapped(unescaped);
     if (bare !== unescaped) reasons.push('converted');
+    if (!isOurs && isAmongWords(bare)) return { unusable: 'unreadable' };
     const compact = bare.replace(UNSEEN, '');
     if (compact !== bare) reasons.push('white-space');
     email = compact.replaceAll('\0', '').toWellFormed();
@@ -142,6 +161,33 @@ function cleanEmail(read: Read<string>, isOurs: boolean): Read<string> {
 function isSeveral(text: string): boolean {
   const [first, last] = [text.indexOf('@'), text.lastIndexOf('@')];
   return first < last && /[\s\p{Default_Ignorable_Code_Point},;<>]/u.test(text.slice(first, last));
+}
+
+const INVISIBLE = /\p{Default_Ignorable_Code_Point}+/gu;
+/** Whole already, with a domain that ends in one. */
+const WHOLE = /^[^@]+@[^@]+\.\p{L}{2,}$/u;
+
+/**
+ * Whether an address stands among other words, as in `Ann Lee ann@example.org`: put together they would be an address that
+ * nobody wrote, perhaps somebody else's. White space at a sign or a stop is in the one address, and so is a single word
+ * before it that is not a name.
+ */
+function isAmongWords(text: string): boolean {
+  const words = text.replace(INVISIBLE, '').trim().split(/\s+/u);
+  if (words.length === 1 || !isMailbox(words.join(''))) return false;
+  const place = words.findIndex((word) => WHOLE.test(word));
+  if (place < 0) return false;
+  const [before, address, after] = [words.slice(0, place), words[place] ?? '', words[place + 1]];
+  if (after !== undefined && !after.startsWith('.')) return true;
+  const [last] = before.slice(-1);
+  if (last === undefined || last.endsWith('.')) return false;
+  return before.length > 1 || isNameOf(last, address);
+}
+
+/** `Ann ann@example.org`, but not `an n@example.org`. */
+function isNameOf(word: string, address: string): boolean {
+  const isCapital = /^\p{Lu}/u.test(word) && !/^\p{Lu}/u.test(address);
+  return isCapital || address.toLowerCase().startsWith(word.toLowerCase());
 }
 
 /** What is meant by `Ann Lee <ann@example.org>` and `mailto:ann@example.org`. */

@@ -1,16 +1,14 @@
 /** Which fields of a document have to be written so that it means a given record. */
 import { isSame } from '../apply.ts';
-import { type Codec, type Written, withValues } from '../canonical.ts';
+import { type Codec, STORE_FIELDS, type Written, withValues } from '../canonical.ts';
+import { UnfaithfulWrite } from '../errors.ts';
 import { encodeId } from '../ids.ts';
 import type { Entity, RecordOf } from '../records.ts';
 import type { StoredDoc } from './models.ts';
 
-/** Setting one field can change what another, absent one is derived from. */
-const PASSES_MAX = 4;
-
 /**
  * The fields that do not mean the record yet, read as a document of ours: a stamp alone would make a legacy shape be
- * read differently.
+ * read differently. With them it is read back as the record, or nothing is to be written: throws `UnfaithfulWrite`.
  */
 export function fieldsToSet<E extends Entity>(
   codec: Codec,
@@ -18,22 +16,25 @@ export function fieldsToSet<E extends Entity>(
   doc: StoredDoc,
   record: RecordOf[E],
 ): readonly Written[] {
-  const want = codec.write(entity, record);
+  const want = codec.write(entity, record).filter(({ path: { text } }) => text !== '_id');
   const set = new Map<string, Written>();
-  for (let pass = 0; pass < PASSES_MAX; pass += 1) {
+  // Setting one field can change what another, absent one is derived from.
+  for (;;) {
     const read = codec.read(entity, { ...withValues(doc, [...set.values()]), ...record.stamp });
     const before = 'record' in read ? plainOf(codec.write(entity, read.record)) : nothingRead(codec, entity);
-    const changed = want.filter(
-      ({ path: { text }, plain }) =>
-        text !== '_id' &&
-        !isSameValue(before.get(text), plain) &&
-        !(set.has(text) && isSameValue(set.get(text)?.plain, plain)),
-    );
-    if (changed.length === 0) break;
+    const differing = want.filter(({ path: { text }, plain }) => !isSameValue(before.get(text), plain));
+    const changed = differing.filter(({ path: { text } }) => !set.has(text));
+    if (changed.length === 0) {
+      const lost = differing.map(({ path: { text } }) => text).filter((text) => !DERIVED.has(text));
+      if (lost.length > 0) throw new UnfaithfulWrite(entity, record.id, lost);
+      return [...set.values()];
+    }
     for (const field of changed) set.set(field.path.text, field);
   }
-  return [...set.values()];
 }
+
+/** Never read: a mirror may let the key go while the address stays (`Replica.releaseEmailKey`). */
+const DERIVED: ReadonlySet<string> = new Set([STORE_FIELDS.emailKey]);
 
 const plainOf = (fields: readonly Written[]): ReadonlyMap<string, unknown> =>
   new Map(fields.map(({ path, plain }) => [path.text, plain]));
@@ -44,7 +45,7 @@ const nothingRead = (codec: Codec, entity: Entity): ReadonlyMap<string, unknown>
 
 /** References are objects of the driver, which compare by their text. */
 function isSameValue(a: unknown, b: unknown): boolean {
-  return isSame(a, b) || (isReference(a) && isReference(b) && encodeId(a) === encodeId(b));
+  return isSame(a, b) || Object.is(a, b) || (isReference(a) && isReference(b) && encodeId(a) === encodeId(b));
 }
 
 function isReference(value: unknown): boolean {

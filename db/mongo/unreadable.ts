@@ -56,8 +56,8 @@ export async function eraseUnreadable(
 
 function tombstoneOf({ client: { codec }, context }: Scope, doc: StoredDoc, erasure: Erasure) {
   const path = codec.path('user', 'deletedAt');
-  const value = codec.time('user', 'deletedAt', erasure.now);
-  const read = codec.read('user', withValues(doc, [{ path, value }]));
+  // Read as deleted, what else a record needs may be missing.
+  const read = codec.read('user', withValues(doc, [{ path, value: true }]));
   // Its very `_id` is what cannot be read.
   if ('bad' in read) return null;
   const { stamp } = read.record;

@@ -64,6 +64,8 @@ describe('a legacy user', () => {
   it.each<[string, unknown, string, string]>([
     ['white space around it', '  Ann@Example.org\n', 'Ann@Example.org', 'email: white-space'],
     ['white space in it', 'Ann @Example. org', 'Ann@Example.org', 'email: white-space'],
+    ['white space in a word of it', 'an n@exam ple.org', 'ann@example.org', 'email: white-space'],
+    ['white space before a stop', 'ann@mail.example .org', 'ann@mail.example.org', 'email: white-space'],
     ['HTML entities', 'O&#39;Ann&amp;Bob@Example.org', "O'Ann&Bob@Example.org", 'email: html-escaped'],
     ['NUL', 'Ann\0@Example.org', 'Ann@Example.org', 'email: nul'],
     ['a lone surrogate', 'Ann\ud800@Example.org', 'Ann\ufffd@Example.org', 'email: lone-surrogate'],
@@ -86,6 +88,11 @@ describe('a legacy user', () => {
     ['null', { _id, name: 'Ann', email: null }, 'email: missing'],
     ['an array', { _id, email: ['ann@example.org'] }, 'email: not-a-scalar'],
     ['a document', { _id, email: { $gt: '' } }, 'email: not-a-scalar'],
+    ['behind two names', { _id, email: 'Ann Lee ann@example.org' }, 'email: unreadable'],
+    ['behind a name', { _id, email: 'Ann lee@example.org' }, 'email: unreadable'],
+    ['behind what it begins with', { _id, email: 'ann ann.lee@example.org' }, 'email: unreadable'],
+    ['before a word', { _id, email: 'ann@example.org bob' }, 'email: unreadable'],
+    ['before an escaped space and a word', { _id, email: 'ann@example.org&nbsp;bob' }, 'email: unreadable'],
     ['blank', { _id, email: ' \t' }, 'email: empty'],
   ])('e-mail that is %s is bad', (_what, doc, finding) => {
     expect(badUser(doc)).toContain(finding);
@@ -108,6 +115,7 @@ describe('a legacy user', () => {
     ['2021-02-03T04:05:06Z', true],
     [new Date('1970-01-02T00:00:00Z'), true],
     [new Date('0001-01-01T00:00:00Z'), false],
+    [new Date('9999-12-31T23:59:59.999Z'), false],
     ['0001-01-01T00:00:00Z', false],
     [new Date(0), false],
     ['1970-01-01 01:00:00+01:00', false],
@@ -290,6 +298,10 @@ describe('a legacy user', () => {
     [{ status: 'active' }, null],
     [{ deletedAt: new Date('0001-01-01T00:00:00Z') }, null],
     [{ deletedAt: '0001-01-01T00:00:00' }, null],
+    [{ deletedAt: new Date('9999-12-31T23:59:59.999Z') }, null],
+    [{ deletedAt: '9999-12-31 00:00:00+02:00' }, null],
+    [{ is_deleted: 1 }, UPDATED],
+    [{ deletedAt: new Date('2999-01-01T00:00:00Z'), isDeleted: true }, UPDATED],
     [{ deletedAt: new Date(0) }, null],
     [{ deletedAt: '1970-01-01T00:00:00Z' }, null],
     [{ deletedAt: new Date(0), isDeleted: true }, UPDATED],
@@ -304,6 +316,11 @@ describe('a legacy user', () => {
     [{ status: ' Suspended' }, 'status: switched-off'],
     [{ active: false }, 'active: switched-off'],
     [{ isActive: 'no' }, 'isActive: switched-off'],
+    [{ is_active: 0 }, 'is_active: switched-off'],
+    [{ enabled: false }, 'enabled: switched-off'],
+    [{ is_banned: true }, 'is_banned: switched-off'],
+    [{ bannedAt: UPDATED }, 'bannedAt: switched-off'],
+    [{ locked_at: UPDATED }, 'locked_at: switched-off'],
   ])('that was locked out by %o is bad, and not let in', (change, finding) => {
     expect(badUser({ ...LEGACY, ...change })).toEqual([finding]);
     expect(user({ ...change, epoch: 1, version: 1 }).isVerified).toBe(true);
@@ -318,6 +335,43 @@ describe('a legacy user', () => {
     [{ status: 'premium' }, false],
   ])('is verified as %o says, where nothing else does', (change, expected) => {
     expect(user(change, ['isVerified']).isVerified).toBe(expected);
+  });
+
+  it('that is to be deleted some day is bad, by whatever clock', () => {
+    expect(badUser({ ...LEGACY, deletedAt: new Date('2999-01-01T00:00:00Z') })).toEqual([
+      'deletedAt: out-of-range',
+    ]);
+    const tomorrow = new Date(Date.now() + 40_000_000);
+    expect(user({ deletedAt: tomorrow })).toMatchObject({ deletedAt: tomorrow, email: null });
+  });
+
+  it.each<[unknown, boolean]>([
+    ['trashed', true],
+    [0, true],
+    [new Int32(1), true],
+    ['7', true],
+    [UPDATED, true],
+    [['active', 'vip'], true],
+    ['Active ', false],
+    ['pending', false],
+    ['', false],
+    [true, false],
+    [{ text: 'on holiday' }, false],
+    [['active', 'verified'], false],
+  ])('a state of %o is counted as unknown: %s', (status, isUnknown) => {
+    const read = user({ status });
+    expect(read.isVerified).toBe(true);
+    expect(read.cleaned.includes('status: unreadable')).toBe(isUnknown);
+    expect(user({ status, epoch: 1, version: 1 }).cleaned).not.toContain('status: unreadable');
+  });
+
+  it.each<[Doc, readonly string[], string]>([
+    [{ isVerified: null }, [], 'isVerified: missing'],
+    [{}, ['isVerified'], 'isVerified: missing'],
+    [{ isDeleted: 'false' }, [], 'deletedAt: converted'],
+    [{ deletedAt: 0 }, [], 'deletedAt: converted'],
+  ])('what was made of %o is counted', (change, without, finding) => {
+    expect(user(change, without).cleaned).toEqual([finding, SPELLED].sort((a) => (a === SPELLED ? 1 : -1)));
   });
 
   it.each<Doc>([
@@ -388,6 +442,7 @@ describe('a legacy token', () => {
       '5e000000bbbbbbbbbbbbbbbb',
     ],
     ['what a shell prints', 'ObjectId("5e000000bbbbbbbbbbbbbbbb")', '5e000000bbbbbbbbbbbbbbbb'],
+    ['what Node prints', "new ObjectId('5e000000bbbbbbbbbbbbbbbb')", '5e000000bbbbbbbbbbbbbbbb'],
     ['another string', 'ann', 'ann'],
   ])('may refer to its user by %s', (_what, userId, expected) => {
     expect(token({ userId })).toMatchObject({ userId: expected });
@@ -404,6 +459,8 @@ describe('a legacy token', () => {
     { consumed: 1 },
     { revokedAt: '2022-02-03T04:05:06Z' },
     { isValid: false },
+    { deleted: true },
+    { deletedAt: UPDATED },
     { status: ' Used' },
     { used: { by: 'reset' } },
   ])('that was used or taken back, %o, ends when it was made', (mark) => {

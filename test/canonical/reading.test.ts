@@ -19,6 +19,7 @@ const CASES: readonly (readonly [Entity, readonly LegacyCase[]])[] = [
 /** Readings that were, and what the hand-written documents of old services meant by each. */
 const MEANT: Readonly<Record<number, string>> = {
   1: 'bb0f0322250b4011',
+  2: 'b4ba82ddefc7187d',
 };
 
 /** The record, or why there is none. What is counted on the way means nothing. */

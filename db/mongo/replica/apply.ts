@@ -1,6 +1,6 @@
 import { erasedAmong, judge, screen } from '../../apply.ts';
 import { type Codec, markOf, pathOf, STORE_FIELDS, stampOf } from '../../canonical.ts';
-import { StaleEpoch, StoreUnavailable } from '../../errors.ts';
+import { StaleEpoch, StoreUnavailable, UnfaithfulWrite } from '../../errors.ts';
 import { compareStamps, type Entity, type RecordOf } from '../../records.ts';
 import type { ApplyOutcome, Books, Replica } from '../../replica.ts';
 import type { Client } from '../client.ts';
@@ -145,6 +145,8 @@ function planOf<E extends Entity>(
     }
     return { operation: applyOver(codec, entity, doc, record) };
   } catch (error) {
+    if (error instanceof UnfaithfulWrite)
+      return { kind: 'refused', reason: `unfaithful: ${error.fields.join(', ')}` };
     // An id that no document can have.
     if (error instanceof TypeError) return { kind: 'refused', reason: 'id' };
     throw error;

@@ -1,5 +1,5 @@
 /** Mailed tokens of old services, and their rows. The hashes are the well-known SHA-256 of these words. */
-import type { LegacyCase } from './cases.ts';
+import { BROKEN, type LegacyCase } from './cases.ts';
 
 const USER = { $oid: '600000000000000000000001' };
 const USER_ID = '600000000000000000000001';
@@ -12,6 +12,9 @@ const HASHED = '1a06df824ed741b53c785079a6347f00eec5af82f9850775409ca69dff4068a6
 const DIGITS_WORD = 'cc6b6bad31a0ff4d6dfd4953a6346a1c463d884723898a2af964b998e5499e22';
 const EMBEDDED = '9289140b1ac28dbda1437b283e6ca608e33186654e7d3a995da268c35906cd4c';
 const USED = 'f839161355091fcd9e33f571e0b11c60217a5009f9973e769c13d7858db162cc';
+const TAKEN = '99341d56cc28805370b9f449c044a4cf00a1e7eb003362116c814fd96899c55c';
+/** Of `tok` and four times U+FFFD. */
+const REPLACED = '699d498c5041a253e8b022943c5dc490a14fb15207b84d4ac110cd5ef9d4bdf7';
 const HELLO_WORLD = 'b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9';
 /** 2021-02-03T04:05:06.789Z, and the first moment of 2099. */
 const T0 = { $date: { $numberLong: '1612325106789' } };
@@ -79,6 +82,12 @@ export const RESET_TOKENS: readonly LegacyCase[] = [
   { what: 'of a user who is embedded with an id as extended JSON', document: legacy('29', 'embedded'), literal: { userId: { _id: { $oid: '600000000000000000000001' } } },
     row: ['600000000000000000000129', USER_ID, EMBEDDED, null, CREATED, ENDS, null, 0, 0, null, 0],
     cleaned: ['userId: converted'] },
+  { what: 'that was taken out, of a user as Node prints the id', document: legacy('30', 'taken', { createdAt: LATER, expiresAt: { $date: { $numberLong: '4070908900000' } }, userId: 'new ObjectId("600000000000000000000001")', deletedAt: T0 }),
+    row: ['600000000000000000000130', USER_ID, TAKEN, null, ENDS, ENDS, null, 0, 0, null, 0],
+    cleaned: ['deletedAt: used', 'userId: reference-as-text'] },
+  { what: 'that is not UTF-8', document: legacy('31', `tok${BROKEN}`),
+    row: ['600000000000000000000131', USER_ID, REPLACED, null, CREATED, ENDS, null, 0, 0, null, 0],
+    cleaned: ['token: invalid-utf8'] },
   { what: 'of several users', document: legacy('25', 'password', { userId: [USER] }), bad: ['userId: not-a-scalar'] },
   { what: 'empty', document: legacy('26', ''), bad: ['token: empty'] },
   { what: 'an object instead', document: legacy('27', { clear: 'abc' }), bad: ['token: not-a-scalar'] },
