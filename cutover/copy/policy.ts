@@ -45,10 +45,15 @@ export function choosersOf({ rules, keep }: DuplicatePolicy): () => Chooser {
   return () => createChooser(rules, choiceOf);
 }
 
-/** Equal ones in the order of their age, the older first: it was there before the other. */
+/**
+ * Equal ones in the order of their age, the older first: it was there before the other. But not for want of any login that
+ * is known, where the last rule asks for one: then nothing has been told apart.
+ */
 function createChooser(rules: readonly Rule[], choiceOf: ReadonlyMap<string, string>): Chooser {
   let count = 0;
   let best: Rival | null = null;
+  /** Whether only its age sets it apart from another. */
+  let isTied = false;
   const named: string[] = [];
   /** Of each choice, how many of those it is about there are. */
   const known = new Map<string, number>();
@@ -58,7 +63,10 @@ function createChooser(rules: readonly Rule[], choiceOf: ReadonlyMap<string, str
       const owner = choiceOf.get(rival.id);
       if (owner !== undefined) known.set(owner, (known.get(owner) ?? 0) + 1);
       if (owner === rival.id) named.push(rival.id);
-      if (best === null || order(rules, rival, best) < 0) best = rival;
+      const order = best === null ? -1 : byRules(rules, rival, best);
+      if (order < 0) isTied = false;
+      if (order === 0) isTied = true;
+      if (best === null || order < 0 || (order === 0 && byAge(rival, best) < 0)) best = rival;
     },
     choice() {
       const [id] = named;
@@ -70,18 +78,23 @@ function createChooser(rules: readonly Rule[], choiceOf: ReadonlyMap<string, str
           : { winner: null, by: 'keep names others than there are' };
       }
       if (rules.length === 0) return { winner: null, by: 'no rule' };
+      if (isTied && best?.lastLoginAt === null && rules.at(-1) === 'most-recent-login')
+        return { winner: null, by: 'no last login is known' };
       return { winner: best?.id ?? null, by: rules.join(', then ') };
     },
   };
 }
 
-function order(rules: readonly Rule[], a: Rival, b: Rival): number {
+function byRules(rules: readonly Rule[], a: Rival, b: Rival): number {
   for (const rule of rules) {
     const difference = score(rule, b) - score(rule, a);
     if (difference !== 0) return difference;
   }
-  return a.createdAt.getTime() - b.createdAt.getTime() || compareIds(a.id, b.id);
+  return 0;
 }
+
+const byAge = (a: Rival, b: Rival): number =>
+  a.createdAt.getTime() - b.createdAt.getTime() || compareIds(a.id, b.id);
 
 function score(rule: Rule, { createdAt, isVerified, lastLoginAt }: Rival): number {
   if (rule === 'newest') return createdAt.getTime();

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Doc } from '../bson.ts';
 import type { Entity, RecordOf } from '../records.ts';
 import { compileToken, compileUser } from './compile.ts';
-import { readDate } from './dates.ts';
+import { isNever, readDate } from './dates.ts';
 import { DEFAULT_MAPPING } from './default-mapping.ts';
 import { encodeTime, type Writers, type Written, writersOf } from './documents.ts';
 import { SESSION_FIELDS } from './fields.ts';
@@ -52,7 +52,7 @@ export interface Codec {
   tops(entity: Entity): readonly string[];
   /** What of a document no record takes up, each by the steps to it; `*` for elements of an array. */
   unknownFields(entity: Entity, doc: Doc): readonly (readonly string[])[];
-  /** The user's last login, where the mapping says where it is; null: not known. */
+  /** The user's last login, the latest of those the mapping names; null: not known. */
   lastLoginAt(doc: Doc): Date | null;
 }
 
@@ -107,11 +107,11 @@ export function createCodec(mapping: Mapping): Codec {
     tops: (entity) => [...unknown.tops[entity]],
     unknownFields: unknown.list,
     lastLoginAt(doc) {
-      for (const where of fields.user.lastLoginAt.paths) {
+      const times = fields.user.lastLoginAt.paths.flatMap((where) => {
         const read = readDate(at(doc, where));
-        if ('value' in read) return read.value;
-      }
-      return null;
+        return 'value' in read && !isNever(read.value) ? [read.value] : [];
+      });
+      return times.sort((a, b) => b.getTime() - a.getTime())[0] ?? null;
     },
   };
 }

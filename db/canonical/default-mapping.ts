@@ -103,7 +103,10 @@ export const DEFAULT_MAPPING: Mapping = {
       ...LOCKED_OUT_FLAGS.map((path) => when(path, { is: 'truthy' })),
       ...IN_USE.map((path) => when(path, { is: 'falsy', ifVerified: true })),
     ],
-    lastLoginAt: [],
+    lastLoginAt: [
+      ...['lastLoginAt', 'last_login_at', 'lastLogin', 'last_login'],
+      ...['lastSignInAt', 'last_sign_in_at', 'current_sign_in_at'],
+    ],
   },
   verificationToken: TOKEN,
   resetToken: TOKEN,

@@ -12,7 +12,7 @@ import {
 } from '../../cutover/copy/index.ts';
 import { choosersOf, PolicyInvalid, type Rival } from '../../cutover/copy/policy.ts';
 import { preflight } from '../../cutover/preflight/preflight.ts';
-import { createCodec, DEFAULT_MAPPING, parseMapping } from '../../db/canonical.ts';
+import { createCodec, DEFAULT_CODEC, DEFAULT_MAPPING, parseMapping } from '../../db/canonical.ts';
 import { sessionAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { clear, openBench } from './support.ts';
@@ -44,7 +44,30 @@ describe('choosing', () => {
     expect(choose(policy, rivals).winner).toBe('c');
     expect(choose(policy, rivals.slice(0, 2)).winner).toBe('b');
     expect(choose(parsePolicy({ default: 'verified' }), rivals).winner).toBe('a');
-    expect(choose(parsePolicy({ default: 'most-recent-login' }), [rival('x'), rival('a')]).winner).toBe('a');
+  });
+
+  it('decides nothing by logins of which none is known, unless another rule follows', () => {
+    const recent = parsePolicy({ default: 'most-recent-login' });
+    const rivals = [rival('x'), rival('a', { createdAt: day(2) })];
+    expect(choose(recent, rivals)).toEqual({ winner: null, by: 'no last login is known' });
+    expect(choose(recent, [...rivals, rival('b', { lastLoginAt: day(1) })]).winner).toBe('b');
+    expect(choose(recent, [rival('b', { lastLoginAt: day(1) }), ...rivals]).winner).toBe('b');
+    const equal = rivals.map((each) => ({ ...each, lastLoginAt: day(1) }));
+    expect(choose(recent, equal).winner).toBe('x');
+    const later = parsePolicy({ default: 'most-recent-login', tieBreakers: ['newest'] });
+    expect(choose(later, rivals).winner).toBe('a');
+    const first = parsePolicy({ default: 'verified', tieBreakers: ['most-recent-login'] });
+    expect(choose(first, rivals).winner).toBeNull();
+    expect(choose(first, [...rivals, rival('v', { isVerified: true })]).winner).toBe('v');
+  });
+
+  it.each<[object, Date | null]>([
+    [{ lastLogin: day(3) }, day(3)],
+    [{ last_sign_in_at: '2024-01-04', current_sign_in_at: day(5) }, day(5)],
+    [{ lastLoginAt: new Date('0001-01-01T00:00:00Z') }, null],
+    [{ loggedInOnce: true }, null],
+  ])('knows of the last login by its usual names: %o', (given, expected) => {
+    expect(DEFAULT_CODEC.lastLoginAt({ ...legacyUser(), ...given })).toEqual(expected);
   });
 
   it('a choice by id goes before the rules, and only where it names all there are', () => {
