@@ -46,6 +46,8 @@ export async function clear<E extends Entity>(
   );
   const nowMs = pass.environment.date().getTime();
   for (let from = 0; from < marks.length; from += CLEAR_MAX) {
+    await pass.lull();
+    // After it, for the permit may end meanwhile.
     pass.assertMayContinue();
     await authority.replica.clearMarks(marks.slice(from, from + CLEAR_MAX));
   }

@@ -5,7 +5,7 @@
  */
 import { StaleEpoch, type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { ENTITIES, type Entity } from '../../db/records.ts';
+import type { Entity } from '../../db/records.ts';
 import { type BreakerState, createBreaker } from '../breaker.ts';
 import { FENCED_EPOCH } from '../control.ts';
 import type { Environment } from '../environment.ts';
@@ -76,7 +76,7 @@ const SWEEP_MS = 1_000;
  * a sweep is for what others have left, and costs the stores as much as many requests.
  */
 const DRAIN_MS = 100;
-/** How long a batch waits for a moment without clients. */
+/** How long a batch, and the end of it, wait for a moment without clients. */
 const LULL_MAX_MS = 20;
 /** Between looks for a lease, or for leave to go on. */
 const REST_MS = 100;
@@ -88,7 +88,6 @@ export function createMirror(options: MirrorOptions): Mirror {
   const queue = createQueue(QUEUED_MAX);
   const asides = createAsides(ASIDES_MAX);
   const workNap = createNap(environment);
-  const gatherNap = createNap(environment);
   const sweepNap = createNap(environment);
   const counting = createCounting(environment);
   const noteOutage = createOutages({ environment, telemetry });
@@ -115,9 +114,8 @@ export function createMirror(options: MirrorOptions): Mirror {
 
   let phase: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
   let inFlight: readonly Item[] = [];
+  let gatherNap = createNap(environment);
   let failures = 0;
-  /** What was gathered makes so many batches at most, one of each kind. */
-  let batchesLeft = 0;
   /** No batch before then: the last one failed as a whole. */
   let pausedUntilMs = Number.NEGATIVE_INFINITY;
   /** Halved by each failure of a whole batch, to find out what it is that fails; doubled by each success. */
@@ -145,10 +143,14 @@ export function createMirror(options: MirrorOptions): Mirror {
 
   /** A batch costs both stores the same few statements, however much is in it: what is written within a moment shares them. */
   async function gather(): Promise<void> {
-    batchesLeft -= 1;
-    if (batchesLeft > 0 || isUrgent() || queue.size() >= batchSize()) return;
-    batchesLeft = ENTITIES.length;
+    if (!queue.isRoundOver() || isUrgent() || queue.size() >= batchSize()) return;
+    // A new one: whatever would have woken the last has just been looked at.
+    gatherNap = createNap(environment);
     await gatherNap.sleep(settings()['mirror-gather-ms']);
+    await lull();
+  }
+
+  async function lull(): Promise<void> {
     if (!isUrgent()) await traffic.lull(LULL_MAX_MS);
   }
 
@@ -181,13 +183,13 @@ export function createMirror(options: MirrorOptions): Mirror {
       breaker,
       noteOutage,
       retentionMs,
+      lull,
     });
   }
 
   /** One batch, if there is one; how long to rest afterwards, ms. */
   async function turn(): Promise<number> {
     const dueAtMs = queue.dueAtMs();
-    if (dueAtMs === null) batchesLeft = 0;
     if (dueAtMs === null) return FOREVER_MS;
     const untilMs = Math.max(dueAtMs, pausedUntilMs);
     if (untilMs > nowMs()) return untilMs - nowMs();

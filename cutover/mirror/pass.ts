@@ -20,6 +20,8 @@ export interface Pass {
   readonly retentionMs: number;
   /** Throws `PermitEnded`. To be asked after the last read and before each plain write. */
   assertMayContinue(): void;
+  /** Resolves in a moment without clients, after a while without one too, and at once when somebody waits for the mirror. */
+  lull(): Promise<void>;
   /** Calls the mirror, and tells its breaker how that went. */
   callMirror<T>(call: (replica: Replica) => Promise<T>): Promise<T>;
   /** A step that takes something out of the mirror or writes to the authority; null: none may begin now, nothing was done. */
@@ -41,11 +43,12 @@ export interface PassOptions {
   readonly breaker: Breaker;
   readonly noteOutage: NoteOutage;
   readonly retentionMs: number;
+  readonly lull: () => Promise<void>;
 }
 
 export function createPass(options: PassOptions): Pass {
   const { permit, breaker, mirror, noteOutage } = options;
-  const { environment, telemetry, authority, record, retentionMs } = options;
+  const { environment, telemetry, authority, record, retentionMs, lull } = options;
   return {
     environment,
     telemetry,
@@ -54,6 +57,7 @@ export function createPass(options: PassOptions): Pass {
     epoch: permit.ticket.epoch,
     record,
     retentionMs,
+    lull,
 
     assertMayContinue() {
       if (!permit.mayContinue()) throw new PermitEnded('the permit has ended');

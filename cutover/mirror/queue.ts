@@ -24,6 +24,8 @@ export interface Queue {
    * belongs to a user follows it, and users who are written all the time do not keep sessions waiting for ever.
    */
   take(nowMs: number, max: number): readonly Item[];
+  /** Whether the next `take` begins a round: what was due when the last one began has all been taken. */
+  isRoundOver(): boolean;
   /** When something will be due; null when nothing is queued. */
   dueAtMs(): number | null;
   /** Makes everything due. */
@@ -87,8 +89,11 @@ export function createQueue(itemsMax: number): Queue {
     }
   }
 
+  const leftOfRound = (): Entity | undefined =>
+    ENTITIES.find((each) => round[each] > 0 && due[each].size > 0);
+
   function nextOfRound(): Entity | undefined {
-    const left = ENTITIES.find((each) => round[each] > 0 && due[each].size > 0);
+    const left = leftOfRound();
     if (left !== undefined) return left;
     const sizeOf = (entity: Entity): number => due[entity].size;
     round = {
@@ -134,6 +139,7 @@ export function createQueue(itemsMax: number): Queue {
       round[entity] -= taken.length;
       return taken;
     },
+    isRoundOver: () => leftOfRound() === undefined,
     dueAtMs() {
       if (ENTITIES.some((entity) => due[entity].size > 0)) return Number.NEGATIVE_INFINITY;
       return waiting.size === 0 ? null : nextMs;

@@ -13,7 +13,7 @@ function passOf({ authority, copy, clock, telemetry, member }: MirrorWorld): Pas
   const breaker = createBreaker({ environment: clock, settings: member.settings, onChange() {} });
   return createPass({
     ...{ environment: clock, telemetry, authority, mirror: copy },
-    ...{ record, permit, breaker, noteOutage() {}, retentionMs: RETENTION_MS },
+    ...{ record, permit, breaker, noteOutage() {}, retentionMs: RETENTION_MS, lull: async () => {} },
   });
 }
 

@@ -67,6 +67,28 @@ describe('the queue of the mirror', () => {
     expect(queue.size()).toBe(0);
   });
 
+  test('a round is over once all that was due when it began has been taken, or forgotten', () => {
+    const queue = createQueue(10);
+    const over = [queue.isRoundOver()];
+    const look = () => over.push(queue.isRoundOver());
+    for (const id of ['s1', 's2', 's3']) queue.add('session', id);
+    queue.add('user', 'u1');
+    look();
+    expect(ids(queue.take(0, 9))).toEqual(['u1']);
+    look();
+    queue.add('user', 'u2');
+    queue.add('session', 's4');
+    expect(ids(queue.take(0, 2))).toEqual(['s1', 's2']);
+    look();
+    expect(ids(queue.take(0, 2))).toEqual(['s3']);
+    look();
+    expect(ids(queue.take(0, 2))).toEqual(['u2']);
+    look();
+    queue.clear();
+    look();
+    expect(over).toEqual([true, true, false, false, true, false, true]);
+  });
+
   test('lets users who are written all the time keep nobody else waiting', () => {
     const queue = createQueue(100);
     queue.add('user', 'u0');

@@ -123,6 +123,42 @@ describe('plain work', () => {
     expect(disagreements(world)).toEqual([]);
   });
 
+  /** How many batches reach the mirror while `count` sessions are opened one by one, each batch taking its time. */
+  async function batchesOf(world: MirrorWorld, count: number, everyMs: number, batchMs: number) {
+    const { user } = await signUp(world.repo);
+    await world.clock.run(world.mirror.idle());
+    let batches = 0;
+    world.hooks.copy = {
+      async before({ name }) {
+        if (name !== 'apply') return;
+        batches += 1;
+        await world.clock.sleep(batchMs);
+      },
+    };
+    for (let i = 0; i < count; i += 1) {
+      await logIn(world.repo, user.id);
+      await world.clock.pass(everyMs);
+    }
+    await world.clock.pass(500);
+    expect(disagreements(world)).toEqual([]);
+    return batches;
+  }
+
+  test('what is written while a batch is under way is gathered too, however steadily that is', async () => {
+    // Seven are written within the 50 ms of the gathering and the 20 ms of the batch.
+    const batches = await batchesOf(mirrorWorld(), 140, 10, 20);
+    expect(batches).toBeGreaterThanOrEqual(18);
+    expect(batches).toBeLessThanOrEqual(21);
+  });
+
+  test('a batch that was full before it was gathered leaves the gathering of the next as it is', async () => {
+    const world = mirrorWorld();
+    world.member.set('mirror-batch', 5);
+    // The first are gathered until they are five; meanwhile ten are written, two batches, and then nothing for a while.
+    expect(await batchesOf(world, 15, 1, 12)).toBe(3);
+    expect(await batchesOf(world, 3, 10, 10)).toBe(1);
+  });
+
   test('a full batch does not wait for more', async () => {
     const world = mirrorWorld();
     world.member.set('mirror-batch', 6);
@@ -177,6 +213,30 @@ describe('plain work', () => {
     traffic.end();
     await clock.pass(2);
     expect(copy.tables.user.size).toBe(2);
+  });
+
+  test('nor are the marks taken off in the way of clients, unless somebody waits for it', async () => {
+    const { clock, authority, copy, telemetry, member } = mirrorWorld();
+    const traffic = createTraffic(clock);
+    const stores = { mongo: authority, postgres: copy };
+    const busy = startMirror(stores, clock, telemetry, member, undefined, traffic);
+    const repo = authority.at({ epoch: 1, pending: true, onWrite: busy.notice });
+    const marked = async (): Promise<number> => (await authority.replica.countMarks()).count;
+    const { user } = await signUp(repo);
+    await clock.run(busy.idle());
+    await logIn(repo, user.id);
+    await clock.pass(45);
+    traffic.begin();
+    // 5 of the gathering, 20 before the batch, and 20 before the marks.
+    await clock.pass(35);
+    expect([copy.tables.session.size, await marked()]).toEqual([2, 1]);
+    await clock.pass(15);
+    expect(await marked()).toBe(0);
+    await logIn(repo, user.id);
+    await clock.pass(0);
+    await clock.run(busy.idle());
+    expect(await marked()).toBe(0);
+    expect(clock.elapsedMs()).toBeLessThanOrEqual(100);
   });
 
   test('a session whose user was never marked takes the user along', async () => {
