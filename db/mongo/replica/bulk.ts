@@ -10,7 +10,7 @@ export type BulkOperation =
   | { readonly insertOne: { readonly document: Doc } }
   | { readonly updateOne: { readonly filter: Doc; readonly update: Doc } }
   | { readonly replaceOne: { readonly filter: Doc; readonly replacement: Doc } }
-  | { readonly updateMany: { readonly filter: Doc; readonly update: Doc } };
+  | { readonly updateMany: { readonly filter: Doc; readonly update: readonly Doc[] } };
 
 /** Why the server refused one operation. */
 export interface Failure {
@@ -22,6 +22,8 @@ export interface Failure {
 export interface BulkResult {
   /** How many documents were found or made; 0 where any failed, since then it must be asked anyway. */
   readonly written: number;
+  /** How many of those found are no longer as they were; 0 where any failed. */
+  readonly modified: number;
   /** By the operation's place. */
   readonly failures: ReadonlyMap<number, Failure>;
 }
@@ -36,10 +38,11 @@ export async function bulkWrite(
     try {
       const options = { ordered: false, maxTimeMS } as const;
       const result = await models[entity].collection.bulkWrite(operations as never[], options);
-      return { written: result.matchedCount + result.insertedCount, failures: new Map() };
+      const { insertedCount, matchedCount, modifiedCount } = result;
+      return { written: matchedCount + insertedCount, modified: modifiedCount, failures: new Map() };
     } catch (error) {
       if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) throw error;
-      return { written: 0, failures: failuresOf(error) };
+      return { written: 0, modified: 0, failures: failuresOf(error) };
     }
   });
 }

@@ -1,5 +1,5 @@
 import { type Doc, markOf, STORE_FIELDS, stampOf } from '../../canonical.ts';
-import { decodeId, decodeIds } from '../../ids.ts';
+import { decodeId } from '../../ids.ts';
 import { ENTITIES, type Entity } from '../../records.ts';
 import type { Mark, Marked, Replica } from '../../replica.ts';
 import type { Client, Opened } from '../client.ts';
@@ -9,6 +9,8 @@ import { type BulkOperation, bulkWrite } from './bulk.ts';
 import { idOf } from './documents.ts';
 
 const { pendingAt: PENDING_AT, epoch: EPOCH, version: VERSION } = STORE_FIELDS;
+/** One operation may keep every other write to the collection waiting. */
+const UNMARKED_AT_ONCE = 10;
 const FIELDS = { _id: 1, [PENDING_AT]: 1, [EPOCH]: 1, [VERSION]: 1 };
 
 export function createMarks(client: Client): Pick<Replica, 'marks' | 'countMarks' | 'clearMarks'> {
@@ -58,7 +60,7 @@ export function createMarks(client: Client): Pick<Replica, 'marks' | 'countMarks
       for (const entity of ENTITIES) {
         const operations = unmarking(marks.filter((mark) => mark.entity === entity));
         if (operations.length === 0) continue;
-        count += (await bulkWrite(client, entity, operations)).written;
+        count += (await bulkWrite(client, entity, operations)).modified;
       }
       return count;
     },
@@ -69,22 +71,29 @@ export function countMarked({ models, maxTimeMS }: Opened, entity: Entity): Prom
   return models[entity].collection.countDocuments(MARKED, { maxTimeMS });
 }
 
-/** One operation for all that have the same stamp, as most of a batch do: a server plans and locks for each operation. */
+/**
+ * One operation for many: a server locks, writes its journal and plans for each. The documents are named by id alone, and the
+ * stamps, exact pairs, are compared by the update itself, in the same step as it writes: what was written meanwhile
+ * stays marked, and what has no mark stays as it is.
+ */
 function unmarking(marks: readonly Marked[]): readonly BulkOperation[] {
-  const byStamp = Map.groupBy(marks, ({ stamp }) => `${stamp.epoch}/${stamp.version}`);
-  return [...byStamp.values()].flatMap((alike) =>
-    alike.slice(0, 1).map(({ stamp }) => ({
+  const named = marks.flatMap(({ id, stamp }) => {
+    const _id = decodeId(id);
+    return _id === undefined ? [] : [{ _id, [EPOCH]: stamp.epoch, [VERSION]: stamp.version }];
+  });
+  return Array.from({ length: Math.ceil(named.length / UNMARKED_AT_ONCE) }, (_, place) => {
+    const states = named.slice(place * UNMARKED_AT_ONCE, (place + 1) * UNMARKED_AT_ONCE);
+    const stored = { _id: '$_id', [EPOCH]: `$${EPOCH}`, [VERSION]: `$${VERSION}` };
+    // Not read as an expression: an id may be text that begins with a dollar.
+    const isNamed = { $in: [stored, { $literal: states }] };
+    const kept = { $cond: [isNamed, '$$REMOVE', `$${PENDING_AT}`] };
+    return {
       updateMany: {
-        filter: { _id: { $in: decodeIds(alike.map(({ id }) => id)) }, ...MARKED, ...stampFilter(stamp) },
-        update: { $unset: { [PENDING_AT]: '' } },
+        filter: { _id: { $in: states.map(({ _id }) => _id) } },
+        update: [{ $set: { [PENDING_AT]: kept } }],
       },
-    })),
-  );
-}
-
-/** What is marked was written by this service, so its stamp is stored as such. */
-function stampFilter(stamp: Mark['stamp']): Doc {
-  return { [EPOCH]: { $eq: stamp.epoch }, [VERSION]: { $eq: stamp.version } };
+    };
+  });
 }
 
 /**

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { encodeId } from '../../../../db/ids.ts';
 import { ENTITIES } from '../../../../db/records.ts';
-import type { Mark } from '../../../../db/replica.ts';
+import type { Mark, Marked } from '../../../../db/replica.ts';
 import { eventually } from '../../../support/wait.ts';
-import { askReset, NOW, signUp, userOf } from '../../fixtures.ts';
+import { askReset, freshId, NOW, signUp, userOf } from '../../fixtures.ts';
 import type { ReplicaSubject } from '../harness.ts';
-import { heldBy, unmarkAll } from '../records.ts';
+import { applyTo, heldBy, unmarkAll, userAt } from '../records.ts';
 
 export function markCases({ store }: ReplicaSubject): void {
   const { replica } = store;
@@ -81,6 +82,41 @@ export function markCases({ store }: ReplicaSubject): void {
       expect(await replica.clearMarks([mark])).toBe(0);
       expect(await replica.clearMarks([])).toBe(0);
       expect(await userOf(marking, user.id)).toMatchObject({ stamp: { epoch: 1, version: 2 } });
+    });
+
+    it('of many under as many stamps, clears those that have not moved, whatever they are called', async () => {
+      await unmarkAll(store);
+      const named = ['$_id', '$$REMOVE', 7, { a: 1, b: '$version' }, new Date(0)].map(encodeId);
+      const users = [...named, ...Array.from({ length: 20 }, freshId)].map((id, place) =>
+        userAt([1, place + 1], { id }),
+      );
+      expect(new Set(await applyTo(store, 'user', ...users))).toEqual(new Set(['applied']));
+      const raise = async ({ id, stamp }: Marked): Promise<Marked> => {
+        const to = { epoch: stamp.epoch, version: stamp.version + 1 };
+        expect(await replica.touch('user', id, { expected: stamp, to })).toBe(true);
+        return { entity: 'user', id, stamp: to };
+      };
+      const marks: Marked[] = [];
+      for (const { id, stamp } of users) marks.push(await raise({ entity: 'user', id, stamp }));
+      // To the very version that the next one was given with.
+      const moved: Marked[] = [];
+      for (const mark of marks.filter((_, place) => place % 3 === 0)) moved.push(await raise(mark));
+      expect(await replica.clearMarks(marks)).toBe(marks.length - moved.length);
+      const left = await replica.marks({ limit: 100 });
+      expect(new Map(left.map(({ id, stamp }) => [id, stamp]))).toEqual(
+        new Map(moved.map(({ id, stamp }) => [id, stamp])),
+      );
+      const { found } = await replica.read(
+        'user',
+        users.map(({ id }) => id),
+      );
+      expect(users.map(({ id }) => found.get(id)?.record)).toEqual(
+        users.map((user, place) => {
+          const version = user.stamp.version + (place % 3 === 0 ? 2 : 1);
+          return { ...user, stamp: { epoch: 1, version } };
+        }),
+      );
+      expect(await replica.clearMarks(left)).toBe(moved.length);
     });
 
     it('a write after a clear marks anew', async () => {
