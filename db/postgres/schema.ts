@@ -108,7 +108,10 @@ export const passwordResetTokens = pgTable(
   ],
 );
 
-/** A rotation changes no indexed column, so PostgreSQL updates the row in place and the indexes stay small. */
+/**
+ * A rotation changes no indexed column, so PostgreSQL updates the row in place and the indexes stay small. Only where there is a
+ * mirror it does, that of the mark.
+ */
 export const sessions = pgTable(
   'sessions',
   {
