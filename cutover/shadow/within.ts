@@ -11,9 +11,14 @@ export class TooSlow extends Error {
 /** What the work comes to, if it does within `ms`; rejects with `TooSlow` otherwise. */
 export async function within<T>(environment: Environment, ms: number, work: () => Promise<T>): Promise<T> {
   const done = new AbortController();
-  const tooSlow = environment.sleep(ms, done.signal).then(() => Promise.reject(new TooSlow(ms)));
+  const tooSlow = environment.sleep(ms, done.signal).then(() => {
+    // The work's end ends it as well, and an error with its stack costs more than all else here.
+    if (!done.signal.aborted) throw new TooSlow(ms);
+  });
   try {
-    return await Promise.race([work(), tooSlow]);
+    const answer = work();
+    await Promise.race([answer, tooSlow]);
+    return await answer;
   } finally {
     done.abort('done');
   }
