@@ -129,3 +129,18 @@ describe('nothing is asked without a limit, of another than the primary, or in a
     expect(commands.flatMap(lacks)).toEqual([]);
   });
 });
+
+it('the marks of a batch come off in one command, ten in one operation, however many stamps they have', async () => {
+  const { replica } = store;
+  const users = Array.from({ length: 25 }, (_, place) => userAt([1, place + 1]));
+  await replica.apply('user', users, { epoch: 1, expiredBefore: later(-1e9) });
+  const marks = await Promise.all(
+    users.map(async ({ id, stamp }) => {
+      const to = { epoch: 1, version: stamp.version + 1 };
+      await replica.touch('user', id, { expected: stamp, to });
+      return { entity: 'user', id, stamp: to } as const;
+    }),
+  );
+  const commands = await wire.during(async () => expect(await replica.clearMarks(marks)).toBe(25));
+  expect(commands.map(({ name, filters }) => [name, filters.length])).toEqual([['update', 3]]);
+});
