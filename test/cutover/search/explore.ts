@@ -46,7 +46,7 @@ export interface Options {
   readonly liveness?: boolean;
   readonly reductions?: Reductions;
   readonly onProgress?: (line: string) => void;
-  /** Every state once it is known to be no violation. */
+  /** Every state once it is known to be no violation; states that are alike in all that it looks at, once for all of them. */
   readonly onState?: (world: World, context: Terms) => void;
 }
 
@@ -140,6 +140,7 @@ export function explore(scenario: Scenario, options: Options = {}): Result {
 
   const context = { scenario, rules, timing, reductions };
   const violationIn = successors.ask((world) => violation(world, context));
+  const tell = successors.ask((world) => onState?.(world, context));
   const first = firstWorld(scenario.records, begun, layered ? 0 : scenario.faults, scenario.leaseTicks);
   next.set(successors.numbersOf(scenario.start === null ? first : scenario.start(first)));
   const beginning = next.slice();
@@ -170,7 +171,7 @@ export function explore(scenario: Scenario, options: Options = {}): Result {
       visited.read(from, ids);
       const what = violationIn(ids);
       if (what !== null) return result({ what, trace: traceTo(from) }, false);
-      onState?.(successors.worldOf(ids), context);
+      if (onState !== undefined) tell(ids);
       firstOf = Number.POSITIVE_INFINITY;
       lastOf = from;
       expand(from, 0, layered ? WITHOUT_FAULT : EVERY_CLASS, onEdge);

@@ -25,7 +25,6 @@ export interface Change {
 
 export interface Successors {
   readonly numbersOf: (world: World) => Uint16Array;
-  readonly worldOf: (ids: Uint16Array) => World;
   /** Something that is asked of many states. */
   readonly ask: <T>(question: (world: World) => T) => (ids: Uint16Array) => T;
   /** Brings a state to where its urgent steps lead, without its dead parts. Whether it counts. */
@@ -151,10 +150,6 @@ export function createSuccessors(from: Terms): Successors {
   const found: Change[] = [];
   return {
     numbersOf: (world) => Uint16Array.from(SLOTS, ({ name }, slot) => intern(slot, world[name])),
-    worldOf: (ids) =>
-      Object.fromEntries(
-        SLOTS.map(({ name }, slot) => [name, partAt(slot, ids[slot] ?? 0)]),
-      ) as unknown as World,
     ask: (question) => {
       const known = memo.ask(question);
       return (ids) => known(ids).value;
