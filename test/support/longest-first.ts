@@ -18,6 +18,7 @@ export const LONGEST = [
   'test/env/supervise.test.ts',
   'test/torture/zero-downtime.test.ts',
   'test/env/dev.test.ts',
+  'test/cutover/protocol-reductions.test.ts',
   'test/cutover/protocol-search.test.ts',
   'test/cutover/cli-usage.test.ts',
   'test/cutover/cli-verbs.test.ts',
