@@ -373,7 +373,11 @@ export function createEngine(options: EngineOptions): Engine {
         revision: record?.revision ?? null,
         transition: record?.transition?.id ?? null,
         standing:
-          standing.kind === 'admit' ? 'serving' : standing.kind === 'wait' ? 'fenced' : standing.reason,
+          standing.kind === 'admit'
+            ? 'serving'
+            : standing.kind === 'wait' || (standing.reason === 'no-lease' && member.isBetweenEpochs())
+              ? 'fenced'
+              : standing.reason,
         problem: problem ?? member.problem(),
         leaseAgeMs: member.leaseAgeMs(),
         waiting: member.waiting(),

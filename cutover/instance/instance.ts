@@ -71,6 +71,11 @@ export interface Instance extends Member {
   stop(): Promise<void>;
   /** Whether an operation would be admitted now, and if not, why. */
   standing(): Admission;
+  /**
+   * Whether authority has moved and no lease is held yet under the new epoch, for no longer than what came at that moment
+   * waits for one. Who asks where to send requests would else find no instance for a moment, each of which would answer.
+   */
+  isBetweenEpochs(): boolean;
   waiting(): number;
   /** Why the store that has authority does not tell its record although it answers; null: it does, or is silent. */
   problem(): string | null;
@@ -114,6 +119,8 @@ export function createInstance(options: InstanceOptions): Instance {
   const rowsIn = new Set<StoreName>();
   let watched: { readonly id: string; readonly sinceMs: number } | null = null;
   let changedAtMs = Number.NEGATIVE_INFINITY;
+  /** As the same, but not for the first epoch that it has followed. */
+  let movedAtMs = Number.NEGATIVE_INFINITY;
   let stopping = false;
 
   const monotonicMs = () => environment.now().monotonicMs;
@@ -145,7 +152,10 @@ export function createInstance(options: InstanceOptions): Instance {
       watched = transition === null ? null : { id: transition.id, sinceMs: monotonicMs() };
       polling.wake();
     }
-    if (epoch !== before?.epoch) changedAtMs = monotonicMs();
+    if (epoch !== before?.epoch) {
+      changedAtMs = monotonicMs();
+      if (before !== null) movedAtMs = changedAtMs;
+    }
     if (mode !== before?.mode || epoch !== before.epoch) {
       if (before !== null) telemetry.count('cutover_flips_total', { from: before.mode, to: mode });
       telemetry.info({ mode, epoch, revision: record.revision, was: before?.mode }, `following ${mode}`);
@@ -198,12 +208,14 @@ export function createInstance(options: InstanceOptions): Instance {
     return admission.kind === 'admit' ? admitted(admission.ticket) : null;
   }
 
+  const ordinaryPatienceMs = () => Math.max(storeTimeoutMs, timing().fenceMaxMs) + 1_000;
+
   /**
    * How long an operation that has waited since then may wait on, ms. At a fence past what is left of its deadline: should
    * its coordinator have died, the instances then end it, which takes one more answer of a store, and nobody who waits has failed.
    */
   function patienceMs(sinceMs: number): number {
-    const ordinary = Math.max(storeTimeoutMs, timing().fenceMaxMs) + 1_000;
+    const ordinary = ordinaryPatienceMs();
     const waitedMs = monotonicMs() - sinceMs;
     if (standing().kind !== 'wait') return ordinary - waitedMs;
     const deadlineMs = transitionOf(state.following)?.deadlineMs ?? 0;
@@ -390,6 +402,7 @@ export function createInstance(options: InstanceOptions): Instance {
     admitNow,
     permitWork,
     standing,
+    isBetweenEpochs: () => state.lease === null && monotonicMs() - movedAtMs < ordinaryPatienceMs(),
     waiting: () => queue.length,
     problem() {
       const { record } = state.following;

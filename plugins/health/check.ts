@@ -60,14 +60,21 @@ export function createHealth(app: FastifyInstance): Health {
   const { storeTimeoutMs } = app.config;
   const otherTimeoutMs = Math.min(storeTimeoutMs, OTHER_TIMEOUT_MS);
   const probes = app.stores.map((store) => ({ name: store.name, isUp: createProbe(store) }));
+  async function askAll() {
+    const decides = app.standing().authority;
+    const states = await Promise.all(
+      probes.map(async ({ name, isUp }) => {
+        return { name, up: await isUp(name === decides ? storeTimeoutMs : otherTimeoutMs) };
+      }),
+    );
+    return { decides, states };
+  }
+
   return {
     async check() {
-      const decides = app.standing().authority;
-      const states = await Promise.all(
-        probes.map(async ({ name, isUp }) => {
-          return { name, up: await isUp(name === decides ? storeTimeoutMs : otherTimeoutMs) };
-        }),
-      );
+      const asked = await askAll();
+      // Authority has moved meanwhile: the store that has it now was given the time of one that decides nothing.
+      const { states } = asked.decides === app.standing().authority ? asked : await askAll();
       const { mode, epoch, instance, authority, serves, problem } = app.standing();
       const usable = states.some(({ name, up }) => name === authority && up);
       const status = app.shutdown.begun

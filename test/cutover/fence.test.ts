@@ -131,6 +131,42 @@ describe('a store that was given up as lost, and came back', () => {
   });
 });
 
+describe('between two epochs', () => {
+  it('whoever waits for the first lease under the new one waits as at the fence, for as long as requests do', async () => {
+    const { clock, stores, hooks, repository, engine } = await openWorld();
+    hooks.postgres = {
+      before: ({ name }) => {
+        if (name === 'writeLease') throw new StoreUnavailable('postgres', 'none', 'timeout');
+      },
+    };
+    await clock.run(fence(stores.mongo));
+    await clock.pass(1_000);
+    await clock.run(changeControl(stores.mongo, { kind: 'lose', id: transition.id }));
+    await clock.pass(1_000);
+    expect(engine.member.standing()).toEqual({ kind: 'refuse', reason: 'no-lease' });
+    // Not ready, every instance at once, it would be sent nothing, though it would answer.
+    expect(engine.status()).toMatchObject({ epoch: 2, standing: 'fenced' });
+    const asked = repository.findUser(freshId());
+    hooks.postgres = {};
+    expect(await clock.run(asked)).toBeNull();
+    expect(engine.status().standing).toBe('serving');
+  });
+
+  it('but no longer', async () => {
+    const { clock, stores, hooks, engine } = await openWorld();
+    hooks.postgres = {
+      before: ({ name }) => {
+        if (name === 'writeLease') throw new StoreUnavailable('postgres', 'none', 'timeout');
+      },
+    };
+    await clock.run(fence(stores.mongo));
+    await clock.pass(1_000);
+    await clock.run(changeControl(stores.mongo, { kind: 'lose', id: transition.id }));
+    await clock.pass(5_000);
+    expect(engine.status()).toMatchObject({ epoch: 2, standing: 'no-lease' });
+  });
+});
+
 describe('a lease that lapsed', () => {
   it('lets no refusal out either, which was true only under the authority that gave it', async () => {
     const { clock, hooks, repository, engine } = await openWorld();

@@ -1,5 +1,7 @@
+import type { FastifyInstance } from 'fastify';
 import { describe, expect, test } from 'vitest';
 import { freePort } from '../../db/embedded/ports.ts';
+import { createHealth } from '../../plugins/health/check.ts';
 import { inEveryMode, STORES, startApp } from '../support/app.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -56,4 +58,35 @@ test('a service that is stopping is not ready, but still serves', async () => {
   const answer = await app.client().get('/readyz');
   expect([answer.status, JSON.parse(answer.text).status]).toEqual([503, 'stopping']);
   expect((await app.client().get('/auth/me')).status).toBe(401);
+});
+
+test('a store that gets authority while it is asked is given the time of one that decides', async () => {
+  const answer = Promise.withResolvers<void>();
+  let authority = 'mongo';
+  let looks = 0;
+  const app = {
+    config: { storeTimeoutMs: 60_000 },
+    shutdown: { begun: false },
+    stores: [
+      { name: 'mongo', ping: async () => {} },
+      { name: 'postgres', ping: () => answer.promise },
+    ],
+    standing() {
+      looks += 1;
+      // By then PostgreSQL counts as down, as the other one.
+      if (looks === 2) {
+        authority = 'postgres';
+        answer.resolve();
+      }
+      return { mode: {}, epoch: 2, instance: 'a', authority, serves: 'yes', problem: null };
+    },
+  };
+  const health = createHealth(app as unknown as FastifyInstance);
+  expect(await health.check()).toMatchObject({
+    status: 'ready',
+    stores: [
+      { name: 'mongo', role: 'other', up: true },
+      { name: 'postgres', role: 'authority', up: true },
+    ],
+  });
 });
