@@ -1,7 +1,10 @@
 /**
- * An operator's verb as a process of its own, to be killed or stopped at the very step that is named: it does that to
- * itself when the step begins, before anything of it was asked. Prints one JSON line for each step and one for the end.
+ * An operator's verb as a process of its own, which begins when its order is there, in the file that it is given; to be
+ * killed or stopped at the very step that is named: it does that to itself when the step begins, before anything of it was
+ * asked. Prints one JSON line for each step and one for the end.
  */
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type CopyScope,
   listBackfills,
@@ -47,10 +50,13 @@ export type Line =
 
 type End = Extract<Line, { kind: 'end' }>;
 
-const TIMEOUT_MS = 2_000;
+/** A machine that does much else is slow, not broken. */
+const TIMEOUT_MS = 10_000;
 /** The service's default; nothing in a run is that old. */
 const RETENTION_MS = 30 * 86_400_000;
 const SHOWN_MAX = 10;
+/** Between two looks for the order. */
+const LOOK_MS = 10;
 
 const ended = (result: string, reasons: readonly string[] = []): End => ({
   kind: 'end',
@@ -59,6 +65,11 @@ const ended = (result: string, reasons: readonly string[] = []): End => ({
   pauseMs: null,
   reasons,
 });
+
+async function ordered(file: string): Promise<Order> {
+  while (!existsSync(file)) await sleep(LOOK_MS);
+  return JSON.parse(readFileSync(file, 'utf8')) as Order;
+}
 
 async function main(order: Order): Promise<End> {
   const { MONGO_URL: mongoUrl = '', DATABASE_URL: postgresUrl = '' } = process.env;
@@ -148,7 +159,7 @@ function print(line: Line): void {
 }
 
 try {
-  print(await main(JSON.parse(process.argv[2] ?? '') as Order));
+  print(await main(await ordered(process.argv[2] ?? '')));
 } catch (error) {
   print(ended('failed', [error instanceof Error ? `${error.name}: ${error.message}` : String(error)]));
 }

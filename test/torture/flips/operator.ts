@@ -1,9 +1,10 @@
 /** The operator's side of a run: each verb in a process of its own, which ends with this one at the latest. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Mode, Move } from '../../../cutover/mode.ts';
 import { signal } from '../../../db/embedded/processes.ts';
+import type { Supervised } from '../../../db/embedded/supervise.ts';
 import { inherited } from '../../support/inherited.ts';
 import { eventually } from '../../support/wait.ts';
 import type { System } from '../system/system.ts';
@@ -31,24 +32,44 @@ export interface Strike {
   readonly signal: 'SIGKILL' | 'SIGSTOP';
 }
 
-let serial = 0;
+/** A process that waits for its order: to start takes it longer than many a verb. */
+interface Standby {
+  readonly process: Supervised;
+  readonly orderFile: string;
+  readonly logFile: string;
+}
 
-export async function startCoordinator(system: System, order: Order): Promise<Coordinator> {
+let serial = 0;
+/** Started while the one before it works. */
+const standbys = new WeakMap<System, Promise<Standby>>();
+
+async function startStandby({ folder, stores, supervisor }: System): Promise<Standby> {
   serial += 1;
-  const logFile = join(system.folder, 'logs', `operator-${serial}-${order.verb}.log`);
-  const { pid, exited } = await system.supervisor.start({
+  const path = join(folder, 'logs', `operator-${serial}`);
+  const [orderFile, logFile] = [`${path}.json`, `${path}.log`];
+  const started = await supervisor.start({
     command: process.execPath,
-    args: [ENTRY, JSON.stringify(order)],
-    cwd: system.folder,
-    env: {
-      ...inherited(),
-      MONGO_URL: system.stores.mongo.url,
-      DATABASE_URL: system.stores.postgres.url,
-    },
+    args: [ENTRY, orderFile],
+    cwd: folder,
+    env: { ...inherited(), MONGO_URL: stores.mongo.url, DATABASE_URL: stores.postgres.url },
     logFile,
     stopSignals: [],
     stopTimeoutMs: 0,
   });
+  return { process: started, orderFile, logFile };
+}
+
+export async function startCoordinator(system: System, order: Order): Promise<Coordinator> {
+  const standby = await (standbys.get(system) ?? startStandby(system));
+  const { orderFile, logFile } = standby;
+  const { pid, exited } = standby.process;
+  // Whole or not at all.
+  writeFileSync(`${orderFile}.new`, JSON.stringify(order));
+  renameSync(`${orderFile}.new`, orderFile);
+  const next = startStandby(system);
+  standbys.set(system, next);
+  // The system may end before anybody asks for it.
+  next.catch(() => {});
   let over = false;
   const lines = (): readonly Line[] => linesOf(readFileSync(logFile, 'utf8'));
   const steps = (): readonly string[] => lines().flatMap((line) => (line.kind === 'step' ? [line.step] : []));
@@ -111,10 +132,14 @@ export async function applySettings(system: System, settings = RUN_SETTINGS): Pr
   if (end?.result !== 'done') throw new Error(`the settings were refused: ${end?.reasons.join('; ')}`);
 }
 
-/** Makes the move, or throws with the reasons. */
+const MOVE_TRIES = 5;
+
+/** Makes the move, or throws with the reasons. As an operator would, it tries again: a machine may have been too slow. */
 export async function moveTo(system: System, to: Mode, direction: Move['direction']): Promise<End> {
-  const { ended } = await startMove(system, to, direction);
-  const end = await ended;
-  if (end?.result !== 'done') throw new Error(`no move to ${to}: ${end?.result} ${end?.reasons.join('; ')}`);
-  return end;
+  for (let tries = 1; ; tries += 1) {
+    const { ended } = await startMove(system, to, direction);
+    const end = await ended;
+    if (end?.result === 'done') return end;
+    if (tries === MOVE_TRIES) throw new Error(`no move to ${to}: ${end?.result} ${end?.reasons.join('; ')}`);
+  }
 }
