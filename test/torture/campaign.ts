@@ -72,11 +72,13 @@ const CLIENT_TIMEOUT_MS = 15_000;
 /** Two cores do everything here. */
 const HASHING_AT_ONCE = 2;
 /** How much longer, over half of its time, traffic may go on for kinds that are behind. */
-const MORE_MS = 60_000;
+const MORE_MS = 120_000;
 const LOGINS_AT_REST = 40;
 const PEOPLE_ACTS = 30;
 /** Clients go for more than the verdict asks for, which counts only what cannot have been refused for another reason. */
-const CAUGHT_WANTED_TIMES = 2;
+const CAUGHT_WANTED = { times: 2, min: 5 } as const;
+/** How long the way to where it ends may take. */
+const ARRIVE_MS = 240_000;
 
 export async function runCampaign(options: CampaignOptions): Promise<Report> {
   const { progress } = options;
@@ -138,7 +140,7 @@ async function conduct(
   await applySettings(system);
   await recordLegacy(recorder, plan.legacy);
 
-  const caughtWanted = options.caughtMin * CAUGHT_WANTED_TIMES;
+  const caughtWanted = Math.max(options.caughtMin * CAUGHT_WANTED.times, CAUGHT_WANTED.min);
   const crowd = startCrowd({
     world: {
       http,
@@ -187,7 +189,11 @@ async function conduct(
     crossings: options.crossings,
     restMs: options.restMs,
     onMove: progress.say,
-    record: monitor.record,
+    async record() {
+      // As of after the last verb: what it has changed is nobody's to do again.
+      await monitor.look();
+      return monitor.record();
+    },
   };
   // A slow machine gets more time for what was planned.
   const isLeft = (): boolean => climbed.struck.length < plan.strikes.length || unmade().length > 0;
@@ -201,10 +207,11 @@ async function conduct(
   ];
   const enoughMs = performance.now() + options.trafficMs / 2 + MORE_MS;
   if (behind().length > 0) progress.say(`a while without faults, for more of ${behind().join(', ')}`);
-  while (behind().length > 0 && !isPast(enoughMs)) await sleep(1_000);
+  while (behind().length > 0 && !isPast(enoughMs)) await sleep(100);
   // While somebody reads: the gates ask for comparisons.
   progress.say('to postgres-primary, with a complete copy');
-  await arrive(walking, 'postgres-primary', climbed);
+  const lateMs = performance.now() + ARRIVE_MS;
+  await arrive(walking, 'postgres-primary', climbed, () => isPast(lateMs));
   progress.say('nobody acts any more');
   await crowd.stop();
   const final = (contents: Contents): void => {

@@ -54,7 +54,7 @@ export async function startMonitor(system: System): Promise<Monitor> {
     return record;
   }
 
-  async function look(): Promise<void> {
+  async function lookNow(): Promise<void> {
     // The one between the two equal looks at the other was true while the other stood still.
     const first = await read(mongo);
     const between = await read(postgres);
@@ -68,6 +68,13 @@ export async function startMonitor(system: System): Promise<Monitor> {
     const marks = await Promise.all([mongo, postgres].map((store) => ask(store.replica.countMarks())));
     pending = marks.every((each) => each !== null) ? marks.reduce((sum, { count }) => sum + count, 0) : null;
   }
+
+  /** One after the other: what one has read and another has overtaken would look like a record that went back. */
+  let looking = Promise.resolve();
+  const look = (): Promise<void> => {
+    looking = looking.then(lookNow);
+    return looking;
+  };
 
   async function loop(): Promise<void> {
     while (!closed) {

@@ -8,11 +8,15 @@ import type { Fault } from './plan.ts';
 
 /** What an instance logs when it notices that its lease is over. */
 const LAPSED = 'the lease lapsed';
-const NOTICED_MS = 10_000;
+const NOTICED_MS = 60_000;
 /** How long something must stay silent to count as gone. */
 const SILENCE_MS = 400;
+/** How long an instance may take to say how it is. */
+const PROBE_MS = 3_000;
 /** How long everything may take to be well again. */
-const RECOVERY_MS = 60_000;
+const RECOVERY_MS = 180_000;
+/** How much longer a fault on the way lasts when nothing has come that way yet, on a slow machine. */
+const UNTIL_IT_BITES_MS = 30_000;
 
 /** Does it, waits, ends it, and waits until all are well again. Resolves to what was seen; null: it did not bite. */
 export async function inflict(system: System, fault: Fault): Promise<string | null> {
@@ -38,6 +42,7 @@ async function strike(system: System, fault: Fault): Promise<string | null> {
       if (instance === null) return null;
       const lapses = (): number => instance.log().split(LAPSED).length - 1;
       const before = lapses();
+      const epoch = await epochAt(url);
       instance.kill('SIGSTOP');
       let silent = false;
       try {
@@ -45,9 +50,16 @@ async function strike(system: System, fault: Fault): Promise<string | null> {
       } finally {
         instance.kill('SIGCONT');
       }
-      // It has to find out for itself that it slept for too long.
-      const lapsed = await eventually(() => lapses() > before, { timeoutMs: NOTICED_MS }).catch(() => false);
-      return silent && lapsed ? `no answer from process ${instance.pid}, and its lease lapsed` : null;
+      // It has to find out for itself that it slept for too long: by its lease, or by an epoch in which it had none.
+      const noticed = await eventually(
+        async () => {
+          if (lapses() > before) return 'its lease lapsed';
+          const now = await epochAt(url);
+          return epoch !== null && now !== null && now > epoch && `authority had moved to epoch ${now}`;
+        },
+        { timeoutMs: NOTICED_MS },
+      ).catch(() => null);
+      return silent && noticed !== null ? `no answer from process ${instance.pid}, and ${noticed}` : null;
     }
     case 'kill-store': {
       const store = system.stores[fault.store];
@@ -87,7 +99,13 @@ async function onTheWay(system: System, fault: LinkFault): Promise<string | null
   let heldMax = 0;
   const startMs = performance.now();
   let isAnyLost = false;
-  while (performance.now() < startMs + fault.lastsMs) {
+  const hasBitten = (): boolean => {
+    const { refused, repliesLost } = proxy.stats();
+    if (fault.kind === 'cut') return before.connections + refused - before.refused > 0;
+    return fault.kind === 'lose-replies' ? repliesLost > before.repliesLost : heldMax > 0;
+  };
+  const untilMs = (): number => startMs + fault.lastsMs + (hasBitten() ? 0 : UNTIL_IT_BITES_MS);
+  while (performance.now() < untilMs()) {
     await sleep(10);
     const { heldBytes, repliesLost: lost } = proxy.stats();
     heldMax = Math.max(heldMax, heldBytes);
@@ -112,6 +130,16 @@ async function onTheWay(system: System, fault: LinkFault): Promise<string | null
   return heldMax > 0 ? `up to ${heldMax} bytes held back` : null;
 }
 
+/** The epoch that it says it serves under; null: it does not say. */
+async function epochAt(url: string): Promise<number | null> {
+  try {
+    const answer = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(PROBE_MS) });
+    return ((await answer.json()) as { readonly epoch?: number | null }).epoch ?? null;
+  } catch {
+    return null;
+  }
+}
+
 function placeOf(system: System, name: string) {
   const place = system.places.find((each) => each.name === name);
   if (place === undefined) throw new Error(`no instance ${name}`);
@@ -132,7 +160,7 @@ export async function allWell(system: System): Promise<void> {
         if (!(await store.answers(2_000))) throw new Error(`${store.name} does not answer`);
       }
       for (const { name, url, current } of system.places) {
-        const status = await probe(url, '/readyz', 3_000);
+        const status = await probe(url, '/readyz', PROBE_MS);
         if (status !== 200) {
           throw new Error(`instance ${name} answers ${status}: ${current()?.log().slice(-2_000)}`);
         }

@@ -41,8 +41,8 @@ export interface WalkOptions {
   /** Between two moves. */
   readonly restMs: number;
   readonly onMove: (what: string) => void;
-  /** What is recorded now; null while it cannot be told. */
-  readonly record: () => ControlRecord | null;
+  /** What is recorded now, asked for now; null while it cannot be told. */
+  readonly record: () => Promise<ControlRecord | null>;
 }
 
 /** How often a copy is killed on its way, and at which of its phases; those of the other direction never come. */
@@ -50,8 +50,6 @@ const SHARE_KILLED = 0.4;
 const PHASES = ['copying', 'checking', 'merging'] as const;
 /** How often somebody looks although no gate asks for it. */
 const SHARE_LOOKED_AT = 0.25;
-/** From end to end of the ladder with everything in between, and again what was in the way. */
-const ARRIVE_STEPS_MAX = 30;
 
 export function newWalk(): Walk {
   const looked = { verify: null, snapshot: null };
@@ -80,7 +78,7 @@ export async function walk(options: WalkOptions, result: Walk, until: () => bool
   const strikes = [...options.strikes];
   while (!until()) {
     await sleep(options.restMs * (0.5 + random.next()));
-    const record = options.record();
+    const record = await options.record();
     if (record === null || until()) continue;
     if (record.copy.kind === 'complete' && isMirrored(record.mode) && random.chance(SHARE_LOOKED_AT)) {
       await bulk(options, { kind: 'verify' }, result);
@@ -89,11 +87,16 @@ export async function walk(options: WalkOptions, result: Walk, until: () => bool
   }
 }
 
-/** Steps until this mode, with a mirror, has a complete copy; nobody is struck. */
-export async function arrive(options: WalkOptions, end: Mode, result: Walk): Promise<void> {
+/** Steps until this mode, with a mirror, has a complete copy; nobody is struck. Throws when it never has by then. */
+export async function arrive(
+  options: WalkOptions,
+  end: Mode,
+  result: Walk,
+  isLate: () => boolean,
+): Promise<void> {
   const beyond = neighbour(end, 'rollback') ?? end;
-  for (let steps = 0; steps < ARRIVE_STEPS_MAX; steps += 1) {
-    const record = options.record();
+  while (!isLate()) {
+    const record = await options.record();
     if (record?.mode === end && record.copy.kind === 'complete') return;
     // There, but with half a copy: what the next step would need completes it.
     if (record !== null) await act(options, record, record.mode === end ? beyond : end, [], result);

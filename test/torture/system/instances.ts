@@ -26,6 +26,7 @@ export interface Instance {
 
 export interface Place {
   readonly name: string;
+  /** Its own once the first process there has started. */
   readonly url: string;
   /** The process that runs there now; null before the first. */
   current(): Instance | null;
@@ -46,27 +47,43 @@ export interface PlaceOptions {
 }
 
 export async function createPlace({ name, env, entry, logFolder, supervisor }: PlaceOptions): Promise<Place> {
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
+  let port = await freePort();
   let runs = 0;
+  let wasReady = false;
   let current: Instance | null = null;
+  const urlNow = (): string => `http://127.0.0.1:${port}`;
+
+  async function run(): Promise<Instance> {
+    runs += 1;
+    const logFile = join(logFolder, `${name}-${runs}.log`);
+    const own = { ...env, PORT: String(port) };
+    current = await launch(supervisor, { name, url: urlNow(), entry, logFile, env: own });
+    return current;
+  }
+
   return {
     name,
-    url,
+    get url() {
+      return urlNow();
+    },
     current: () => current,
     async start() {
-      runs += 1;
-      const logFile = join(logFolder, `${name}-${runs}.log`);
-      const own = { ...env, PORT: String(port) };
-      const instance = await launch(supervisor, { name, url, entry, logFile, env: own });
-      current = instance;
+      let instance = await run();
       await eventually(
         async () => {
+          // Between finding a free port and using it, somebody else may have taken it.
+          if (!wasReady && instance.exit() !== null && instance.log().includes('EADDRINUSE')) {
+            port = await freePort();
+            instance = await run();
+          }
           if (instance.exit() !== null) throw new Error(`instance ${name} ended: ${instance.log()}`);
-          if ((await probe(url, '/readyz', 2_000)) !== 200) throw new Error(`not ready: ${instance.log()}`);
+          if ((await probe(urlNow(), '/readyz', 2_000)) !== 200) {
+            throw new Error(`not ready: ${instance.log()}`);
+          }
         },
         { timeoutMs: START_TIMEOUT_MS, intervalMs: 50 },
       );
+      wasReady = true;
       return instance;
     },
     async close() {

@@ -60,7 +60,7 @@ async function startServer(
     async kill() {
       const family = familyOf(pid());
       for (const each of family) signal(each.pid, 'SIGKILL');
-      await eventually(() => !family.some(isRunning));
+      await eventually(() => !family.some(isRunning), { timeoutMs: 60_000 });
     },
     async restart() {
       await running.stop();
