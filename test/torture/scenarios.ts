@@ -18,7 +18,7 @@ const PATIENT = { timeoutMs: 60_000 } as const;
 /** Writes that follow one another closely at different instances, then rest. */
 const closeWrites: Scenario = {
   settings: {},
-  async play({ system, person, findings, rest, late, bug }) {
+  async play({ system, person, judge, late, bug }) {
     const comesLate = bug === 'stamp-guard-removed' || bug === 'late-retry';
     for (let round = 1; round <= 2; round += 1) {
       const ada = person(['a']);
@@ -31,22 +31,26 @@ const closeWrites: Scenario = {
     }
     // Whatever the bug has made of it: the mirror says that all is done.
     await eventually(async () => (await readBoth(system)).mongo.marked === 0, PATIENT);
-    return [...findings(), ...(await rest())];
+    return judge();
   },
 };
 
 const HELD_PEOPLE = 3;
+/** For whoever is to be waited out, and afterwards. */
+const SHORT_LEASE = { 'lease-ms': '3000' } as const;
+const LONG_LEASE = { 'lease-ms': '20000' } as const;
 
 /** Writes are held on their way to MongoDB; their instance loses its lease, authority moves, and then they land. */
 const heldAcrossAFlip: Scenario = {
-  settings: { 'lease-ms': '3000' },
-  async play({ system, operator, person, findings, rest, kept, bug }) {
+  settings: {},
+  async play({ system, operator, person, judge, set, kept, bug }) {
     const people = Array.from({ length: HELD_PEOPLE }, () => person(['a']));
     await Promise.all(people.map(({ acts }) => acts.signup()));
     // What the mirror still has to write carries the same ids.
     await eventually(async () => (await readBoth(system)).mongo.marked === 0, PATIENT);
     const proxy = system.proxy('a', 'mongo');
     try {
+      await set(SHORT_LEASE);
       const held = people.map((each) => holdItsWrite(proxy, each));
       const asked = people.map(({ acts, sessions }) => acts.refresh(sessions[0]));
       if ((await Promise.all(held)).includes(false)) throw new Error('a write was not held');
@@ -59,10 +63,12 @@ const heldAcrossAFlip: Scenario = {
     } finally {
       proxy.heal();
     }
+    // A busy machine is not to keep them from it.
+    await set(LONG_LEASE);
     // All but one go on; what that one left behind nobody writes over.
     for (const { acts, sessions } of people.slice(1)) await acts.refresh(sessions[0]);
     if (bug === 'orphan-kept') await eventually(async () => (await kept()) > 0, PATIENT);
-    return [...findings(), ...(await rest())];
+    return judge();
   },
 };
 
@@ -73,18 +79,18 @@ function holdItsWrite(proxy: ReturnType<System['proxy']>, { sessions }: Person):
 
 /**
  * A logout is held on its way to MongoDB while there is no mirror; the instance falls silent, the mirror is switched on, all is
- * copied, and then it lands, without a mark. Asked again, another instance finds nothing left to do. Leaves a copy behind that
- * no longer counts as one of empty stores, so it is played on a stage of its own.
+ * copied, and then it lands, without a mark. Asked again, another instance finds nothing left to do.
  */
-export const heldIntoTheMirror: Scenario = {
-  settings: { 'lease-ms': '3000' },
-  async play({ system, operator, person, findings, rest }) {
+const heldIntoTheMirror: Scenario = {
+  settings: {},
+  async play({ system, operator, person, judge, set }) {
     await made(operator.move('shadow-read', 'dual-write'));
     await made(operator.move('dual-write', 'mongo-only'));
     const ada = person(['a']);
     await ada.acts.signup();
     const proxy = system.proxy('a', 'mongo');
     try {
+      await set(SHORT_LEASE);
       const held = holdItsWrite(proxy, ada);
       const asked = ada.acts.logout();
       if (!(await held)) throw new Error('no write was held');
@@ -98,9 +104,10 @@ export const heldIntoTheMirror: Scenario = {
     } finally {
       proxy.heal();
     }
+    await set(LONG_LEASE);
     ada.at(['b']);
     await ada.acts.logout();
-    return [...findings(), ...(await rest())];
+    return judge();
   },
 };
 
@@ -111,8 +118,8 @@ async function made(refusal: Promise<string | null>): Promise<void> {
 
 /** An instance stops at the fence, and hears no more until authority has moved; somebody asks it for something. */
 const slowToHear: Scenario = {
-  settings: { 'lease-ms': '20000', 'fence-max-ms': '20000', 'deadline-ms': '30000' },
-  async play({ system, operator, person, findings, rest, bug }) {
+  settings: {},
+  async play({ system, operator, person, judge, bug }) {
     const ada = person(['b']);
     await ada.acts.signup();
     await eventually(async () => (await readBoth(system)).mongo.marked === 0, PATIENT);
@@ -136,7 +143,7 @@ const slowToHear: Scenario = {
     }
     ada.at(['a']);
     await ada.acts.refresh(ada.sessions[0]);
-    return [...findings(), ...(await rest())];
+    return judge();
   },
 };
 
@@ -197,7 +204,14 @@ async function addLegacyToken(url: string, email: string, token: string): Promis
   }
 }
 
-export const SCENARIOS = { closeWrites, heldAcrossAFlip, slowToHear, lostReply, legacyToken };
+export const SCENARIOS = {
+  closeWrites,
+  heldAcrossAFlip,
+  heldIntoTheMirror,
+  slowToHear,
+  lostReply,
+  legacyToken,
+};
 
 /** Where each bug must show, and what it must lead to: another finding would be another mistake's, or a slow machine's. */
 export const SHOWN_BY: Readonly<

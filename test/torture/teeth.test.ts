@@ -1,7 +1,7 @@
 /** The harness has teeth: each seeded bug, put into the running service, is found; without one nothing is. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BUGS } from './bugs.ts';
-import { heldIntoTheMirror, SCENARIOS, SHOWN_BY } from './scenarios.ts';
+import { SCENARIOS, SHOWN_BY } from './scenarios.ts';
 import { openStage, type Stage } from './stage.ts';
 
 /** Processes that start and hash at real cost, on a machine that does other things as well. */
@@ -28,22 +28,6 @@ describe('seeded bugs', () => {
       const { scenario, finding } = SHOWN_BY[bug];
       const found = await stage.play(SCENARIOS[scenario], bug);
       expect(found).toContainEqual(expect.stringMatching(finding));
-    },
-    PATIENT_MS,
-  );
-});
-
-describe('a write of a mode without a mirror', () => {
-  let stage: Stage;
-  beforeAll(async () => {
-    stage = await openStage();
-  }, PATIENT_MS);
-  afterAll(() => stage.close(), PATIENT_MS);
-
-  test(
-    'that lands after the copy is in both stores',
-    async () => {
-      expect(await stage.play(heldIntoTheMirror, null)).toEqual([]);
     },
     PATIENT_MS,
   );
