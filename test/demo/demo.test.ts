@@ -65,7 +65,7 @@ describe('npm run demo', () => {
     // What differs from the defaults is said, before anything happens.
     expect(result.environment).toMatchObject({
       STORE_TIMEOUT: '10s',
-      SHUTDOWN_DELAY: '1500ms',
+      SHUTDOWN_DELAY: '3000ms',
       BCRYPT_COST: '10',
       REFRESH_LEEWAY: '1000ms',
       LIMIT_LOGIN_ADDRESS: expect.any(String),
@@ -81,7 +81,7 @@ describe('npm run demo', () => {
     ['killed', 'SIGKILL', null],
   ] as const)('leaves nothing behind when it is %s', { timeout: TIMEOUT_MS }, async (_, name, code) => {
     const run = start('--seconds', '60', '--rate', '5');
-    await eventually(() => run.stdout().includes('people come'), { timeoutMs: TIMEOUT_MS });
+    await eventually(() => run.stdout().includes('three instances serve'), { timeoutMs: TIMEOUT_MS });
     const family = familyOf(run.child.pid ?? 0);
     // The watchdog, both servers and their children, three instances.
     expect(family.length).toBeGreaterThan(5);

@@ -45,7 +45,9 @@ export interface Scene {
 
 export const PROBE_EVERY_MS = 100;
 /** Of the instances: between saying not ready and closing. */
-export const SHUTDOWN_DELAY_MS = 1_500;
+export const SHUTDOWN_DELAY_MS = 3_000;
+
+const PROMOTE_TRIES = 3;
 
 /** Whose place is taken by a new process in which mode. */
 const REPLACED: Readonly<Partial<Record<Mode, number>>> = {
@@ -110,10 +112,22 @@ export async function tell(
   async function climb(to: Mode): Promise<void> {
     const from = MODES[MODES.indexOf(to) - 1] ?? 'mongo-only';
     screen.say(`promote: ${from} → ${to}`);
-    const { longestPauseMs: pauseMs } = await operator.promote(to, ({ message }) => screen.hint(message));
+    const pauseMs = await promote(to);
     moves.push({ from, to, pauseMs });
     const pause = pauseMs === null ? 'nobody waited' : `requests waited up to ${Math.round(pauseMs)} ms`;
     screen.say(`${to} now; ${pause}`);
+  }
+
+  /** How long requests waited. What a busy machine was too slow for has been taken back, and is tried again. */
+  async function promote(to: Mode): Promise<number | null> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return (await operator.promote(to, ({ message }) => screen.hint(message))).longestPauseMs;
+      } catch (error) {
+        if (tries === PROMOTE_TRIES) throw error;
+        screen.say(`once more: ${error instanceof Error ? error.message : error}`);
+      }
+    }
   }
 
   async function look(mode: Mode): Promise<void> {
