@@ -19,9 +19,9 @@ afterAll(async () => {
   await servers.close();
 });
 
-async function open(firstMode: 'shadow-read' | 'postgres-primary'): Promise<System> {
+async function open(firstMode: 'shadow-read' | 'postgres-primary', env = ENV): Promise<System> {
   const database = `timeouts_${firstMode.replaceAll('-', '_')}`;
-  const system = await openSystem({ servers, database, instances: 1, firstMode, env: ENV });
+  const system = await openSystem({ servers, database, instances: 1, firstMode, env });
   opened.push(system);
   return system;
 }
@@ -40,16 +40,31 @@ async function stopBackends({ stores }: System): Promise<() => void> {
   };
 }
 
-async function signUp(url: string, email: string): Promise<string> {
+interface Account {
+  readonly email: string;
+  readonly token: string;
+}
+
+let people = 0;
+
+async function signUp(url: string): Promise<Account> {
+  people += 1;
+  const email = `person-${people}@example.test`;
   const body = JSON.stringify({ email, name: 'Ada Example', password: 'pass phrase of this test' });
   const headers = { 'content-type': 'application/json', 'x-token-transport': 'body' };
   const answer = await fetch(`${url}/auth/signup`, { method: 'POST', headers, body });
   expect(answer.status).toBe(201);
-  return ((await answer.json()) as { accessToken: string }).accessToken;
+  return { email, token: ((await answer.json()) as { accessToken: string }).accessToken };
 }
+
+/** With time-outs so short a busy machine may need another try. */
+const signedUp = (url: string): Promise<Account> => eventually(() => signUp(url), { timeoutMs: 30_000 });
 
 const me = (url: string, token: string): Promise<Response> =>
   fetch(`${url}/auth/me`, { headers: { authorization: `Bearer ${token}` } });
+
+/** A query on the backends that stand; on a connection that was made meanwhile there is another try. */
+const AGAIN = { timeoutMs: 60_000, intervalMs: 500 } as const;
 
 const nothingPending = (system: System): Promise<boolean> =>
   eventually(async () => (await readBoth(system)).postgres.marked === 0, { timeoutMs: 30_000 });
@@ -66,19 +81,16 @@ describe('in postgres-primary', () => {
   test(
     'with nothing pending MongoDB answers the read, and the log says so',
     async () => {
-      const token = await signUp(url, 'ada@example.test');
+      const { email, token } = await signedUp(url);
       await nothingPending(system);
       // PostgreSQL must say within a quarter of a second that nothing is pending: a busy machine may need another try.
-      await eventually(
-        async () => {
-          const goOn = await stopBackends(system);
-          const answer = await me(url, token).finally(goOn);
-          expect(answer.status).toBe(200);
-          expect(await answer.json()).toMatchObject({ user: { email: 'ada@example.test' } });
-          expect(log()).toContain('PostgreSQL failed a read; MongoDB answered it');
-        },
-        { timeoutMs: 60_000, intervalMs: 500 },
-      );
+      await eventually(async () => {
+        const goOn = await stopBackends(system);
+        const answer = await me(url, token).finally(goOn);
+        expect(answer.status).toBe(200);
+        expect(await answer.json()).toMatchObject({ user: { email } });
+        expect(log()).toContain('PostgreSQL failed a read; MongoDB answered it');
+      }, AGAIN);
       const metrics = await (await fetch(`${url}/metrics`)).text();
       expect(metrics).toMatch(/cutover_fallbacks_total\{[^}]*outcome="answered"[^}]*\} [1-9]/);
       await eventually(async () => expect((await me(url, token)).status).toBe(200), { timeoutMs: 30_000 });
@@ -90,18 +102,24 @@ describe('in postgres-primary', () => {
     'with something pending it does not: 503 with Retry-After',
     async () => {
       const toMongo = system.proxy('a', 'mongo');
+      const logged = log().length;
       toMongo.freeze();
-      const token = await signUp(url, 'bob@example.test');
-      const goOn = await stopBackends(system);
+      const { token } = await signedUp(url).catch((error: unknown) => {
+        toMongo.heal();
+        throw error;
+      });
       try {
-        const answer = await me(url, token);
-        expect(answer.status).toBe(503);
-        expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+        await eventually(async () => {
+          const goOn = await stopBackends(system);
+          const answer = await me(url, token).finally(goOn);
+          expect(answer.status).toBe(503);
+          expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+        }, AGAIN);
       } finally {
-        goOn();
         toMongo.heal();
       }
       await eventually(() => expect(log()).toMatch(/"outcome":"refused".*PostgreSQL failed a read"/));
+      expect(log().slice(logged)).not.toMatch(/"operation":"findSession".*MongoDB answered it/);
       await eventually(async () => expect((await me(url, token)).status).toBe(200), { timeoutMs: 30_000 });
       await nothingPending(system);
     },
@@ -112,19 +130,23 @@ describe('in postgres-primary', () => {
 test(
   'in shadow-read nobody notices, and the log says so',
   async () => {
-    const system = await open('shadow-read');
+    // Long enough for MongoDB on a busy machine, whose answers are what nobody must notice anything of.
+    const system = await open('shadow-read', { STORE_TIMEOUT: '2s' });
     const [place] = system.places;
     if (place === undefined) throw new Error('no instance');
-    const token = await signUp(place.url, 'ada@example.test');
+    const { token } = await signUp(place.url);
     await nothingPending(system);
     const goOn = await stopBackends(system);
     try {
-      expect((await me(place.url, token)).status).toBe(200);
-      await eventually(() => expect(place.current()?.log()).toContain('a comparison failed'), {
-        timeoutMs: 30_000,
-      });
-      expect((await me(place.url, token)).status).toBe(200);
-      await signUp(place.url, 'bob@example.test');
+      // A comparison on a connection that was made meanwhile does not fail: some later one does.
+      const statuses: number[] = [];
+      await eventually(async () => {
+        statuses.push((await me(place.url, token)).status);
+        expect(place.current()?.log()).toContain('a comparison failed');
+      }, AGAIN);
+      statuses.push((await me(place.url, token)).status);
+      expect([...new Set(statuses)]).toEqual([200]);
+      await signUp(place.url);
     } finally {
       goOn();
     }
