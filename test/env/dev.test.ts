@@ -10,6 +10,7 @@ import { eventually } from '../support/wait.ts';
 
 // Whole processes with databases of their own, beside all other tests on the same cores.
 vi.setConfig({ testTimeout: 180_000 });
+const PATIENT = { timeoutMs: 60_000 } as const;
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const script = join(root, 'src/dev.ts');
@@ -23,6 +24,8 @@ const clean = {
   AUTH_SECRETS: '',
   JWT_KEYS: '',
   BCRYPT_COST: '4',
+  // A machine may be busy.
+  STORE_TIMEOUT: '20s',
 };
 
 function dev(args: readonly string[], env: Readonly<Record<string, string>> = {}): Launched {
@@ -79,7 +82,7 @@ test('serves from an empty folder, tells what it runs on, and Ctrl-C stops it al
     const text = await (await fetch(`${url}/dev/inbox`, { headers: { accept: 'application/json' } })).text();
     expect(text).toContain('ada@example.com');
     return text;
-  });
+  }, PATIENT);
   expect(inbox).toContain('verify-email');
 
   const banner = run.output();
@@ -101,7 +104,7 @@ test('serves from an empty folder, tells what it runs on, and Ctrl-C stops it al
   await allGone(processes, 1_000);
 });
 
-test('keeps the data between runs, and a second run at once is told why it cannot', async () => {
+test('keeps the data between runs, kill -9 of one leaves nothing behind, and a second at once is told why it cannot', async () => {
   const dataDir = newFolder();
   const first = dev(['--data', dataDir]);
   const url = await urlOf(first);
@@ -149,14 +152,6 @@ test('kill -9 of npm, or of the shell that runs it, leaves nothing behind', asyn
   await allGone(processes);
 });
 
-test('kill -9 of the service itself leaves nothing behind', async () => {
-  const run = dev(['--ephemeral']);
-  await urlOf(run);
-  const processes = everything(run.pid);
-  signal(run.pid, 'SIGKILL');
-  await allGone(processes);
-});
-
 test('Ctrl-C while it is starting stops what was started so far', async () => {
   const run = dev(['--ephemeral']);
   const watchdog = await eventually(() => {
@@ -164,7 +159,7 @@ test('Ctrl-C while it is starting stops what was started so far', async () => {
     if (first === undefined || descendantsOf(first).length === 0)
       throw new Error('no server is being started yet');
     return first;
-  });
+  }, PATIENT);
   const processes = familyOf(watchdog);
   signal(run.pid, 'SIGINT');
   expect(await run.exited).toBe(0);

@@ -52,7 +52,7 @@ describe('a frozen server', async () => {
       serverSelectionTimeoutMS: 300,
     });
     const ping = (): Promise<unknown> => client.db('admin').command({ ping: 1 });
-    await ping();
+    await eventually(ping);
     const frozen = await freezeProcess(mongo);
     await expect(ping()).rejects.toThrow();
     frozen.thaw();

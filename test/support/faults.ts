@@ -35,7 +35,7 @@ export async function freezeProcess(server: { readonly pid: number }): Promise<F
       signal(pid, 'SIGSTOP');
       stopped.add(pid);
     }
-    await eventually(() => found.every(stands), { intervalMs: 2 });
+    await eventually(() => found.every(stands), { timeoutMs: 60_000, intervalMs: 2 });
   }
   return { thaw: () => thawProcess(server) };
 }
@@ -49,10 +49,10 @@ export function thawProcess(server: { readonly pid: number }): void {
  * Freezes the postmaster and all its backends, which are in sessions of their own, and asserts that a query on a
  * connection that was open before then hangs. `url` must lead to the server itself, not through a proxy.
  */
-export async function freezePostgres(server: {
-  readonly pid: number;
-  readonly url: string;
-}): Promise<Frozen> {
+export async function freezePostgres(
+  server: { readonly pid: number; readonly url: string },
+  hangsMs = HANGS_MS,
+): Promise<Frozen> {
   const pool = new pg.Pool({ connectionString: server.url, max: 1 });
   pool.on('error', () => {});
   const client = await pool.connect();
@@ -61,7 +61,7 @@ export async function freezePostgres(server: {
   try {
     await client.query('select 1');
     frozen = await freezeProcess(server);
-    await expectHanging('PostgreSQL', () => client.query('select 1'));
+    await expectHanging('PostgreSQL', () => client.query('select 1'), hangsMs);
     return frozen;
   } catch (error) {
     frozen?.thaw();
@@ -94,13 +94,17 @@ export async function fillPool(store: Store): Promise<void> {
 }
 
 /** Throws unless this is still without an answer, and without an error, after a time in which servers answer. */
-export async function expectHanging(what: string, ask: () => Promise<unknown>): Promise<void> {
+export async function expectHanging(
+  what: string,
+  ask: () => Promise<unknown>,
+  hangsMs = HANGS_MS,
+): Promise<void> {
   const end = new AbortController();
   const asked = ask().then(
     () => 'has answered',
     (error: unknown) => `has failed: ${String(error)}`,
   );
-  const hangs = setTimeout(HANGS_MS, null, { signal: end.signal }).catch(() => null);
+  const hangs = setTimeout(hangsMs, null, { signal: end.signal }).catch(() => null);
   const outcome = await Promise.race([asked, hangs]);
   end.abort();
   if (outcome !== null) throw new Error(`a frozen ${what} ${outcome}`);

@@ -32,7 +32,8 @@ export function launch(
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (part) => (text += part));
   const exited = new Promise<number | string | null>((resolve) => {
-    child.once('exit', (code, name) => resolve(name ?? code));
+    // Not at its exit: what it wrote last may still be on its way.
+    child.once('close', (code, name) => resolve(name ?? code));
   });
   const { pid } = child;
   if (pid === undefined) throw new Error(`${command} did not start`);
@@ -46,7 +47,7 @@ export function launch(
     pid,
     output: () => text,
     exited,
-    sees: (expression, timeoutMs = 45_000) =>
+    sees: (expression, timeoutMs = 120_000) =>
       eventually(
         () => {
           const match = expression.exec(text);
