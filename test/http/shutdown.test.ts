@@ -4,6 +4,7 @@ import { freePort } from '../../db/embedded/ports.ts';
 import { FIRST_MODE } from '../../plugins/config/modes.ts';
 import { inEveryMode } from '../support/app.ts';
 import { startInbox } from '../support/inbox.ts';
+import { DELAY_ENDS_AT_SIGNAL, preloaded } from '../support/preload.ts';
 import { durableStoreEnv, productionEnv, type Service, startService } from '../support/service.ts';
 import { ownPostgres } from '../support/stores.ts';
 import { newEmail, newPassword } from '../support/users.ts';
@@ -54,22 +55,6 @@ async function attempt(port: number): Promise<'connected' | 'refused'> {
   return outcome;
 }
 
-const DELAY_MS = 5 * 60_000;
-
-/** Makes the delay of a service that stops end at SIGUSR2, and not before. */
-const DELAY_ENDS_AT_SIGNAL = `
-  const { setTimeout } = globalThis;
-  globalThis.setTimeout = (work, ms, ...rest) => {
-    if (ms === ${DELAY_MS}) process.once('SIGUSR2', work);
-    return setTimeout(work, ms, ...rest);
-  };
-`;
-
-/** For a service that runs this code first. */
-const preloaded = (code: string) => ({
-  NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}`,
-});
-
 /** Starts it on a port that is given to nobody by chance once it is free again. */
 const start = async (env: Readonly<Record<string, string>>): Promise<Service> =>
   startService({ ...env, PORT: String(await freePort()) });
@@ -86,8 +71,7 @@ inEveryMode(async (mode) => {
     async () => {
       const service = await start({
         ...productionEnv(stores, inbox),
-        SHUTDOWN_DELAY: `${DELAY_MS}ms`,
-        ...preloaded(DELAY_ENDS_AT_SIGNAL),
+        ...DELAY_ENDS_AT_SIGNAL,
       });
       await eventually(async () => expect((await service.client().get('/readyz')).status).toBe(200));
       expect((await service.client().get('/dev/inbox')).status).toBe(404);

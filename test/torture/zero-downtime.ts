@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mode } from '../../cutover/mode.ts';
 import type { SettingKey } from '../../cutover/settings.ts';
 import { openOperator } from '../demo/operator.ts';
+import { DELAY_ENDS_AT_SIGNAL } from '../support/preload.ts';
 import { eventually } from '../support/wait.ts';
 import { check } from './checker/checker.ts';
 import { createHttpClient } from './clients/http.ts';
@@ -65,8 +66,6 @@ export interface DowntimeOptions {
   readonly onStep?: (what: string) => void;
 }
 
-/** How long a process that was told to stop goes on serving: longer than the balancer needs to notice. */
-const SHUTDOWN_DELAY_MS = 3_000;
 const MOVE_TRIES = 5;
 
 const STORE_TIMEOUT = '10s';
@@ -90,7 +89,7 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
   const system = await openSystem({
     instances: 3,
     firstMode: 'mongo-only',
-    env: { SHUTDOWN_DELAY: `${SHUTDOWN_DELAY_MS}ms`, STORE_TIMEOUT },
+    env: { ...DELAY_ENDS_AT_SIGNAL, STORE_TIMEOUT },
     async before({ mongo }) {
       legacy = await seedLegacy(mongo.url, options.legacy + options.quiet);
     },
@@ -156,7 +155,7 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
     const roll = async (place: Place | undefined): Promise<void> => {
       if (place === undefined) throw new Error('fewer instances than rungs');
       onStep(`replacing ${place.name}`);
-      replaced.push(await replace(place, () => balancer.serving().includes(place.name)));
+      replaced.push(await replace(place, () => balancer.isInUse(place.name)));
       await eventually(() => balancer.serving().includes(place.name), { timeoutMs: PATIENCE_MS });
     };
 
@@ -240,19 +239,20 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
   }
 }
 
-/** SIGTERM, then a new process in its place. */
-async function replace(place: Place, isSentTo: () => boolean): Promise<Replaced> {
+/** SIGTERM, then a new process in its place. The delay in which it serves lasts until the balancer has dropped it. */
+async function replace(place: Place, isInUse: () => boolean): Promise<Replaced> {
   const instance = place.current();
   if (instance === null) throw new Error(`nothing runs at ${place.name}`);
   instance.kill('SIGTERM');
   let saidNotReady = false;
   let servedMeanwhile = false;
-  while (instance.exit() === null && !(saidNotReady && servedMeanwhile && !isSentTo())) {
+  while (instance.exit() === null && !(saidNotReady && servedMeanwhile && !isInUse())) {
     saidNotReady ||= (await probe(place.url, '/readyz', 5_000)) === 503;
     // Nobody is signed in on this request: an answer is all that is asked for.
     if (saidNotReady) servedMeanwhile ||= (await probe(place.url, '/auth/me', 5_000)) === 401;
     await sleep(20);
   }
+  instance.kill('SIGUSR2');
   const { code } = await instance.exited;
   await place.start();
   return { place: place.name, exitCode: code, saidNotReady, servedMeanwhile };

@@ -18,6 +18,8 @@ export interface Balancer {
   readonly url: string;
   /** Names of those that get requests now. */
   serving(): readonly string[];
+  /** Whether it gets requests now, or has not answered one yet. */
+  isInUse(name: string): boolean;
   /** Requests that were sent on to each. */
   readonly sent: ReadonlyMap<string, number>;
   /** Why requests were answered 502. */
@@ -105,6 +107,8 @@ export async function startBalancer(
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     serving: () => backends.filter(({ ready }) => ready).map(({ name }) => name),
+    isInUse: (name) =>
+      backends.some((backend) => backend.name === name && (backend.ready || backend.inFlight > 0)),
     sent,
     problems,
     async close() {
