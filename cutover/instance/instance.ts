@@ -128,8 +128,8 @@ export function createInstance(options: InstanceOptions): Instance {
   const timing = () => timingOf(settings());
   const stoppedForMs = () => (watched === null ? 0 : monotonicMs() - watched.sinceMs);
 
-  /** Every new state comes through here: who waits for it is told. */
-  function commit(next: InstanceState): void {
+  /** Every new state comes through here: who waits for it is told; `speaks`: so is a coordinator, by the next row. */
+  function commit(next: InstanceState, speaks = true): void {
     const before = state;
     const [followed, was] = [next.following.record, before.following.record];
     // Read again, it is another object: who listens for changes would be woken by every poll.
@@ -143,7 +143,7 @@ export function createInstance(options: InstanceOptions): Instance {
       onLapse();
     }
     if (queue.length > 0) queue.release(admitNow);
-    speakUp();
+    if (speaks) speakUp();
   }
 
   function noteFollowed(record: ControlRecord, before: ControlRecord | null): void {
@@ -329,7 +329,8 @@ export function createInstance(options: InstanceOptions): Instance {
     const { ack, revision: settled } = toSay();
     const begun = beginHeartbeat(state, ack, settled, environment.now(), timing(), rules);
     if (begun === null) return;
-    commit(begun.state);
+    // Its row is about to say so: were it refused at once, a heartbeat that wakes the next would never rest.
+    commit(begun.state, false);
     const { heartbeat } = begun;
     const store = stores[heartbeat.store];
     if (store === null) return;

@@ -114,7 +114,7 @@ const TABLE: Readonly<Record<Entity, string>> = {
   session: 'sessions',
 };
 /** In case the next state never comes. */
-const OVERTAKEN_TIMEOUT_MS = 60_000;
+const OVERTAKEN_TIMEOUT_MS = 10_000;
 const LOOK_MS = 20;
 
 interface Lateness {
