@@ -24,6 +24,8 @@ const brisk: Environment = {
   ...environment,
   sleep: (ms, signal) => environment.sleep(Math.min(ms, 200), signal),
 };
+/** No lease lapses where the machine stands still for a while. */
+const setMode = (mode: Mode, copy?: CopyState) => bench.setMode(mode, copy, { 'lease-ms': 60_000 });
 const ends: (() => Promise<void>)[] = [];
 let epoch = 0;
 
@@ -67,7 +69,7 @@ function account() {
 
 /** A mode whose mirror holds one account. */
 async function begin(mode: Mode): Promise<Told & { readonly engine: Engine; readonly userId: string }> {
-  await bench.setMode(mode, COMPLETE);
+  await setMode(mode, COMPLETE);
   const served = await serve();
   const given = account();
   await served.engine.repository.createAccount(given);
@@ -120,7 +122,7 @@ describe('MongoDB behind postgres-primary', { timeout: 60_000 }, () => {
     ['emptied', emptyMongo, 'no control record'],
     ['put back from an older dump', () => putBack('postgres-primary'), 'earlier epoch'],
   ])('%s: nothing relies on it until it has been copied and verified', async (_, spoil, found) => {
-    await bench.setMode('dual-write', COMPLETE);
+    await setMode('dual-write', COMPLETE);
     const { engine, logs, userId } = await begin('postgres-primary');
     const bounds = { assuranceMs: 10_000, timeoutMs: 10_000 };
     const fallback = createFallback({ ...context, ...bounds, member: engine.member });
@@ -167,7 +169,7 @@ describe('MongoDB behind postgres-primary', { timeout: 60_000 }, () => {
     expect(logs.filter(({ level }) => level === 'error')).toHaveLength(1);
     await Promise.all(ends.splice(0).map((end) => end()));
 
-    await bench.setMode('postgres-primary', COMPLETE);
+    await setMode('postgres-primary', COMPLETE);
     await emptyMongo();
     await setSetting(context, 'poll-ms', '60');
     expect(await bench.copyState()).toMatchObject({ kind: 'stale' });
@@ -193,7 +195,7 @@ describe.each(['dual-write', 'shadow-read'] as const)('PostgreSQL behind %s', (m
 
 describe('what is no loss', () => {
   it('a store that nobody ever told: the backfill does, and its copy stays complete', async () => {
-    await bench.setMode('dual-write');
+    await setMode('dual-write');
     await bench.postgres.query('truncate cutover_control');
     await runBackfill(bench, { from: 'mongo', onBad: 'rollback' });
     await serve();

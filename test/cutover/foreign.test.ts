@@ -28,6 +28,8 @@ const brisk: Environment = {
   ...environment,
   sleep: (ms, signal) => environment.sleep(Math.min(ms, 100), signal),
 };
+/** No lease lapses where the machine stands still for a while. */
+const setMode = (mode: Mode, copy?: CopyState) => bench.setMode(mode, copy, { 'lease-ms': 60_000 });
 const ends: (() => Promise<void>)[] = [];
 
 beforeEach(async () => {
@@ -95,7 +97,7 @@ describe('while MongoDB has authority', { timeout: 60_000 }, () => {
   it('finds each kind of foreign write by name, lets repair pick it up, and counts nothing of ours', async () => {
     const legacy = Array.from({ length: 6 }, () => legacyUser());
     await bench.insert('user', legacy);
-    await bench.setMode('dual-write');
+    await setMode('dual-write');
     const { engine, counts, logs } = await serve();
     const { repository } = engine;
 
@@ -166,7 +168,7 @@ describe('while MongoDB has authority', { timeout: 60_000 }, () => {
   });
 
   it('has one watcher; the next one misses nothing that was written in between', async () => {
-    await bench.setMode('dual-write');
+    await setMode('dual-write');
     const first = await serve();
     const second = watcher('dual-write');
     const a = await sentinel();
@@ -181,7 +183,7 @@ describe('while MongoDB has authority', { timeout: 60_000 }, () => {
   });
 
   it('takes over from one that died, once its beat has stood still', async () => {
-    await bench.setMode('dual-write');
+    await setMode('dual-write');
     const first = watcher('dual-write');
     await eventually(() => first.isWatching());
     await sentinel();
@@ -204,7 +206,7 @@ describe('while MongoDB has authority', { timeout: 60_000 }, () => {
   });
 
   it('says since when nothing was seen where the server cannot go on, and asks for a verify', async () => {
-    await bench.setMode('dual-write', COMPLETE);
+    await setMode('dual-write', COMPLETE);
     await serve();
     await sentinel();
     for (const end of ends.splice(0)) await end();
@@ -229,7 +231,7 @@ describe('while MongoDB has authority', { timeout: 60_000 }, () => {
   });
 
   it('gives a place up that the server never finds in time, and sees again', async () => {
-    await bench.setMode('dual-write');
+    await setMode('dual-write');
     const seeing = watcher('dual-write');
     await eventually(async () => typeof stateOf(await feed.readWatch())['token'] === 'string');
     await seeing.stop();
@@ -262,7 +264,7 @@ describe('while MongoDB has authority', { timeout: 60_000 }, () => {
   });
 
   it('calls a dropped collection a gap too', async () => {
-    await bench.setMode('dual-write', COMPLETE);
+    await setMode('dual-write', COMPLETE);
     await serve();
     await bench.mongo.db.collection('verification_tokens').drop();
     await eventually(async () => stateOf(await feed.readWatch()).gap !== null);
@@ -272,7 +274,7 @@ describe('while MongoDB has authority', { timeout: 60_000 }, () => {
   });
 
   it('and one that another was put in place of', async () => {
-    await bench.setMode('dual-write');
+    await setMode('dual-write');
     await serve();
     const { db } = bench.mongo;
     await db.collection('restored').insertOne({ a: 1 });
@@ -282,7 +284,7 @@ describe('while MongoDB has authority', { timeout: 60_000 }, () => {
   });
 
   it('forgets its place in a mode without a mirror, where anybody may write', async () => {
-    await bench.setMode('dual-write');
+    await setMode('dual-write');
     const told = listen();
     const member = puppet('dual-write');
     const watching = createWatcher({
@@ -332,7 +334,7 @@ describe('while MongoDB has authority', { timeout: 60_000 }, () => {
 
 describe('while MongoDB is the mirror', { timeout: 60_000 }, () => {
   it('finds what others write into it, and neither mirror, copy nor its undoing', async () => {
-    await bench.setMode('postgres-primary');
+    await setMode('postgres-primary');
     const { engine } = await serve();
     const kept = account();
     await engine.repository.createAccount(kept);
@@ -368,7 +370,7 @@ describe('without a watcher', () => {
   it('verify names them', async () => {
     const user = legacyUser();
     await bench.insert('user', [user]);
-    await bench.setMode('dual-write');
+    await setMode('dual-write');
     await runBackfill(bench, { from: 'mongo', onBad: 'rollback' });
     const late = legacyUser();
     await bench.insert('user', [late]);
