@@ -96,6 +96,17 @@ async function putBack(mode: Mode): Promise<void> {
   await books.replaceControl(record, { ...record, epoch: epoch - 1 });
 }
 
+/** Waits until the mirror's store has been told what the authority says, so that no telling is on its way there. */
+async function told(mode: Mode): Promise<void> {
+  const authority = authorityOf(mode);
+  await eventually(async () => {
+    const [says, heard] = await Promise.all(
+      [authority, otherStore(authority)].map((name) => readControl(stores[name])),
+    );
+    expect({ ...heard, revision: 0 }).toEqual({ ...says, revision: 0 });
+  });
+}
+
 async function noticed(mode: Mode): Promise<void> {
   const other = stores[otherStore(authorityOf(mode))];
   await eventually(async () => (await bench.copyState())?.kind === 'stale');
@@ -134,6 +145,7 @@ describe('MongoDB behind postgres-primary', { timeout: 60_000 }, () => {
     };
     expect(await ask()).toMatchObject({ answer: { id: userId } });
     await verify(bench);
+    await told('postgres-primary');
 
     await spoil();
     await noticed('postgres-primary');
