@@ -8,6 +8,8 @@ import { clear, openBench } from './support.ts';
 
 /** More than the slow rates below would move in the time that a test has. */
 const USERS = 900;
+/** It looks at its settings once a second, on a machine that may be busy. */
+const PATIENCE = { timeoutMs: 25_000 };
 
 describe('while it runs, `cutover set`', { timeout: 60_000 }, async () => {
   const bench = await openBench();
@@ -45,11 +47,11 @@ describe('while it runs, `cutover set`', { timeout: 60_000 }, async () => {
   it('makes it slower and faster', async () => {
     await set('backfill-rate', '50');
     const { rests, copy, moved } = begin();
-    await eventually(() => moved() > 0);
+    await eventually(() => moved() > 0, PATIENCE);
     // A batch is of a quarter of a second.
     expect(moved()).toBeLessThan(200);
     await set('backfill-rate', '1');
-    await eventually(() => rests.some((ms) => ms >= 1_000));
+    await eventually(() => rests.some((ms) => ms >= 1_000), PATIENCE);
     expect(moved()).toBeLessThan(USERS);
     await set('backfill-rate', '0');
     expect(await copy).toMatchObject({ outcome: 'complete', counts: { inserted: USERS } });
@@ -58,10 +60,10 @@ describe('while it runs, `cutover set`', { timeout: 60_000 }, async () => {
   it('holds it up, and lets it go on where it was', async () => {
     await set('backfill-rate', '50');
     const { told, copy, moved } = begin();
-    await eventually(() => moved() > 0);
+    await eventually(() => moved() > 0, PATIENCE);
     await set('backfill-paused', 'true');
     const paused = () => told.filter(({ held }) => held?.reason === 'paused');
-    await eventually(() => paused().length >= 4);
+    await eventually(() => paused().length >= 4, PATIENCE);
     const [, first, ...others] = paused();
     expect(first?.documents).toBeLessThan(USERS);
     expect(others.map(({ documents }) => documents)).toEqual(others.map(() => first?.documents));

@@ -138,7 +138,7 @@ export const serving = (bench: Bench): Promise<Engine> => started(serve(bench, o
 /** Starts it, and waits until it serves. */
 export async function started(engine: Engine): Promise<Engine> {
   await engine.start();
-  await eventually(() => engine.status().standing === 'serving');
+  await eventually(() => engine.status().standing === 'serving', { timeoutMs: 30_000 });
   return engine;
 }
 
