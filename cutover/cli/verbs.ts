@@ -290,7 +290,8 @@ export const VERBS = {
       'In any mode that mirrors. Never over the authority, never over a newer state. All of it is read and checked before ' +
         'the first write to a live table; docs/cleaning.md says what is cleaned and what is bad.',
       'One bad document and nothing is moved: the report names each by collection, id, field and reason, and the exit ' +
-        'code is 1. With --on-bad quarantine such documents are put aside and the rest is moved: `cutover quarantine`.',
+        'code is 1. With --on-bad quarantine such documents are put aside and the rest is moved, with exit code 0: they are ' +
+        'dealt with, and `cutover quarantine list` ends with 1 while any of them is left to decide.',
       ...COPY_RUNS,
     ],
     options: {
