@@ -204,7 +204,18 @@ const judgeSchema = ({ migrated }: Wanted, what: string): Judged =>
 
 export function judgeDocuments(documents: readonly Documents[], isSample: boolean): readonly Check[] {
   const checks = documents.flatMap(
-    ({ collection, read, bad, leftBehind, total, duplicates, undecided, cleaned, unknownFields }) => {
+    ({
+      collection,
+      read,
+      bad,
+      leftBehind,
+      mailboxIds,
+      total,
+      duplicates,
+      undecided,
+      cleaned,
+      unknownFields,
+    }) => {
       const of = isSample ? `of ${read} looked at, ${total} in all` : `of ${read}`;
       const cleanings = Object.values(cleaned).reduce((sum, count) => sum + count, 0);
       const behind = leftBehind === 0 ? '' : `, ${leftBehind} stay behind as decided`;
@@ -230,6 +241,15 @@ export function judgeDocuments(documents: readonly Documents[], isSample: boolea
               'rename it where it is still wanted; docs/cleaning.md, foreign-stamp',
             );
           }),
+        ...(mailboxIds === 0
+          ? []
+          : [
+              warn(
+                'mailbox-ids',
+                `${collection}: ${mailboxIds} ${of} have an e-mail address as _id, which logs, reports, notes and access tokens name them by`,
+                'treat all of these as personal data; docs/cleaning.md',
+              ),
+            ]),
         ...(unknown.length === 0
           ? []
           : [

@@ -1,7 +1,7 @@
 /** A dry classification: what a copy would clean, refuse or leave, without a word to the other store. */
 import { createHash } from 'node:crypto';
 import type { Codec } from '../../db/canonical.ts';
-import { emailKey } from '../../db/email.ts';
+import { emailKey, isMailbox } from '../../db/email.ts';
 import { type RawDocument, toRaw } from '../../db/mongo/copy/raw-document.ts';
 import type { MongoSession } from '../../db/mongo/snapshot/client.ts';
 import { countDocuments, readDocuments } from '../../db/mongo/snapshot/inspect.ts';
@@ -47,13 +47,14 @@ async function classifyEntity(
   const counts = createCounts();
   const examples: BadLine[] = [];
   const keys = sample === null && entity === 'user' ? createKeys() : null;
-  const tally = { read: 0, expired: 0, bad: 0, leftBehind: 0 };
+  const tally = { read: 0, expired: 0, bad: 0, leftBehind: 0, mailboxIds: 0 };
   for await (const batch of readDocuments(session, collection, sample)) {
     signal?.throwIfAborted();
     const bad: { readonly raw: RawDocument; readonly flaws: readonly Flaw[] }[] = [];
     for (const bytes of batch) {
       tally.read += 1;
       const raw = toRaw(bytes);
+      if (isMailbox(raw.id)) tally.mailboxIds += 1;
       const result = classify(codec, entity, raw, expiredBefore, counts);
       if (result.kind === 'expired') tally.expired += 1;
       if (

@@ -49,6 +49,8 @@ export interface Documents {
   readonly bad: number;
   /** Bad, but accepted or dropped by an operator: they stay behind, and are in nobody's way. */
   readonly leftBehind: number;
+  /** Whose `_id` is an e-mail address. */
+  readonly mailboxIds: number;
   /** `email: white-space` and the like, the most frequent first. */
   readonly cleaned: Readonly<Record<string, number>>;
   readonly unknownFields: Readonly<Record<string, number>>;

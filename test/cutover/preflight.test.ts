@@ -100,18 +100,27 @@ describe('preflight', async () => {
       person('planned@example.org', { plan: `${PLANTED}-gold` }),
       { _id: new ObjectId() },
       person([`${PLANTED}@example.org`, 'second@example.org']),
+      person('named@example.org', { _id: `${PLANTED}@example.org` }),
     ]);
     const found = await look(world);
     const [users] = found.documents;
     expect(users).toMatchObject({
-      read: 7,
+      read: 8,
       bad: 2,
+      mailboxIds: 1,
       duplicates: 1,
       unknownFields: { plan: 1 },
       cleaned: { 'email: white-space': 1 },
     });
     expect(users?.examples.map(({ field }) => field)).toContain('email');
     expect(blocks(found)).toEqual(expect.arrayContaining(['documents', 'duplicates']));
+    expect(found.checks).toContainEqual(
+      expect.objectContaining({
+        name: 'mailbox-ids',
+        level: 'warn',
+        found: expect.stringMatching(/: 1 of 8 /),
+      }),
+    );
     expect(JSON.stringify(found)).not.toContain(PLANTED);
   });
 
