@@ -40,12 +40,14 @@ export async function migrate(
   };
   for (const [name, specs] of Object.entries(indexesFor(codec))) {
     const collection = db.collection(name);
-    await retryRaced(() => fixLegacy(db, collection, clashes[name], report));
+    const wait = () => tell(`${name}: waiting for an index that another is building, which may take long`);
+    await retryRaced(() => fixLegacy(db, collection, clashes[name], report), wait);
     // Read once for all of them: at nearly every start they are there, and each look is one more answer to wait for.
     const there = await existing(db, name);
     for (const spec of specs) {
-      await retryRaced(async (again) =>
-        ensure(collection, spec, again ? await existing(db, name) : there, report),
+      await retryRaced(
+        async (again) => ensure(collection, spec, again ? await existing(db, name) : there, report),
+        wait,
       );
     }
   }
@@ -122,14 +124,18 @@ async function existing(db: mongoose.mongo.Db, collection: string): Promise<read
   }
 }
 
-async function retryRaced(step: (again: boolean) => Promise<void>): Promise<void> {
+/** `onWait`: told once, when another's index build is waited for. */
+async function retryRaced(step: (again: boolean) => Promise<void>, onWait: () => void): Promise<void> {
   let again = false;
+  let hasTold = false;
   for (let attempt = 1; ; ) {
     try {
       return await step(again);
     } catch (error) {
       again = true;
       if (codeOf(error) === BUILDING) {
+        if (!hasTold) onWait();
+        hasTold = true;
         await delay(BUILDING_PAUSE_MS);
         continue;
       }

@@ -64,8 +64,12 @@ it('an index that is being built is not there yet: migrate asks for it, which wa
 });
 
 it('no index can be dropped beside one that is being built: migrate waits', async () => {
-  const { db, made } = saying({ dropErrors: [12587] });
-  await migrate(db, DEFAULT_CODEC, () => {});
+  const { db, made } = saying({ dropErrors: [12587, 12587] });
+  const lines: string[] = [];
+  await migrate(db, DEFAULT_CODEC, (line) => lines.push(line));
+  expect(lines.filter((line) => line.includes('waiting'))).toEqual([
+    'password_reset_tokens: waiting for an index that another is building, which may take long',
+  ]);
   expect(made).toEqual(['password_reset_tokens.old_ttl']);
 });
 
