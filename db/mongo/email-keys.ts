@@ -64,19 +64,19 @@ export function createEmailKeyPass(
       if (round === null) await pause(signal);
       else if (round.passedOver > 0 || (round.keyed === 0 && round.lost > 0)) {
         restsUntilMs = performance.now() + REST_MS;
-        tell(round.passedOver);
+        tell(round);
         break;
       } else if (round.keyed === 0 && !again) break;
     }
     if (total > 0) report(`e-mail keys: done, ${total} legacy users`);
   }
 
-  function tell(passedOver: number): void {
+  function tell({ passedOver, why }: Round): void {
     if (passedOver === 0 || passedOver === told) return;
     told = passedOver;
     const users = client.codec.collections.user;
     report(
-      `e-mail keys: ${passedOver} legacy users passed over, which the server refuses to change: db.${users}.find({ ${KEY}: null }) finds them`,
+      `e-mail keys: ${passedOver} legacy users passed over, the first because ${why}: db.${users}.find({ ${KEY}: null }) finds them`,
     );
   }
 
@@ -103,8 +103,10 @@ function pause(signal: AbortSignal): Promise<void> {
 /** What became of the documents that had no key. */
 interface Round {
   readonly keyed: number;
-  /** As they are, the server refuses to change them. */
+  /** As they are, they cannot be given one. */
   readonly passedOver: number;
+  /** Why the first of these cannot; null: there is none. */
+  readonly why: string | null;
   /** Others have changed them meanwhile. */
   readonly lost: number;
 }
@@ -130,16 +132,19 @@ async function keyAll(
   });
   if (cursor === null) return null;
   const round = { keyed: 0, passedOver: 0, lost: 0 };
+  let why: string | null = null;
   try {
     while (!signal.aborted && (await client.read(() => cursor.hasNext()))) {
       if (await isFenced()) return null;
       for (const bytes of takeBuffered(cursor)) {
         if (signal.aborted) break;
         const { doc } = toRaw(bytes);
-        round[doc === null ? 'passedOver' : await tryDocument(client, doc as StoredDoc)] += 1;
+        const end = doc === null ? UNREADABLE : await tryDocument(client, doc as StoredDoc);
+        round[typeof end === 'string' ? end : 'passedOver'] += 1;
+        if (typeof end !== 'string') why ??= end.why;
       }
     }
-    return round;
+    return { ...round, why };
   } finally {
     await cursor.close().catch(() => {});
   }
@@ -149,7 +154,14 @@ async function keyAll(
 const fieldsOf = ({ codec }: Client): Doc =>
   Object.fromEntries(codec.tops('user').map((field) => [field, 1]));
 
-async function tryDocument(client: Client, doc: StoredDoc): Promise<keyof Round> {
+interface PassedOver {
+  readonly why: string;
+}
+
+const UNREADABLE: PassedOver = { why: 'its bytes cannot be read' };
+const RESTLESS: PassedOver = { why: 'it is changed again and again meanwhile' };
+
+async function tryDocument(client: Client, doc: StoredDoc): Promise<'keyed' | 'lost' | PassedOver> {
   try {
     let left: StoredDoc | null = doc;
     for (let tries = 0; tries < TRIES_MAX; tries += 1) {
@@ -157,12 +169,19 @@ async function tryDocument(client: Client, doc: StoredDoc): Promise<keyof Round>
       left = await stillUnkeyed(client, doc);
       if (left === null) return 'lost';
     }
-    return 'passedOver';
+    return RESTLESS;
   } catch (error) {
     // One that the server refuses to change (a validator of the old service's, its size) keeps no others waiting.
     if (error instanceof StoreUnavailable) throw error;
-    return 'passedOver';
+    return { why: `of ${kindOf(error)}` };
   }
+}
+
+/** A server's message may quote the document. */
+function kindOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'an error of no kind';
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === 'number' ? `${error.name} ${code}` : error.name;
 }
 
 async function stillUnkeyed(client: Client, { _id }: StoredDoc): Promise<StoredDoc | null> {
