@@ -35,11 +35,6 @@ export function isRunning({ pid, startedAt }: Pick<ProcessRow, 'pid' | 'startedA
   return readProcess(pid)?.startedAt === startedAt;
 }
 
-/** A process and all below it, parents before children. */
-export function familyOf(pid: number): readonly ProcessRow[] {
-  return [pid, ...descendantsOf(pid)].map(readProcess).filter((row) => row !== null);
-}
-
 /** Every process below this one, parents before children. */
 export function descendantsOf(pid: number): readonly number[] {
   const all = listProcesses();

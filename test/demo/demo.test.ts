@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { familyOf, isRunning } from '../../db/embedded/processes.ts';
+import { isRunning } from '../../db/embedded/processes.ts';
+import { familyOf } from '../support/family.ts';
 import { inherited } from '../support/inherited.ts';
 import { eventually } from '../support/wait.ts';
 

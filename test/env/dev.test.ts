@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test, vi } from 'vitest';
-import { descendantsOf, familyOf, type ProcessRow, signal } from '../../db/embedded/processes.ts';
+import { descendantsOf, type ProcessRow, signal } from '../../db/embedded/processes.ts';
+import { familyOf } from '../support/family.ts';
 import { allGone, type Launched, launch } from '../support/processes.ts';
 import { eventually } from '../support/wait.ts';
 

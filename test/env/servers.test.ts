@@ -1,7 +1,7 @@
 import mongoose from 'mongoose';
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
-import { familyOf } from '../../db/embedded/processes.ts';
+import { familyOf } from '../support/family.ts';
 import { freezeProcess } from '../support/faults.ts';
 import { freeze, thaw } from '../support/freeze.ts';
 import { allGone } from '../support/processes.ts';

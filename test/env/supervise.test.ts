@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, inject, test, vi } from 'vitest';
 import { startPostgres } from '../../db/embedded/postgres.ts';
-import { familyOf, type ProcessRow, readProcess, signal } from '../../db/embedded/processes.ts';
+import { type ProcessRow, readProcess, signal } from '../../db/embedded/processes.ts';
 import { DataInUse } from '../../db/embedded/supervise.ts';
 import { asSuperuser } from '../support/databases.ts';
+import { familyOf } from '../support/family.ts';
 import { allGone, type Launched, launch } from '../support/processes.ts';
 import { eventually } from '../support/wait.ts';
 

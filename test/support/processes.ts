@@ -2,7 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll } from 'vitest';
-import { familyOf, isRunning, type ProcessRow, signal } from '../../db/embedded/processes.ts';
+import { isRunning, type ProcessRow, signal } from '../../db/embedded/processes.ts';
+import { familyOf } from './family.ts';
 import { eventually } from './wait.ts';
 
 export interface Launched {

@@ -8,9 +8,10 @@ import pg from 'pg';
 import { startMongo } from '../../../db/embedded/mongo.ts';
 import { freePort } from '../../../db/embedded/ports.ts';
 import { startPostgres } from '../../../db/embedded/postgres.ts';
-import { familyOf, isRunning, signal } from '../../../db/embedded/processes.ts';
+import { isRunning, signal } from '../../../db/embedded/processes.ts';
 import type { Supervisor } from '../../../db/embedded/supervise.ts';
 import type { StoreName } from '../../../db/errors.ts';
+import { familyOf } from '../../support/family.ts';
 import { type Frozen, freezePostgres, freezeProcess } from '../../support/faults.ts';
 import { eventually } from '../../support/wait.ts';
 
