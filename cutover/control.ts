@@ -8,6 +8,7 @@ import type { Store } from '../db/port.ts';
 import type { ControlEntry, Json, LeaseEntry } from '../db/replica.ts';
 import { isRestored } from '../db/restored.ts';
 import { type CopyState, MODES } from './mode.ts';
+import { STORE_NAMES } from './operator/words.ts';
 import { type ChangeDecision, type ControlChange, decideChange } from './protocol/changes.ts';
 import { RULES, type Rules } from './protocol/rules.ts';
 import type { ControlRecord, LeaseRow } from './protocol/types.ts';
@@ -139,8 +140,6 @@ export const FENCED_EPOCH = 2_000_000_000;
 /** A store that should have one is empty: it was emptied, or its URL leads elsewhere. */
 export const missingControl = (store: StoreName): UnreadableControl =>
   new UnreadableControl(`${STORE_NAMES[store]} has no control record`, store);
-
-const STORE_NAMES = { mongo: 'MongoDB', postgres: 'PostgreSQL' } as const;
 
 export function toControl(entry: ControlEntry, store: StoreName | null = null): ControlRecord {
   const { epoch, revision, body } = entry;

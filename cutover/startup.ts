@@ -1,5 +1,6 @@
 /** What a process does with what it finds when it starts: it follows what is recorded, or begins a new system. */
 import { type CopyState, MODE_FACTS, type Mode, otherStore } from './mode.ts';
+import { VARIABLES } from './operator/words.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
 
 /** What one store said. */
@@ -36,8 +37,7 @@ export function decideStart(firstMode: Mode, readings: PerStore<Reading>, nowMs:
   const { authority, mirror } = MODE_FACTS[firstMode];
   for (const store of [authority, mirror]) {
     if (store !== null && readings[store].kind === 'not-configured') {
-      const variable = store === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL';
-      return { kind: 'refuse', reason: `${firstMode} needs ${variable}: set it` };
+      return { kind: 'refuse', reason: `${firstMode} needs ${VARIABLES[store]}: set it` };
     }
   }
   const holds = (store: 'mongo' | 'postgres') => {

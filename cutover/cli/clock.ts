@@ -22,7 +22,7 @@ export interface Told {
  * The environment with the stores' clock where this machine's is off. Of three clocks the one in the middle counts, so that
  * a single store whose clock is wrong changes nothing. A store that does not answer is left out.
  */
-export async function tellTime(
+export async function askTime(
   environment: Environment,
   { mongo, postgres }: PerStore<Store | null>,
 ): Promise<Told> {

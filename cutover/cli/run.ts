@@ -5,7 +5,7 @@ import type { Mode } from '../mode.ts';
 import type { OperatorContext } from '../operator/types.ts';
 import type { PerStore } from '../protocol/types.ts';
 import { SILENT } from '../telemetry.ts';
-import { clockNotice, tellTime } from './clock.ts';
+import { askTime, clockNotice } from './clock.ts';
 import { EXIT_CODES, type Outcome } from './exit-codes.ts';
 import { diagnose, type Failure, failureOf } from './failures.ts';
 import { abort, endSessions, eraseUser, failover, set } from './handlers/actions.ts';
@@ -140,7 +140,7 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
     const isAlone = specOf(verb).withoutStores === true;
     opened = isAlone ? NO_STORES : await program.open(filesOf(options));
     const { stores, configuredMode, codec, storeTimeoutMs = null } = opened;
-    const time = tellTime(program.environment, stores);
+    const time = askTime(program.environment, stores);
     const untold = whenAborted(interrupted).then(() => ({ environment: program.environment, aheadMs: 0 }));
     const { environment, aheadMs } = await Promise.race([time, untold]);
     if (aheadMs !== 0) terminal.err(`${terminal.errStyle.bad(`cutover: ${clockNotice(aheadMs)}`)}\n`);

@@ -8,7 +8,7 @@ import type { RawDocument } from '../../db/mongo/copy/raw-document.ts';
 import { eachRaw } from '../../db/mongo/copy/scan.ts';
 import { sessionsOfAside, sharedEmails, stagedByKey, unstage } from '../../db/postgres/copy/checks.ts';
 import type { Connection } from '../../db/postgres/copy/client.ts';
-import { beginDecisions, decisions, noteDecisions } from '../../db/postgres/copy/decisions.ts';
+import { decisions, noteDecisions, resetDecisions } from '../../db/postgres/copy/decisions.ts';
 import {
   BY_POLICY,
   decidedAmong,
@@ -63,7 +63,7 @@ export async function settleDuplicates(
   const tally: Tally = { bad: 0, passedOver: 0, moved: 0 };
   const newChooser = body.duplicates && choosersOf(body.duplicates);
   const work: Work = { scope, run, body, newChooser, tally };
-  await beginDecisions(scope.postgres);
+  await resetDecisions(scope.postgres);
   for (let round = 0, seen = -1; round < ROUNDS_MAX && seen < tally.moved; round += 1) {
     seen = tally.moved;
     for (let after = ''; ; ) {

@@ -20,8 +20,8 @@ type FindSharing = (id: string) => Promise<Holders>;
 const PAGE = 200;
 const NOBODY: Holders = new Map();
 
-/** Of whom it was said that they stay behind: they are in nobody's way. */
-const staysBehind = (id: string): string =>
+/** Of whom it was said that they stay behind, whatever their documents are by now: they are in nobody's way. */
+const isDecided = (id: string): string =>
   `exists (select from copy_quarantine as said where said.entity = 'user' and said.record_id = ${id}
      and said.state in ('accepted', 'dropped'))`;
 
@@ -47,7 +47,7 @@ export function createInTheWay({ mongo, postgres }: CopyScope): InTheWay {
   /** By what was said of each of them: where many share one, it does not name them all. */
   async function sharingIn(run: string): Promise<FindSharing> {
     const rows = await postgres.query<{ id: string; said: string; behind: boolean }>(
-      `select record_id as id, md5(detail::text) as said, ${staysBehind('copy_findings.record_id')} as behind
+      `select record_id as id, md5(detail::text) as said, ${isDecided('copy_findings.record_id')} as behind
        from copy_findings where run = $1 and entity = 'user' and reason = 'duplicate-email'`,
       [run],
     );
@@ -74,7 +74,7 @@ export function createInTheWay({ mongo, postgres }: CopyScope): InTheWay {
     const found = await (await finding)(id);
     if (found.get(emailKey)?.some((other) => other !== id) === true) return true;
     const copied = await postgres.query<{ id: string }>(
-      `select id from users where email_key = $2 and id <> $1 and not ${staysBehind('users.id')}`,
+      `select id from users where email_key = $2 and id <> $1 and not ${isDecided('users.id')}`,
       [id, emailKey],
     );
     return (await holdersAmong(copied.map((row) => row.id))).has(emailKey);

@@ -7,6 +7,7 @@ import { FOLLOWING_NOTHING, type Following, follow, unfinishedChange } from '../
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
 import { AuthorityUnknown } from './errors.ts';
 import type { Backlog, OperatorContext, Summary } from './types.ts';
+import { VARIABLES } from './words.ts';
 
 export interface StoreReading {
   /** Null: not configured. */
@@ -80,10 +81,9 @@ export function stand(situation: Situation): Standing {
     throw new AuthorityUnknown(`${name} has authority, as far as is known, and ${why}`);
   }
   if (own === null) {
-    const variable = name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL';
     throw new AuthorityUnknown(
       `${name} has authority, as far as is known, and holds no control record`,
-      `let ${variable} lead to the database that the instances had, or to one that was restored from a snapshot`,
+      `let ${VARIABLES[name]} lead to the database that the instances had, or to one that was restored from a snapshot`,
     );
   }
   const other = readings[otherStore(name)];

@@ -2,6 +2,7 @@
 import type { StoreName } from '../../../db/errors.ts';
 import type { Progress as CopyProgress } from '../../copy/types.ts';
 import type { OperatorContext } from '../../operator/types.ts';
+import { VARIABLES } from '../../operator/words.ts';
 import type { PerStore } from '../../protocol/types.ts';
 import type { Outcome } from '../exit-codes.ts';
 import { Interrupted } from '../failures.ts';
@@ -79,8 +80,7 @@ export async function unlessInterrupted<T>(
 
 /** What standard error says of stores that could not be asked. */
 export function awayNotice(names: readonly StoreName[], { stores }: Pick<OperatorContext, 'stores'>): string {
-  const variables = (which: readonly StoreName[]) =>
-    which.map((name) => (name === 'mongo' ? 'MONGO_URL' : 'DATABASE_URL')).join(' and ');
+  const variables = (which: readonly StoreName[]) => which.map((name) => VARIABLES[name]).join(' and ');
   const unset = names.filter((name) => stores[name] === null);
   const silent = names.filter((name) => stores[name] !== null);
   const parts = [

@@ -1,17 +1,17 @@
 /** `cutover preflight` for people. */
+import { STORE_NAMES } from '../../operator/words.ts';
 import type { Check, Documents, Preflight } from '../../preflight/types.ts';
 import type { Style } from '../style.ts';
 import { columns, indented } from '../table.ts';
 import { count, counted, duration, printable } from '../words.ts';
 
-const TITLES = { mongo: 'MongoDB', postgres: 'PostgreSQL' } as const;
 const SHOWN_MAX = 50;
 
 export function preflightLines(found: Preflight, sample: number | null, style: Style): string[] {
   const { checks, documents, estimate, blocking } = found;
   return [
     ...(['mongo', 'postgres'] as const).flatMap((store) => [
-      style.strong(TITLES[store]),
+      style.strong(STORE_NAMES[store]),
       ...indented(
         checksOf(
           checks.filter((check) => check.store === store),

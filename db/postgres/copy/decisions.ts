@@ -11,8 +11,8 @@ export interface Decision {
   readonly by: string;
 }
 
-/** Forgets those of an earlier attempt. */
-export async function beginDecisions(bulk: PostgresBulk): Promise<void> {
+/** Makes room for them, and forgets those of an earlier attempt. */
+export async function resetDecisions(bulk: PostgresBulk): Promise<void> {
   await bulk.query(
     `create unlogged table if not exists ${DECIDED} (id text collate "C" primary key, by text not null)`,
   );
