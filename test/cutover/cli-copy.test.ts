@@ -121,6 +121,19 @@ test('from the first dry run to shadow-read', LONG, async () => {
   expect(json('failure', await asked('quarantine', 'drop', id, '--reason', 'again'))).toMatchObject({
     outcome: 'refused',
   });
+  const early = await asked('backfill', '--from', 'postgres', '--dir', dir);
+  expect(json('failure', early)).toMatchObject({ outcome: 'refused' });
+  // What was typed is not in the log, and what only shows leaves nothing there.
+  const person = `${PLANTED}@x.org`;
+  for (const verb of ['resume', 'show', 'rollback'])
+    expect(json('failure', await asked('backfill', verb, person))).toMatchObject({ exitCode: 3 });
+  const { events } = json('log', await asked('log', '--limit', '4'));
+  expect(events.map(({ kind, details }) => [kind, details['verb'], details['reason']])).toEqual([
+    ['refused', 'backfill rollback', 'no-run'],
+    ['refused', 'backfill resume', 'no-run'],
+    ['refused', 'backfill', expect.stringContaining('postgres is not the authority')],
+    ['refused', 'quarantine drop', 'not-held'],
+  ]);
   expect(json('quarantine', await asked('quarantine', 'list'))).toMatchObject({ exitCode: 0, documents: [] });
 
   expect(json('verify', await asked('verify'))).toMatchObject({ clean: true, exitCode: 0, excused: 1 });
@@ -190,7 +203,11 @@ test('a run undone; and one stopped, helped by a worker, and gone on with', LONG
   expect(json('worker', helped)).toMatchObject({ outcome: 'done' });
   expect(progressOf(helped)).toContainEqual(expect.objectContaining({ run: stopped, phase: 'copying' }));
 
-  const resumed = json('backfill', await asked('backfill', 'resume', stopped, '--no-snapshot'));
+  const resume = ['backfill', 'resume', stopped, '--dir', '/dev/null/snapshots'];
+  expect(json('failure', await asked(...resume))).toMatchObject({ exitCode: 4 });
+  // As one that was killed in its merge, for which the snapshot has been taken.
+  await rows(`update copy_runs set state = 'merging' where id = '${stopped}' returning id`);
+  const resumed = json('backfill', await asked(...resume));
   expect(resumed).toMatchObject({ run: stopped, result: 'complete', counts: { inserted: 300 } });
 });
 

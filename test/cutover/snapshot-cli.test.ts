@@ -38,6 +38,12 @@ test('create, list, verify, restore, clear', async () => {
   expect(await contentOfPostgres(url)).toHaveProperty('users');
   const again = await asked(restore, { RESTORE_URL: url });
   expect(json('failure', again)).toMatchObject({ outcome: 'refused', exitCode: 3 });
+  expect(json('log', await asked(['log', '--limit', '1'])).events).toMatchObject([
+    {
+      kind: 'refused',
+      details: { verb: 'snapshot restore', reason: `not-empty: the database ${database} is not empty` },
+    },
+  ]);
   const replacing = [...restore, '--replace', '--confirm', database];
   expect(json('snapshotRestored', await asked(replacing, { RESTORE_URL: url }))).toMatchObject({ name });
   for (const { out, err } of [created, restored, again]) expect(out + err).not.toContain(PLANTED);

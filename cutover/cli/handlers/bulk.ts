@@ -2,9 +2,12 @@
 import type { Entity } from '../../../db/records.ts';
 import type { CopyScope } from '../../copy/types.ts';
 import { CopyRefused } from '../../copy/types.ts';
-import { ConfigurationProblem, Interrupted } from '../failures.ts';
+import { VARIABLES } from '../../operator/words.ts';
+import { ConfigurationProblem, failureOf, Interrupted } from '../failures.ts';
 import { UsageError } from '../parse.ts';
+import type { VerbName } from '../verbs.ts';
 import type { Call } from './call.ts';
+import { logRefused } from './refused.ts';
 
 const JOBS = 2;
 const JOBS_MAX = 64;
@@ -28,12 +31,17 @@ export function jobsOf({ options, verb }: Call): number {
   return jobs;
 }
 
-/** Runs `work` on both stores; what ends because it was interrupted says so. */
+/** They show, and no more. */
+const LISTS: readonly VerbName[] = ['backfill list', 'backfill show', 'quarantine list'];
+/** What was typed names nothing: their words would bring it into the log. */
+const UNNAMED: readonly CopyRefused['reason'][] = ['no-run', 'not-held'];
+
+/** Runs `work` on both stores; what ends because it was interrupted says so, and what was refused is in the log. */
 export async function withBulk<T>(call: Call, work: (bulk: Bulk) => Promise<T>): Promise<T> {
   const { context, urls, retentionMs, interrupted } = call;
   const { mongo, postgres } = context.stores;
   if (mongo === null || postgres === null || urls.mongo === null || urls.postgres === null) {
-    const missing = mongo === null || urls.mongo === null ? 'MONGO_URL' : 'DATABASE_URL';
+    const missing = mongo === null || urls.mongo === null ? VARIABLES.mongo : VARIABLES.postgres;
     throw new ConfigurationProblem([`${missing}: is missing; this verb needs both stores`]);
   }
   const copy = await import('../../copy/index.ts');
@@ -62,6 +70,9 @@ export async function withBulk<T>(call: Call, work: (bulk: Bulk) => Promise<T>):
   } catch (error) {
     if (interrupted.aborted && !isStopped(error))
       throw new Interrupted('look at `cutover status` and `cutover backfill list`, then run it again');
+    const isRefused = error instanceof CopyRefused && failureOf(error).outcome === 'refused';
+    if (isRefused && !LISTS.includes(call.verb))
+      await logRefused(call, UNNAMED.includes(error.reason) ? error.reason : error.message);
     throw toStoreError(error, 'read');
   } finally {
     await Promise.race([bulk.close().catch(() => {}), environment.sleep(CLOSE_MS)]);

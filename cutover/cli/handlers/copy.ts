@@ -24,15 +24,18 @@ export const backfill: Handler = async (call) => {
     ...shared(call),
   };
   return withBulk(call, (bulk) =>
-    moved(call, bulk, (more) => bulk.copy.runBackfill(bulk.scope, { ...request, ...more })),
+    moved(call, bulk, !request.dryRun, (more) => bulk.copy.runBackfill(bulk.scope, { ...request, ...more })),
   );
 };
 
 export const resume: Handler = async (call) => {
   const request = shared(call);
-  return withBulk(call, (bulk) =>
-    moved(call, bulk, (more) => bulk.copy.resumeBackfill(bulk.scope, runOf(call), { ...request, ...more })),
-  );
+  return withBulk(call, async (bulk) => {
+    const { state, dryRun } = await bulk.copy.showBackfill(bulk.scope, runOf(call));
+    return moved(call, bulk, state === 'copying' && !dryRun, (more) =>
+      bulk.copy.resumeBackfill(bulk.scope, runOf(call), { ...request, ...more }),
+    );
+  });
 };
 
 const runOf = ({ words }: Call): string => words[0] ?? '';
@@ -44,10 +47,11 @@ const shared = (call: Call) => ({
   signal: call.interrupted,
 });
 
-/** With a snapshot before the first write to a live table, unless the operator does without. */
+/** With a snapshot before the first write to a live table, where that is still to come, unless the operator does without. */
 async function moved(
   call: Call,
   { collectionOf }: Bulk,
+  willMerge: boolean,
   run: (more: Pick<BackfillOptions, 'beforeMerge'>) => Promise<BackfillResult>,
 ): Promise<Answer> {
   let snapshot: string | null = null;
@@ -56,7 +60,7 @@ async function moved(
     const taken = await createSnapshot({ ...contextOf(call), report: () => {} }, { dir: dirOf(call) });
     snapshot = taken.name;
   };
-  const takesOne = !call.options.has('no-snapshot') && !call.options.has('dry-run');
+  const takesOne = willMerge && !call.options.has('no-snapshot');
   if (takesOne) await assertWritable(dirOf(call));
   const result = await run(takesOne ? { beforeMerge } : {});
   const { outcome, bad, ...rest } = result;

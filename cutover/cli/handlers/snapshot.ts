@@ -8,6 +8,7 @@ import { Interrupted } from '../failures.ts';
 import { UsageError } from '../parse.ts';
 import { createdLines, listLines, restoredLines, verifiedLines } from '../print/snapshot.ts';
 import { answer, type Call, type Handler } from './call.ts';
+import { logRefused } from './refused.ts';
 
 /** Not in the repository, and not in an image. */
 const DIR = '.data/snapshots';
@@ -89,7 +90,12 @@ export const restore: Handler = async (call) => {
     replace: call.options.has('replace') ? { confirm: await confirmed(call, url) } : null,
   };
   const { restoreSnapshot } = await import('../../snapshot/restore.ts');
-  const restored = await orInterrupted(call, () => restoreSnapshot(contextOf(call), request));
+  const restored = await orInterrupted(call, () => restoreSnapshot(contextOf(call), request)).catch(
+    async (error: unknown) => {
+      if (error instanceof SnapshotRefused) await logRefused(call, `${error.reason}: ${error.message}`);
+      throw error;
+    },
+  );
   return answer('snapshotRestored', 'done', restored, (style) => restoredLines(restored, style));
 };
 
