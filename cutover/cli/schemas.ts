@@ -297,7 +297,13 @@ export const OUTPUTS = {
   plan: z.strictObject({ ...move, dryRun: z.literal(true), ...plan }),
   move: z.strictObject({ ...move, dryRun: z.literal(false), ...moved }),
   interruptedMove: z.strictObject({ ...move, dryRun: z.literal(false), ...interrupted }),
-  abort: z.strictObject({ ...envelope('abort'), ...actionFields }),
+  abort: z.strictObject({
+    ...envelope('abort'),
+    ...actionFields,
+    longestPauseMs: ms
+      .nullable()
+      .describe('At most: since the attempt began. Null: no fence was closed, or it is not known'),
+  }),
   pending: z.strictObject({
     ...envelope('pending'),
     authority: pendingList,
@@ -344,6 +350,7 @@ export const OUTPUTS = {
     ...envelope('failover'),
     before: summary.nullable(),
     after: summary.nullable(),
+    longestPauseMs: ms.nullable().describe('From the beginning of the verb until MongoDB had authority'),
     reasons,
     loss: z.array(z.string()).describe('What can be known of the loss'),
   }),
@@ -456,6 +463,7 @@ export const OUTPUTS = {
         expired: count,
         bad: count,
         leftBehind: count.describe('Bad, but accepted or dropped: in nobody’s way'),
+        mailboxIds: count.describe('Whose _id is an e-mail address, which is then shown wherever an id is'),
         cleaned: z.record(z.string(), count),
         unknownFields: z.record(z.string(), count),
         examples: z.array(z.strictObject({ id: z.string(), field: z.string(), reason: z.string() })),

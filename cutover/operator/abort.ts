@@ -1,10 +1,11 @@
 import { changeControl } from '../control.ts';
+import type { Transition } from '../protocol/types.ts';
 import { logEvent } from './events.ts';
 import { readSituation, stand, summarize } from './situation.ts';
-import type { ActionResult, OperatorContext } from './types.ts';
+import type { AbortResult, OperatorContext } from './types.ts';
 
 /** Takes a change of authority back, before its deadline too, as long as the losing store has not given authority up. */
-export async function abort(context: OperatorContext): Promise<ActionResult> {
+export async function abort(context: OperatorContext): Promise<AbortResult> {
   const situation = await readSituation(context);
   const { unfinished } = situation;
   if (unfinished !== null) {
@@ -22,17 +23,18 @@ export async function abort(context: OperatorContext): Promise<ActionResult> {
     const { store } = situation.readings[unfinished.store];
     if (store !== null)
       await logEvent(context, store, 'refused', unfinished.record, { verb: 'abort', reason });
-    return { kind: 'refused', before, after: before, reasons: [reason] };
+    return { kind: 'refused', before, after: before, reasons: [reason], longestPauseMs: null };
   }
   const standing = stand(situation);
   const before = await summarize(context, standing);
   const { transition } = standing.record;
-  const refuse = async (reason: string, after = before): Promise<ActionResult> => {
+  const refuse = async (reason: string, after = before): Promise<AbortResult> => {
     await logEvent(context, standing.authority, 'refused', standing.record, { verb: 'abort', reason });
-    return { kind: 'refused', before, after, reasons: [reason] };
+    return { kind: 'refused', before, after, reasons: [reason], longestPauseMs: null };
   };
   if (transition === null) return refuse('no change of authority is under way');
   const decision = await changeControl(standing.authority, { kind: 'abort', id: transition.id });
+  const longestPauseMs = pauseOf(transition, context.environment.date());
   // Its note in the other store is of no consequence, and replaced by the next attempt.
   if (standing.other !== null)
     await changeControl(standing.other, { kind: 'abort', id: transition.id }).catch(() => {});
@@ -42,5 +44,11 @@ export async function abort(context: OperatorContext): Promise<ActionResult> {
   }
   const details = { transition: transition.id, target: transition.target, reason: 'by the operator' };
   await logEvent(context, standing.authority, 'aborted', decision.record, details);
-  return { kind: 'done', before, after, reasons: [] };
+  return { kind: 'done', before, after, reasons: [], longestPauseMs };
+}
+
+/** No record says when the fence was closed; the id of an attempt begins with the second in which it was begun. */
+function pauseOf({ id, phase }: Transition, now: Date): number | null {
+  if (phase !== 'fenced' || !/^[0-9a-f]{24}$/.test(id)) return null;
+  return Math.max(0, now.getTime() - Number.parseInt(id.slice(0, 8), 16) * 1_000);
 }

@@ -31,12 +31,13 @@ const PAGE = 5_000;
 export async function failover(context: OperatorContext, request: FailoverRequest): Promise<FailoverResult> {
   if (request.reason.trim() === '') throw new WrongArgument('a failover needs a reason');
   const run = beginRun(context, Number.POSITIVE_INFINITY);
+  const startedMs = run.environment.now().monotonicMs;
   const { mongo, record } = await readMongo(run);
   const before = await summary(run, mongo, record);
   const refusal = (await whyNot(run, record)) ?? (request.acceptLoss ? null : LOSS_NOT_ACCEPTED);
   const refuse = async (reason: string): Promise<FailoverResult> => {
     await logEvent(run, mongo, 'refused', record, { verb: 'failover', reason });
-    return { kind: 'refused', before, after: before, reasons: [reason], loss: [] };
+    return { kind: 'refused', before, after: before, longestPauseMs: null, reasons: [reason], loss: [] };
   };
   if (refusal !== null) return refuse(refusal);
 
@@ -63,10 +64,12 @@ export async function failover(context: OperatorContext, request: FailoverReques
   run.say('failover', `MongoDB takes authority under epoch ${next.epoch}`);
   const decision = await changeControl(mongo, { kind: 'gain', record: next, judged: record });
   if (decision.kind === 'refused') return refuse(whyRefused(decision.reason, decision.record));
+  const longestPauseMs = run.environment.now().monotonicMs - startedMs;
   const details = { reason: request.reason, from: record.mode, fromEpoch: record.epoch };
   await logEvent(run, mongo, 'failover', decision.record, details);
   const after = await summary(run, mongo, decision.record);
-  return { kind: 'done', before, after, reasons: [await whoFollows(run, mongo, decision.record)], loss };
+  const reasons = [await whoFollows(run, mongo, decision.record)];
+  return { kind: 'done', before, after, longestPauseMs, reasons, loss };
 }
 
 const LOSS_NOT_ACCEPTED =

@@ -227,6 +227,14 @@ export interface ActionResult {
   readonly reasons: readonly string[];
 }
 
+export interface AbortResult extends ActionResult {
+  /**
+   * Since the attempt began, for requests waited behind its fence: how much of that only its coordinator knew. Null: it was
+   * refused, the fence had not been closed, or the attempt does not tell when it began.
+   */
+  readonly longestPauseMs: number | null;
+}
+
 export interface SetResult extends ActionResult {
   readonly key: string;
   readonly was: Setting | null;
@@ -243,6 +251,8 @@ export interface FailoverResult {
   readonly kind: 'done' | 'refused';
   readonly before: Summary | null;
   readonly after: Summary | null;
+  /** From the beginning of the verb until MongoDB had authority, the loss itself left out; null when it was refused. */
+  readonly longestPauseMs: number | null;
   readonly reasons: readonly string[];
   /** What can be known of the loss: one sentence each. */
   readonly loss: readonly string[];

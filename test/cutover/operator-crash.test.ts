@@ -88,6 +88,11 @@ describe('a coordinator that died before the loss', () => {
       kind: stands ? 'done' : 'refused',
       after: { transition: null, mode: 'shadow-read' },
     });
+    // Whoever was held up was so since the attempt began, at most; the second it began in is all that is known.
+    const isFenced = result.before.transition?.phase === 'fenced';
+    expect(result.longestPauseMs === null).toBe(!isFenced);
+    if (isFenced) expect(result.longestPauseMs).toBeGreaterThan(0);
+    expect(result.longestPauseMs ?? 0).toBeLessThan(world.clock.elapsedMs());
     expect(world.clock.elapsedMs() - before).toBeLessThan(1_000);
     expect((await world.clock.run(readControl(world.stores.postgres)))?.transition ?? null).toBeNull();
   });

@@ -4,7 +4,7 @@ import type { UserActionResult } from '../../operator/types.ts';
 import type { Outcome } from '../exit-codes.ts';
 import { UsageError } from '../parse.ts';
 import { settingLines } from '../print/lists.ts';
-import { actionLines, failoverLines, setLines } from '../print/moves.ts';
+import { abortLines, failoverLines, setLines } from '../print/moves.ts';
 import { beforeAndAfter } from '../print/state.ts';
 import { settingRows } from '../schemas.ts';
 import { printable } from '../words.ts';
@@ -17,9 +17,7 @@ const RUN_AGAIN = 'it may have been done: run it again, which does no harm';
 
 export const abort: Handler = async ({ context, interrupted }) => {
   const { kind, ...result } = await unlessInterrupted(operator.abort(context), interrupted, MAYBE_DONE);
-  return answer('abort', kind, result, (style) =>
-    actionLines({ kind, ...result }, 'aborted: instances go on as before', style),
-  );
+  return answer('abort', kind, result, (style) => abortLines({ kind, ...result }, style));
 };
 
 export const set: Handler = async ({ context, interrupted, words }) => {

@@ -1,5 +1,6 @@
 /** Plans, moves and other actions for people. */
 import type {
+  AbortResult,
   ActionResult,
   FailoverResult,
   Gate,
@@ -78,27 +79,45 @@ function pauseLines({ longestPauseMs, attempts, made }: MoveResult): string[] {
 const stands = (made: number, way: string): string =>
   made === 0 ? 'the mode is unchanged' : `${way} was done, no more`;
 
-/** `abort`, and the frame of `set`. */
-export function actionLines(result: ActionResult, done: string, style: Style): string[] {
+/** The frame of `abort` and `set`. */
+function actionLines(result: ActionResult, done: string, pause: readonly string[], style: Style): string[] {
   return [
     result.kind === 'done' ? style.good(done) : style.bad('refused'),
     ...beforeAndAfter(result.before, result.after),
+    ...pause,
     ...sentences(result.reasons),
   ];
 }
 
+export function abortLines(result: AbortResult, style: Style): string[] {
+  const { kind, before, longestPauseMs } = result;
+  const pause =
+    longestPauseMs !== null
+      ? `at most ${duration(longestPauseMs)}, since that attempt began`
+      : before.transition?.phase === 'fenced'
+        ? 'not known'
+        : 'none: its fence had not been closed';
+  const lines = kind === 'done' ? [`longest pause ${pause}`] : [];
+  return actionLines(result, 'aborted: instances go on as before', lines, style);
+}
+
 export function setLines(result: SetResult, style: Style): string[] {
   const shown = (value: SetResult['is']): string => (value === null ? 'unset' : printable(String(value)));
-  return actionLines(result, `${result.key}: ${shown(result.was)} → ${shown(result.is)}`, style);
+  return actionLines(result, `${result.key}: ${shown(result.was)} → ${shown(result.is)}`, [], style);
 }
 
 export function failoverLines(
-  { kind, before, after, reasons, loss }: FailoverResult,
+  { kind, before, after, longestPauseMs, reasons, loss }: FailoverResult,
   style: Style,
 ): string[] {
   return [
     kind === 'done' ? style.warn('done: MongoDB has authority') : style.bad('refused'),
     ...beforeAndAfter(before, after),
+    ...(longestPauseMs === null
+      ? []
+      : [
+          `longest pause ${duration(longestPauseMs)}, and the time before this verb in which PostgreSQL was lost`,
+        ]),
     ...sentences(reasons),
     ...(loss.length === 0 ? [] : ['', style.strong('what is known of the loss:'), ...sentences(loss)]),
   ];
