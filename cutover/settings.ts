@@ -3,8 +3,8 @@
  * instance follows within one poll. Values are scalars, times are milliseconds.
  */
 
-import { ENTITIES } from '../db/records.ts';
 import { WrongArgument } from './argument.ts';
+import { problemOfAllowList, problemOfNewAllowList } from './known-differences.ts';
 import type { ControlRecord, Setting, Timing } from './protocol/types.ts';
 import { DEFAULT_TIMING } from './protocol/types.ts';
 
@@ -13,6 +13,8 @@ interface Definition<T extends Setting> {
   readonly description: string;
   /** What is wrong with the value, or null. */
   readonly check: (value: T) => string | null;
+  /** The same of one that is set now, besides: what is recorded already keeps its meaning. */
+  readonly checkNew?: (value: T, today: Date) => string | null;
 }
 
 const between =
@@ -40,7 +42,8 @@ const text = (
   fallback: string,
   description: string,
   check: (value: string) => string | null,
-): Definition<string> => ({ fallback, description, check });
+  checkNew: (value: string, today: Date) => string | null = () => null,
+): Definition<string> => ({ fallback, description, check, checkNew });
 
 const DAY = 86_400_000;
 
@@ -85,7 +88,8 @@ export const SETTINGS = {
   'shadow-ignore': text(
     '[]',
     'Known differences as JSON: [{"entity","field","reason","until"}], until as YYYY-MM-DD',
-    (value) => problemOfAllowList(value),
+    problemOfAllowList,
+    problemOfNewAllowList,
   ),
 
   'gate-shadow-pending': count(1_000, 0, 1e9, 'To shadow-read: fewer pending than this'),
@@ -223,10 +227,13 @@ export function isSettingKey(key: string): key is SettingKey {
 }
 
 /** A value as typed on a command line. Throws `WrongArgument`. */
-export function parseSetting(key: SettingKey, typed: string): Setting {
-  const { fallback, check } = SETTINGS[key] as Definition<Setting>;
+export function parseSetting(key: SettingKey, typed: string, today: Date): Setting {
+  const { fallback, check, checkNew } = SETTINGS[key] as Definition<Setting>;
   const value = parseAs(fallback, typed);
-  const problem = value === undefined ? `must be a ${kindOf(fallback)}` : check(value);
+  const problem =
+    value === undefined
+      ? `must be a ${kindOf(fallback)}`
+      : (check(value) ?? checkNew?.(value, today) ?? null);
   if (value === undefined || problem !== null) throw new WrongArgument(`${key} ${problem}`);
   return value;
 }
@@ -251,44 +258,4 @@ function delaysIn(value: string): readonly number[] | null {
 /** The times of the setting `shadow-recheck-ms`, ms. */
 export function recheckDelaysOf({ 'shadow-recheck-ms': value }: Settings): readonly number[] {
   return delaysIn(value) ?? [];
-}
-
-/** A difference between the stores that is known and expected until a day. */
-export interface KnownDifference {
-  readonly entity: string;
-  readonly field: string;
-  readonly reason: string;
-  /** The last day it counts, YYYY-MM-DD. */
-  readonly until: string;
-}
-
-/** The entries of the setting `shadow-ignore`; none when it cannot be read. */
-export function allowListOf(value: string): readonly KnownDifference[] {
-  return problemOfAllowList(value) === null ? (JSON.parse(value) as KnownDifference[]) : [];
-}
-
-/** A 31st of February would count as another day. */
-function isDay(text: string): boolean {
-  const time = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(text) : Number.NaN;
-  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text);
-}
-
-function problemOfAllowList(value: string): string | null {
-  let list: unknown;
-  try {
-    list = JSON.parse(value);
-  } catch {
-    return 'must be JSON';
-  }
-  if (!Array.isArray(list)) return 'must be a JSON list';
-  const words = ['entity', 'field', 'reason', 'until'] as const;
-  for (const entry of list as unknown[]) {
-    const fields = (typeof entry === 'object' && entry !== null ? entry : {}) as Record<string, unknown>;
-    const missing = words.find((word) => typeof fields[word] !== 'string' || fields[word] === '');
-    if (missing !== undefined) return `has an entry without ${missing}`;
-    if (!ENTITIES.some((entity) => entity === fields['entity']))
-      return `has an entry whose entity is none of ${ENTITIES.join(', ')}`;
-    if (!isDay(String(fields['until']))) return 'has an entry whose until is no day such as 2027-01-31';
-  }
-  return null;
 }

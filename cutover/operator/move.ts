@@ -16,7 +16,7 @@ import { beginRun, isOver, pause, type Run, unlessOver, whyOver } from './run.ts
 import { attempt, readStanding, type Standing, summarize } from './situation.ts';
 import type { Gate, MoveRequest, MoveResult, OperatorContext } from './types.ts';
 import { wayTo } from './way.ts';
-import { whyRefused } from './words.ts';
+import { LOST_COPY, whyRefused } from './words.ts';
 
 /** How one rung was taken. */
 interface Step {
@@ -100,12 +100,19 @@ async function logRefusal(
   await logEvent(run, authority, 'refused', record, details);
 }
 
-/** `first` is the record as this rung was begun from it: where somebody else moves after that, they have decided otherwise. */
+/** What an earlier try at this rung, overtaken by somebody's setting, has left. */
+interface Overtaken {
+  /** The record as this rung was begun from it: where somebody else moves after that, they have decided otherwise. */
+  readonly begun: ControlRecord;
+  /** What is in the log already. */
+  readonly overridden: readonly Gate[];
+}
+
 async function climb(
   run: Run,
   move: Move,
   request: MoveRequest,
-  first: ControlRecord | null = null,
+  earlier: Overtaken | null = null,
 ): Promise<Step> {
   const judged = await judge(run, move, request);
   if (judged === null || run.interrupted?.aborted === true) {
@@ -113,15 +120,16 @@ async function climb(
   }
   const { standing, failing, overridden } = judged;
   const { record, authority } = standing;
-  const begun = first ?? judged.first;
+  const begun = earlier?.begun ?? judged.first;
   const force = request.force?.reason ?? null;
   if (record.mode !== move.from)
     return { kind: 'refused', reasons: [`the mode is ${record.mode} meanwhile`] };
   if (hasMoved(begun, record)) return { kind: 'refused', reasons: [whyRefused('changed', record)] };
   if (failing.length > 0) return { kind: 'refused', failing, overridden };
   if (isOver(run)) return { kind: 'aborted', reasons: [whyOver(run)] };
-  if (overridden.length > 0) {
-    const gates = overridden.map(({ name, found }) => `${name}: ${found}`).join('; ');
+  const unlogged = overridden.filter(({ name }) => !earlier?.overridden.some((each) => each.name === name));
+  if (unlogged.length > 0) {
+    const gates = unlogged.map(({ name, found }) => `${name}: ${found}`).join('; ');
     await logEvent(run, authority, 'forced', record, { from: move.from, to: move.to, gates, reason: force });
   }
   if (!move.changesAuthority) {
@@ -130,7 +138,7 @@ async function climb(
     if (kind !== 'overtaken') return { kind, reasons, overridden };
     if (isOver(run)) return { kind: 'aborted', reasons: [...reasons, whyOver(run)] };
     run.say('retry', 'something was set or marked meanwhile: the gates are judged once more');
-    return climb(run, move, request, begun);
+    return climb(run, move, request, { begun, overridden });
   }
   return { ...(await changeAuthority(run, move, request, { begun, record })), overridden };
 }
@@ -219,6 +227,9 @@ async function changeAuthority(
       const reason = `${winner.name} could not be told of the present mode`;
       return { kind: 'aborted', attempts: attempts - 1, pauseMs, reasons: [...reasons, reason] };
     }
+    const { record: told } = await readStanding(run);
+    if (record.copy.kind === 'complete' && told.copy.kind === 'stale' && !hasMoved(record, told))
+      return { kind: 'refused', attempts: attempts - 1, pauseMs, reasons: [...reasons, LOST_COPY] };
     const outcome = await attemptChange(run, sides, passed, move.to);
     if (outcome.pauseMs !== null) pauseMs = Math.max(pauseMs ?? 0, outcome.pauseMs);
     reasons.push(...outcome.reasons.map((reason) => `attempt ${attempts}: ${reason}`));

@@ -4,9 +4,9 @@ import { mirrorOf } from '../mode.ts';
 import { contradictionOf, isSettingKey, parseSetting, type SettingKey, settingsOf } from '../settings.ts';
 import { copyTo } from './copy.ts';
 import { logEvent } from './events.ts';
-import { readStanding, summarize } from './situation.ts';
+import { attempt, readStanding, summarize } from './situation.ts';
 import type { OperatorContext, SetResult } from './types.ts';
-import { whyRefused } from './words.ts';
+import { LOST_COPY, whyRefused } from './words.ts';
 
 /** A failover counts out leases by the mirror's copy of these, since the rows are lost with the authority. */
 const NEEDED_AT_FAILOVER: readonly SettingKey[] = ['lease-ms', 'margin-ms'];
@@ -14,7 +14,7 @@ const NEEDED_AT_FAILOVER: readonly SettingKey[] = ['lease-ms', 'margin-ms'];
 /** Writes a setting into the control record; every instance follows within one poll. Throws `WrongArgument`. */
 export async function setSetting(context: OperatorContext, key: string, value: string): Promise<SetResult> {
   if (!isSettingKey(key)) throw new WrongArgument(`${key} is no setting: \`cutover set\` lists them all`);
-  const parsed = parseSetting(key, value);
+  const parsed = parseSetting(key, value, context.environment.date());
   const standing = await readStanding(context);
   const before = await summarize(context, standing);
   const was = settingsOf(standing.record)[key];
@@ -37,8 +37,13 @@ export async function setSetting(context: OperatorContext, key: string, value: s
   const copied = standing.other === null ? false : await copyTo(context, standing.authority, standing.other);
   const details = { key, was, is: parsed };
   await logEvent(context, standing.authority, 'set', record, details);
-  const after = await summarize(context, { ...standing, record });
-  const reasons =
-    copied || mirrorOf(record.mode) === null ? [] : ['the mirror’s record could not be told yet'];
+  // Telling the other store may have shown that it has lost the copy.
+  const now = await attempt(() => readStanding(context));
+  const after = await summarize(context, now ?? { ...standing, record });
+  const hasLost = record.copy.kind === 'complete' && after.copy.kind === 'stale';
+  const reasons = [
+    ...(copied || mirrorOf(record.mode) === null ? [] : ['the mirror’s record could not be told yet']),
+    ...(hasLost && after.mode === record.mode ? [LOST_COPY] : []),
+  ];
   return { kind: 'done', before, after, reasons, key, was, is: settingsOf(record)[key] };
 }

@@ -23,10 +23,25 @@ export function backlogInWords({ count, oldestAgeMs }: Backlog): string {
   return oldestAgeMs === null ? `${count}` : `${count}, the oldest for ${inWords(oldestAgeMs)}`;
 }
 
+const WORDS: Readonly<Record<Exclude<Refusal, 'incomplete-copy' | 'changed'>, string>> = {
+  'not-authority': 'authority is with the other store',
+  'in-transition': 'a change of authority is under way',
+  'other-transition': 'this attempt at a change of authority is no longer the one under way',
+  'not-fenced': 'the fence has not been closed',
+  'higher-epoch': 'it is of a later epoch already',
+  'illegal-move': 'no such move leads on from this mode',
+  contradiction: 'the setting contradicts another one',
+  'no-mirror': 'in this mode nothing is mirrored',
+};
+
+/** What telling a store of the record may show. */
+export const LOST_COPY =
+  'the copy has become stale meanwhile, as where the mirror’s store was emptied, or put back from an older dump: `cutover log` says why';
+
 /** Why the control record did not take a change, and how it stands. */
 export function whyRefused(reason: Refusal, { mode, revision, copy }: ControlRecord): string {
   if (reason === 'incomplete-copy') return `the control record refused it: the copy is ${copy.kind}`;
-  if (reason !== 'changed') return `the control record refused it: ${reason}`;
+  if (reason !== 'changed') return `the control record refused it: ${WORDS[reason]}`;
   return `somebody else has changed the control record meanwhile, which is in ${mode} at revision ${revision}: look at \`cutover status\`, then try again`;
 }
 

@@ -2,7 +2,7 @@
 import type { Entity } from '../../db/records.ts';
 import type { Environment } from '../environment.ts';
 import type { Member } from '../instance/member.ts';
-import { allowListOf } from '../settings.ts';
+import { allowListOf } from '../known-differences.ts';
 import type { Telemetry } from '../telemetry.ts';
 import type { Differences } from './differences.ts';
 import type { Digest } from './digest.ts';

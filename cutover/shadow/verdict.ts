@@ -2,7 +2,7 @@
 import { isExpired, isSame, isSameContent } from '../../db/apply.ts';
 import { compareStamps, type Entity, type RecordOf } from '../../db/records.ts';
 import type { Held } from '../../db/replica.ts';
-import type { KnownDifference } from '../settings.ts';
+import type { KnownDifference } from '../known-differences.ts';
 import type { AnyRecord, Parts } from './reads.ts';
 
 /** A document that is there but means no record is never taken for absent. */

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fromControl, readControl } from '../../cutover/control.ts';
 import { runBackfill, verify } from '../../cutover/copy/index.ts';
+import { putEvidence } from '../../cutover/copy/ready.ts';
 import { createEngine, type Engine } from '../../cutover/engine.ts';
 import type { Environment } from '../../cutover/environment.ts';
 import { createFallback } from '../../cutover/fallback.ts';
@@ -17,7 +18,12 @@ import { listen, type Told } from './support/mirror.ts';
 const bench = await openBench();
 const { stores, environment } = bench;
 const context = { stores, environment, telemetry: bench.telemetry, report: () => {} };
-const COMPLETE: CopyState = { kind: 'complete', run: 'r', completedAtMs: 1, verifiedAtMs: null };
+const COMPLETE: CopyState & { readonly kind: 'complete' } = {
+  kind: 'complete',
+  run: 'r',
+  completedAtMs: 1,
+  verifiedAtMs: null,
+};
 const TIMED_OUT = new StoreUnavailable('postgres', 'unknown', 'timeout');
 /** The engines': whoever looks only now and then looks often. */
 const brisk: Environment = {
@@ -190,9 +196,27 @@ describe('MongoDB behind postgres-primary', { timeout: 60_000 }, () => {
 
     await setMode('postgres-primary', COMPLETE);
     await emptyMongo();
-    await setSetting(context, 'poll-ms', '60');
+    expect(await setSetting(context, 'poll-ms', '60')).toMatchObject({
+      before: { copy: { kind: 'complete' } },
+      after: { copy: { kind: 'stale' } },
+      reasons: [expect.stringContaining('emptied')],
+    });
     expect(await bench.copyState()).toMatchObject({ kind: 'stale' });
     await entries('postgres-primary', 2);
+  });
+
+  it('emptied while nobody served: a change of authority that finds it says so, and that nobody else has', async () => {
+    await bench.setMode('shadow-read', COMPLETE);
+    for (const key of ['verify', 'snapshot'] as const)
+      await putEvidence(bench, stores.mongo, key, { clean: true, run: key, copy: COMPLETE.run });
+    await emptyPostgres();
+    const refused = await move(context, { ...REQUEST, force: { reason: 'a test' } });
+    expect(refused).toMatchObject({
+      kind: 'refused',
+      after: { mode: 'shadow-read', copy: { kind: 'stale' } },
+      failing: [],
+      reasons: [expect.stringContaining('emptied')],
+    });
   });
 });
 

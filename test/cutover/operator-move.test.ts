@@ -171,6 +171,29 @@ describe('a refusal', () => {
     );
   });
 
+  it('is passed over once, also where somebody sets something meanwhile and it is judged anew', async () => {
+    await world.start(1, 'mongo-only');
+    const force = { reason: 'a rehearsal' };
+    await go({ to: 'postgres-primary', force });
+    let isSet = false;
+    world.hooks.postgres = {
+      before: async ({ name }) => {
+        if (name !== 'replaceControl' || isSet) return;
+        isSet = true;
+        await setSetting(world.context, 'shadow-rate', '100');
+      },
+    };
+    expect(await go({ to: 'postgres-only', force })).toMatchObject({
+      kind: 'done',
+      overridden: [{ name: 'soak' }],
+    });
+    expect(world.progress.map(({ step }) => step)).toContain('retry');
+    const forced = (await logged()).filter(
+      ({ kind, details }) => kind === 'forced' && details['to'] === 'postgres-only',
+    );
+    expect(forced).toHaveLength(1);
+  });
+
   it('comes for a mirror that does not answer, and never on the way back to less', async () => {
     await world.start(1, 'mongo-only');
     await go({ to: 'shadow-read' });

@@ -249,6 +249,49 @@ describe('set', () => {
     });
   });
 
+  it.each([
+    [{ field: 'emial' }, /field is none of user: id, email, .*answer$/],
+    [{ field: 'version' }, /field is none of user/],
+    [{ reason: ' ' }, /an entry without reason$/],
+    [{ until: '2026-02-28' }, /until is over: 2026-02-28$/],
+    [{ note: 'INC-42' }, /an entry with note, which is none of entity, field, reason, until$/],
+  ])('takes no known difference that would ignore nothing, or says nothing: %j', async (wrong, why) => {
+    await startOne();
+    const known = { entity: 'user', field: 'email', reason: 'old names', until: '2026-03-01' };
+    const set = (entry: object) =>
+      run(setSetting(world.context, 'shadow-ignore', JSON.stringify([known, entry])));
+    await expect(set({ ...known, ...wrong })).rejects.toThrow(why);
+    await expect(set({ ...known, field: 'answer' })).resolves.toMatchObject({ kind: 'done' });
+  });
+
+  it('bounds the window of the comparisons that count', async () => {
+    await startOne();
+    await go('shadow-read');
+    const startMs = world.clock.date().getTime();
+    const body = { startMs, epoch: 1, mode: 'shadow-read', run: 'started-empty', outcomes: { match: 7 } };
+    await run(world.stores.mongo.books.putNote(NOTES.shadowWindow, 'bucket', body, new Date(startMs)));
+    await world.clock.pass(2 * 3_600_000);
+    const found = async () => {
+      const up = (await status()).next.find(({ to }) => to === 'postgres-primary');
+      return up?.gates.find(({ name }) => name === 'comparisons')?.found;
+    };
+    expect(await found()).toBe('7 in the last 24 h');
+    await run(setSetting(world.context, 'gate-primary-window-ms', '3600000'));
+    expect(await found()).toBe('0 in the last 1 h');
+  });
+
+  it('says how long the mirror gathers writes', async () => {
+    const engine = await startOne();
+    await go('dual-write');
+    await run(setSetting(world.context, 'mirror-gather-ms', '10000'));
+    await world.clock.pass(2_000);
+    const { user } = await run(signUp(engine.repository));
+    await world.clock.pass(9_000);
+    expect(world.stores.postgres.tables.user.has(user.id)).toBe(false);
+    await world.clock.pass(2_000);
+    expect(world.stores.postgres.tables.user.has(user.id)).toBe(true);
+  });
+
   it('takes no other key, and no value out of bounds', async () => {
     await startOne();
     await expect(run(setSetting(world.context, 'colour', 'red'))).rejects.toThrow(/colour is no setting/);
@@ -388,6 +431,8 @@ describe('failover', () => {
       after: { mode: 'mongo-only', epoch: 4, authority: 'mongo', copy: { kind: 'none' } },
     });
     expect(world.clock.elapsedMs() - startMs).toBeGreaterThanOrEqual(7_000);
+    expect(result.longestPauseMs).toBeGreaterThanOrEqual(7_000);
+    expect(result.longestPauseMs).toBeLessThanOrEqual(world.clock.elapsedMs() - startMs);
     expect(result.loss.join('\n')).toMatch(/the newest in MongoDB was written at/);
     expect(result.reasons.join()).toContain('2 instances follow MongoDB');
     await world.clock.pass(2_000);
