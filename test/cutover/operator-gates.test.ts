@@ -445,6 +445,41 @@ describe.each(AUTHORITY_CHANGES)('%s → %s', (from, to) => {
   });
 });
 
+describe('each bound of a gate is a setting of its own', () => {
+  const pending = { count: 5, oldestAgeMs: 50 };
+  const last = { ...DONE, atMs: NOW_MS - 2 * HOUR_MS };
+  it.each<[string, Mode, Mode, Partial<GateFacts>, Partial<Settings>]>([
+    ['pending', 'dual-write', 'shadow-read', { pending }, { 'gate-shadow-pending': 5 }],
+    ['pending', 'dual-write', 'shadow-read', { pending }, { 'gate-shadow-oldest-ms': 50 }],
+    ['pending', 'shadow-read', 'postgres-primary', { pending }, { 'gate-primary-pending': 5 }],
+    ['pending', 'shadow-read', 'postgres-primary', { pending }, { 'gate-primary-oldest-ms': 50 }],
+    [
+      'verify',
+      'shadow-read',
+      'postgres-primary',
+      { evidence: { verify: last, snapshot: last, backfill: null } },
+      { 'gate-verify-age-ms': HOUR_MS },
+    ],
+    [
+      'snapshot',
+      'shadow-read',
+      'postgres-primary',
+      { evidence: { verify: last, snapshot: last, backfill: null } },
+      { 'gate-snapshot-age-ms': HOUR_MS },
+    ],
+    [
+      'soak',
+      'postgres-primary',
+      'postgres-only',
+      { soak: { sinceMs: NOW_MS - 24 * HOUR_MS, trouble: null } },
+      { 'gate-only-soak-ms': 25 * HOUR_MS },
+    ],
+  ])('%s, %s → %s: %j fails only by %j', (name, from, to, facts, settings) => {
+    expect(failing(from, to, facts)).toEqual([]);
+    expect(failing(from, to, facts, settings).map((each) => each.split(' ')[0])).toEqual([name]);
+  });
+});
+
 describe('writes by others', () => {
   const SEEN = { open: 0, watch: 'watching', unwatchedSinceMs: null, why: null } as const;
   it.each<[string, GateFacts['foreign'], readonly string[]]>([
