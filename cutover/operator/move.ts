@@ -228,8 +228,10 @@ async function changeAuthority(
       return { kind: 'aborted', attempts: attempts - 1, pauseMs, reasons: [...reasons, reason] };
     }
     const { record: told } = await readStanding(run);
-    if (record.copy.kind === 'complete' && told.copy.kind === 'stale' && !hasMoved(record, told))
-      return { kind: 'refused', attempts: attempts - 1, pauseMs, reasons: [...reasons, LOST_COPY] };
+    if (record.copy.kind === 'complete' && told.copy.kind === 'stale' && !hasMoved(record, told)) {
+      const { failing = [] } = (await judge(run, move, request)) ?? {};
+      return { kind: 'refused', failing, attempts: attempts - 1, pauseMs, reasons: [...reasons, LOST_COPY] };
+    }
     const outcome = await attemptChange(run, sides, passed, move.to);
     if (outcome.pauseMs !== null) pauseMs = Math.max(pauseMs ?? 0, outcome.pauseMs);
     reasons.push(...outcome.reasons.map((reason) => `attempt ${attempts}: ${reason}`));

@@ -365,9 +365,10 @@ describe('a change of authority', () => {
     const own = await control('postgres');
     const { epoch, revision, ...body } = { ...own, epoch: 0, revision: 1 };
     await world.clock.run(books.replaceControl(own, { epoch, revision, body: body as never }));
-    const { kind, failing } = await go();
-    expect(kind).toBe('aborted');
+    const { kind, failing, reasons } = await go();
+    expect(kind).toBe('refused');
     expect(names(failing)).toContain('copy');
+    expect(reasons).toEqual([expect.stringContaining('put back from an older dump')]);
     expect(await control('postgres')).toMatchObject({ epoch: 1, copy: { kind: 'stale' } });
   });
 
