@@ -8,11 +8,18 @@ import { NO_TRAFFIC, type Traffic } from '../traffic.ts';
 import { askOther, LULL_MAX_MS } from './ask.ts';
 import { createEnding, type EndingOptions } from './ending.ts';
 import type { Earlier, Item } from './item.ts';
-import { type Finding, look, stateOf } from './look.ts';
+import { type Finding, look, readAll, stateOf } from './look.ts';
 import { createPairs, KeptAway, OtherFailed, type Pair, type PairOptions } from './pair.ts';
 import type { Parts } from './reads.ts';
 import { nameOf, namesOf, type RecordName, union } from './records.ts';
-import { fingerprint, holdsExpired, isHeld, isSameAnswer, isSameButStates } from './verdict.ts';
+import {
+  fingerprint,
+  holdsExpired,
+  isAheadOfStored,
+  isHeld,
+  isSameAnswer,
+  isSameButStates,
+} from './verdict.ts';
 
 export interface ComparisonOptions extends PairOptions, EndingOptions {
   readonly retentionMs: number;
@@ -137,9 +144,12 @@ export function createComparison(options: ComparisonOptions): Comparison {
     if (isSameAnswer(ours, theirs) || holdsExpired(ours, past) || holdsExpired(theirs, past)) {
       return matched(item, names);
     }
+    const all = union(names, namesOf(ours), namesOf(theirs));
+    const here = await pair.sides.authority((replica) => readAll(replica, all));
+    const there = await pair.sides.other((replica) => readAll(replica, all));
+    if (isAheadOfStored(ours, here) || isAheadOfStored(theirs, there)) return matched(item, all);
     const answers = `${fingerprint(ours)} / ${fingerprint(theirs)}`;
     if (item.stage < stages()) {
-      const all = union(names, namesOf(ours), namesOf(theirs));
       return putOff(item, all, { waits: item.earlier?.waits ?? new Map(), answers });
     }
     // Any write in between would have moved a stamp: these are the answers of the look before.

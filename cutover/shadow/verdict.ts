@@ -1,9 +1,11 @@
 /** What two stores' answers, and two stores' copies of a record, say about each other. Pure. */
+import { isDeepStrictEqual } from 'node:util';
 import { isExpired, isSame, isSameContent } from '../../db/apply.ts';
 import { compareStamps, type Entity, type RecordOf } from '../../db/records.ts';
 import type { Held } from '../../db/replica.ts';
 import type { KnownDifference } from '../known-differences.ts';
 import type { AnyRecord, Parts } from './reads.ts';
+import type { RecordName } from './records.ts';
 
 /** A document that is there but means no record is never taken for absent. */
 export type Seen = Held<Entity> | 'unreadable' | null;
@@ -69,6 +71,19 @@ export function isSameButStates(a: Parts, b: Parts): boolean {
       other !== undefined &&
       (compareStamps(part.record.stamp, other.stamp) !== 0 || isSameContent<Entity>(part.record, other))
     );
+  });
+}
+
+/**
+ * Whether an answer holds a session of a later generation than is stored under the same stamp: MongoDB takes the one that a
+ * change of the password is to keep for what it is going to be. `stored` is what the store that answered holds.
+ */
+export function isAheadOfStored({ records }: Parts, stored: (name: RecordName) => Seen): boolean {
+  return records.some(({ entity, record }) => {
+    const held = stored({ entity, id: record.id });
+    if (entity !== 'session' || !isHeld(held)) return false;
+    const isSameState = compareStamps(record.stamp, held.record.stamp) === 0;
+    return isSameState && isDeepStrictEqual(differingFields(record, held.record), ['generation']);
   });
 }
 

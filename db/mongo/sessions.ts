@@ -1,6 +1,6 @@
 import { decodeId } from '../ids.ts';
 import type { Repository } from '../port.ts';
-import type { New, SessionRecord } from '../records.ts';
+import { compareStamps, type New, type SessionRecord } from '../records.ts';
 import * as transitions from '../transitions.ts';
 import { asKept } from './kept-session.ts';
 import { inSteps } from './steps.ts';
@@ -103,8 +103,8 @@ export function createSessions(scope: Scope): Sessions {
     async rotateSession({ known, ...rotation }) {
       const result = await change(scope, 'session', rotation.sessionId, (session) => {
         // It was found to be kept (see `asKept`), and has not been written so.
-        const isKept = known !== undefined && known.generation === session.generation + 1;
-        const kept = isKept ? { ...session, generation: known.generation } : session;
+        const isAsFound = known !== undefined && compareStamps(known.stamp, session.stamp) === 0;
+        const kept = isAsFound ? { ...session, generation: known.generation } : session;
         return transitions.rotateSession(kept, rotation);
       });
       return result !== null && 'done' in result ? result.done : null;

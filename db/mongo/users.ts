@@ -2,9 +2,10 @@ import { STORE_FIELDS } from '../canonical.ts';
 import { EmailTaken, IdTaken } from '../errors.ts';
 import type { Repository } from '../port.ts';
 import * as transitions from '../transitions.ts';
+import type { Client } from './client.ts';
 import { dropKey, type EmailKeyPass } from './email-keys.ts';
 import { lookUpEmail } from './emails.ts';
-import { namesKept } from './kept-session.ts';
+import { asKept, namesKept } from './kept-session.ts';
 import { beginErasure, endErasure, scrubErased } from './scrub.ts';
 import { inSteps } from './steps.ts';
 import { eraseUnreadable, nullIfUndecodable } from './unreadable.ts';
@@ -59,20 +60,22 @@ export function createUsers(scope: Scope, pass: EmailKeyPass): Users {
 
     changePassword: (password) =>
       inSteps(scope, async (inner) => {
+        const { sessionGeneration: from } = password;
+        const stored = await storedGeneration(client, password);
         const result = await change(
           inner,
           'user',
           password.userId,
           (user) => transitions.changePassword(user, password),
-          { also: namesKept(password) },
+          { also: namesKept(password, stored) },
         );
         if (result === null || 'refused' in result) return result?.refused ?? 'gone';
         const to = result.done.sessionGeneration;
-        await change(inner, 'session', password.keepSessionId, (session) =>
-          session.userId === password.userId
-            ? transitions.adoptGeneration(session, { from: password.sessionGeneration, to })
-            : { refused: 'changed' },
-        );
+        await change(inner, 'session', password.keepSessionId, (session) => {
+          if (session.userId !== password.userId) return { refused: 'changed' };
+          const counted = session.generation === stored ? { ...session, generation: from } : session;
+          return transitions.adoptGeneration(counted, { from, to });
+        });
         return 'done';
       }),
 
@@ -105,6 +108,17 @@ export function createUsers(scope: Scope, pass: EmailKeyPass): Users {
       );
     },
   };
+}
+
+/** The generation that the session's document holds while it counts as one of the user's (see `asKept`). */
+async function storedGeneration(
+  client: Client,
+  { keepSessionId, userId, sessionGeneration }: Parameters<Users['changePassword']>[0],
+): Promise<number> {
+  const session = (await find(client, 'session', keepSessionId))?.record;
+  if (session === undefined || session.userId !== userId) return sessionGeneration;
+  const counted = asKept(session, await find(client, 'user', userId));
+  return counted.generation === sessionGeneration ? session.generation : sessionGeneration;
 }
 
 /** The port's word for how a change of a user went; a user that is not there is gone. */

@@ -8,7 +8,7 @@ import { NOTES } from '../../cutover/operator/types.ts';
 import { createShadow, type Shadow } from '../../cutover/shadow/shadow.ts';
 import { sumWindow } from '../../cutover/shadow/window.ts';
 import type { Repository, Store } from '../../db/port.ts';
-import { HOUR_MS, later, NOW, parallel, signUp } from '../contract/fixtures.ts';
+import { fakeHash, HOUR_MS, later, NOW, parallel, signUp } from '../contract/fixtures.ts';
 import { openMongo, openPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 import {
@@ -186,3 +186,30 @@ async function rotate(
     await offer(session.id);
   }
 }
+
+test.each<Mode>(['shadow-read', 'postgres-primary'])(
+  'a session that a change of the password keeps, though its process died before it wrote so, is no difference, in %s',
+  async (mode) => {
+    const { shadow, mirror, member, authority, repository } = begin(mode, [5, 5]);
+    let hasWritten = false;
+    const dying = mongo.store.at({
+      epoch: 1,
+      pending: true,
+      mayContinue: () => !hasWritten,
+      onWrite: () => {
+        hasWritten = true;
+      },
+    });
+    const { user, session } = await signUp(mongo.store.at({ epoch: 1, pending: true }));
+    const change = { userId: user.id, keepSessionId: session.id, newHash: fakeHash('new'), now: NOW };
+    await expect(dying.changePassword({ ...change, sessionGeneration: 0 })).rejects.toThrow();
+    await mirrorOnce(mongo.store, postgres.store, 1);
+    await mirror();
+    const list = { userId: user.id, now: NOW };
+    shadow.offer('findSession', [session.id], await repository.findSession(session.id), member.ticket());
+    shadow.offer('listSessions', [list], await repository.listSessions(list), member.ticket());
+    await eventually(() => shadow.stats().outcomes.match === 2);
+    expect(shadow.stats().outcomes).toMatchObject({ mismatch: 0, lagging: 0, error: 0 });
+    expect(await authority.books.notes(NOTES.difference, { limit: 10 })).toEqual([]);
+  },
+);

@@ -27,15 +27,13 @@ describe('a change of the password whose second write never comes', async () => 
     });
   }
 
-  async function changePasswordAndDie(userId: string, keepSessionId: string): Promise<void> {
-    const newHash = fakeHash('new');
-    const changing = dying().changePassword({
-      userId,
-      sessionGeneration: 0,
-      newHash,
-      keepSessionId,
-      now: NOW,
-    });
+  async function changePasswordAndDie(
+    userId: string,
+    keepSessionId: string,
+    sessionGeneration = 0,
+  ): Promise<void> {
+    const newHash = fakeHash(`new${sessionGeneration}`);
+    const changing = dying().changePassword({ userId, sessionGeneration, newHash, keepSessionId, now: NOW });
     await expect(changing).rejects.toMatchObject({ outcome: 'unknown' });
   }
 
@@ -60,6 +58,25 @@ describe('a change of the password whose second write never comes', async () => 
     await repo.endSessions({ userId: user.id, now: NOW });
     expect(await isSessionLive(session.id)).toBe(false);
     expect(await liveIds(repo, user.id)).toEqual([]);
+  });
+
+  it('leaves them signed in when they change it once more, also if that dies as well', async () => {
+    for (const dies of [false, true]) {
+      const { user, session } = await signUp(repo);
+      await changePasswordAndDie(user.id, session.id);
+      if (dies) await changePasswordAndDie(user.id, session.id, 1);
+      else {
+        const again = { newHash: fakeHash('newer'), keepSessionId: session.id, now: NOW };
+        const changed = await repo.changePassword({ userId: user.id, sessionGeneration: 1, ...again });
+        expect(changed).toBe('done');
+      }
+      expect((await userOf(repo, user.id)).sessionGeneration).toBe(2);
+      expect(await liveIds(repo, user.id)).toEqual([session.id]);
+      const { found } = await store.replica.read('session', [session.id]);
+      expect(found.get(session.id)?.record.generation).toBe(dies ? 0 : 2);
+      await repo.endSessions({ userId: user.id, now: NOW });
+      expect(await liveIds(repo, user.id)).toEqual([]);
+    }
   });
 
   it('leaves nothing that a later end of all sessions would spare, also where the change was taken back before', async () => {
