@@ -141,6 +141,8 @@ export function createEngine(options: EngineOptions): Engine {
   let starting: Promise<void> = Promise.resolve();
   let problem: string | null = 'not started';
   let warned: string | null = null;
+  let warnedOfOther: string | null = null;
+  let heeding = false;
 
   async function readingOf(store: Store | null): Promise<Reading> {
     if (store === null) return { kind: 'not-configured' };
@@ -310,10 +312,14 @@ export function createEngine(options: EngineOptions): Engine {
     if (record.mode === 'postgres-primary') void stores.postgres?.assurance().catch(() => {});
   }
 
-  /** It may be emptied at any time; `tryToTell` looks for itself. */
+  /** It may be emptied at any time; `tryToTell` looks for itself, and may take as long as an index build. */
   function heedOther(own: ControlRecord | null): void {
     const record = member.record();
-    if (record !== null && hasLostCopy(record, own)) void tryToTell(record);
+    if (heeding || record === null || !hasLostCopy(record, own)) return;
+    heeding = true;
+    void tryToTell(record).finally(() => {
+      heeding = false;
+    });
   }
 
   async function tellOther(record: ControlRecord): Promise<void> {
@@ -333,15 +339,26 @@ export function createEngine(options: EngineOptions): Engine {
       if (await restored.look(other)) throw new RestoredStore(other.name);
       // What prepared it is gone with its record.
       if (ready.has(other) && (await readControl(other)) === null) ready.delete(other);
+      // Before it is prepared, which may need a privilege that this service has not.
+      const isFree = await mayBeTold({ environment, telemetry }, authority, other);
       await makeReady(other);
-      if (await mayBeTold({ environment, telemetry }, authority, other)) {
-        await changeControl(other, { kind: 'copy', record });
-        return true;
-      }
+      if (!isFree) return false;
+      await changeControl(other, { kind: 'copy', record });
+      return true;
     } catch (error) {
-      telemetry.debug({ err: error, store: other.name }, 'the other store has no copy of the record yet');
+      warnOfOther(error, other);
+      return false;
     }
-    return false;
+  }
+
+  /** Once for each reason; of a store that is away or fenced others tell. */
+  function warnOfOther(error: unknown, { name }: Store): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    const isTold =
+      error instanceof StoreUnavailable || error instanceof RestoredStore || reason === warnedOfOther;
+    const level = isTold ? 'debug' : 'warn';
+    telemetry[level]({ err: error, store: name }, 'the mirror’s store cannot be told of the control record');
+    if (!isTold) warnedOfOther = reason;
   }
 
   return {

@@ -65,6 +65,12 @@ export function isSameCopy(a: CopyState, b: CopyState): boolean {
   return JSON.stringify(list(a)) === JSON.stringify(list(b));
 }
 
+/** The same, save that it may have been verified in between: no less a copy. */
+export function isSameUnlessVerified(a: CopyState, b: CopyState): boolean {
+  const unverified = (copy: CopyState) => (copy.kind === 'complete' ? { ...copy, verifiedAtMs: null } : copy);
+  return isSameCopy(unverified(a), unverified(b));
+}
+
 export interface Move {
   readonly from: Mode;
   readonly to: Mode;

@@ -24,7 +24,8 @@ export async function mayBeTold(
   const own = await readControl(other);
   if (record === null || authorityOf(record.mode) !== authority.name || !hasLostCopy(record, own))
     return true;
-  // A new system is written down in one store after the other, and may serve in between.
+  // A new system is written down in one store after the other, and may serve in between. Later a store that still holds all may
+  // be one that is being dropped, collection by collection.
   if (own === null && record.revision === 1 && (await isWholeOrMarked(authority, other))) return true;
   const copy = staleAfter(record.copy, context.environment.date().getTime());
   const { epoch, copy: expected } = record;
@@ -57,11 +58,16 @@ async function isEntityWhole<E extends Entity>(entity: E, authority: Store, othe
   const ids = records.map(({ id }) => id);
   // The authority first: a mark that is gone by then has gone into the mirror.
   const here = await authority.replica.read(entity, ids);
-  const there = await other.replica.read(entity, ids);
-  return ids.every((id) => {
-    const held = here.found.get(id);
-    if (held === undefined || held.pendingAt !== null) return true;
+  const unmarked = [...here.found].filter(([, { pendingAt }]) => pendingAt === null);
+  if (unmarked.length === 0) return true;
+  // What was emptied whole has no tables either.
+  if (!(await other.isMigrated('tables'))) return false;
+  const there = await other.replica.read(
+    entity,
+    unmarked.map(([id]) => id),
+  );
+  return unmarked.every(([id, { record }]) => {
     const mirrored = there.found.get(id);
-    return mirrored !== undefined && compareStamps(mirrored.record.stamp, held.record.stamp) >= 0;
+    return mirrored !== undefined && compareStamps(mirrored.record.stamp, record.stamp) >= 0;
   });
 }

@@ -4,7 +4,7 @@
  * defaulted argument.
  */
 import { compareStamps, type Stamp } from '../../db/records.ts';
-import { type CopyState, isSameCopy } from '../mode.ts';
+import { type CopyState, isSameUnlessVerified } from '../mode.ts';
 import type { ControlRecord, Instant, Judged, Transition } from './types.ts';
 
 export interface Rules {
@@ -62,7 +62,7 @@ export interface Rules {
 
 export const RULES: Rules = {
   isJudged: ({ epoch, revision }, judged) => epoch === judged.epoch && revision === judged.revision,
-  isExpected: isSameCopy,
+  isExpected: isSameUnlessVerified,
   heartbeatSteps: ['commit', 'read'],
   leaseStartsAt: (sentAt) => sentAt,
   elapsedMs: (from, to) => Math.max(to.monotonicMs - from.monotonicMs, to.wallMs - from.wallMs),

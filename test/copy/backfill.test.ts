@@ -245,6 +245,17 @@ describe('backfill from MongoDB', async () => {
     expect(await bench.copyState()).toEqual({ kind: 'stale', sinceMs: 1 });
   });
 
+  it('goes to its end over a copy that was verified while it ran', async () => {
+    await bench.insert('user', [legacyUser()]);
+    await backfill();
+    const beforeMerge = async () => {
+      expect(await verify(bench)).toMatchObject({ clean: true });
+      expect(await bench.copyState()).toMatchObject({ verifiedAtMs: expect.any(Number) });
+    };
+    const { run } = await backfill({ beforeMerge });
+    expect(await bench.copyState()).toMatchObject({ kind: 'complete', run, verifiedAtMs: null });
+  });
+
   it('can be undone exactly, but for what was written since', async () => {
     const older = legacyUser({ epoch: 1, version: 2 });
     const id = String(older._id);

@@ -9,6 +9,7 @@ import { createFallback } from '../../cutover/fallback.ts';
 import { authorityOf, type CopyState, type Mode, otherStore } from '../../cutover/mode.ts';
 import { move, setSetting } from '../../cutover/operator/index.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
+import type { Store } from '../../db/port.ts';
 import { clear, DAY_MS, noteSnapshot, openBench } from '../copy/support.ts';
 import { newAccount } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
@@ -44,7 +45,9 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-async function serve(): Promise<Told & { readonly engine: Engine }> {
+async function serve(
+  prepare: (store: Store) => Promise<void> = (store) => store.migrate(() => {}),
+): Promise<Told & { readonly engine: Engine }> {
   const told = listen();
   const engine = createEngine({
     stores,
@@ -54,7 +57,7 @@ async function serve(): Promise<Told & { readonly engine: Engine }> {
     retentionMs: bench.retentionMs,
     storeTimeoutMs: 10_000,
     digestKey: new Uint8Array(32),
-    prepare: (store) => store.migrate(() => {}),
+    prepare,
   });
   ends.push(() => engine.stop(1_000));
   await engine.start();
@@ -220,6 +223,33 @@ describe('MongoDB behind postgres-primary', { timeout: 60_000 }, () => {
   });
 });
 
+describe('a service that may not prepare stores, as with the roles it is given', { timeout: 60_000 }, () => {
+  it('makes the copy stale all the same, and says who can mend it', async () => {
+    const first = await begin('postgres-primary');
+    await first.engine.stop(1_000);
+    const { logs } = await serve(async (store) => {
+      if (!(await store.isMigrated())) throw new StoreUnavailable(store.name, 'none', 'forbidden');
+    });
+    await emptyMongo();
+    await eventually(async () => (await bench.copyState())?.kind === 'stale');
+    expect(await entries('postgres-primary')).toHaveLength(1);
+    await eventually(() => logs.some(({ message }) => message.includes('cannot be told')));
+    const warned = logs.filter(
+      ({ level, message }) => level === 'warn' && message.includes('cannot be told'),
+    );
+    expect(warned).toMatchObject([
+      {
+        fields: {
+          store: 'mongo',
+          err: expect.objectContaining({ message: expect.stringMatching(/npm run migrate/) }),
+        },
+      },
+    ]);
+    await stores.mongo.migrate(() => {});
+    await noticed('postgres-primary');
+  });
+});
+
 describe.each(['dual-write', 'shadow-read'] as const)('PostgreSQL behind %s', (mode) => {
   it.each([
     ['emptied', emptyPostgres],
@@ -249,6 +279,7 @@ describe('what is no loss', () => {
 
   it('a new system that serves before the mirror’s store has its record', async () => {
     const { books } = stores.mongo;
+    await bench.setMode('dual-write', COMPLETE);
     const before = await readControl(stores.mongo);
     if (before === null) throw new Error('no mode was set');
     await bench.mongo.db.collection('cutover_control').deleteMany({});
