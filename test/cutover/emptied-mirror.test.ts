@@ -227,12 +227,12 @@ describe('a service that may not prepare stores, as with the roles it is given',
   it('makes the copy stale all the same, and says who can mend it', async () => {
     const first = await begin('postgres-primary');
     await first.engine.stop(1_000);
+    await emptyMongo();
     const { logs } = await serve(async (store) => {
       if (!(await store.isMigrated())) throw new StoreUnavailable(store.name, 'none', 'forbidden');
     });
-    await emptyMongo();
     await eventually(async () => (await bench.copyState())?.kind === 'stale');
-    expect(await entries('postgres-primary')).toHaveLength(1);
+    await entries('postgres-primary', 1);
     await eventually(() => logs.some(({ message }) => message.includes('cannot be told')));
     const warned = logs.filter(
       ({ level, message }) => level === 'warn' && message.includes('cannot be told'),
