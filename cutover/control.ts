@@ -221,6 +221,9 @@ export async function changeControl(
       if (change.kind !== 'gain' && change.kind !== 'copy') {
         throw missingControl(store.name);
       }
+      if (change.kind === 'copy' && change.seen !== null) {
+        return { kind: 'refused', reason: 'changed', record: change.seen };
+      }
       if (await store.books.createControl(fromControl(change.record))) {
         return { kind: 'write', record: change.record };
       }

@@ -21,7 +21,7 @@ import { createLateWrites } from './late-writes.ts';
 import { createLatency } from './latency.ts';
 import { createMirror, type Mirror } from './mirror/mirror.ts';
 import { authorityOf, type Mode, mirrorOf, otherStore } from './mode.ts';
-import { mayBeTold } from './operator/lost-copy.ts';
+import { lookBeforeTelling } from './operator/lost-copy.ts';
 import { NOTES } from './operator/types.ts';
 import { troubleIn } from './operator/words.ts';
 import { hasLostCopy } from './protocol/changes.ts';
@@ -340,11 +340,11 @@ export function createEngine(options: EngineOptions): Engine {
       // What prepared it is gone with its record.
       if (ready.has(other) && (await readControl(other)) === null) ready.delete(other);
       // Before it is prepared, which may need a privilege that this service has not.
-      const isFree = await mayBeTold({ environment, telemetry }, authority, other);
+      const looked = await lookBeforeTelling({ environment, telemetry }, authority, other);
       await makeReady(other);
-      if (!isFree) return false;
-      await changeControl(other, { kind: 'copy', record });
-      return true;
+      if (looked === null) return false;
+      const decision = await changeControl(other, { kind: 'copy', record, ...looked });
+      return decision.kind !== 'refused' || decision.reason === 'higher-epoch';
     } catch (error) {
       warnOfOther(error, other);
       return false;

@@ -4,7 +4,7 @@ import type { Store } from '../../db/port.ts';
 import { changeControl, readControl } from '../control.ts';
 import { authorityOf } from '../mode.ts';
 import type { ControlRecord } from '../protocol/types.ts';
-import { mayBeTold } from './lost-copy.ts';
+import { lookBeforeTelling } from './lost-copy.ts';
 import type { OperatorContext } from './types.ts';
 
 /** Each lost race is somebody's success. */
@@ -23,7 +23,8 @@ export async function copyTo(
 ): Promise<boolean> {
   try {
     for (let race = 0; race < RACES_MAX; race += 1) {
-      if (!(await mayBeTold(context, authority, other))) continue;
+      const looked = await lookBeforeTelling(context, authority, other);
+      if (looked === null) continue;
       const own = await readControl(other);
       const record = await readControl(authority);
       if (record === null || authorityOf(record.mode) !== authority.name) return false;
@@ -31,8 +32,8 @@ export async function copyTo(
       if (record.transition !== null || isToldBy(own, record)) return own?.epoch === record.epoch;
       const ahead = own !== null && own.epoch === record.epoch ? own.revision + 1 : 0;
       const copy = { ...record, revision: Math.max(record.revision, ahead) };
-      const { kind } = await changeControl(other, { kind: 'copy', record: copy });
-      if (kind !== 'already') return kind === 'write';
+      const { kind } = await changeControl(other, { kind: 'copy', record: copy, ...looked });
+      if (kind === 'write') return true;
     }
     return false;
   } catch (error) {

@@ -4,6 +4,7 @@ import { compareStamps, ENTITIES, type Entity } from '../../db/records.ts';
 import { changeControl, readControl } from '../control.ts';
 import { authorityOf, staleAfter } from '../mode.ts';
 import { hasLostCopy } from '../protocol/changes.ts';
+import type { ControlRecord } from '../protocol/types.ts';
 import { logEvent } from './events.ts';
 import type { OperatorContext } from './types.ts';
 import { STORE_NAMES } from './words.ts';
@@ -12,32 +13,34 @@ import { STORE_NAMES } from './words.ts';
 const STARTED_EMPTY_MAX = 5_000;
 
 /**
- * Whether the other store may be told of the record. Not while it has lost the copy that counts as complete: then the copy is
- * made stale first, and whoever asks looks again. Asked before each telling, since nobody could see it afterwards.
+ * What the other store was told last, for whoever is about to tell it of the record; null while it has lost the copy that
+ * counts as complete: then the copy is made stale first, and whoever asks looks again. Asked before each telling, since nobody
+ * could see it afterwards.
  */
-export async function mayBeTold(
+export async function lookBeforeTelling(
   context: Pick<OperatorContext, 'environment' | 'telemetry'>,
   authority: Store,
   other: Store,
-): Promise<boolean> {
+): Promise<{ readonly seen: ControlRecord | null } | null> {
   const record = await readControl(authority);
   const own = await readControl(other);
   if (record === null || authorityOf(record.mode) !== authority.name || !hasLostCopy(record, own))
-    return true;
+    return { seen: own };
   // A new system is written down in one store after the other, and may serve in between. Later a store that still holds all may
   // be one that is being dropped, collection by collection.
-  if (own === null && record.revision === 1 && (await isWholeOrMarked(authority, other))) return true;
+  if (own === null && record.revision === 1 && (await isWholeOrMarked(authority, other)))
+    return { seen: own };
   const copy = staleAfter(record.copy, context.environment.date().getTime());
   const { epoch, copy: expected } = record;
   const decision = await changeControl(authority, { kind: 'mark-copy', copy, expected, epoch });
-  if (decision.kind !== 'write') return false;
+  if (decision.kind !== 'write') return null;
   const found = own === null ? 'no control record' : 'the control record of an earlier epoch';
   const from = authority.name === 'postgres' ? ' --from postgres' : '';
   const remedy = `\`cutover backfill${from}\`, then \`cutover verify\``;
   const reason = `${STORE_NAMES[other.name]} holds ${found}: it was emptied, or put back from an older dump; the copy is stale until ${remedy}`;
   context.telemetry.error({ store: other.name, mode: record.mode, epoch }, reason);
   await logEvent(context, authority, 'copy', decision.record, { copy: 'stale', store: other.name, reason });
-  return false;
+  return null;
 }
 
 /**

@@ -37,7 +37,8 @@ export type ControlChange =
       readonly judged: Judged;
     }
   /** In the other store, afterwards: its copy of what the authority says. */
-  | { readonly kind: 'copy'; readonly record: ControlRecord }
+  /** `seen`: what was told there when it was looked at. Less than that by now, and it has been emptied or put back since. */
+  | { readonly kind: 'copy'; readonly record: ControlRecord; readonly seen: ControlRecord | null }
   /** In the authority, over the value that was seen in the mode that was seen; what else changed meanwhile is no matter. */
   | {
       readonly kind: 'set';
@@ -151,6 +152,7 @@ export function decideChange(
     case 'copy':
       if (isAuthority || record.epoch > change.record.epoch) return refuse('higher-epoch');
       if (record.revision >= change.record.revision) return already;
+      if (change.seen !== null && record.epoch < change.seen.epoch) return refuse('changed');
       return { kind: 'write', record: change.record };
     case 'set':
       if (!isAuthority) return refuse('not-authority');
