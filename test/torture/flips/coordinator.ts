@@ -12,7 +12,6 @@ import {
   type Report,
   repair,
   resumeBackfill,
-  rollbackBackfill,
   runBackfill,
   verify,
 } from '../../../cutover/copy/index.ts';
@@ -133,18 +132,14 @@ async function main(order: Order): Promise<End> {
   }
 }
 
-/** A run that was killed is gone on with; one in the other direction, which authority has left behind, is taken back. */
+/** A run that was killed is gone on with; one in the other direction, which authority has left behind, is overtaken. */
 async function backfill(scope: CopyScope, from: StoreName, killAt: string | null): Promise<End> {
   const report: Report = ({ phase, documents }) => {
     print({ kind: 'step', step: phase, message: `${documents} documents` });
     if (phase === killAt) process.kill(process.pid, 'SIGKILL');
   };
   const runs = await listBackfills(scope, 10);
-  const open = runs.find(({ state }) => state === 'copying' || state === 'merging');
-  if (open !== undefined && open.from !== from) {
-    await rollbackBackfill(scope, open.run);
-    return ended('undone', [`run ${open.run} from ${open.from} was taken back`]);
-  }
+  const open = runs.find((run) => run.from === from && (run.state === 'copying' || run.state === 'merging'));
   const { outcome, bad } =
     open === undefined
       ? await runBackfill(scope, { from, onBad: 'rollback', report })
