@@ -1,33 +1,24 @@
 /** The router implements the same port: the whole contract, in every mode, and afterwards both stores are alike. */
 import { afterAll, describe, expect, inject, it } from 'vitest';
 import { authorityOf, MODE_FACTS, MODES, type Mode } from '../../cutover/mode.ts';
-import type { StoreName } from '../../db/errors.ts';
 import { setIn } from '../cutover/support/control.ts';
 import { expectAlike } from '../support/at-rest.ts';
 import { openEngine, RETENTION_MS } from '../support/engine.ts';
 import { openMongo } from '../support/stores.ts';
 import { NOW } from './fixtures.ts';
-import { type ReadRaw, repositoryContract, type StoreDriver } from './harness.ts';
-import { memoryDriver } from './memory-driver.ts';
+import { type ReadRaw, repositoryContract } from './harness.ts';
 import { mongoDriver } from './mongo-driver.ts';
 import { postgresDriver } from './postgres-driver.ts';
 
 const [main] = inject('postgresServers');
 if (main === undefined) throw new Error('no PostgreSQL was started for this run');
 
-type Drivers = Readonly<Record<StoreName, StoreDriver>>;
-const MEMORY: Drivers = { mongo: memoryDriver('mongo'), postgres: memoryDriver('postgres') };
-const SERVERS: Drivers = { mongo: mongoDriver('', openMongo), postgres: postgresDriver(main) };
+const DRIVERS = { mongo: mongoDriver('', openMongo), postgres: postgresDriver(main) };
 
-describe.each(MODES)('in %s, over stores in memory', (mode) => contractIn(mode, MEMORY));
+describe.each(MODES)('in %s', (mode) => contractIn(mode));
 
-/** What a server does by itself, its own contract tells; what a mirror between two makes of it all, these two modes do. */
-describe.each(['dual-write', 'postgres-primary'] as const)('in %s, over servers', (mode) =>
-  contractIn(mode, SERVERS),
-);
-
-async function contractIn(mode: Mode, drivers: Drivers): Promise<void> {
-  const [mongo, postgres] = await Promise.all([drivers.mongo.open(), drivers.postgres.open()]);
+async function contractIn(mode: Mode): Promise<void> {
+  const [mongo, postgres] = await Promise.all([DRIVERS.mongo.open(), DRIVERS.postgres.open()]);
   const { engine, authority, other } = await openEngine(mode, {
     stores: { mongo: mongo.store, postgres: postgres.store },
     date: () => NOW,

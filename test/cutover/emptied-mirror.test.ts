@@ -7,14 +7,17 @@ import { createEngine, type Engine } from '../../cutover/engine.ts';
 import type { Environment } from '../../cutover/environment.ts';
 import { createFallback } from '../../cutover/fallback.ts';
 import { authorityOf, type CopyState, type Mode, otherStore } from '../../cutover/mode.ts';
+import { copyTo } from '../../cutover/operator/copy.ts';
 import { move, setSetting } from '../../cutover/operator/index.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { clear, DAY_MS, noteSnapshot, openBench } from '../copy/support.ts';
 import { newAccount } from '../mongo/legacy.ts';
+import { createMemoryStore, type MemoryStore } from '../support/memory/store.ts';
 import { eventually } from '../support/wait.ts';
 import { REQUEST } from './operator-world.ts';
 import { listen, type Told } from './support/mirror.ts';
+import { controlOf } from './support/shadow-world.ts';
 
 const bench = await openBench();
 const { stores, environment } = bench;
@@ -265,6 +268,32 @@ describe.each(['dual-write', 'shadow-read'] as const)('PostgreSQL behind %s', (m
     await runBackfill(bench, { from: 'mongo', onBad: 'rollback' });
     expect(await bench.copyState()).toMatchObject({ kind: 'complete' });
   });
+});
+
+it('emptied after it was looked at, and before it is told: that is seen before it is told again', async () => {
+  const [mongo, full, empty] = (['mongo', 'postgres', 'postgres'] as const).map((name) =>
+    createMemoryStore({ name }),
+  ) as [MemoryStore, MemoryStore, MemoryStore];
+  const record = controlOf('dual-write', { copy: COMPLETE, revision: 5 });
+  await mongo.books.createControl(fromControl(record));
+  await full.books.createControl(fromControl({ ...record, revision: 4, settings: { 'poll-ms': 50 } }));
+  let { books } = full;
+  const other: Store = {
+    ...full,
+    books: {
+      ...full.books,
+      async readControl() {
+        const seen = await books.readControl();
+        ({ books } = empty);
+        return seen;
+      },
+      createControl: (entry) => books.createControl(entry),
+      replaceControl: (expected, entry) => books.replaceControl(expected, entry),
+    },
+  };
+  expect(await copyTo(context, mongo, other)).toBe(true);
+  expect((await readControl(mongo))?.copy.kind).toBe('stale');
+  expect((await readControl(empty))?.copy.kind).toBe('stale');
 });
 
 describe('what is no loss', () => {
