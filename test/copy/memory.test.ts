@@ -3,22 +3,23 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { ObjectId } from 'bson';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, inject, it } from 'vitest';
 import { openBench } from './support.ts';
 
 const CHILD = fileURLToPath(new URL('./memory-child.ts', import.meta.url));
 /** Of which the program itself takes half. Of 200,000 documents there is no room for more than some hundred bytes each. */
 const HEAP_MIB = 72;
 const BATCH = 20_000;
-/** All of them together more than the heap. */
-const LARGE = 300;
+/** All of them together more than the heap has room for beside the program. */
+const LARGE = 200;
 const LARGE_BYTES = 256 * 1024;
 /** Their documents together as well. */
-const SHARING = 340;
+const SHARING = 200;
 const SHARING_BYTES = 225_000;
 
 describe('the memory of a copy', { timeout: 300_000 }, async () => {
-  const bench = await openBench();
+  // Which takes so many documents in half of the time.
+  const bench = await openBench(undefined, inject('mongoStandaloneUrl'));
   const users = bench.mongo.collection('user');
   let there = 0;
   beforeAll(async () => {
