@@ -4,7 +4,7 @@ import { compareStamps, type New, type SessionRecord } from '../records.ts';
 import * as transitions from '../transitions.ts';
 import { asKept } from './kept-session.ts';
 import { inSteps } from './steps.ts';
-import { change, find, findAll, insert, type Scope } from './writes.ts';
+import { change, type Found, find, findAll, insert, type Scope } from './writes.ts';
 
 type Sessions = Pick<
   Repository,
@@ -13,6 +13,9 @@ type Sessions = Pick<
 
 /** Far above any sensible bound per user; what lies past it expires by itself. */
 const SESSIONS_READ_MAX = 10_000;
+
+/** The documents of sessions that were found, for as long as somebody holds on to the record: a rotation mostly follows. */
+const foundAs = new WeakMap<SessionRecord, Found<'session'>>();
 
 export function createSessions(scope: Scope): Sessions {
   const { client, serial } = scope;
@@ -89,7 +92,9 @@ export function createSessions(scope: Scope): Sessions {
       if (found === null) return null;
       // After the session: a generation read before it could be older than the end of the session.
       const user = await find(client, 'user', found.record.userId);
-      return { session: asKept(found.record, user), user: user?.record ?? null };
+      const session = asKept(found.record, user);
+      foundAs.set(session, found);
+      return { session, user: user?.record ?? null };
     },
 
     async listSessions({ userId, now }) {
@@ -101,12 +106,14 @@ export function createSessions(scope: Scope): Sessions {
     },
 
     async rotateSession({ known, ...rotation }) {
-      const result = await change(scope, 'session', rotation.sessionId, (session) => {
+      const decide = (session: SessionRecord) => {
         // It was found to be kept (see `asKept`), and has not been written so.
         const isAsFound = known !== undefined && compareStamps(known.stamp, session.stamp) === 0;
         const kept = isAsFound ? { ...session, generation: known.generation } : session;
         return transitions.rotateSession(kept, rotation);
-      });
+      };
+      const found = known === undefined ? null : (foundAs.get(known) ?? null);
+      const result = await change(scope, 'session', rotation.sessionId, decide, {}, found);
       return result !== null && 'done' in result ? result.done : null;
     },
 

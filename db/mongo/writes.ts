@@ -110,7 +110,8 @@ export interface Extra {
 
 /**
  * One guarded write of one document: read, decide, commit only over what was read, and again when another write came
- * between. Null when there is no record.
+ * between. Null when there is no record. `known`, a document that has just been read, spares the first reading; only a write
+ * may come of it, never a refusal, since it may be out of date.
  */
 export async function change<E extends Entity, R extends string>(
   scope: Scope,
@@ -118,15 +119,23 @@ export async function change<E extends Entity, R extends string>(
   id: string,
   decide: (record: RecordOf[E]) => Decision<RecordOf[E], R>,
   extra: Extra = {},
+  known: Found<E> | null = null,
 ): Promise<Change<E, R> | null> {
+  const commit = async (found: Found<E>, next: New<RecordOf[E]>): Promise<Change<E, R> | 'lost'> => {
+    const done = await replace(scope, entity, found, next, extra);
+    return done === null ? 'lost' : { done };
+  };
   const attempt = async (): Promise<Change<E, R> | null | 'lost'> => {
     const found = await find(scope.client, entity, id);
     if (found === null) return null;
     const decision = decide(found.record);
-    if ('refused' in decision) return decision;
-    const done = await replace(scope, entity, found, decision.next, extra);
-    return done === null ? 'lost' : { done };
+    return 'refused' in decision ? decision : commit(found, decision.next);
   };
+  const early = known === null ? null : decide(known.record);
+  if (known !== null && early !== null && 'next' in early) {
+    const result = await commit(known, early.next);
+    if (result !== 'lost') return result;
+  }
   const first = await attempt();
   if (first !== 'lost') return first;
   // Whoever lost once queues up behind the others of this process: otherwise n writers need n rounds each.

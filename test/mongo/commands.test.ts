@@ -5,9 +5,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Repository, Store } from '../../db/port.ts';
+import type { SessionRecord } from '../../db/records.ts';
 import type { Books, Replica } from '../../db/replica.ts';
 import { EACH } from '../contract/cases/each.ts';
-import { later, NOW, signUp } from '../contract/fixtures.ts';
+import { freshHash, later, NOW, sessionOf, signUp } from '../contract/fixtures.ts';
 import { userAt } from '../contract/replica/records.ts';
 import { type MongoCommand, type MongoCommands, recordMongoCommands } from '../support/mongo-commands.ts';
 import { newMongoDatabase, TIMEOUT_MS } from '../support/stores.ts';
@@ -143,4 +144,18 @@ it('the marks of a batch come off in one command, ten in one operation, however 
   );
   const commands = await wire.during(async () => expect(await replica.clearMarks(marks)).toBe(25));
   expect(commands.map(({ name, filters }) => [name, filters.length])).toEqual([['update', 3]]);
+});
+
+it('a session is read once for its rotation, and again only where it was written meanwhile', async () => {
+  const { session } = await signUp(repo);
+  const rotate = async (known: SessionRecord) => {
+    const rotation = { sessionId: known.id, known, fromHash: known.tokenHash, toHash: freshHash() };
+    return repo.rotateSession({ ...rotation, now: NOW, idleExpiresAt: later(1_000) });
+  };
+  const known = await sessionOf(repo, session.id);
+  const namesOf = (commands: readonly MongoCommand[]) => commands.map(({ name }) => name);
+  const once = await wire.during(async () => expect(await rotate(known)).toMatchObject({ rotation: 1 }));
+  expect(namesOf(once)).toEqual(['update']);
+  const twice = await wire.during(async () => expect(await rotate(known)).toBeNull());
+  expect(namesOf(twice)).toEqual(['update', 'find']);
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { IdTaken } from '../../../db/errors.ts';
-import type { RevocationReason } from '../../../db/records.ts';
+import type { RevocationReason, SessionRecord } from '../../../db/records.ts';
 import {
   type Account,
   askReset,
@@ -269,6 +269,44 @@ export function sessionCases({ repo, readRaw }: Subject): void {
       await revoke(session.id, null);
       expect(await rotate(session.id, session.tokenHash)).toBeNull();
       expect(await rotate(freshId(), session.tokenHash)).toBeNull();
+    });
+
+    describe('with the session as it was found', () => {
+      const rotateKnown = (known: SessionRecord) =>
+        repo.rotateSession({
+          ...{ sessionId: known.id, known, fromHash: known.tokenHash, toHash: freshHash() },
+          ...{ now: later(5), idleExpiresAt: later(99_000) },
+        });
+
+      it('writes over nothing that came between', async () => {
+        const { user, session } = await signUp(repo);
+        const known = await sessionOf(repo, session.id);
+        const change = { sessionGeneration: 0, newHash: fakeHash('n'), keepSessionId: session.id, now: NOW };
+        await repo.changePassword({ userId: user.id, ...change });
+        const rotated = await rotateKnown(known);
+        expect(rotated).toMatchObject({ generation: 1, rotation: 1 });
+        expect(await sessionOf(repo, session.id)).toEqual(rotated);
+      });
+
+      it('returns null when it has been rotated or revoked meanwhile', async () => {
+        const { session } = await signUp(repo);
+        const first = await sessionOf(repo, session.id);
+        const rotated = await rotate(session.id, session.tokenHash);
+        expect(await rotateKnown(first)).toBeNull();
+        expect(await sessionOf(repo, session.id)).toEqual(rotated);
+        const second = await sessionOf(repo, session.id);
+        await revoke(session.id, null);
+        const revoked = await readRaw('session', session.id);
+        expect(await rotateKnown(second)).toBeNull();
+        expect(await readRaw('session', session.id)).toEqual(revoked);
+      });
+
+      it('is done by exactly one of many', async () => {
+        const { session } = await signUp(repo);
+        const known = await Promise.all([1, 2, 3, 4].map(() => sessionOf(repo, session.id)));
+        const results = await Promise.all(known.map(rotateKnown));
+        expect(results.filter((result) => result !== null)).toHaveLength(1);
+      });
     });
 
     it('is done by exactly one of many that present one token at once', async () => {
