@@ -50,8 +50,8 @@ const MOVE_OPTIONS = {
   force: {
     value: null,
     description:
-      'Go on although gates of evidence fail: comparisons, mismatches, soak, the age of verify and snapshot (not that ' +
-      'there is none since the last copy), foreign-watch (a time in which nobody would have seen writes by others); recorded',
+      'Go on although gates of evidence fail: comparisons, mismatches, soak, a verify or snapshot that is old or missing, ' +
+      'foreign-watch (a time in which nobody would have seen writes by others); recorded',
   },
   reason: { value: 'R', description: 'Why; needed with --force, and recorded in the log' },
   timeout: { value: 'S', description: 'Give up after so many seconds, the attempt taken back; default 60' },

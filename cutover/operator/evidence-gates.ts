@@ -1,4 +1,4 @@
-/** The gates that an operator can override with a reason: comparisons, mismatches, age of verify and snapshot, soak. */
+/** The gates that an operator can override with a reason: comparisons, age of verify and snapshot, soak. */
 import { copyRun } from '../mode.ts';
 import { DEFAULT_SETTINGS, type Settings } from '../settings.ts';
 import type { GateFacts } from './gates.ts';
@@ -63,14 +63,14 @@ function bulkGate(name: 'verify' | 'snapshot', facts: GateFacts, ageMaxMs: numbe
     required: `${name === 'verify' ? 'a clean verify' : 'a snapshot'} since the last copy, no older than ${inWords(ageMaxMs)}`,
     remedy: verb(name === 'verify' ? 'verify --full' : 'snapshot create', verbs[name]),
   };
-  // An old look is weak evidence; none at all, or one that found differences, is nothing to go by.
+  // An old or missing look is a lack of evidence; one that found differences is evidence against the move.
   if (isOfThisCopy && !last.clean) {
     const what = name === 'verify' ? 'found differences' : 'failed';
     return { ...gate, ok: false, found: `the last one ${what}`, kind: 'safety' };
   }
   if (!isOfThisCopy) {
     const found = startedEmpty ? 'not needed: both stores started empty' : 'none since the last copy';
-    return { ...gate, ok: startedEmpty, found, kind: 'safety' };
+    return { ...gate, ok: startedEmpty, found, kind: 'evidence' };
   }
   const ageMs = nowMs - last.atMs;
   const isFuture = ageMs < -CLOCKS_MS;

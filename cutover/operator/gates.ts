@@ -1,7 +1,6 @@
 /**
  * The conditions of each move, as a pure function of what was measured. `evidence` can be overridden by an operator
- * with a reason: comparisons, mismatches, the age of verify and snapshot, `foreign-watch`, soak. `safety` never:
- * reachability, schema, a complete copy, a clean verify and a snapshot of it, leases, and the drain.
+ * with a reason; `safety` never: reachability, schema, a complete copy, leases, and the drain.
  */
 import type { StoreName, StoreUnavailable } from '../../db/errors.ts';
 import { NO_MAPPING } from '../control.ts';

@@ -2,10 +2,9 @@
 import { afterAll, onTestFinished } from 'vitest';
 import { fromControl, readControl } from '../../cutover/control.ts';
 import { type Bulk, type CopyScope, openBulk } from '../../cutover/copy/index.ts';
-import { putEvidence } from '../../cutover/copy/ready.ts';
 import { createEngine, type Engine } from '../../cutover/engine.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
-import { type CopyState, copyRun, type Mode } from '../../cutover/mode.ts';
+import type { CopyState, Mode } from '../../cutover/mode.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
@@ -141,13 +140,6 @@ export async function started(engine: Engine): Promise<Engine> {
   await engine.start();
   await eventually(() => engine.status().standing === 'serving', { timeoutMs: 30_000 });
   return engine;
-}
-
-/** What the gates know of a snapshot since the last copy, without the minute that one takes. */
-export async function noteSnapshot(scope: CopyScope, store: Store): Promise<void> {
-  const record = await readControl(store);
-  const copy = record === null ? null : copyRun(record.copy);
-  await putEvidence(scope, store, 'snapshot', { clean: true, run: 'a snapshot', copy });
 }
 
 /** Empties both stores. */

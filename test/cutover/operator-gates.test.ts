@@ -16,7 +16,6 @@ const COMPLETE = {
 const EMPTY_RUN = { ...COMPLETE, run: 'started-empty' };
 const MAPPING = 'a'.repeat(16);
 const DONE = { atMs: NOW_MS - HOUR_MS, clean: true, run: 'run-1', copy: 'run-1', mapping: MAPPING };
-const OLD = { ...DONE, atMs: NOW_MS - 25 * HOUR_MS };
 const FINE_STORE = { configured: true, reachable: true, problem: null, migrated: true, deposed: false };
 
 function recordIn(mode: Mode, given: Partial<ControlRecord> = {}): ControlRecord {
@@ -401,8 +400,8 @@ describe.each(AUTHORITY_CHANGES)('%s → %s', (from, to) => {
     });
     const CLOCKS = [-HOUR_MS, 0, 5_000].map((aheadMs) => NOW_MS + aheadMs);
 
-    it('is asked for since the last copy, which no force passes over, and not too old, which it does', () => {
-      expect(failing(from, to, withLast(null))).toEqual([`${name} safety`]);
+    it('is asked for, not too old, since the last copy', () => {
+      expect(failing(from, to, withLast(null))).toEqual([`${name} evidence`]);
       expect(failing(from, to, withLast({ ...DONE, atMs: NOW_MS - 24 * HOUR_MS }))).toEqual([]);
       expect(failing(from, to, withLast({ ...DONE, atMs: NOW_MS - 24 * HOUR_MS - 1 }))).toEqual([
         `${name} evidence`,
@@ -412,9 +411,9 @@ describe.each(AUTHORITY_CHANGES)('%s → %s', (from, to) => {
     it.each(CLOCKS)('is of this very copy, whatever the clock says of it (%i)', (atMs) => {
       expect(failing(from, to, withLast({ ...DONE, atMs }))).toEqual([]);
       for (const copy of ['run-0', null]) {
-        expect(failing(from, to, withLast({ ...DONE, copy, atMs }))).toEqual([`${name} safety`]);
+        expect(failing(from, to, withLast({ ...DONE, copy, atMs }))).toEqual([`${name} evidence`]);
         expect(failing(from, to, withLast({ ...DONE, copy, atMs, clean: false }))).toEqual([
-          `${name} safety`,
+          `${name} evidence`,
         ]);
       }
     });
@@ -426,7 +425,7 @@ describe.each(AUTHORITY_CHANGES)('%s → %s', (from, to) => {
     it('has nothing to say where both stores began empty and nothing was copied', () => {
       const record = recordIn(from, { copy: EMPTY_RUN });
       expect(failing(from, to, { ...withLast(null), record })).toEqual([]);
-      expect(failing(from, to, { ...withLast(null, DONE), record })).toContain(`${name} safety`);
+      expect(failing(from, to, { ...withLast(null, DONE), record })).toContain(`${name} evidence`);
       const unclean = { ...DONE, copy: EMPTY_RUN.run, clean: false };
       expect(failing(from, to, { ...withLast(unclean), record })).toEqual([`${name} safety`]);
     });
@@ -435,12 +434,10 @@ describe.each(AUTHORITY_CHANGES)('%s → %s', (from, to) => {
   it('under force fails only for what nobody may override', () => {
     const gates = gatesOf(from, to, {
       shadow: { windowMs: 1, compared: 0, mismatches: 9 },
-      evidence: { verify: OLD, snapshot: OLD, backfill: null },
-      foreign: { open: 0, watch: 'watching', unwatchedSinceMs: NOW_MS - 5, why: null },
+      evidence: { verify: null, snapshot: null, backfill: null },
       notes: { poison: 1, conflict: 0, quarantine: 0 },
     });
-    const unseen = ['foreign-watch', ...EVIDENCE];
-    expect(failingGates(gates, false).map(({ name }) => name)).toEqual(['poison', ...unseen]);
+    expect(failingGates(gates, false).map(({ name }) => name)).toEqual(['poison', ...EVIDENCE]);
     expect(failingGates(gates, true).map(({ name }) => name)).toEqual(['poison']);
   });
 });
