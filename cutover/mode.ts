@@ -140,7 +140,7 @@ export function copyAfter(move: Move, copy: CopyState, nowMs: number): CopyState
 }
 
 /** Stale from now on, which no state of this copy was before. */
-export function staleAfter(copy: CopyState, nowMs: number): CopyState {
+export function staleAfter(copy: CopyState, nowMs: number): Extract<CopyState, { readonly kind: 'stale' }> {
   return { kind: 'stale', sinceMs: Math.max(nowMs, lastOf(copy) + 1) };
 }
 

@@ -9,7 +9,7 @@ import { dropStaging, sealState } from '../../db/postgres/copy/staging.ts';
 import { hasWritten } from '../../db/postgres/copy/undo.ts';
 import type { Json } from '../../db/replica.ts';
 import type { CopyState } from '../mode.ts';
-import { otherStore } from '../mode.ts';
+import { otherStore, staleAfter } from '../mode.ts';
 import { copyTo } from '../operator/copy.ts';
 import { countsOf, sumCounts } from './classify.ts';
 import { carryOutDecisions } from './duplicates.ts';
@@ -66,7 +66,7 @@ export async function runBackfill(scope: CopyScope, options: BackfillOptions): P
     const copy: CopyState =
       record.copy.kind === 'complete' || dryRun
         ? record.copy
-        : { kind: 'stale', sinceMs: now.getTime(), run: id };
+        : { ...staleAfter(record.copy, now.getTime()), run: id };
     if ((await markCopy(scope, authority, record.epoch, record.copy, copy)) !== null) {
       throw new CopyRefused('mirror-gap', 'the mode changed just now: try again');
     }

@@ -10,7 +10,7 @@ import { forgetUndo, hasTouched, undoEntries } from '../../db/postgres/copy/undo
 import { putBackStep } from '../../db/postgres/copy/vanished.ts';
 import type { Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
-import { authorityOf, mirrorOf } from '../mode.ts';
+import { authorityOf, mirrorOf, staleAfter } from '../mode.ts';
 import { NOTES } from '../operator/types.ts';
 import { forgetErased } from './erased.ts';
 import { coordinating } from './lock.ts';
@@ -106,7 +106,7 @@ async function markStale(scope: CopyScope, run: RunRow, body: RunBody): Promise<
     const { copy, mode } = record;
     if (copy.kind === 'none' || (copy.kind === 'stale' && mirrorOf(mode) === null)) return record.epoch;
     if (copy.kind === 'complete' && copy.run !== run.id && !touches) return record.epoch;
-    const stale = { kind: 'stale', sinceMs: scope.environment.date().getTime() } as const;
+    const stale = staleAfter(copy, scope.environment.date().getTime());
     if ((await markCopy(scope, authority, record.epoch, record.copy, stale)) === null) return record.epoch;
   }
   throw new CopyRefused('busy', 'the control record is being changed all the time');

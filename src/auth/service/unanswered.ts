@@ -8,7 +8,10 @@ export interface Unanswered {
 const KEPT_MS = 10 * 60_000;
 const KEPT_MAX = 10_000;
 
-/** What this process knows of them: nobody was given the successor, so a retry is none of a thief's, however late. */
+/**
+ * What this process knows of them. The answer to a retry may be lost as well, so all that come within that time are taken for
+ * the client's: a thief's among them would get what the client gets.
+ */
 export function createUnanswered(now: () => Date): Unanswered {
   /** Until when, the oldest first. */
   const kept = new Map<string, number>();
