@@ -78,10 +78,7 @@ describe.concurrent.each(ALONE)('$mode', async ({ mode, variable, start }) => {
       }
       await eventually(async () => expect((await app.client().get('/readyz')).status).toBe(200), IN_TIME);
       const { text } = await app.client().get('/metrics');
-      const store = mode === 'mongo-only' ? 'mongo' : 'postgres';
-      expect(text).toMatch(
-        new RegExp(`^store_errors_total\\{store="${store}",reason="[\\w-]+"\\} [1-9]`, 'm'),
-      );
+      expect(text).toMatch(/^store_errors_total\{store="\w+",reason="[\w-]+"\} [1-9]/m);
       expect(text).toMatch(/^rate_limit_failures_total [1-9]/m);
       await eventually(
         async () => expect((await app.client().get('/auth/sessions', { bearer })).status).not.toBe(503),
