@@ -33,6 +33,7 @@ const controlBody = z.looseObject({
       target: z.enum(MODES),
       phase: z.enum(['announced', 'fenced']),
       deadlineMs: z.number(),
+      begunAtMs: z.number().optional(),
     })
     .nullable(),
   changedBy: z.string().nullable(),

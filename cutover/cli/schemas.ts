@@ -45,6 +45,7 @@ const transition: z.ZodType<Transition> = z
     target: mode,
     phase: z.enum(['announced', 'fenced']),
     deadlineMs: ms,
+    begunAtMs: ms.optional(),
   })
   .describe('A change of authority on its way');
 

@@ -142,6 +142,8 @@ export function createInstance(options: InstanceOptions): Instance {
       telemetry.warn({ epoch: followed?.epoch }, 'the lease lapsed: what was in flight is not acknowledged');
       onLapse();
     }
+    // Should that one lapse, nobody is on the way from one epoch to the next any more.
+    if (state.lease !== null) movedAtMs = Number.NEGATIVE_INFINITY;
     if (queue.length > 0) queue.release(admitNow);
     if (speaks) speakUp();
   }

@@ -47,8 +47,7 @@ export async function abort(context: OperatorContext): Promise<AbortResult> {
   return { kind: 'done', before, after, reasons: [], longestPauseMs };
 }
 
-/** No record says when the fence was closed; the id of an attempt begins with the second in which it was begun. */
-function pauseOf({ id, phase }: Transition, now: Date): number | null {
-  if (phase !== 'fenced' || !/^[0-9a-f]{24}$/.test(id)) return null;
-  return Math.max(0, now.getTime() - Number.parseInt(id.slice(0, 8), 16) * 1_000);
+/** No record says when the fence was closed, only when the attempt began. */
+function pauseOf({ begunAtMs, phase }: Transition, now: Date): number | null {
+  return phase !== 'fenced' || begunAtMs === undefined ? null : Math.max(0, now.getTime() - begunAtMs);
 }

@@ -64,7 +64,7 @@ export async function attemptChange(
 ): Promise<AttemptResult> {
   const { environment } = run;
   const timing = timingOf(settingsOf(record));
-  const begun = newAttempt(environment.newId(), record, target, timing);
+  const begun = newAttempt(environment.newId(), record, target, timing, environment.date().getTime());
   if (begun === null)
     return { kind: 'aborted', reasons: ['this is no change of authority'], pauseMs: null, alive: [] };
   const nowMs = () => environment.now().monotonicMs;

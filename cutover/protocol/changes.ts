@@ -7,7 +7,16 @@
  * is no more: whoever judged may have stood still since, while others went on.
  */
 import type { StoreName } from '../../db/errors.ts';
-import { authorityOf, copyAfter, copyRun, isSameCopy, type Mode, mirrorOf, moveBetween } from '../mode.ts';
+import {
+  authorityOf,
+  type CopyState,
+  copyAfter,
+  copyRun,
+  isSameCopy,
+  type Mode,
+  mirrorOf,
+  moveBetween,
+} from '../mode.ts';
 import { contradictionOf } from '../settings.ts';
 import { RULES, type Rules } from './rules.ts';
 import type { ControlRecord, Judged, Setting, Transition } from './types.ts';
@@ -170,8 +179,18 @@ export function decideChange(
         return isMarked ? already : refuse('changed');
       }
       if (transition !== null) return refuse('in-transition');
-      return mirrorOf(record.mode) === null ? refuse('no-mirror') : write({ copy: change.copy });
+      return mirrorOf(record.mode) === null
+        ? refuse('no-mirror')
+        : write({ copy: lastVerified(record.copy, change.copy) });
   }
+}
+
+/** Of two verifies at once the one that began first may end last: it takes nothing back. */
+function lastVerified(now: CopyState, next: CopyState): CopyState {
+  if (next.kind !== 'complete' || now.kind !== 'complete' || now.run !== next.run) return next;
+  const { verifiedAtMs: before } = now;
+  const isEarlier = before !== null && (next.verifiedAtMs === null || next.verifiedAtMs < before);
+  return isEarlier ? { ...next, verifiedAtMs: before } : next;
 }
 
 /**

@@ -71,11 +71,18 @@ export function newAttempt(
   record: ControlRecord,
   target: Mode,
   timing: Timing,
+  begunAtMs?: number,
 ): CoordinatorState | null {
   if (moveBetween(record.mode, target)?.changesAuthority !== true || record.copy.kind !== 'complete')
     return null;
   return {
-    transition: { id, target, phase: 'announced', deadlineMs: timing.deadlineMs },
+    transition: {
+      id,
+      target,
+      phase: 'announced',
+      deadlineMs: timing.deadlineMs,
+      ...(begunAtMs !== undefined && { begunAtMs }),
+    },
     loser: authorityOf(record.mode),
     record,
     stage: 'wait-silent',

@@ -14,6 +14,8 @@ export interface Transition {
   readonly phase: 'announced' | 'fenced';
   /** How long others leave it alone, ms, each counting on its own clock from when it first saw it. */
   readonly deadlineMs: number;
+  /** When it was begun, by its coordinator's clock; for people, nothing is decided by it. Versions before did not say. */
+  readonly begunAtMs?: number | undefined;
 }
 
 /** Which state of a store's record something was decided on. */

@@ -15,9 +15,9 @@ import { nameOf, namesOf, type RecordName, union } from './records.ts';
 import {
   fingerprint,
   holdsExpired,
-  isAheadOfStored,
   isHeld,
   isSameAnswer,
+  isSameButAhead,
   isSameButStates,
 } from './verdict.ts';
 
@@ -147,7 +147,7 @@ export function createComparison(options: ComparisonOptions): Comparison {
     const all = union(names, namesOf(ours), namesOf(theirs));
     const here = await pair.sides.authority((replica) => readAll(replica, all));
     const there = await pair.sides.other((replica) => readAll(replica, all));
-    if (isAheadOfStored(ours, here) || isAheadOfStored(theirs, there)) return matched(item, all);
+    if (isSameButAhead([ours, here], [theirs, there])) return matched(item, all);
     const answers = `${fingerprint(ours)} / ${fingerprint(theirs)}`;
     if (item.stage < stages()) {
       return putOff(item, all, { waits: item.earlier?.waits ?? new Map(), answers });

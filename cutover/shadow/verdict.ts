@@ -74,16 +74,30 @@ export function isSameButStates(a: Parts, b: Parts): boolean {
   });
 }
 
+/** An answer, and what the store that gave it holds. */
+export type Given = readonly [answer: Parts, stored: (name: RecordName) => Seen];
+
 /**
- * Whether an answer holds a session of a later generation than is stored under the same stamp: MongoDB takes the one that a
- * change of the password is to keep for what it is going to be. `stored` is what the store that answered holds.
+ * Whether two answers are the same but for sessions that one of them holds at a later generation than is stored under the same
+ * stamp: MongoDB takes the one that a change of the password is to keep for what it is going to be.
  */
-export function isAheadOfStored({ records }: Parts, stored: (name: RecordName) => Seen): boolean {
-  return records.some(({ entity, record }) => {
+export function isSameButAhead(a: Given, b: Given): boolean {
+  const ahead = new Set([a, b].flatMap(([answer, stored]) => aheadOf(answer, stored)));
+  const rest = ([{ records, said }]: Given): Parts => ({
+    said,
+    records: records.filter((part) => !ahead.has(keyOf(part))),
+  });
+  return ahead.size > 0 && isSameAnswer(rest(a), rest(b));
+}
+
+function aheadOf({ records }: Parts, stored: (name: RecordName) => Seen): readonly string[] {
+  return records.flatMap((part) => {
+    const { entity, record } = part;
     const held = stored({ entity, id: record.id });
-    if (entity !== 'session' || !isHeld(held)) return false;
+    if (entity !== 'session' || !isHeld(held)) return [];
     const isSameState = compareStamps(record.stamp, held.record.stamp) === 0;
-    return isSameState && isDeepStrictEqual(differingFields(record, held.record), ['generation']);
+    const isAhead = isSameState && isDeepStrictEqual(differingFields(record, held.record), ['generation']);
+    return isAhead ? [keyOf(part)] : [];
   });
 }
 

@@ -9,7 +9,7 @@ import type { Store } from '../../db/port.ts';
 import { freshId, newAccount, signUp } from '../contract/fixtures.ts';
 import type { MemoryStore } from '../support/memory/store.ts';
 import { createWorld } from './operator-world.ts';
-import { announce, recordOf } from './support/control.ts';
+import { announce, recordOf, setIn } from './support/control.ts';
 
 const transition = {
   id: 'attempt-1',
@@ -163,6 +163,23 @@ describe('between two epochs', () => {
     await clock.pass(1_000);
     await clock.run(changeControl(stores.mongo, { kind: 'lose', id: transition.id }));
     await clock.pass(5_000);
+    expect(engine.status()).toMatchObject({ epoch: 2, standing: 'no-lease' });
+  });
+
+  it('and not when the first lease under the new one has lapsed', async () => {
+    const { clock, stores, hooks, engine } = await openWorld();
+    await clock.run(setIn(stores.mongo, 'lease-ms', 1_500));
+    await clock.run(fence(stores.mongo));
+    await clock.pass(1_000);
+    await clock.run(changeControl(stores.mongo, { kind: 'lose', id: transition.id }));
+    await clock.pass(500);
+    expect(engine.status()).toMatchObject({ epoch: 2, standing: 'serving' });
+    hooks.postgres = {
+      before: ({ name }) => {
+        if (name === 'writeLease') throw new StoreUnavailable('postgres', 'none', 'timeout');
+      },
+    };
+    await clock.pass(2_000);
     expect(engine.status()).toMatchObject({ epoch: 2, standing: 'no-lease' });
   });
 });

@@ -89,7 +89,7 @@ describe('a coordinator that died before the loss', () => {
       kind: stands ? 'done' : 'refused',
       after: { transition: null, mode: 'shadow-read' },
     });
-    // Whoever was held up was so since the attempt began, at most; the second it began in is all that is known.
+    // Whoever was held up was so since the attempt began, at most.
     const isFenced = result.before.transition?.phase === 'fenced';
     expect(result.longestPauseMs === null).toBe(!isFenced);
     if (isFenced) expect(result.longestPauseMs).toBeGreaterThanOrEqual(1_500);

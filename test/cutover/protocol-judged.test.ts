@@ -108,6 +108,19 @@ describe('what is said of a copy', () => {
     expect(on({ ...base, copy: { ...complete, run: 'r2' } }, mark(complete, stale))).toBe('changed');
   });
 
+  it('keeps the later time of two verifies, whichever ends first', () => {
+    for (const [first, second] of [
+      [7, 9],
+      [9, 7],
+    ]) {
+      const verified = mark({ ...complete, verifiedAtMs: second ?? null }, complete);
+      const record = { ...base, copy: { ...complete, verifiedAtMs: first ?? null } };
+      expect(decideChange('mongo', record, verified)).toMatchObject({
+        record: { copy: { verifiedAtMs: 9 } },
+      });
+    }
+  });
+
   it.each(MODES)('in %s needs a mirror that is on', (mode) => {
     const authority = mode.startsWith('postgres') ? 'postgres' : 'mongo';
     for (const copy of [complete, { ...stale, sinceMs: 9 }]) {
