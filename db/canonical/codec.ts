@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Doc } from '../bson.ts';
 import type { Entity, RecordOf } from '../records.ts';
 import { compileToken, compileUser } from './compile.ts';
-import { isNever, readDate } from './dates.ts';
+import { isAhead, isNever, readDate } from './dates.ts';
 import { DEFAULT_MAPPING } from './default-mapping.ts';
 import { encodeTime, type Writers, type Written, writersOf } from './documents.ts';
 import { SESSION_FIELDS } from './fields.ts';
@@ -52,7 +52,7 @@ export interface Codec {
   tops(entity: Entity): readonly string[];
   /** What of a document no record takes up, each by the steps to it; `*` for elements of an array. */
   unknownFields(entity: Entity, doc: Doc): readonly (readonly string[])[];
-  /** The user's last login, the latest of those the mapping names; null: not known. */
+  /** The user's last login, the latest of those the mapping names; null: not known, as where it is ahead of now. */
   lastLoginAt(doc: Doc): Date | null;
 }
 
@@ -109,7 +109,8 @@ export function createCodec(mapping: Mapping): Codec {
     lastLoginAt(doc) {
       const times = fields.user.lastLoginAt.paths.flatMap((where) => {
         const read = readDate(at(doc, where));
-        return 'value' in read && !isNever(read.value) ? [read.value] : [];
+        const isKnown = 'value' in read && !isNever(read.value) && !isAhead(read.value);
+        return isKnown ? [read.value] : [];
       });
       return times.sort((a, b) => b.getTime() - a.getTime())[0] ?? null;
     },
@@ -153,7 +154,7 @@ const ADDED_TO_TOKENS = [['nonce'], ['generation'], ['mailDueAt']] as const;
  * How documents are read under a mapping. To be raised whenever a document means something else than before under the same
  * mapping: what an earlier version copied, verified or reads would pass for alike otherwise.
  */
-export const READING = 2;
+export const READING = 3;
 
 function digestOf(mapping: Mapping): string {
   return createHash('sha256')

@@ -17,6 +17,7 @@ export interface FlagField extends Field {
 export interface ConditionAt extends Pick<Condition, 'is' | 'ifVerified' | 'isGuess'> {
   readonly path: Path;
   readonly values: ReadonlySet<Scalar>;
+  readonly unless: readonly Path[];
 }
 
 /** Many of which seldom one is in a document. */
@@ -89,10 +90,18 @@ export function compileUser(user: UserMapping): UserFields {
     updatedAt: timeAt(user.updatedAt),
     deletedAt: timeAt(user.deletedAt),
     deleted: user.deleted.map(compileCondition),
-    lockedOut: conditionsOf(user.lockedOut),
+    lockedOut: conditionsOf(lockedOutOf(user)),
     states: statesOf(user),
     lastLoginAt: fieldAt(user.lastLoginAt),
   };
+}
+
+/** Where the mapping's file says that a no means "not verified", the default's guess must not take it for a lock. */
+function lockedOutOf({ isVerified, lockedOut }: UserMapping): readonly Condition[] {
+  const places = new Set(isVerified.from.map(({ path }) => path));
+  return lockedOut.map((each) =>
+    each.isGuess && each.is === 'falsy' && places.has(each.path) ? { ...each, ifVerified: true } : each,
+  );
 }
 
 /** Of what says whether the user is verified, where that is one of several words. */
@@ -113,12 +122,13 @@ function statesOf({ isVerified, deleted, lockedOut }: UserMapping): readonly Sta
 
 const timeAt = ({ from, as }: TimeSource): Field => ({ ...fieldAt(from), as });
 
-const compileCondition = ({ path, is, values, ifVerified, isGuess }: Condition): ConditionAt => ({
+const compileCondition = ({ path, is, values, ifVerified, isGuess, unless }: Condition): ConditionAt => ({
   path: pathOf(path),
   is,
   values: new Set(values.map(comparable)),
   ifVerified,
   isGuess,
+  unless: unless.map(pathOf),
 });
 
 function conditionsOf(conditions: readonly Condition[]): Conditions {

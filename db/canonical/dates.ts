@@ -26,7 +26,7 @@ export const isAhead = (date: Date): boolean => date.getTime() > Date.now() + AH
 
 /**
  * A time of whole milliseconds: date, text with any offset (none means UTC), seconds or milliseconds since 1970; which of
- * them a number is, its size says, unless `as` does.
+ * them a number is, `as` says where that is how this service writes the field, unless it could not have; else its size.
  */
 export function readDate(value: unknown, as: TimeForm = 'date'): Read<Date> {
   if (value instanceof Date) {
@@ -63,10 +63,18 @@ function converted(read: Read<Date>): Read<Date> {
 }
 
 function fromNumber(number: number, as: TimeForm = 'date'): Read<Date> {
-  const isSeconds = as === 'seconds' || (as !== 'milliseconds' && Math.abs(number) < MILLISECONDS_FROM);
-  // Seconds with a fraction are what three decimals say, not what binary fractions make of them.
-  const ms = isSeconds ? Math.round(number * 1e6) / 1e3 : number;
-  return inRange(Math.trunc(ms), ['converted']);
+  // What lies behind every time as seconds was left as it is, in milliseconds, by a service before this one.
+  const isSeconds =
+    as === 'seconds'
+      ? isInRange(number * 1000)
+      : as !== 'milliseconds' && Math.abs(number) < MILLISECONDS_FROM;
+  return inRange(isSeconds ? millisecondsOf(number) : Math.trunc(number), ['converted']);
+}
+
+/** Seconds with a fraction are what three decimals say, not what binary fractions make of them; more of them are cut off. */
+function millisecondsOf(seconds: number): number {
+  const nearest = Math.round(seconds * 1e3);
+  return nearest / 1e3 === seconds ? nearest : Math.trunc(Math.round(seconds * 1e6) / 1e3);
 }
 
 /** Digits that are a number: seconds of 1973 to 5138, or milliseconds of 2001 to 2286. With fewer, a year is as likely. */
@@ -140,6 +148,7 @@ function isoOffset(zone: string): string {
 
 function inRange(ms: number, reasons: readonly Reason[]): Read<Date> {
   if (Number.isNaN(ms)) return { unusable: 'unreadable' };
-  if (ms < EARLIEST_MS || ms > LATEST_MS) return { unusable: 'out-of-range' };
-  return { value: new Date(ms), reasons };
+  return isInRange(ms) ? { value: new Date(ms), reasons } : { unusable: 'out-of-range' };
 }
+
+const isInRange = (ms: number): boolean => ms >= EARLIEST_MS && ms <= LATEST_MS;

@@ -10,6 +10,7 @@ const when = (path: string, given: Partial<Condition>): Condition => ({
   values: [],
   ifVerified: false,
   isGuess: true,
+  unless: [],
   write: false,
   otherwise: null,
   ...given,
@@ -21,8 +22,8 @@ const yesOrNo = (word: string): readonly string[] => [
   `is${word.charAt(0).toUpperCase()}${word.slice(1)}`,
   `is_${word}`,
 ];
-/** The same, and since when. */
-const flag = (word: string): readonly string[] => [...yesOrNo(word), `${word}At`, `${word}_at`];
+const sinceWhen = (word: string): readonly string[] => [`${word}At`, `${word}_at`];
+const flag = (word: string): readonly string[] => [...yesOrNo(word), ...sinceWhen(word)];
 
 const USED: readonly Condition[] = [
   ...['used', 'consumed', 'redeemed', 'revoked', 'invalidated', 'deleted']
@@ -40,7 +41,7 @@ const TOKEN: TokenMapping = {
   used: USED,
 };
 
-const IN_USE = ['active', 'enabled'].flatMap(yesOrNo);
+const ACTIVE = yesOrNo('active');
 
 const VERIFIED = [
   'isVerified',
@@ -59,7 +60,7 @@ const VERIFIED = [
   'confirmed',
   'emails.0.verified',
   // Last: where any of the others is there, these say whether the account is in use.
-  ...IN_USE,
+  ...ACTIVE,
   'status',
 ];
 
@@ -73,9 +74,15 @@ const LOCKED_OUT = [
   'closed',
   'archived',
 ];
-const LOCKED_OUT_FLAGS = ['banned', 'blocked', 'suspended', 'disabled', 'deactivated', 'locked'].flatMap(
-  flag,
-);
+const LOCKED_OUT_FLAGS: readonly Condition[] = [
+  ...['banned', 'blocked', 'suspended', 'disabled', 'deactivated', 'locked'].flatMap((word) => [
+    ...yesOrNo(word).map((path) => when(path, { is: 'truthy' })),
+    // Of a lock that was lifted since, the time may have been left.
+    ...sinceWhen(word).map((path) => when(path, { is: 'truthy', unless: yesOrNo(word) })),
+  ]),
+  // Unlike `active`, it is seldom said of an account that only waits for its address to be confirmed.
+  ...yesOrNo('enabled').map((path) => when(path, { is: 'falsy' })),
+];
 
 export const DEFAULT_MAPPING: Mapping = {
   collections: {
@@ -100,8 +107,8 @@ export const DEFAULT_MAPPING: Mapping = {
     lockedOut: [
       when('status', { values: LOCKED_OUT }),
       when('status', { values: ['inactive'], ifVerified: true }),
-      ...LOCKED_OUT_FLAGS.map((path) => when(path, { is: 'truthy' })),
-      ...IN_USE.map((path) => when(path, { is: 'falsy', ifVerified: true })),
+      ...LOCKED_OUT_FLAGS,
+      ...ACTIVE.map((path) => when(path, { is: 'falsy', ifVerified: true })),
     ],
     lastLoginAt: [
       ...['lastLoginAt', 'last_login_at', 'lastLogin', 'last_login'],

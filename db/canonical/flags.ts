@@ -5,7 +5,7 @@ import type { ConditionAt, Conditions, FlagField, StateAt, UserFields } from './
 import { clean, type Notes, newNotes, type Reason } from './findings.ts';
 import type { Scalar } from './mapping.ts';
 import { at } from './paths.ts';
-import { firstAmong, isStamped } from './read.ts';
+import { firstAmong, isBlank, isStamped } from './read.ts';
 import { type Read, readNumber } from './scalars.ts';
 
 /** By the first of its sources that is there; no when none is. */
@@ -77,7 +77,8 @@ export function standsApart(
   for (const field of others) clean(notes, field, 'not-a-scalar');
   return present
     .filter((condition) => {
-      if (others.has(condition.path.text)) return false;
+      if (others.has(condition.path.text) || condition.unless.some((path) => isPlainNo(at(doc, path))))
+        return false;
       const met = isMet(doc, condition);
       return ('unusable' in met || met.value) && (!condition.ifVerified || isElsewhere());
     })
@@ -110,6 +111,12 @@ export function isUsed(doc: Doc, conditions: Conditions, notes: Notes): boolean 
   });
   if (used !== undefined) clean(notes, used.path.text, 'used');
   return used !== undefined;
+}
+
+function isPlainNo(value: unknown): boolean {
+  if (value === undefined || value === null || isBlank(value)) return false;
+  const read = readBoolean(value);
+  return 'value' in read && !read.value;
 }
 
 /** Mostly there is none of these fields. */

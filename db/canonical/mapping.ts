@@ -38,6 +38,8 @@ export interface Condition {
   readonly ifVerified: boolean;
   /** Of the default mapping: a list in a place of this name is something else than a flag. */
   readonly isGuess: boolean;
+  /** Of the default mapping: does not count where one of these plainly says no. */
+  readonly unless: readonly string[];
   /** A tombstone of this service's is written so that it meets it. */
   readonly write: boolean;
   /** What new documents of living users hold there; null: nothing. */
@@ -180,7 +182,7 @@ const condition = object({
     const values = among ?? (equals === undefined ? [] : [equals]);
     const is = values.length > 0 ? 'in' : truthy ? 'truthy' : 'falsy';
     const { ifVerified = false, write = true, otherwise = null } = rest;
-    return { path: at, is, values, ifVerified, isGuess: false, write, otherwise };
+    return { path: at, is, values, ifVerified, isGuess: false, unless: [], write, otherwise };
   });
 
 const conditions = z.preprocess(asList, z.array(condition).max(PATHS_MAX));

@@ -321,9 +321,31 @@ describe('a legacy user', () => {
     [{ is_banned: true }, 'is_banned: switched-off'],
     [{ bannedAt: UPDATED }, 'bannedAt: switched-off'],
     [{ locked_at: UPDATED }, 'locked_at: switched-off'],
+    [{ locked: true, isLocked: false, lockedAt: UPDATED }, 'locked: switched-off'],
+    [{ locked: null, lockedAt: UPDATED }, 'lockedAt: switched-off'],
+    [{ locked: ' ', lockedAt: UPDATED }, 'lockedAt: switched-off'],
+    [{ banned: false, lockedAt: UPDATED }, 'lockedAt: switched-off'],
   ])('that was locked out by %o is bad, and not let in', (change, finding) => {
     expect(badUser({ ...LEGACY, ...change })).toEqual([finding]);
     expect(user({ ...change, epoch: 1, version: 1 }).isVerified).toBe(true);
+  });
+
+  it.each<Doc>([
+    { locked: false, lockedAt: UPDATED },
+    { is_locked: 0, locked_at: UPDATED },
+    { isBanned: 'no', banned_at: UPDATED },
+  ])('whose lock was lifted, as %o says, is let in', (change) => {
+    expect(user(change)).toMatchObject({ deletedAt: null, isVerified: true });
+  });
+
+  it('that is not enabled is locked out, verified or not; that it is enabled says nothing of its address', () => {
+    const { isVerified: _, ...bare } = LEGACY;
+    for (const field of ['enabled', 'isEnabled', 'is_enabled']) {
+      expect(badUser({ ...bare, [field]: false })).toEqual([`${field}: switched-off`]);
+      expect(badUser({ ...LEGACY, [field]: 0 })).toEqual([`${field}: switched-off`]);
+      expect(user({ [field]: true }, ['isVerified']).isVerified).toBe(false);
+      expect(user({ [field]: true }).isVerified).toBe(true);
+    }
   });
 
   it.each<[Doc, boolean]>([

@@ -8,6 +8,7 @@ import {
   MappingInvalid,
   parseMapping,
 } from '../../db/canonical.ts';
+import type { UserRecord } from '../../db/records.ts';
 import { HASH } from '../mongo/legacy.ts';
 
 function problemsOf(given: unknown): readonly string[] {
@@ -180,6 +181,12 @@ describe('reading', () => {
     ]);
   });
 
+  it('where the mapping says that verified users are enabled, one who is not is not locked out', () => {
+    const byEnabled = { user: { isVerified: 'enabled' } };
+    expect(userOf(byEnabled, { enabled: false })).toMatchObject({ isVerified: false });
+    expect(userOf(byEnabled, { enabled: true })).toMatchObject({ isVerified: true });
+  });
+
   it('a list that the mapping says locks out does, unless it is empty', () => {
     const byBans = { user: { lockedOut: { path: 'bans', truthy: true } } };
     expect(userOf(byBans, { bans: [{ until: null }] })).toEqual([{ field: 'bans', reason: 'switched-off' }]);
@@ -239,6 +246,21 @@ describe('reading', () => {
 });
 
 describe('the round trip of every form', () => {
+  const RECORD: UserRecord = {
+    id: 'x',
+    email: 'a@b',
+    emailKey: 'a@b',
+    name: 'n',
+    passwordHash: null,
+    isVerified: true,
+    verifiedWith: null,
+    sessionGeneration: 0,
+    resetGeneration: 0,
+    createdAt: new Date(0),
+    updatedAt: new Date(0),
+    deletedAt: null,
+    stamp: { epoch: 1, version: 1 },
+  };
   const at = new Date('2026-01-02T03:04:05.678Z');
   it.each(['date', 'iso', 'seconds', 'milliseconds'] as const)('times as %s', (as) => {
     const codec = codecOf({ user: { updatedAt: { from: 't.updated', as } } });
@@ -255,4 +277,35 @@ describe('the round trip of every form', () => {
     expect(typeof (written['t'] as { updated: unknown }).updated).toBe(form);
     expect(codec.read('user', written)).toMatchObject({ record: { updatedAt: at } });
   });
+  it.each(['date', 'iso', 'seconds', 'milliseconds'] as const)('the ends of all times as %s', (as) => {
+    const codec = codecOf({ user: { updatedAt: { from: 'updated', as } } });
+    const ends = [
+      '0001-01-01T00:00:00.001Z',
+      '1970-01-01T00:00:01.234Z',
+      '9876-12-31T12:34:56.789Z',
+      '9999-12-31T23:59:59.999Z',
+    ];
+    for (const updatedAt of ends.map((text) => new Date(text))) {
+      const record = { ...RECORD, updatedAt };
+      const written = codec.toDocument('user', record);
+      expect(codec.read('user', written)).toMatchObject({ record: { updatedAt } });
+    }
+  });
+
+  it.each([
+    ['seconds', at.getTime()],
+    ['iso', at.getTime()],
+    ['date', at.getTime()],
+    ['seconds', at.getTime() / 1000],
+    ['iso', at.getTime() / 1000],
+    ['date', at.getTime() / 1000],
+    ['milliseconds', at.getTime()],
+  ] as const)(
+    'beside times as %s in a document of ours, %s of the old service means what it did',
+    (as, updated) => {
+      const codec = codecOf({ user: { updatedAt: { from: 'updated', as } } });
+      const doc = { ...codec.toDocument('user', RECORD), updated };
+      expect(codec.read('user', doc)).toMatchObject({ record: { updatedAt: at } });
+    },
+  );
 });

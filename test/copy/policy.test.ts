@@ -65,6 +65,8 @@ describe('choosing', () => {
     [{ lastLogin: day(3) }, day(3)],
     [{ last_sign_in_at: '2024-01-04', current_sign_in_at: day(5) }, day(5)],
     [{ lastLoginAt: new Date('0001-01-01T00:00:00Z') }, null],
+    [{ lastLogin: new Date('2999-01-01T00:00:00Z') }, null],
+    [{ lastLogin: new Date('2999-01-01T00:00:00Z'), last_login: day(3) }, day(3)],
     [{ loggedInOnce: true }, null],
   ])('knows of the last login by its usual names: %o', (given, expected) => {
     expect(DEFAULT_CODEC.lastLoginAt({ ...legacyUser(), ...given })).toEqual(expected);
