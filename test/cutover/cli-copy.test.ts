@@ -157,7 +157,7 @@ test('from the first dry run to shadow-read', LONG, async () => {
     touched: 0,
   });
   expect(json('repair', await asked('repair'))).toMatchObject({ exitCode: 0, found: 2, touched: 2 });
-  await eventually(async () => (await stores.mongo.replica.countMarks()).count === 0, { timeoutMs: 20_000 });
+  await eventually(async () => (await stores.mongo.replica.countMarks()).count === 0);
   expect(json('verify', await asked('verify', '--full'))).toMatchObject({ clean: true, exitCode: 0 });
 
   expect(json('move', await asked('promote'))).toMatchObject({
@@ -275,8 +275,8 @@ describe('usage', () => {
 
   test.each(['mongo', 'postgres'] as const)('%s out of reach ends with 5', LONG, async (name) => {
     const [mongo, postgres] = await Promise.all([
-      name === 'mongo' ? openNowhere(name) : openMongo(),
-      name === 'postgres' ? openNowhere(name) : openPostgres(),
+      name === 'mongo' ? openNowhere(name) : openMongo(onTestFinished),
+      name === 'postgres' ? openNowhere(name) : openPostgres(undefined, onTestFinished),
     ]);
     const program = async () => ({
       stores: { mongo: mongo.store, postgres: postgres.store },

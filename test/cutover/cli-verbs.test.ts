@@ -10,7 +10,7 @@ import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import type { Store } from '../../db/port.ts';
 import { newAccount } from '../contract/fixtures.ts';
 import { openEngine } from '../support/engine.ts';
-import { openMongo, openPostgres } from '../support/stores.ts';
+import { type OnEnd, openMongo, openPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 import { cutover, type Env, inside, json, start, startOnTerminal } from './cli-program.ts';
 import { announce, setIn } from './support/control.ts';
@@ -23,11 +23,8 @@ interface System {
 }
 
 /** One instance on databases of its own; it stops with the test, unless told otherwise. */
-async function newSystem(
-  mode: Mode,
-  onEnd: (stop: () => Promise<void>) => void = onTestFinished,
-): Promise<System> {
-  const [mongo, postgres] = await Promise.all([openMongo(), openPostgres()]);
+async function newSystem(mode: Mode, onEnd: OnEnd = onTestFinished): Promise<System> {
+  const [mongo, postgres] = await Promise.all([openMongo(onEnd), openPostgres(undefined, onEnd)]);
   const stores = { mongo: mongo.store, postgres: postgres.store };
   const { engine } = await openEngine(mode, { stores });
   onEnd(() => engine.stop(0));
@@ -68,7 +65,10 @@ async function dump({ env }: System): Promise<string> {
 }
 
 test('without a system every verb says that an instance has to come first', async () => {
-  const [mongo, postgres] = await Promise.all([openMongo(), openPostgres()]);
+  const [mongo, postgres] = await Promise.all([
+    openMongo(onTestFinished),
+    openPostgres(undefined, onTestFinished),
+  ]);
   const ended = await asked({ mongo: mongo.store, postgres: postgres.store }, 'status', '--json');
   expect(json('failure', ended)).toMatchObject({ outcome: 'refused', error: { store: null } });
   expect(ended.err).toMatch(/no system has been started yet.*\n.*start an instance/);
@@ -261,12 +261,11 @@ test(
   LONG_MS,
 );
 
-describe('a system in dual-write', { timeout: LONG_MS }, () => {
-  let system: System;
-  const ready = async () => (system ??= await newSystem('dual-write', afterAll));
+describe('a system in dual-write', { timeout: LONG_MS }, async () => {
+  const system = await newSystem('dual-write', afterAll);
 
   test('status for people', async () => {
-    const { env, engine } = await ready();
+    const { env, engine } = system;
     const own = { BACKEND_MODE: 'mongo-only', STORE_TIMEOUT: '9s' };
     const { code, out, err } = await cutover(['status'], { ...env, ...own });
     expect({ code, err }).toEqual({ code: 0, err: '' });
@@ -279,7 +278,7 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
   });
 
   test('status --watch: one object a line until Ctrl-C, and that is no failure', async () => {
-    const { env } = await ready();
+    const { env } = system;
     const watching = start(['status', '--watch', '--json'], env);
     await watching.sees(/\}\n\{.*\}\n/);
     watching.kill('SIGINT');
@@ -289,7 +288,7 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
   });
 
   test('a mirror out of reach: everything else is shown, and 5', async () => {
-    const { env } = await ready();
+    const { env } = system;
     const away = { ...env, DATABASE_URL: 'postgres://u:planted-word@127.0.0.1:9/x' };
     const ended = await cutover(['status', '--json'], away);
     expect(json('status', ended)).toMatchObject({ outcome: 'unreachable', mode: 'dual-write' });
@@ -298,7 +297,7 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
   });
 
   test('set: a value, an unknown key, a value that cannot be', async () => {
-    const { mongo } = await ready();
+    const { mongo } = system;
     const here = (...args: string[]) => asked(system, ...args);
     const set = json('set', await here('set', 'shadow-sample', '0.25', '--json'));
     expect(set).toMatchObject({ outcome: 'done', key: 'shadow-sample', is: 0.25 });
@@ -324,7 +323,7 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
   });
 
   test('sessions end, users erase', async () => {
-    const { engine } = await ready();
+    const { engine } = system;
     const here = (...args: string[]) => asked(system, ...args);
     const account = newAccount();
     await engine.repository.createAccount(account);
@@ -357,7 +356,7 @@ describe('a system in dual-write', { timeout: LONG_MS }, () => {
   });
 
   test('failover is refused where nothing was lost', async () => {
-    const { mongo } = await ready();
+    const { mongo } = system;
     const words = ['failover', '--accept-loss', '--reason', 'a test', '--json'];
     expect(json('failover', await asked(system, ...words))).toMatchObject({ outcome: 'refused', loss: [] });
     expect(await modeOf(mongo)).toBe('dual-write');

@@ -76,11 +76,11 @@ test('a stale manifest moves nothing: the recorded mode counts', async () => {
 test.each(['postgres-only', 'postgres-primary'] as const)(
   'a new system may not begin in %s beside a MongoDB that holds users',
   async (mode) => {
-    const MONGO_URL = newMongoDatabase();
+    const MONGO_URL = newMongoDatabase(undefined, onTestFinished);
     const client = new mongoose.mongo.MongoClient(MONGO_URL);
     await client.db().collection('users').insertOne({ email: 'jo@example.org' });
     await client.close();
-    const env = { MONGO_URL, DATABASE_URL: await newPostgresDatabase() };
+    const env = { MONGO_URL, DATABASE_URL: await newPostgresDatabase(undefined, onTestFinished) };
     await expect(startApp(mode, { onEnd, env })).rejects.toThrow('MongoDB holds users');
   },
 );
@@ -105,7 +105,7 @@ describe('a flip without a change of authority', () => {
 
 describe('an instance that cannot know its mode', () => {
   test('serves nothing, says so, and begins as soon as it can', async () => {
-    const url = await newPostgresDatabase();
+    const url = await newPostgresDatabase(undefined, onTestFinished);
     const proxy = await createLagProxy({ targetPort: Number(new URL(url).port) });
     onTestFinished(() => proxy.close());
     proxy.cut();
@@ -129,7 +129,7 @@ describe('an instance that cannot know its mode', () => {
   });
 
   test('because its record is damaged: listens, names the store, and begins as soon as it is mended', async () => {
-    const MONGO_URL = newMongoDatabase();
+    const MONGO_URL = newMongoDatabase(undefined, onTestFinished);
     const before = await startApp('mongo-only', { onEnd, env: { MONGO_URL } });
     await before.app.close();
     const client = new mongoose.mongo.MongoClient(MONGO_URL);
@@ -173,7 +173,7 @@ describe.each([
 
 describe('a lease that lapses', () => {
   test('ends what was in flight without an answer, and is never revived', async () => {
-    const url = await newPostgresDatabase();
+    const url = await newPostgresDatabase(undefined, onTestFinished);
     const proxy = await createLagProxy({ targetPort: Number(new URL(url).port) });
     onTestFinished(() => proxy.close());
     const app = await startApp('postgres-only', {

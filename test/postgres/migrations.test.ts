@@ -46,7 +46,7 @@ describe('migrations', async () => {
   });
 
   it('miss the unique index on e-mails once it is gone, and make it again', async () => {
-    const url = await newPostgresDatabase();
+    const url = await newPostgresDatabase(undefined, onTestFinished);
     const store = await openPostgresStore({ url, timeoutMs: TIMEOUT_MS });
     onTestFinished(() => store.close());
     expect(await store.isMigrated()).toBe(true);
@@ -58,7 +58,7 @@ describe('migrations', async () => {
   });
 
   it('say so when rows have come to share a key meanwhile', async () => {
-    const url = await newPostgresDatabase();
+    const url = await newPostgresDatabase(undefined, onTestFinished);
     const store = await openPostgresStore({ url, timeoutMs: TIMEOUT_MS });
     onTestFinished(() => store.close());
     await asSuperuser(url, 'drop index users_email_key_unique');

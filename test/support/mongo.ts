@@ -4,24 +4,24 @@ import { afterAll, inject } from 'vitest';
 import { type MongoServer, startMongo } from '../../db/embedded/mongo.ts';
 import { type MongoStore, openMongoStore } from '../../db/mongo/store.ts';
 import { databaseUrl, newDatabaseName } from './databases.ts';
-import { type OpenedStore, type OwnServer, TIMEOUT_MS } from './stores.ts';
+import { type OnEnd, type OpenedStore, type OwnServer, TIMEOUT_MS } from './stores.ts';
 
 const { MongoClient, ObjectId } = mongoose.mongo;
 
 /** On the replica set. */
-export function openMongo(): Promise<OpenedStore> {
-  return openOn(inject('mongoUrl'));
+export function openMongo(onEnd: OnEnd = afterAll): Promise<OpenedStore> {
+  return openOn(inject('mongoUrl'), onEnd);
 }
 
 /** On a server without a replica set, so without transactions. */
 export function openMongoStandalone(): Promise<OpenedStore> {
-  return openOn(inject('mongoStandaloneUrl'));
+  return openOn(inject('mongoStandaloneUrl'), afterAll);
 }
 
 /** URL of an empty database on the shared replica set; dropped after the file. */
-export function newMongoDatabase(serverUrl = inject('mongoUrl')): string {
+export function newMongoDatabase(serverUrl = inject('mongoUrl'), onEnd: OnEnd = afterAll): string {
   const url = databaseUrl(serverUrl, newDatabaseName());
-  afterAll(() => withDatabase(url, (db) => db.dropDatabase()));
+  onEnd(async () => void (await withDatabase(url, (db) => db.dropDatabase())));
   return url;
 }
 
@@ -56,10 +56,10 @@ export async function removeFromMongo(url: string, userId: string): Promise<void
   await withDatabase(url, (db) => db.collection('users').deleteOne({ _id: new ObjectId(userId) }));
 }
 
-async function openOn(serverUrl: string): Promise<OpenedStore> {
-  const url = newMongoDatabase(serverUrl);
+async function openOn(serverUrl: string, onEnd: OnEnd): Promise<OpenedStore> {
+  const url = newMongoDatabase(serverUrl, onEnd);
   const store = await openMongoAt(url);
-  afterAll(() => store.close());
+  onEnd(() => store.close());
   await store.migrate(() => {});
   return { store, url };
 }

@@ -1,6 +1,7 @@
 /**
  * Stores on databases of the calling test file's own; all are closed and dropped after its last test.
- * To be called at the top of a file or a `describe`, since they register `afterAll`.
+ * To be called at the top of a file or a `describe`, since they register `afterAll`, which does nothing within a running test:
+ * there give `onTestFinished`.
  */
 import { afterAll, inject } from 'vitest';
 import { type PostgresServer, startPostgres } from '../../db/embedded/postgres.ts';
@@ -17,11 +18,13 @@ export interface OpenedStore {
   readonly url: string;
 }
 
+/** Where to register an end: `afterAll` unless within a test (`onTestFinished`). */
+export type OnEnd = (end: () => Promise<void>) => void;
+
 export interface OwnServer {
   readonly dataDir?: string;
   readonly port?: number;
-  /** Where to register its end: `afterAll` unless started within a test (`onTestFinished`). */
-  readonly onEnd?: (stop: () => Promise<void>) => void;
+  readonly onEnd?: OnEnd;
 }
 
 /** A machine may be busy; no test waits for it. */
@@ -29,8 +32,8 @@ export const TIMEOUT_MS = 10_000;
 const POOL_MAX = 10;
 
 /** A clone of the migrated template. */
-export async function openPostgres(target = mainPostgres()): Promise<OpenedStore> {
-  const url = await newPostgresDatabase(target);
+export async function openPostgres(target = mainPostgres(), onEnd: OnEnd = afterAll): Promise<OpenedStore> {
+  const url = await newPostgresDatabase(target, onEnd);
   const store = await openPostgresStore({
     url,
     poolMax: POOL_MAX,
@@ -38,15 +41,15 @@ export async function openPostgres(target = mainPostgres()): Promise<OpenedStore
     connectTimeoutMs: TIMEOUT_MS,
     assuranceTimeoutMs: TIMEOUT_MS,
   });
-  afterAll(() => store.close());
+  onEnd(() => store.close());
   return { store, url };
 }
 
 /** URL of a database cloned from the migrated template; dropped after the file, when nothing is connected any more. */
-export async function newPostgresDatabase(target = mainPostgres()): Promise<string> {
+export async function newPostgresDatabase(target = mainPostgres(), onEnd: OnEnd = afterAll): Promise<string> {
   const name = newDatabaseName();
   const url = await createDatabase(target.url, name, target.template);
-  afterAll(() => dropDatabase(target.url, name));
+  onEnd(() => dropDatabase(target.url, name));
   return url;
 }
 
