@@ -35,6 +35,9 @@ export async function createDatabase(url: string, name: string, template = 'temp
   return databaseUrl(url, name);
 }
 
+/** Less than the 10 s after which a pool of pg lets go of what is idle by itself: one that nobody closed has to be seen. */
+const LEAK_PATIENCE = { timeoutMs: 8_000 };
+
 /** Drops it; fails when a connection to it was left open. */
 export async function dropDatabase(url: string, name: string): Promise<void> {
   try {
@@ -45,7 +48,7 @@ export async function dropDatabase(url: string, name: string): Promise<void> {
         [name, 'client backend'],
       );
       if (open.length > 0) throw new Error(`leaked PostgreSQL connections, last query: ${open[0]?.query}`);
-    });
+    }, LEAK_PATIENCE);
   } finally {
     await asSuperuser(url, `drop database ${name} with (force)`);
   }
