@@ -32,6 +32,7 @@ const CODECS: readonly (readonly [string, Codec])[] = [
 
 const NOW = new Date('2026-11-29T10:00:00Z');
 const OTHER_HASH = `$2b$10$${'z'.repeat(53)}`;
+type TokenEntity = Exclude<Entity, 'user' | 'session'>;
 type Step<E extends Entity> = (record: RecordOf[E]) => RecordOf[E];
 
 /** What the service and its mirror do to a living user. */
@@ -45,7 +46,7 @@ const TO_USERS: Readonly<Record<string, Step<'user'>>> = {
   'without a password': (user) => ({ ...user, passwordHash: null }),
   'new e-mail': (user) => ({ ...user, email: 'New@example.org', emailKey: 'new@example.org' }),
 };
-const TO_TOKENS: Readonly<Record<string, Step<'resetToken'>>> = {
+const TO_TOKENS: Readonly<Record<string, Step<TokenEntity>>> = {
   touch: (token) => token,
   'mail sent': (token) => ({ ...token, mailDueAt: NOW }),
   'ends later': (token) => ({ ...token, expiresAt: new Date('2026-12-24T00:00:00Z') }),
@@ -73,14 +74,16 @@ function expectReadBack<E extends Entity>(codec: Codec, entity: E, given: Doc, s
 
 const isLiving = (user: UserRecord): boolean => user.deletedAt === null;
 
-function expectAllReadBack(codec: Codec, entity: Entity, doc: Doc): void {
+/** False when it cannot be read at all, so that nothing is written over it. */
+function expectAllReadBack(codec: Codec, entity: 'user' | TokenEntity, doc: Doc): boolean {
   const read = codec.read(entity, doc);
-  if ('bad' in read) return;
+  if ('bad' in read) return false;
   if (entity !== 'user') {
-    for (const step of Object.values(TO_TOKENS)) expectReadBack(codec, 'resetToken', doc, step);
+    for (const step of Object.values(TO_TOKENS)) expectReadBack(codec, entity, doc, step);
   } else if (!isLiving(read.record as UserRecord)) {
     expectReadBack(codec, 'user', doc, (user) => user);
   } else for (const step of Object.values(TO_USERS)) expectReadBack(codec, 'user', doc, step);
+  return true;
 }
 
 const LEGACY = {
@@ -134,15 +137,11 @@ describe.each<[string, unknown]>([
 });
 
 describe.each(CODECS)('under the mapping %s', (_name, codec) => {
-  const { user, resetToken } = codec.mapping;
+  const { user, resetToken, verificationToken } = codec.mapping;
   const userPaths = [
     ...[user.email, user.name, user.nameParts, user.passwordHash],
     ...[user.createdAt.from, user.updatedAt.from, user.deletedAt.from],
     ...[user.isVerified.from, user.deleted, user.lockedOut].map((list) => list.map(({ path }) => path)),
-  ].flat();
-  const tokenPaths = [
-    ...[resetToken.userId.from, resetToken.token, resetToken.createdAt.from, resetToken.expiresAt.from],
-    resetToken.used.map(({ path }) => path),
   ].flat();
   const value = fc.oneof(
     fc.constantFrom<unknown>(
@@ -184,38 +183,60 @@ describe.each(CODECS)('under the mapping %s', (_name, codec) => {
         Object.entries({ ...base, ...given }).map(([path, each]) => ({ path: pathOf(path), value: each })),
       ),
     );
+  /** Any document, with what it cannot be read without. */
+  const anyWith = (base: Readonly<Record<string, unknown>>) =>
+    anyDocument.map((doc) =>
+      withValues(
+        doc as Doc,
+        Object.entries({ _id: LEGACY._id, ...base }).map(([path, each]) => ({
+          path: pathOf(path),
+          value: each,
+        })),
+      ),
+    );
   const places = { email: user.email[0] ?? '', hash: user.passwordHash[0] ?? '' };
-  const users = documents({ [places.email]: 'q@example.org', [places.hash]: LEGACY.password }, userPaths);
-  const tokens = documents(
-    {
-      [resetToken.userId.from[0] ?? '']: new ObjectId('6000000000000000000000bb'),
-      [resetToken.token[0] ?? '']: 'clear',
-      [resetToken.expiresAt.from[0] ?? '']: new Date('2027-01-01T00:00:00Z'),
-    },
-    tokenPaths,
-  );
+  const wholeUser = { [places.email]: 'q@example.org', [places.hash]: LEGACY.password };
+  const tokenPaths = ({ userId, token, createdAt, expiresAt, used }: typeof resetToken) =>
+    [userId.from, token, createdAt.from, expiresAt.from, used.map(({ path }) => path)].flat();
+  const wholeToken = ({ userId, token, expiresAt }: typeof resetToken) => ({
+    [userId.from[0] ?? '']: new ObjectId('6000000000000000000000bb'),
+    [token[0] ?? '']: 'clear',
+    [expiresAt.from[0] ?? '']: new Date('2027-01-01T00:00:00Z'),
+  });
 
-  it.each<[string, Entity, fc.Arbitrary<Doc>]>([
-    ['users', 'user', users],
-    ['tokens', 'resetToken', tokens],
-    ['any document as a user', 'user', anyDocument],
-    ['any document as a token', 'resetToken', anyDocument],
+  it.each<[string, 'user' | TokenEntity, fc.Arbitrary<Doc>]>([
+    ['users', 'user', documents(wholeUser, userPaths)],
+    ['reset tokens', 'resetToken', documents(wholeToken(resetToken), tokenPaths(resetToken))],
+    [
+      'verification tokens',
+      'verificationToken',
+      documents(wholeToken(verificationToken), tokenPaths(verificationToken)),
+    ],
+    ['any document as a user', 'user', anyWith(wholeUser)],
+    ['any document as a reset token', 'resetToken', anyWith(wholeToken(resetToken))],
+    ['any document as a verification token', 'verificationToken', anyWith(wholeToken(verificationToken))],
   ])('%s are read back as they were written over', (_what, entity, docs) => {
+    let seen = 0;
     fc.assert(
-      fc.property(docs, (doc) => expectAllReadBack(codec, entity, doc)),
+      fc.property(docs, (doc) => {
+        if (expectAllReadBack(codec, entity, doc)) seen += 1;
+      }),
       { numRuns: 300 },
     );
+    // It is about half of them where the fewest can be read.
+    expect(seen).toBeGreaterThan(60);
   });
 });
 
-it.each<[Entity, readonly LegacyCase[]]>([
+it.each<['user' | TokenEntity, readonly LegacyCase[]]>([
   ['user', USERS],
   ['verificationToken', VERIFICATION_TOKENS],
   ['resetToken', RESET_TOKENS],
 ])('so are the hand-written documents: %s', (entity, cases) => {
-  for (const { document, literal } of cases) {
+  for (const { what, document, literal, bad } of cases) {
     const parsed = EJSON.parse(JSON.stringify(document), { relaxed: false }) as Doc;
-    expectAllReadBack(DEFAULT_CODEC, entity, { ...parsed, ...literal });
+    const isReadBack = expectAllReadBack(DEFAULT_CODEC, entity, { ...parsed, ...literal });
+    if (bad === undefined) expect(isReadBack, what).toBe(true);
   }
 });
 
