@@ -19,7 +19,8 @@ export default defineConfig({
     // Both cores also serve the databases; more workers only make time-outs likelier.
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
-    testTimeout: 30_000,
+    // Room for two waits, so that it is the failed one that is told.
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000,
     // A test that may be skipped or focused by mistake must not pass for a green run.
