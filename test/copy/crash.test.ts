@@ -24,7 +24,7 @@ const LATER = new Date(Date.now() + 86_400_000);
 
 describe('a crash of PostgreSQL', { timeout: 60_000 }, async () => {
   const server = await ownPostgres();
-  const bench = await openBench(await migrateTemplate(server));
+  const bench = await openBench({ postgres: await migrateTemplate(server) });
   const users = Array.from({ length: USERS }, () => legacyUser());
   const sessions = users.map(({ _id }) => sessionAt([1, 1], String(_id), { expiresAt: LATER }));
   const tokens = users.map(({ _id }) => {

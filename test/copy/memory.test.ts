@@ -14,12 +14,12 @@ const BATCH = 20_000;
 const LARGE = 200;
 const LARGE_BYTES = 256 * 1024;
 /** Their documents together as well. */
-const SHARING = 200;
+const SHARING = 260;
 const SHARING_BYTES = 225_000;
 
 describe('the memory of a copy', { timeout: 300_000 }, async () => {
   // Which takes so many documents in half of the time.
-  const bench = await openBench(undefined, inject('mongoStandaloneUrl'));
+  const bench = await openBench({ mongo: inject('mongoStandaloneUrl') });
   const users = bench.mongo.collection('user');
   let there = 0;
   beforeAll(async () => {

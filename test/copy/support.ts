@@ -41,10 +41,12 @@ async function openQuietMongo(server?: string): Promise<OpenedStore> {
   return { store, url };
 }
 
-/** Without a target, on the servers that all share. Not within a test, after which nothing of it would be closed or dropped. */
-export async function openBench(target?: PostgresTarget, mongoServer?: string): Promise<Bench> {
-  const mongo = await openQuietMongo(mongoServer);
-  const postgres = await openPostgres(target);
+/** Without others, on the servers that all share. Not within a test, after which nothing of it would be closed or dropped. */
+export async function openBench(
+  on: { readonly mongo?: string; readonly postgres?: PostgresTarget } = {},
+): Promise<Bench> {
+  const mongo = await openQuietMongo(on.mongo);
+  const postgres = await openPostgres(on.postgres);
   const bulk: Bulk = openBulk({ mongoUrl: mongo.url, postgresUrl: postgres.url });
   afterAll(() => bulk.close());
   const stores = { mongo: mongo.store, postgres: postgres.store };
