@@ -233,14 +233,11 @@ describe('stores out of reach', () => {
       const ended = moving.ended.finally(() => {
         isOver = true;
       });
-      await eventually(() => sockets.size > 0, { timeoutMs: 20_000 });
-      await eventually(
-        () => {
-          moving.kill('SIGINT');
-          return isOver;
-        },
-        { timeoutMs: 20_000 },
-      );
+      await eventually(() => sockets.size > 0);
+      await eventually(() => {
+        moving.kill('SIGINT');
+        return isOver;
+      });
       expect(await ended).toMatchObject({ code: 4, out: '', err: expect.stringMatching(/ended at once/) });
     } finally {
       for (const socket of sockets) socket.destroy();
@@ -275,12 +272,14 @@ describe('stores out of reach', () => {
   });
 
   test('what went wrong is red on a terminal, unless NO_COLOR', async () => {
-    const [coloured, plain] = await Promise.all([
+    const [misused, unreachable, plain] = await Promise.all([
       startOnTerminal(['status']).ended,
+      startOnTerminal(['status'], ONE_NOWHERE).ended,
       startOnTerminal(['status'], { NO_COLOR: '1' }).ended,
     ]);
-    expect([coloured.code, plain.code]).toEqual([2, 2]);
-    expect(coloured.out).toContain('\u001b[31m');
+    expect([misused.code, unreachable.code, plain.code]).toEqual([2, 5, 2]);
+    expect(misused.out).toContain('\u001b[31m');
+    expect(unreachable.out).toContain('\u001b[31m');
     expect(plain.out).not.toContain('\u001b[');
   });
 });
