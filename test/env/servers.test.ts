@@ -2,8 +2,7 @@ import mongoose from 'mongoose';
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
 import { familyOf } from '../support/family.ts';
-import { freezeProcess } from '../support/faults.ts';
-import { freeze, thaw } from '../support/freeze.ts';
+import { freezeProcess, thawProcess } from '../support/faults.ts';
 import { allGone } from '../support/processes.ts';
 import { newPostgresDatabase, ownMongo, ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
@@ -36,9 +35,9 @@ describe('a frozen server', async () => {
     const client = new pg.Client({ connectionString: postgres.url, query_timeout: 300 });
     client.on('error', () => {});
     await client.connect();
-    freeze(postgres);
+    await freezeProcess(postgres);
     await expect(client.query('select 1')).rejects.toThrow('timeout');
-    thaw(postgres);
+    thawProcess(postgres);
     await client.end();
     const again = new pg.Client({ connectionString: postgres.url });
     await again.connect();
@@ -61,7 +60,7 @@ describe('a frozen server', async () => {
   });
 
   test('stops all the same', async () => {
-    freeze(postgres);
+    await freezeProcess(postgres);
     const processes = familyOf(postgres.pid);
     expect(processes).not.toEqual([]);
     await postgres.stop();
