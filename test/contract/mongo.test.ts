@@ -9,7 +9,10 @@ import { mongoDriver } from './mongo-driver.ts';
 const server = inject('mongoServer');
 storeContract(mongoDriver(`${server}, replica set`, openMongo));
 
-/** Asked for the very same, in the same words: that it takes them all is what there is to show. */
+/**
+ * Asked for the very same, in the same words, as nothing in the driver of an operation depends on the topology: that it takes
+ * them all is what there is to show.
+ */
 describe(`${server}, standalone`, async () => {
   const { store } = await openMongoStandalone();
   const repo = store.at({ epoch: 1, pending: true });

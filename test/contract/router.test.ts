@@ -1,6 +1,6 @@
 /** The router implements the same port: the whole contract, in every mode, and afterwards both stores are alike. */
 import { afterAll, describe, expect, inject, it } from 'vitest';
-import { authorityOf, MODE_FACTS, MODES, type Mode } from '../../cutover/mode.ts';
+import { MODE_FACTS, MODES, type Mode } from '../../cutover/mode.ts';
 import { setIn } from '../cutover/support/control.ts';
 import { expectAlike } from '../support/at-rest.ts';
 import { openEngine, RETENTION_MS } from '../support/engine.ts';
@@ -33,7 +33,7 @@ async function contractIn(mode: Mode): Promise<void> {
   repositoryContract({
     name: 'the router',
     async open() {
-      const { readRaw: read } = authorityOf(mode) === 'mongo' ? mongo : postgres;
+      const { readRaw: read } = { mongo, postgres }[authority.name];
       // The mark goes when the mirror has been here, whatever the case does meanwhile.
       const readRaw: ReadRaw = async (entity, id) => {
         const raw = await read(entity, id);

@@ -20,8 +20,6 @@ import { listen, type Puppet, puppet, startMirror, type Told } from './support/m
 /** The fixtures' times are past by now. */
 const RETENTION_MS = 50 * 365 * 86_400_000;
 
-const PATIENCE = { timeoutMs: 20_000 };
-
 interface Sides extends Told {
   readonly authority: Store;
   readonly copy: Store;
@@ -64,8 +62,7 @@ async function disagreements({ authority, copy }: Sides): Promise<readonly strin
   return found;
 }
 
-const converged = (sides: Sides) =>
-  eventually(async () => expect(await disagreements(sides)).toEqual([]), PATIENCE);
+const converged = (sides: Sides) => eventually(async () => expect(await disagreements(sides)).toEqual([]));
 
 const repoOf = ({ authority, mirror }: Sides, noticed = true) =>
   authority.at({ epoch: 3, pending: true, ...(noticed ? { onWrite: mirror.notice } : {}) });
@@ -175,7 +172,7 @@ describe.each<Mode>(['dual-write', 'postgres-primary'])('in %s', async (mode) =>
     await eventually(async () => {
       const left = await disagreements(sides);
       expect(left.filter((each) => !/^verificationToken only/.test(each))).toEqual([]);
-    }, PATIENCE);
+    });
     const reasons = (await copy.replica.asides({ limit: 20 })).map(({ reason }) => reason);
     expect(new Set(reasons)).toEqual(new Set(['orphan', 'clash']));
     await eventually(async () => expect(await authority.books.countNotes()).toEqual({ clash: 1 }));

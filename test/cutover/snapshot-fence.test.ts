@@ -62,8 +62,7 @@ async function servesOnlyOnceCleared(store: Store, mode: Mode): Promise<void> {
   }
 }
 
-const serving = (engine: Engine) =>
-  eventually(() => expect(engine.status().standing).toBe('serving'), { timeoutMs: 20_000 });
+const serving = (engine: Engine) => eventually(() => expect(engine.status().standing).toBe('serving'));
 
 describe('an instance that finds a restored store', () => {
   test('MongoDB: serves nothing, says so, and begins once it is cleared', async () => {

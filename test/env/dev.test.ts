@@ -105,7 +105,7 @@ test('serves from an empty folder, tells what it runs on, and Ctrl-C stops it al
   await allGone(processes, 1_000);
 });
 
-test('keeps the data between runs, kill -9 of one leaves nothing behind, and a second at once is told why it cannot', async () => {
+test('keeps the data between runs, also when one is killed, and a second at once is told why it cannot', async () => {
   const dataDir = newFolder();
   const first = dev(['--data', dataDir]);
   const url = await urlOf(first);

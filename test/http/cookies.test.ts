@@ -31,10 +31,10 @@ async function setAndCleared(app: TestApp): Promise<{ set: SetCookie[][]; cleare
 }
 
 inEveryMode(async (mode) => {
-  const clear = await startApp(mode);
+  const plain = await startApp(mode);
 
   describe('over http in development', () => {
-    const app = clear;
+    const app = plain;
 
     test('names, path and flags; set and clear use the same options', async () => {
       const { set, cleared } = await setAndCleared(app);
@@ -57,7 +57,7 @@ inEveryMode(async (mode) => {
   });
 
   describe('over https', async () => {
-    const app = await startApp(mode, { beside: clear, env: { PUBLIC_URL: 'https://auth.example.test' } });
+    const app = await startApp(mode, { beside: plain, env: { PUBLIC_URL: 'https://auth.example.test' } });
 
     test('__Host- and __Secure- names, Secure, no Domain; set and clear use the same options', async () => {
       const { set, cleared } = await setAndCleared(app);
@@ -85,7 +85,7 @@ inEveryMode(async (mode) => {
 
   describe('with SameSite configured', async () => {
     const app = await startApp(mode, {
-      beside: clear,
+      beside: plain,
       env: {
         PUBLIC_URL: 'https://auth.example.test',
         COOKIE_SAMESITE_ACCESS: 'None',
