@@ -6,7 +6,7 @@
  * has authority then. One that lands in the other store, once authority has moved on, is without a mark and in the mirror alone:
  * there a full verify finds it (`only-in-mirror`), and `repair` moves it aside, as nobody was told that it is done.
  */
-import { StoreUnavailable } from '../db/errors.ts';
+import { StoreUnavailable, UnfaithfulWrite } from '../db/errors.ts';
 import type { Repository, Store } from '../db/port.ts';
 import { ENTITIES, type Entity, type RecordOf } from '../db/records.ts';
 import type { Environment } from './environment.ts';
@@ -172,7 +172,8 @@ export function createLateWrites(options: LateWritesOptions): LateWrites {
     } catch (error) {
       if (error instanceof StoreUnavailable && error.outcome === 'none') begun.settle();
       else begun.settleLater();
-      if (error instanceof StoreUnavailable) throw error;
+      // It names the document, and the others can be marked even so.
+      if (error instanceof StoreUnavailable && !(error instanceof UnfaithfulWrite)) throw error;
       return complain(error, 'a late write could not be marked');
     }
   }

@@ -93,4 +93,9 @@ export class UnfaithfulWrite extends StoreUnavailable {
     this.message = `the document of ${entity} ${id} would not be read back as written: ${fields.join(', ')}`;
     this.fields = fields;
   }
+
+  /** As a reason among others. */
+  get told(): string {
+    return `unfaithful: ${this.fields.join(', ')}`;
+  }
 }

@@ -1,6 +1,6 @@
 /** What becomes of the documents that a copy put aside. */
 
-import type { StoreName } from '../../db/errors.ts';
+import { type StoreName, UnfaithfulWrite } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
 import { createFindings, type Quarantined, type QuarantineState } from '../../db/postgres/copy/findings.ts';
@@ -86,7 +86,13 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
       const { stamp } = read.record;
       const to = { epoch: record.epoch, version: stamp.version + 1 };
       await assertUnmoved(scope, authority, record);
-      await scope.stores.mongo.replica.touch(entity, id, { expected: stamp, to });
+      try {
+        await scope.stores.mongo.replica.touch(entity, id, { expected: stamp, to });
+      } catch (error) {
+        if (!(error instanceof UnfaithfulWrite)) throw error;
+        result.stillBad.push({ entity, id, fields: error.fields });
+        continue;
+      }
     }
     await findings.resolve(entity, id, { to: 'moved', resolution: 'retried', now });
     await unnote(scope, entity, id);

@@ -3,6 +3,7 @@
  * mirror has is moved aside there.
  */
 import { stampOf } from '../../db/canonical.ts';
+import { UnfaithfulWrite } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
 import { isNameless } from '../../db/mongo/copy/raw-document.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
@@ -110,7 +111,12 @@ async function repairOne(
     version: Math.max(above.version, stamp.version) + 1,
   };
   if (to.epoch > epoch) return 'unrepairable';
-  return (await own.replica.touch(entity, id, { expected: stamp, to })) ? 'touched' : 'moved-on';
+  try {
+    return (await own.replica.touch(entity, id, { expected: stamp, to })) ? 'touched' : 'moved-on';
+  } catch (error) {
+    if (error instanceof UnfaithfulWrite) return 'unrepairable';
+    throw error;
+  }
 }
 
 /** Of a document that means no record too. */

@@ -2,7 +2,7 @@
  * One batch: read in the authority what is to be mirrored, apply it, take the marks off what the mirror now holds
  * exactly, and see to each of the others by itself.
  */
-import { StaleEpoch } from '../../db/errors.ts';
+import { StaleEpoch, UnfaithfulWrite } from '../../db/errors.ts';
 import type { Entity, RecordOf } from '../../db/records.ts';
 import type { ApplyOutcome, Held } from '../../db/replica.ts';
 import { applyRecords, clear, isMirrored } from './apply.ts';
@@ -66,8 +66,22 @@ async function applyHeld<E extends Entity>(
   return verdicts;
 }
 
-/** One record that the mirror did not simply take. */
+/** One record that the mirror did not simply take. What cannot be touched, by a document of the old service's, is no outage. */
 async function seeTo<E extends Entity>(
+  pass: Pass,
+  entity: E,
+  held: Held<E>,
+  outcome: ApplyOutcome,
+): Promise<Verdict> {
+  try {
+    return await resolve(pass, entity, held, outcome);
+  } catch (error) {
+    if (!(error instanceof UnfaithfulWrite)) throw error;
+    return { kind: 'poison', reason: error.told, stamp: held.record.stamp };
+  }
+}
+
+async function resolve<E extends Entity>(
   pass: Pass,
   entity: E,
   held: Held<E>,

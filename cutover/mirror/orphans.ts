@@ -1,4 +1,5 @@
 /** Marks in the mirror: writes that landed in a store after, or while, it lost authority, and that nobody was told of. */
+import { UnfaithfulWrite } from '../../db/errors.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
 import type { Mark } from '../../db/replica.ts';
 import { decideOrphan } from '../protocol/stamps.ts';
@@ -46,13 +47,19 @@ async function resolveOrphan(
   const decision = decideOrphan(stamp, inAuthority, pass.epoch);
   if (decision.kind === 'wait') return 'wait';
   const { expected } = decision;
-  const done = await pass.repair(() =>
-    decision.kind === 'touch'
-      ? authority.replica.touch(entity, id, { expected, to: decision.stamp })
-      : pass.callMirror((replica) =>
-          replica.moveAside(entity, id, { expected, reason: 'orphan', now: environment.date() }),
-        ),
-  );
+  const done = await pass
+    .repair(() =>
+      decision.kind === 'touch'
+        ? authority.replica.touch(entity, id, { expected, to: decision.stamp })
+        : pass.callMirror((replica) =>
+            replica.moveAside(entity, id, { expected, reason: 'orphan', now: environment.date() }),
+          ),
+    )
+    .catch((error: unknown) => {
+      if (!(error instanceof UnfaithfulWrite)) throw error;
+      telemetry.error({ entity, id, reason: error.told }, 'mirror: an orphan cannot be gone over');
+      return false;
+    });
   if (done === null) return null;
   // Somebody else was first, or it has changed: the next sweep sees.
   if (!done) return 'wait';

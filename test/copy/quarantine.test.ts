@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { ObjectId } from 'bson';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
+  type CopyScope,
   listBackfills,
   listQuarantine,
   resolveQuarantine,
@@ -13,7 +14,7 @@ import {
 } from '../../cutover/copy/index.ts';
 import { sessionAt } from '../contract/replica/records.ts';
 import { HASH, legacyUser } from '../mongo/legacy.ts';
-import { openBench } from './support.ts';
+import { neverTouching, openBench } from './support.ts';
 
 const LATER = new Date(Date.now() + 3_600_000);
 
@@ -80,8 +81,8 @@ describe('quarantine', async () => {
     await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
     const held = [a, b, d].map(of).concat(ofB.id, ofD.id).sort();
     expect((await listQuarantine(bench)).map(({ id }) => id).sort()).toEqual(held);
-    const retry = async () => {
-      const { moved, stillBad } = await retryQuarantine(bench);
+    const retry = async (scope: CopyScope = bench) => {
+      const { moved, stillBad } = await retryQuarantine(scope);
       return {
         moved: moved.map(({ id }) => id),
         stillBad: stillBad.map(({ id, fields }) => [id, ...fields]),
@@ -105,6 +106,9 @@ describe('quarantine', async () => {
     await users.updateOne({ _id: d._id as never }, { $set: { email: 'd@x.org' } });
     const decided = { entity: 'user', id: of(a), verb: 'accept', reason: 'never signed in' } as const;
     expect(await resolveQuarantine(bench, decided)).toBe(true);
+    const untouchable = await retry(neverTouching(bench));
+    expect(untouchable.moved).toEqual([]);
+    expect(untouchable.stillBad).toContainEqual([of(d), 'name']);
     const after = await retry();
     expect(after.stillBad).toEqual([]);
     expect([...after.moved].sort()).toEqual(held.filter((id) => id !== of(a)));

@@ -6,14 +6,26 @@ import { createEngine, type Engine } from '../../cutover/engine.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
 import type { CopyState, Mode } from '../../cutover/mode.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
+import { UnfaithfulWrite } from '../../db/errors.ts';
 import { toExtendedJson } from '../../db/mongo/copy/client.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Store } from '../../db/port.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
+import type { Replica } from '../../db/replica.ts';
 import { asSuperuser } from '../support/databases.ts';
 import type { PostgresTarget } from '../support/global-setup.ts';
 import { newMongoDatabase, type OpenedStore, openPostgres, TIMEOUT_MS } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
+
+/** Of MongoDB's documents none is read back as a touch would write it. */
+export function neverTouching(scope: CopyScope): CopyScope {
+  const { mongo } = scope.stores;
+  const replica: Replica = {
+    ...mongo.replica,
+    touch: (entity, id) => Promise.reject(new UnfaithfulWrite(entity, id, ['name'])),
+  };
+  return { ...scope, stores: { ...scope.stores, mongo: { ...mongo, replica } } };
+}
 
 export const DAY_MS = 86_400_000;
 

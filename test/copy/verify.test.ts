@@ -15,7 +15,7 @@ import { toDocument } from '../canonical/default.ts';
 import { resetAt, sessionAt, userAt, verificationAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { asSuperuser } from '../support/databases.ts';
-import { clear, openBench } from './support.ts';
+import { clear, neverTouching, openBench } from './support.ts';
 
 const LATER = new Date(Date.now() + 3_600_000);
 const TABLES = {
@@ -388,7 +388,9 @@ describe('verify', async () => {
     await stores.postgres.replica.apply('user', [extra], { epoch: 9, expiredBefore: new Date(0) });
     await verify(bench);
     expect(await repair(bench, { dryRun: true })).toMatchObject({ found: 4, touched: 0, movedAside: 0 });
-    expect(await repair(bench)).toMatchObject({ found: 4, touched: 3, movedAside: 1, unrepairable: [] });
+    const untouchable = await repair(neverTouching(bench));
+    expect(untouchable).toMatchObject({ found: 4, touched: 0, movedAside: 1, unrepairable: [{}, {}, {}] });
+    expect(await repair(bench)).toMatchObject({ found: 3, touched: 3, movedAside: 0, unrepairable: [] });
     // What the mirror does.
     const marks = await stores.mongo.replica.marks({ limit: 10 });
     const { found } = await stores.mongo.replica.read(

@@ -1,7 +1,7 @@
 /** What the mirror's worker repairs: other contents, newer states, clashes over an e-mail's key, orphans. */
 import { describe, expect, test } from 'vitest';
 import type { Mode } from '../../cutover/mode.ts';
-import { StoreUnavailable } from '../../db/errors.ts';
+import { StoreUnavailable, UnfaithfulWrite } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { UserRecord } from '../../db/records.ts';
 import type { Replica } from '../../db/replica.ts';
@@ -89,6 +89,26 @@ describe.each(MODES)('in %s', (mode) => {
     expect(counted(world, 'ahead_total COPY')).toBeUndefined();
     expect(world.member.repairs.begun).toBe(0);
     expect(world.copy.tables.user.get(one.id)?.record.stamp).toEqual({ epoch: 1, version: 2 });
+  });
+
+  test('what a document of the old service keeps from being touched is set aside, and the others go on', async () => {
+    const world = mirrorWorld(mode, 3);
+    const [one, two] = [user('a@example.org'), user('b@example.org')];
+    written(world, one, two);
+    plant(world.copy, 'user', { ...one, name: 'Another' });
+    world.hooks.authority = {
+      before({ name }) {
+        if (name === 'touch') throw new UnfaithfulWrite('user', one.id, ['name']);
+      },
+    };
+    for (const { id } of [one, two]) world.mirror.notice('user', id);
+    await world.clock.pass(3_000);
+    expect(world.mirror.stats()).toMatchObject({ poisoned: 1, queued: 0 });
+    expect(world.copy.tables.user.get(two.id)?.record).toEqual(two);
+    expect(await world.authority.books.notes('poison', { limit: 9 })).toMatchObject([
+      { key: `user/${one.id}`, body: { reason: 'unfaithful: name' } },
+    ]);
+    expect(counted(world, 'retried_total COPY unfaithful')).toBeUndefined();
   });
 
   test('a state of a later epoch is an alarm, and nothing is written over it', async () => {
@@ -298,6 +318,27 @@ describe.each(MODES)('a mark in the mirror, in %s', (mode) => {
       ['session', 'orphan'],
       ['user', 'orphan'],
     ]);
+  });
+
+  test('of a record that cannot be touched: it is named, and the others are seen to', async () => {
+    const world = mirrorWorld(mode, 4);
+    const [one, another] = [user('a@example.org'), user('b@example.org')];
+    inBoth(world, one, another);
+    plant(world.copy, 'user', next(one, [3, 5]), NOW);
+    plant(world.copy, 'session', sessionAt([1, 1], another.id), NOW);
+    world.hooks.authority = {
+      before({ name }) {
+        if (name === 'touch') throw new UnfaithfulWrite('user', one.id, ['name']);
+      },
+    };
+    await world.clock.pass(5_000);
+    expect(counted(world, 'orphans_total COPY move-aside')).toBe(1);
+    expect(world.mirror.stats().orphans).toBe(1);
+    expect(world.logs.filter(({ level }) => level === 'error').map(({ fields }) => fields)).toContainEqual({
+      entity: 'user',
+      id: one.id,
+      reason: 'unfaithful: name',
+    });
   });
 
   test('below a state that is still on its way: it is left to that', async () => {

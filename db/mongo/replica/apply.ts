@@ -145,8 +145,7 @@ function planOf<E extends Entity>(
     }
     return { operation: applyOver(codec, entity, doc, record) };
   } catch (error) {
-    if (error instanceof UnfaithfulWrite)
-      return { kind: 'refused', reason: `unfaithful: ${error.fields.join(', ')}` };
+    if (error instanceof UnfaithfulWrite) return { kind: 'refused', reason: error.told };
     // An id that no document can have.
     if (error instanceof TypeError) return { kind: 'refused', reason: 'id' };
     throw error;
