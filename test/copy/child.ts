@@ -29,7 +29,14 @@ const query: PostgresBulk['query'] = async (text, values) => {
   if (text.includes('create unique index')) say('indexed');
   return rows as never;
 };
-const scope = { ...opened, postgres: { ...opened.postgres, query } };
+const { mongo } = opened.stores;
+const apply: typeof mongo.replica.apply = async (entity, records, under) => {
+  const outcomes = await mongo.replica.apply(entity, records, under);
+  say(`applied ${entity}`);
+  return outcomes;
+};
+const stores = { ...opened.stores, mongo: { ...mongo, replica: { ...mongo.replica, apply } } };
+const scope = { ...opened, stores, postgres: { ...opened.postgres, query } };
 const report = (progress: { readonly phase: string; readonly documents: number }): void =>
   say(`${progress.phase} ${progress.documents > 0 ? 'some' : 'none'}`);
 const options = { report, beforeMerge: async () => say('before-merge') };

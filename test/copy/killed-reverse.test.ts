@@ -71,6 +71,7 @@ describe('a killed copy back to MongoDB', { timeout: 120_000 }, async () => {
 
   it.each([
     ['before it writes', 'before-merge', 'copying'],
+    ['between a write to MongoDB and the commit of its batch', 'applied user', 'merging'],
     ['while it writes', 'merging some', 'merging'],
   ])('%s', async (_when, haltAt, state) => {
     await killedAt(haltAt, { run: runId(), verb: 'backfill', rate: RATE });
