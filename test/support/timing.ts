@@ -16,33 +16,41 @@ function rankSumZ(a: readonly number[], b: readonly number[]): number {
 
 /** Of each kind in one look. */
 const ROUNDS = 10;
-/** Looks that must agree before a kind counts as apart. */
-const LOOKS = 4;
+/** Looks before a kind that is still suspect is judged, by the samples of all of them. */
+const LOOKS = 5;
 
-/** Apart both in rank and by more than a quarter: one look of a busy machine may say so of kinds that are not. */
-function areApart(a: readonly number[], b: readonly number[]): boolean {
+/** Apart both in rank and in the middle, so far each. */
+function areApart(a: readonly number[], b: readonly number[], far: { z: number; ratio: number }): boolean {
   const ratio = median(a) / median(b);
-  return Math.abs(rankSumZ(a, b)) > 2.2 && (ratio > 1.25 || ratio < 0.8);
+  return Math.abs(rankSumZ(a, b)) > far.z && (ratio > far.ratio || ratio < 1 / far.ratio);
 }
+
+/** Otherwise nothing more is asked of that kind. */
+const SUSPECT = { z: 1, ratio: 1.1 };
+/** By simulation, two alike are that far apart in less than one of 100,000 measurements. */
+const APART = { z: 4.6, ratio: 1.25 };
 
 type Measured = () => Promise<Pick<Answer, 'tookMs'>>;
 
 /**
- * The kinds of answers that take another time than those of `base`, with the times of the last look. A skipped hash shows in
- * each look; what chance or other work on the machine sets apart in one of forty, it does not in four looks on end.
+ * The kinds of answers that take another time than those of `base`, with all of their times. After each look, kinds of which
+ * all samples so far are not suspect are measured no more; the others are judged once there are enough samples.
  */
 export async function apartFrom<K extends string>(
   base: NoInfer<K>,
   kinds: Readonly<Record<K, Measured>>,
 ): Promise<Partial<Record<K, readonly number[]>>> {
-  let suspects = (Object.keys(kinds) as K[]).filter((name) => name !== base);
-  let times: Partial<Record<K, readonly number[]>> = {};
-  for (let look = 0; look < LOOKS && suspects.length > 0; look += 1) {
+  const names = Object.keys(kinds) as K[];
+  const times = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<K, number[]>;
+  let suspects = names.filter((name) => name !== base);
+  for (let look = 1; look <= LOOKS && suspects.length > 0; look += 1) {
     const measured = await interleaved([base, ...suspects], kinds);
-    suspects = suspects.filter((name) => areApart(measured[name], measured[base]));
-    times = suspects.length === 0 ? {} : measured;
+    for (const name of [base, ...suspects]) times[name].push(...measured[name]);
+    const far = look < LOOKS ? SUSPECT : APART;
+    suspects = suspects.filter((name) => areApart(times[name], times[base], far));
   }
-  return times;
+  const shown = suspects.length === 0 ? [] : [base, ...suspects];
+  return Object.fromEntries(shown.map((name) => [name, times[name]])) as Partial<Record<K, number[]>>;
 }
 
 /** Measures the kinds in turn, so that whatever else the machine does strikes them alike. */
