@@ -53,10 +53,11 @@ describe('npm run demo', () => {
       holds: true,
       traffic: { failed: 0 },
       moves: [
-        { from: 'mongo-only', to: 'dual-write' },
-        { from: 'dual-write', to: 'shadow-read' },
+        { from: 'mongo-only', to: 'dual-write', takenBack: [] },
+        { from: 'dual-write', to: 'shadow-read', takenBack: [] },
+        // Within its fence a busy machine may be too slow.
         { from: 'shadow-read', to: 'postgres-primary', pauseMs: expect.any(Number) },
-        { from: 'postgres-primary', to: 'postgres-only' },
+        { from: 'postgres-primary', to: 'postgres-only', takenBack: [] },
       ],
       replaced: [{ name: 'a' }, { name: 'b' }, { name: 'c' }],
       verified: [{ clean: true }, { clean: true }, { clean: true }],

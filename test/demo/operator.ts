@@ -19,10 +19,24 @@ import { openMongoStore } from '../../db/mongo/store.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import type { System } from '../torture/system/system.ts';
 
+/** A move that was not made. */
+export class NoMove extends Error {
+  override readonly name = 'NoMove';
+  /** Only one that was `aborted` may come about when it is tried again. */
+  readonly kind: MoveResult['kind'];
+  readonly pauseMs: number | null;
+
+  constructor(message: string, { kind, longestPauseMs }: MoveResult) {
+    super(message);
+    this.kind = kind;
+    this.pauseMs = longestPauseMs;
+  }
+}
+
 export interface Operator {
   status(): Promise<Status>;
   set(key: SettingKey, value: string): Promise<void>;
-  /** Waits until the gates of the next step are open, as somebody who watches `status` would, then takes it. */
+  /** Waits until the gates of the next step are open, as somebody who watches `status` would, then takes it, or throws `NoMove`. */
   promote(to: Mode, report: (progress: Progress) => void): Promise<MoveResult>;
   /** Copies what was written before the mirror was on. */
   backfill(): Promise<BackfillResult>;
@@ -75,7 +89,10 @@ export async function openOperator({ stores: { mongo, postgres }, folder }: Syst
       const gates = result.failing.map(
         ({ name, found, required }) => `${name}: ${found}, wanted: ${required}`,
       );
-      throw new Error(`no move to ${to}: ${result.kind}: ${[...result.reasons, ...gates].join('; ')}`);
+      throw new NoMove(
+        `no move to ${to}: ${result.kind}: ${[...result.reasons, ...gates].join('; ')}`,
+        result,
+      );
     },
     async backfill() {
       const result = await runBackfill(scope, { from: 'mongo', onBad: 'rollback' });

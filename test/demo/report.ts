@@ -19,6 +19,7 @@ export function describeResult(result: Result): string {
     ],
     ['of these', kinds.join(', ')],
     ['moves', `${moves.map(({ to }) => to).join(', ')}; longest pause ${pause}`],
+    ...moves.flatMap(({ takenBack }) => takenBack.map((attempt) => ['taken back', attempt])),
     ['replaced', replaced.map(({ name, was, is }) => `${name} (${was} → ${is})`).join(', ')],
     ['copied', `${copied} records by the backfill, the rest by the mirror`],
     ['verified', `${clean} of ${verified.length} clean`],
@@ -26,5 +27,5 @@ export function describeResult(result: Result): string {
   const verdict = holds
     ? ['It held: no request failed, no write was lost, and every answer has an explanation.']
     : ['IT DID NOT HOLD:', ...problems.slice(0, PROBLEMS_SHOWN).map((problem) => `  ${problem}`)];
-  return ['', ...rows.map(([name = '', words]) => `${name.padEnd(10)}${words}`), '', ...verdict].join('\n');
+  return ['', ...rows.map(([name = '', words]) => `${name.padEnd(12)}${words}`), '', ...verdict].join('\n');
 }

@@ -12,7 +12,7 @@ import type { Place } from '../torture/system/instances.ts';
 import type { System } from '../torture/system/system.ts';
 import { judgeRun, type Verdict } from '../torture/verdict.ts';
 import { type Balancer, startBalancer } from './balancer.ts';
-import { type Operator, openOperator } from './operator.ts';
+import { NoMove, type Operator, openOperator } from './operator.ts';
 import type { DemoOptions } from './options.ts';
 import type { Screen } from './screen.ts';
 import { type Counts, startTraffic, type Traffic } from './traffic.ts';
@@ -22,7 +22,14 @@ export interface Result {
   /** What did not hold, in words. */
   readonly problems: readonly string[];
   readonly traffic: Counts;
-  readonly moves: readonly { readonly from: Mode; readonly to: Mode; readonly pauseMs: number | null }[];
+  readonly moves: readonly {
+    readonly from: Mode;
+    readonly to: Mode;
+    /** Of all attempts, the longest. */
+    readonly pauseMs: number | null;
+    /** Attempts that were taken back, in words. */
+    readonly takenBack: readonly string[];
+  }[];
   readonly replaced: readonly { readonly name: string; readonly was: number; readonly is: number }[];
   /** Records that the backfill brought over. */
   readonly copied: number;
@@ -112,20 +119,30 @@ export async function tell(
   async function climb(to: Mode): Promise<void> {
     const from = MODES[MODES.indexOf(to) - 1] ?? 'mongo-only';
     screen.say(`promote: ${from} → ${to}`);
-    const pauseMs = await promote(to);
-    moves.push({ from, to, pauseMs });
+    const { pauseMs, takenBack } = await promote(to);
+    moves.push({ from, to, pauseMs, takenBack });
     const pause = pauseMs === null ? 'nobody waited' : `requests waited up to ${Math.round(pauseMs)} ms`;
     screen.say(`${to} now; ${pause}`);
   }
 
-  /** How long requests waited. What a busy machine was too slow for has been taken back, and is tried again. */
-  async function promote(to: Mode): Promise<number | null> {
-    for (let tries = 1; ; tries += 1) {
+  /** What a busy machine was too slow for has been taken back, and is tried again. */
+  async function promote(to: Mode): Promise<Pick<Result['moves'][number], 'pauseMs' | 'takenBack'>> {
+    const takenBack: string[] = [];
+    const pauses: number[] = [];
+    const longest = (ms: number | null): number | null => {
+      if (ms !== null) pauses.push(ms);
+      return pauses.length === 0 ? null : Math.max(...pauses);
+    };
+    for (;;) {
       try {
-        return (await operator.promote(to, ({ message }) => screen.hint(message))).longestPauseMs;
+        const { longestPauseMs } = await operator.promote(to, ({ message }) => screen.hint(message));
+        return { pauseMs: longest(longestPauseMs), takenBack };
       } catch (error) {
-        if (tries === PROMOTE_TRIES) throw error;
-        screen.say(`once more: ${error instanceof Error ? error.message : error}`);
+        if (!(error instanceof NoMove) || error.kind !== 'aborted') throw error;
+        takenBack.push(error.message);
+        if (takenBack.length === PROMOTE_TRIES) throw error;
+        longest(error.pauseMs);
+        screen.say(`taken back, once more: ${error.message}`);
       }
     }
   }

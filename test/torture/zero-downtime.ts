@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mode } from '../../cutover/mode.ts';
 import type { SettingKey } from '../../cutover/settings.ts';
-import { openOperator } from '../demo/operator.ts';
+import { NoMove, openOperator } from '../demo/operator.ts';
 import { DELAY_ENDS_AT_SIGNAL } from '../support/preload.ts';
 import { eventually } from '../support/wait.ts';
 import { check } from './checker/checker.ts';
@@ -66,7 +66,8 @@ export interface DowntimeOptions {
   readonly onStep?: (what: string) => void;
 }
 
-const MOVE_TRIES = 5;
+/** Of all moves together. Each comes after all the attempts that a move makes by itself. */
+const RETRIES_MAX = 2;
 
 const STORE_TIMEOUT = '10s';
 /** Gates made for days. */
@@ -132,16 +133,15 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
     const verified: Mode[] = [];
     const climb = async (from: Mode, to: Mode): Promise<void> => {
       onStep(`${from} → ${to}`);
-      for (let tries = 1; ; tries += 1) {
-        const refused = await operator
-          .promote(to, () => {})
-          .then(
-            () => null,
-            (error: Error) => error.message,
-          );
-        if (refused === null) break;
-        retried.push(`${from} → ${to}: ${refused}`);
-        if (tries === MOVE_TRIES) throw new Error(`the ladder ends at ${from}: ${refused}`);
+      for (;;) {
+        try {
+          await operator.promote(to, () => {});
+          break;
+        } catch (error) {
+          if (!(error instanceof NoMove) || error.kind !== 'aborted') throw error;
+          retried.push(`${from} → ${to}: ${error.message}`);
+          if (retried.length > RETRIES_MAX) throw error;
+        }
       }
       moves.push(`${from} → ${to}`);
     };

@@ -132,14 +132,18 @@ export async function applySettings(system: System, settings = RUN_SETTINGS): Pr
   if (end?.result !== 'done') throw new Error(`the settings were refused: ${end?.reasons.join('; ')}`);
 }
 
-const MOVE_TRIES = 5;
+const MOVE_TRIES = 3;
 
-/** Makes the move, or throws with the reasons. As an operator would, it tries again: a machine may have been too slow. */
+/**
+ * Makes the move, or throws with the reasons. As an operator would, it tries again what was taken back, since a machine may
+ * have been too slow; nothing that was refused.
+ */
 export async function moveTo(system: System, to: Mode, direction: Move['direction']): Promise<End> {
   for (let tries = 1; ; tries += 1) {
     const { ended } = await startMove(system, to, direction);
     const end = await ended;
     if (end?.result === 'done') return end;
-    if (tries === MOVE_TRIES) throw new Error(`no move to ${to}: ${end?.result} ${end?.reasons.join('; ')}`);
+    if (tries === MOVE_TRIES || end?.result !== 'aborted')
+      throw new Error(`no move to ${to}: ${end?.result} ${end?.reasons.join('; ')}`);
   }
 }
