@@ -138,8 +138,8 @@ export async function runZeroDowntime(options: DowntimeOptions): Promise<Downtim
           await operator.promote(to, () => {});
           break;
         } catch (error) {
-          if (!(error instanceof NoMove) || error.kind !== 'aborted') throw error;
-          retried.push(`${from} → ${to}: ${error.message}`);
+          if (error instanceof NoMove && error.kind === 'refused') throw error;
+          retried.push(`${from} → ${to}: ${error instanceof Error ? error.message : error}`);
           if (retried.length > RETRIES_MAX) throw error;
         }
       }

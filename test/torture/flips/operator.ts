@@ -135,15 +135,15 @@ export async function applySettings(system: System, settings = RUN_SETTINGS): Pr
 const MOVE_TRIES = 3;
 
 /**
- * Makes the move, or throws with the reasons. As an operator would, it tries again what was taken back, since a machine may
- * have been too slow; nothing that was refused.
+ * Makes the move, or throws with the reasons. As an operator would, it tries again, since a machine may have been too
+ * slow; but nothing that was refused.
  */
 export async function moveTo(system: System, to: Mode, direction: Move['direction']): Promise<End> {
   for (let tries = 1; ; tries += 1) {
     const { ended } = await startMove(system, to, direction);
     const end = await ended;
     if (end?.result === 'done') return end;
-    if (tries === MOVE_TRIES || end?.result !== 'aborted')
+    if (tries === MOVE_TRIES || end?.result === 'refused')
       throw new Error(`no move to ${to}: ${end?.result} ${end?.reasons.join('; ')}`);
   }
 }
