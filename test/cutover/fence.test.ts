@@ -131,14 +131,17 @@ describe('a store that was given up as lost, and came back', () => {
   });
 });
 
+/** PostgreSQL, which answers all else. */
+const WITHOUT_LEASES = {
+  before: ({ name }: { readonly name: string }) => {
+    if (name === 'writeLease') throw new StoreUnavailable('postgres', 'none', 'timeout');
+  },
+};
+
 describe('between two epochs', () => {
   it('whoever waits for the first lease under the new one waits as at the fence, for as long as requests do', async () => {
     const { clock, stores, hooks, repository, engine } = await openWorld();
-    hooks.postgres = {
-      before: ({ name }) => {
-        if (name === 'writeLease') throw new StoreUnavailable('postgres', 'none', 'timeout');
-      },
-    };
+    hooks.postgres = WITHOUT_LEASES;
     await clock.run(fence(stores.mongo));
     await clock.pass(1_000);
     await clock.run(changeControl(stores.mongo, { kind: 'lose', id: transition.id }));
@@ -154,11 +157,7 @@ describe('between two epochs', () => {
 
   it('but no longer', async () => {
     const { clock, stores, hooks, engine } = await openWorld();
-    hooks.postgres = {
-      before: ({ name }) => {
-        if (name === 'writeLease') throw new StoreUnavailable('postgres', 'none', 'timeout');
-      },
-    };
+    hooks.postgres = WITHOUT_LEASES;
     await clock.run(fence(stores.mongo));
     await clock.pass(1_000);
     await clock.run(changeControl(stores.mongo, { kind: 'lose', id: transition.id }));
@@ -174,11 +173,7 @@ describe('between two epochs', () => {
     await clock.run(changeControl(stores.mongo, { kind: 'lose', id: transition.id }));
     await clock.pass(500);
     expect(engine.status()).toMatchObject({ epoch: 2, standing: 'serving' });
-    hooks.postgres = {
-      before: ({ name }) => {
-        if (name === 'writeLease') throw new StoreUnavailable('postgres', 'none', 'timeout');
-      },
-    };
+    hooks.postgres = WITHOUT_LEASES;
     await clock.pass(2_000);
     expect(engine.status()).toMatchObject({ epoch: 2, standing: 'no-lease' });
   });
