@@ -52,7 +52,7 @@ export default fp<{ readonly seams?: Seams }>(
       async prepare(store) {
         // MongoDB's schema is its indexes; its documents stay as they are.
         if (config.production && store.name === 'postgres' && (await isLiveAndBehind(store))) {
-          throw new Error(`the schema of ${store.name} is behind, under users: npm run migrate`);
+          throw new Error('PostgreSQL holds users and its schema is behind; run `npm run migrate` first');
         }
         await store.migrate((line) => log.info({ store: store.name }, line));
         const problems = config.production ? await store.durabilityProblems() : [];

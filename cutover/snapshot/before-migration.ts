@@ -43,7 +43,7 @@ export async function beforeMigration(options: BeforeMigration): Promise<boolean
   let { word } = options;
   if (word === null && ask !== null) {
     const answer = await ask(
-      `${live.join(' and ')}: the schema changes under users. Take a snapshot first? [yes/no/stop] `,
+      `${live.join(' and ')}: users are there, and the schema is to be changed. Take a snapshot first? [yes/no/stop] `,
     );
     const words: Readonly<Record<string, MigrationWord>> = { yes: '--snapshot', no: '--no-snapshot' };
     word = words[answer.trim().toLowerCase()] ?? null;

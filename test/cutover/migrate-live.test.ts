@@ -125,6 +125,6 @@ it('an instance in production changes no table under users', { timeout: 240_000 
   const env = productionEnv({ DATABASE_URL: url, BACKEND_MODE: 'postgres-only' }, inbox);
   const { code, out, err } = await ended([program('server')], env);
   expect(code).not.toBe(0);
-  expect(out + err).toMatch(/schema of postgres is behind, under users: npm run migrate/);
+  expect(out + err).toMatch(/PostgreSQL holds users and its schema is behind; run `npm run migrate` first/);
   expect(await isMigrated(url)).toBe(false);
 });
