@@ -15,7 +15,7 @@ export const OUTCOMES = Object.keys(EXIT_CODES) as [Outcome, ...Outcome[]];
 /** One sentence for each, for the help. */
 export const EXIT_CODE_MEANINGS: Readonly<Record<Outcome, string>> = {
   done: 'done',
-  difference: 'a difference or bad data was found',
+  difference: 'a difference or bad data was found, or an unexpected error',
   usage: 'wrong usage or configuration; nothing was done',
   refused: 'refused: a condition does not hold; nothing was changed',
   aborted: 'aborted: begun, then taken back or left as the message says',

@@ -63,7 +63,10 @@ export function helpOf(verb: VerbName, columns: number | null = null): string {
   const spec = specOf(verb);
   const width = widthFor(columns);
   return [
-    ...usageLines(`${`cutover ${verb} ${spec.usage}`.trimEnd()} [--json] [--env-file FILE]`, width),
+    ...usageLines(
+      `${`cutover ${verb} ${spec.usage}`.trimEnd()} [--json] [--env-file FILE] [--mapping FILE]`,
+      width,
+    ),
     '',
     ...wrapped(`${spec.summary}.`, width),
     ...spec.details.flatMap((paragraph) => ['', ...wrapped(paragraph, width)]),

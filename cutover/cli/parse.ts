@@ -56,6 +56,9 @@ function verbOf(
   return one === undefined ? null : { name: one, rest: argv.slice(1) };
 }
 
+/** Verbs that begin with as many letters are named to whoever has mistyped one. */
+const ALIKE = 3;
+
 function withoutVerb(argv: readonly string[]): Command {
   const [first, ...rest] = argv;
   if (first === '--version') return { kind: 'version' };
@@ -66,9 +69,14 @@ function withoutVerb(argv: readonly string[]): Command {
     if (verb !== null) return { kind: 'help', verb: verb.name };
   }
   if (first.startsWith('-')) throw new UsageError('the verb comes first, options after it', null);
-  const begun = VERB_NAMES.filter((name) => name.startsWith(`${first} `));
+  const word = first === 'help' ? (rest[0] ?? '') : first;
+  const begun = VERB_NAMES.filter((name) => name.startsWith(`${word} `));
   if (begun.length > 0) throw new UsageError(`did you mean: ${begun.join(', ')}?`, begun[0] ?? null);
-  throw new UsageError(`there is no such verb; there are: ${VERB_NAMES.join(', ')}`, null);
+  const near = VERB_NAMES.filter((name) => name.slice(0, ALIKE) === word.slice(0, ALIKE));
+  throw new UsageError(
+    near.length > 0 ? `there is no such verb; did you mean: ${near.join(', ')}?` : 'there is no such verb',
+    null,
+  );
 }
 
 type Values = Readonly<Record<string, string | boolean | undefined>>;

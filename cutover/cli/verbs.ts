@@ -115,7 +115,7 @@ const NAMED = [
   'ID is COLLECTION/ID as `quarantine list` shows it, or the id alone where it is there once.',
 ] as const;
 
-/** Of a verb that asks the stores: a second Ctrl-C ends any of them with 4. */
+/** Of a verb that asks the stores: an unexpected error ends any of them with 1, a second Ctrl-C with 4. */
 const STORE_ENDS: readonly Outcome[] = ['done', 'difference', 'usage', 'refused', 'aborted', 'unreachable'];
 
 export const VERBS = {
@@ -384,7 +384,7 @@ export const VERBS = {
     usage: '[--run RUN] [--dry-run]',
     words: [0],
     details: [
-      "Looks at each finding once more. The authority's record is right: it is left to the mirror anew. What only the " +
+      "Looks at each finding once more. The authority's record is right: it is given to the mirror again. What only the " +
         'mirror has is moved aside there. Verify again afterwards.',
       "Exit code 1 when a document of the authority's own cannot be read as a record: nobody can repair that.",
     ],
@@ -403,7 +403,7 @@ export const VERBS = {
     usage: '[--limit N]',
     words: [0],
     details: [
-      'By collection, id, field and reason. Exit code 1 when there is one. Authority cannot change before none is left.',
+      'By collection, id, field and reason. Exit code 1 when there is one. Authority cannot change while one is left.',
     ],
     options: LIMIT,
     ends: STORE_ENDS,

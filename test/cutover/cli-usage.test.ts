@@ -34,9 +34,10 @@ describe('help', () => {
     const asked = await inside([...words, '--help']);
     expect(asked).toMatchObject({ code: 0, err: '' });
     const { options, ends, examples } = specOf(verb);
-    for (const option of [...Object.keys(options), 'json', 'env-file', 'help']) {
+    for (const option of [...Object.keys(options), 'json', 'env-file', 'mapping', 'help']) {
       expect(asked.out).toContain(`--${option}`);
     }
+    expect(asked.out.replaceAll(/\s+/g, ' ')).toContain('[--json] [--env-file FILE] [--mapping FILE]');
     expect(asked.out.match(/^ {2}\d {2}\S/gm)).toHaveLength(ends.length);
     for (const [command] of examples) expect(asked.out).toContain(command);
   });
@@ -69,10 +70,12 @@ describe('help', () => {
 
 describe('usage', () => {
   test.each([
-    [['frobnicate'], /no such verb/],
+    [['frobnicate'], /no such verb$/m],
+    [['backfil'], /no such verb; did you mean: backfill, backfill list, .*backfill rollback\?$/m],
     [['--limit', 'status'], /verb comes first/],
     [['sessions'], /did you mean: sessions end/],
-    [['help', 'frobnicate'], /no such verb/],
+    [['help', 'frobnicate'], /no such verb$/m],
+    [['help', 'sessions'], /did you mean: sessions end/],
     [['status', 'now'], /usage: cutover status/],
     [['status', '--frobnicate'], /--frobnicate/],
     [['promote', '--to'], /--to/],

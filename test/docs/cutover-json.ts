@@ -36,7 +36,7 @@ const PRINTED_BY: Readonly<Record<OutputName, string>> = {
   snapshotRestored: '`snapshot restore`',
   snapshotCleared: '`snapshot clear`',
   userAction: '`sessions end`, `users erase`',
-  failure: 'any verb without an answer: usage, configuration, a store out of reach',
+  failure: 'any verb without an answer: usage, configuration, a store out of reach, an unexpected error',
 };
 
 const ref = (name: string): string => `#/$defs/${name}`;
@@ -69,6 +69,8 @@ export function renderCutoverJson(): string {
     '| `outcome` | `exitCode` | |',
     '|---|---|---|',
     ...OUTCOMES.map((name) => `| \`${name}\` | ${EXIT_CODES[name]} | ${EXIT_CODE_MEANINGS[name]} |`),
+    '',
+    'With `exitCode` 1, an object that has `error` is a `failure`: the verb went wrong, and says nothing of a difference.',
     '',
     'The schema is [cutover-json.schema.json](cutover-json.schema.json), with one definition for each kind of object:',
     '',
