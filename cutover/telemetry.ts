@@ -28,7 +28,7 @@ export const COUNTERS = {
   cutover_shadow_comparisons_total: define('Comparisons by outcome', 'entity', 'outcome'),
   cutover_shadow_differences_total: define('Differing fields in mismatches', 'entity', 'field'),
   cutover_fallbacks_total: define(
-    'Answers that did not come from where they were sought',
+    'Reads that PostgreSQL failed, and its failures that no client saw, by what became of them',
     'operation',
     'store',
     'outcome',

@@ -21,7 +21,7 @@ export function registerGauges(metrics: Metrics, engine: Engine, stores: readonl
     engine.status().standing === 'serving' ? 1 : 0,
   );
   plain('cutover_waiting', 'Operations waiting at a fence', () => engine.status().waiting);
-  plain('cutover_lease_age_seconds', 'Since the lease was last counted from', () =>
+  plain('cutover_lease_age_seconds', 'Age of the lease, from the sending of the heartbeat it rests on', () =>
     seconds(engine.status().leaseAgeMs),
   );
   plain(
