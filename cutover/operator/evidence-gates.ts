@@ -1,4 +1,7 @@
-/** The gates that an operator can override with a reason: comparisons, age of verify and snapshot, soak. */
+/**
+ * The gates that an operator can override with a reason: comparisons, mismatches, a verify or snapshot that is old or
+ * missing, soak. A verify that found differences, or a snapshot that failed, is no lack of evidence, and cannot be.
+ */
 import { copyRun } from '../mode.ts';
 import { DEFAULT_SETTINGS, type Settings } from '../settings.ts';
 import type { GateFacts } from './gates.ts';

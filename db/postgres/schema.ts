@@ -26,7 +26,7 @@ const bytewise = customType<{ data: string; driverData: string }>({ dataType: ()
 const time = <N extends string>(name: N) =>
   timestamp(name, { withTimezone: true, precision: 3, mode: 'date' });
 
-/** See `Stamp` and the pending mark in the design of the cutover. */
+/** See `Stamp` in db/records.ts; a mark says that the mirror has not got this state yet. */
 const stamped = {
   epoch: integer('epoch').notNull(),
   version: integer('version').notNull(),

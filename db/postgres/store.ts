@@ -10,7 +10,7 @@ import { createBooks } from './replica/books.ts';
 import { createReplica } from './replica/replica.ts';
 import { createRepository } from './repository.ts';
 
-/** What is left out has the default of the design's table. `timeoutMs` is both time-outs where they are not given. */
+/** What is left out has a default here, which is not always that of the service. `timeoutMs` is both time-outs where they are not given. */
 export type PostgresStoreOptions = Pick<PoolOptions, 'url'> &
   Partial<PoolOptions> & {
     readonly timeoutMs?: number;

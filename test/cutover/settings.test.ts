@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { backoffMs } from '../../cutover/mirror/backoff.ts';
 import { DEFAULT_SETTINGS } from '../../cutover/settings.ts';
 
-test('the defaults are those that the design states', () => {
+test('every setting has its default', () => {
   expect(DEFAULT_SETTINGS).toEqual({
     'poll-ms': 500,
     'fast-poll-ms': 20,

@@ -1,4 +1,4 @@
-/** Every rule of the design, taken out in turn, and the smallest bound in which the search sees what it was for. */
+/** Every rule of the protocol, taken out in turn, and the smallest bound in which the search sees what it was for. */
 import { RULES, type Rules } from '../../../cutover/protocol/rules.ts';
 import type { Scenario } from './model.ts';
 import { HANDOVER_SCENARIO, KEEP_SCENARIO, SESSION_SCENARIO, SIGNUP_SCENARIO } from './scenarios.ts';

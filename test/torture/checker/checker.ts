@@ -4,7 +4,7 @@ import { judge, type Limits } from './linearize.ts';
 import { isAlive, type State } from './state.ts';
 
 export interface Finding {
-  /** By the numbers of the design. */
+  /** By the numbers of cutover/README.md, "What it promises". */
   readonly invariant: number;
   readonly email: string;
   readonly operation: number;

@@ -1,4 +1,4 @@
-/** Judges each answer by those that were given before it was asked for: invariants 1 to 5 of the design. */
+/** Judges each answer by those that were given before it was asked for: invariants 1 to 5 of cutover/README.md, "What it promises". */
 import type { Repository } from '../../../../db/port.ts';
 import type { SessionRecord, UserRecord } from '../../../../db/records.ts';
 import type { Entry } from '../history.ts';
