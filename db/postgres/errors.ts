@@ -49,7 +49,22 @@ export function emptyWhenNoTable(error: unknown): { readonly rows: never[] } {
 /** Whether the connection is of no more use: it is gone, still runs a query nobody waits for, or holds stale plans. */
 export function isFatal(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError)) return true;
-  return error.severity !== 'ERROR' || error.code === '0A000' || error.code === '26000';
+  return endsConnection(error) || error.code === '0A000' || error.code === '26000';
+}
+
+/**
+ * What a server may end a connection with: trouble with the connection, its user or its database, resources, an operator
+ * or a time-out, the system, its configuration, itself; and what has no code. Everything else is about a statement.
+ */
+const MAY_END_CONNECTION = /^(08|25P0[34]|28|3D|53|57P|58|F0|XX|$)/;
+
+/**
+ * Whether the server ended the connection with this error. The driver gives the severity in the server's own language only
+ * (`lc_messages`): in another than English the code decides, and what may have ended it passes for having done so.
+ */
+export function endsConnection({ severity, code = '' }: pg.DatabaseError): boolean {
+  if (severity === 'ERROR') return false;
+  return severity === 'FATAL' || severity === 'PANIC' || MAY_END_CONNECTION.test(code);
 }
 
 /** The server rolled this transaction back so that another could go on. */
@@ -72,14 +87,15 @@ const UNAVAILABLE: Readonly<Record<string, StoreUnavailable['reason']>> = {
 function fromServer(error: pg.DatabaseError, phase: Phase): Error {
   const code = error.code ?? '';
   // An ERROR has rolled its statement back; a FATAL may have struck after the commit, before its acknowledgement.
-  const outcome = error.severity === 'ERROR' || phase !== 'committing' ? 'none' : 'unknown';
+  const isOver = endsConnection(error);
+  const outcome = isOver && phase === 'committing' ? 'unknown' : 'none';
   const unavailable = (reason: StoreUnavailable['reason']) =>
     new StoreUnavailable('postgres', outcome, reason, { cause: error });
   const known = UNAVAILABLE[code];
   if (known !== undefined) return unavailable(known);
   if (code.startsWith('53')) return unavailable('overloaded');
   if (phase === 'connecting') return unavailable('connect');
-  if (code.startsWith('08') || error.severity !== 'ERROR') return unavailable('connection-lost');
+  if (code.startsWith('08') || isOver) return unavailable('connection-lost');
   if (code === '23505') {
     if (error.constraint === 'users_email_key_unique') return new EmailTaken();
     const entity = ENTITIES.find((each) => error.constraint === `${TABLES[each]}_pkey`);

@@ -1,6 +1,6 @@
 /** The bulk copy's own connections to PostgreSQL: patient ones, and as durable as the service's. */
 import pg from 'pg';
-import { toStoreError } from '../errors.ts';
+import { endsConnection, isFatal, toStoreError } from '../errors.ts';
 
 export interface PostgresBulkOptions {
   readonly url: string;
@@ -78,7 +78,7 @@ export function openPostgresBulk(options: PostgresBulkOptions): PostgresBulk {
         connection.release();
         return rows;
       } catch (error) {
-        connection.release(!(error instanceof pg.DatabaseError));
+        connection.release(isFatal(error));
         throw toStoreError(error, 'committing');
       }
     },
@@ -134,7 +134,7 @@ export async function attempt(
     await connection.query('release savepoint attempt');
     return null;
   } catch (error) {
-    if (!(error instanceof pg.DatabaseError) || error.severity !== 'ERROR') throw error;
+    if (!(error instanceof pg.DatabaseError) || endsConnection(error)) throw error;
     await connection.query('rollback to savepoint attempt');
     return error;
   }
