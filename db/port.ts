@@ -266,6 +266,8 @@ export interface Store {
   poolUse(): PoolUse;
   /** Why an acknowledged write could be lost in a crash of the server; empty when none could. */
   durabilityProblems(): Promise<readonly string[]>;
+  /** Settings of its connections under which it would answer, or decide races, in another way than is relied on; empty when none. */
+  sessionProblems(): Promise<readonly string[]>;
   /** Product and version as the server names itself, for banners: `PostgreSQL 18.4`, `SecantusDB 0.7.0b3`. */
   describe(): Promise<string>;
   /** The server's own clock. */

@@ -55,6 +55,8 @@ export default fp<{ readonly seams?: Seams }>(
           throw new Error('PostgreSQL holds users and its schema is behind; run `npm run migrate` first');
         }
         await store.migrate((line) => log.info({ store: store.name }, line));
+        const wrong = await store.sessionProblems();
+        if (wrong.length > 0) throw new Error(`not as it is relied on: ${wrong.join('; ')}`);
         const problems = config.production ? await store.durabilityProblems() : [];
         if (problems.length > 0) throw new Error(`not durable: ${problems.join('; ')}`);
       },

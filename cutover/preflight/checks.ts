@@ -103,6 +103,7 @@ function judgeIndex({ collection, name, fields, expiresAfterS, unique }: LegacyI
 export interface PostgresWanted extends Wanted {
   readonly server: string;
   readonly durability: readonly string[];
+  readonly session: readonly string[];
   readonly tools: PostgresTools | null;
   /** Of the documents to come; null: not known. */
   readonly comingBytes: number | null;
@@ -110,7 +111,7 @@ export interface PostgresWanted extends Wanted {
 
 export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): readonly Check[] {
   const { major, encoding, isWritable, mayCreateTables, missing, forbidden, mayAnalyze, connections } = facts;
-  const { migrated, tools, durability, comingBytes, server } = wanted;
+  const { migrated, tools, durability, session, comingBytes, server } = wanted;
   const checks: readonly Judged[] = [
     major < POSTGRES_MIN
       ? block('version', server, `PostgreSQL ${POSTGRES_MIN} or newer`)
@@ -144,6 +145,20 @@ export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): rea
     ...(durability.length === 0
       ? [ok('durability', 'a crash loses no acknowledged write')]
       : durability.map((problem) => block('durability', problem, 'turn it on at the server'))),
+    ...(session.length === 0
+      ? [ok('session', 'connections have the settings that they ask for')]
+      : session.map((problem) =>
+          block('session', problem, 'set it for this role, or let a pooler pass `options` on'),
+        )),
+    ...(facts.transactionTimeout === '0'
+      ? []
+      : [
+          warn(
+            'transaction-timeout',
+            `transactions are ended after ${facts.transactionTimeout}, those of a copy too`,
+            'set transaction_timeout to 0 for the role that copies',
+          ),
+        ]),
     judgeConnections(wanted, { ...connections, reserved: RESERVED, variable: 'POSTGRES_POOL_MAX' }),
     judgeSchema(wanted, 'tables and indexes'),
     judgeDisk({

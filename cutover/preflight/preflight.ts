@@ -133,6 +133,7 @@ async function lookAtPostgres(
       migrated: await attempt(() => store.isMigrated()),
       server: await store.describe(),
       durability: await store.durabilityProblems(),
+      session: await store.sessionProblems(),
       tools: await findTools(env, facts.major),
     });
   } finally {

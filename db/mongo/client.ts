@@ -7,6 +7,7 @@ import { toStoreError } from './errors.ts';
 import { COMMITTED, createFirmReads, type FirmRead } from './firm-reads.ts';
 import { defineModels, type Models } from './models.ts';
 import { createPoolWatch } from './pool-use.ts';
+import { BSON } from './url.ts';
 
 export interface ClientOptions {
   readonly url: string;
@@ -113,10 +114,7 @@ function driverOptions({ timeoutMs, poolMax, patient = false }: ClientOptions): 
     retryWrites: false,
     retryReads: true,
     writeConcern: { w: 'majority', journal: true, wtimeoutMS: timeoutMs },
-    // One broken string in a legacy document must not make its whole batch unreadable.
-    enableUtf8Validation: false,
-    // Nor one pattern that MongoDB takes and JavaScript does not.
-    bsonRegExp: true,
+    ...BSON,
   };
 }
 

@@ -74,6 +74,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     ping: () => client.read(({ db }) => assertWritable(db)),
     // Every write asks for the journal and a majority by itself; a server that has no journal refuses it.
     durabilityProblems: async () => [],
+    sessionProblems: async () => [],
     describe: () => client.read(({ db }) => describeServer(db)),
     clock: () => client.read(({ db }) => serverClock(db)),
     isMigrated: () => client.read(({ db }) => isMigrated(db, codec)),

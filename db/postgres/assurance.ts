@@ -5,6 +5,7 @@ import type { Assurance } from '../port.ts';
 import { shared, within } from '../within.ts';
 import { TABLES } from './database.ts';
 import { isFatal, toStoreError } from './errors.ts';
+import { connectionTo } from './session.ts';
 
 const MARKS = Object.values(TABLES).map(
   (table) => `(select count(*) from ${table} where pending_at is not null)`,
@@ -28,7 +29,7 @@ export interface Assurer {
  */
 export function createAssurer(url: string, timeoutMs: number): Assurer {
   const pool = new pg.Pool({
-    connectionString: url,
+    ...connectionTo(url),
     max: 1,
     application_name: 'auth assurance',
     keepAlive: true,

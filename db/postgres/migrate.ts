@@ -4,6 +4,7 @@ import { CompiledQuery, type Kysely, sql } from 'kysely';
 import pg from 'pg';
 import type { Database } from './database.ts';
 import { toStoreError } from './errors.ts';
+import { connectionTo } from './session.ts';
 
 const FOLDER = new URL('./migrations/', import.meta.url);
 const UNIQUE_VIOLATION = '23505';
@@ -138,7 +139,7 @@ export async function isMigrated(db: Kysely<Database>, only?: 'tables'): Promise
 
 async function connect(options: MigrateOptions): Promise<pg.Client> {
   const client = new pg.Client({
-    connectionString: options.url,
+    ...connectionTo(options.url),
     application_name: 'auth-migrate',
     connectionTimeoutMillis: options.connectTimeoutMs,
     statement_timeout: options.migrationTimeoutMs,

@@ -3,6 +3,7 @@ import type { PostgresCursor, PostgresPool, PostgresPoolClient, PostgresQueryRes
 import pg from 'pg';
 import type { PoolUse } from '../port.ts';
 import { isFatal, type Phase, toStoreError } from './errors.ts';
+import { connectionTo } from './session.ts';
 
 export interface PoolOptions {
   readonly url: string;
@@ -28,7 +29,7 @@ export interface Pool extends PostgresPool {
 /** A `pg` pool as Kysely wants one, with time-outs, named prepared statements, and errors of the port. */
 export function createPool(options: PoolOptions): Pool {
   const pool = new pg.Pool({
-    connectionString: options.url,
+    ...connectionTo(options.url, { synchronous_commit: 'on' }),
     max: options.poolMax,
     application_name: 'auth',
     keepAlive: true,
@@ -38,7 +39,6 @@ export function createPool(options: PoolOptions): Pool {
     statement_timeout: options.statementTimeoutMs,
     lock_timeout: Math.ceil(options.statementTimeoutMs * 0.75),
     idle_in_transaction_session_timeout: options.statementTimeoutMs * 2,
-    options: '-c synchronous_commit=on',
   });
   // An idle or checked-out connection that breaks must not end the process; its next use reports it.
   pool.on('error', () => {});

@@ -9,6 +9,7 @@ import { createPool, type PoolOptions } from './pool.ts';
 import { createBooks } from './replica/books.ts';
 import { createReplica } from './replica/replica.ts';
 import { createRepository } from './repository.ts';
+import { sessionProblems } from './session.ts';
 
 /** What is left out has a default here, which is not always that of the service. `timeoutMs` is both time-outs where they are not given. */
 export type PostgresStoreOptions = Pick<PoolOptions, 'url'> &
@@ -53,6 +54,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     poolUse: opened.use,
 
     durabilityProblems: () => durabilityProblems(db),
+    sessionProblems: () => sessionProblems(db),
 
     async describe() {
       const { rows } = await sql<{ server_version: string }>`show server_version`.execute(db);

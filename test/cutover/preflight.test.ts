@@ -236,7 +236,7 @@ describe('preflight', async () => {
     });
   });
 
-  test('names what the role may not do, and the tables that are not there', async () => {
+  test('names what the role may not do, the tables that are not there, and settings that no connection has', async () => {
     const database = newDatabaseName();
     const role = `${database}_role`;
     const main = servers()[0]?.url ?? '';
@@ -246,9 +246,15 @@ describe('preflight', async () => {
       await asSuperuser(url.href, 'create table users (id text)');
       url.username = role;
       url.password = 'fixture';
+      const { stores } = tidy.context;
+      const sessionProblems = async () => ['an odd setting'];
       const found = await look({
         ...tidy,
-        context: { ...tidy.context, urls: { ...tidy.urls, postgres: url.href } },
+        context: {
+          ...tidy.context,
+          stores: { ...stores, postgres: stores.postgres && { ...stores.postgres, sessionProblems } },
+          urls: { ...tidy.urls, postgres: url.href },
+        },
       });
       expect(named(found, 'privileges')).toContainEqual(
         expect.objectContaining({
@@ -258,6 +264,7 @@ describe('preflight', async () => {
         }),
       );
       expect(named(found, 'staging')).toMatchObject([{ level: 'block' }]);
+      expect(named(found, 'session')).toMatchObject([{ level: 'block', found: 'an odd setting' }]);
     } finally {
       await dropDatabase(main, database);
       await asSuperuser(main, `drop role ${role}`);

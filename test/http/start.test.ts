@@ -46,6 +46,18 @@ test(
   },
 );
 
+test('a database whose sessions look at no foreign key: told, and nothing is served', PATIENT, async () => {
+  const name = new URL(url).pathname.slice(1);
+  await asSuperuser(url, `alter database ${name} set session_replication_role = replica`);
+  onTestFinished(async () => {
+    await asSuperuser(url, `alter database ${name} reset session_replication_role`);
+  });
+  const service = spawnService(env);
+  expect(await service.exited).toEqual({ code: 1, signal: null });
+  expect(service.errors()).toContain('session_replication_role = replica: set it to origin');
+  expect(await leases()).toEqual([]);
+});
+
 async function takenPort(): Promise<number> {
   const server: Server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

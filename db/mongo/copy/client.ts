@@ -6,6 +6,7 @@ import { type Document, deserialize, EJSON, serialize } from 'bson';
 import mongoose from 'mongoose';
 import type { Codec } from '../../canonical.ts';
 import type { Entity } from '../../records.ts';
+import { BSON } from '../url.ts';
 
 export interface MongoBulkOptions {
   readonly url: string;
@@ -39,8 +40,7 @@ export function openMongoBulk(options: MongoBulkOptions): MongoBulk {
     readConcern: { level: 'majority' },
     writeConcern: { w: 'majority', journal: true },
     retryWrites: false,
-    enableUtf8Validation: false,
-    bsonRegExp: true,
+    ...BSON,
   });
   const db = client.db();
   const { codec } = options;

@@ -2,6 +2,7 @@
 import mongoose from 'mongoose';
 import { StoreUnavailable } from '../../errors.ts';
 import { toStoreError } from '../errors.ts';
+import { BSON } from '../url.ts';
 
 const SELECTION_MS = 5_000;
 
@@ -21,9 +22,7 @@ export async function connectMongo(url: string, signal?: AbortSignal): Promise<M
     readPreference: 'primary',
     writeConcern: { w: 'majority', journal: true },
     retryWrites: false,
-    // One broken string in a legacy document must not end a dump.
-    enableUtf8Validation: false,
-    bsonRegExp: true,
+    ...BSON,
   });
   try {
     await client.connect();

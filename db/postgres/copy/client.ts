@@ -1,6 +1,7 @@
 /** The bulk copy's own connections to PostgreSQL: patient ones, and as durable as the service's. */
 import pg from 'pg';
 import { endsConnection, isFatal, toStoreError } from '../errors.ts';
+import { connectionTo } from '../session.ts';
 
 export interface PostgresBulkOptions {
   readonly url: string;
@@ -27,20 +28,23 @@ export interface PostgresBulk {
  * How the server notices within some ten seconds that a machine is gone without a word: by then pg-boss hands out what that
  * had in hand, and whoever takes it up waits for what its open transaction has locked.
  */
-const NOTICING =
-  '-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=11000';
+const NOTICING = {
+  tcp_keepalives_idle: '5',
+  tcp_keepalives_interval: '2',
+  tcp_keepalives_count: '3',
+  tcp_user_timeout: '11000',
+};
 
 /** Opens without a word to the server. */
 export function openPostgresBulk(options: PostgresBulkOptions): PostgresBulk {
   const pool = new pg.Pool({
-    connectionString: options.url,
+    ...connectionTo(options.url, { synchronous_commit: 'on', ...NOTICING }),
     max: options.poolMax,
     application_name: 'auth-copy',
     keepAlive: true,
     connectionTimeoutMillis: 10_000,
     statement_timeout: options.statementTimeoutMs,
     idle_in_transaction_session_timeout: options.statementTimeoutMs,
-    options: `-c synchronous_commit=on ${NOTICING}`,
   });
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));

@@ -1,17 +1,17 @@
 /** A snapshot's own connection to PostgreSQL, without a bound on statements: it reads or writes everything. */
 import pg from 'pg';
 import { toStoreError } from '../errors.ts';
+import { connectionTo } from '../session.ts';
 
 const CONNECT_MS = 10_000;
 
 /** The signal ends the connection, whatever it waits for. Throws `StoreUnavailable`. */
 export async function connectPostgres(url: string, signal?: AbortSignal): Promise<pg.Client> {
   const client = new pg.Client({
-    connectionString: url,
+    ...connectionTo(url),
     application_name: 'auth-snapshot',
     connectionTimeoutMillis: CONNECT_MS,
     keepAlive: true,
-    options: '-c statement_timeout=0 -c idle_in_transaction_session_timeout=0',
   });
   client.on('error', () => {});
   try {

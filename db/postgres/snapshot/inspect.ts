@@ -18,6 +18,8 @@ export interface PostgresFacts {
   readonly mayAnalyze: boolean;
   /** Connections: what the server gives to such users, and what is in use. */
   readonly connections: { readonly max: number; readonly used: number };
+  /** How long a transaction may take, as the server says it; `0`: as long as it likes. */
+  readonly transactionTimeout: string;
   readonly databaseBytes: number;
   /** Free where its data folder is, which this process can only look at on the same machine; null: not known. */
   readonly freeBytes: number | null;
@@ -38,6 +40,7 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
       forbidden: string[];
       max: number;
       used: number;
+      transaction_timeout: string;
       bytes: string;
       folder: string | null;
     }>(
@@ -53,6 +56,7 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
         current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
           - coalesce(current_setting('reserved_connections', true)::int, 0) as max,
         (select count(*)::int from pg_stat_activity where backend_type = 'client backend') as used,
+        coalesce(current_setting('transaction_timeout', true), '0') as transaction_timeout,
         pg_database_size(current_database())::text as bytes,
         case when pg_has_role('pg_read_all_settings', 'usage') then current_setting('data_directory') end as folder`,
       [BULK_SCHEMAS],
@@ -70,6 +74,7 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
       forbidden: row.forbidden,
       mayAnalyze: ways.rows[0]?.way !== 'none',
       connections: { max: row.max, used: row.used },
+      transactionTimeout: row.transaction_timeout,
       databaseBytes: Number(row.bytes),
       freeBytes: isLocal(client.host) && row.folder !== null ? await freeIn(row.folder) : null,
     };

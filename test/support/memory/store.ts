@@ -44,6 +44,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
     assurance: () => operate('assurance', 'read', () => ({ marks: countMarks(engine), notes: noteCounts() })),
     poolUse: () => ({ used: 0, idle: 0, waiting: 0, max: 0 }),
     durabilityProblems: () => operate('durabilityProblems', 'read', () => []),
+    sessionProblems: () => operate('sessionProblems', 'read', () => []),
     isMigrated: () => operate('isMigrated', 'read', () => true),
     migrate: async () => {},
     close: async () => {},

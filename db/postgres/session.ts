@@ -1,0 +1,62 @@
+/** What every connection of ours rests on, whatever the server, its databases and roles, or a URL have by default. */
+import { type Kysely, sql } from 'kysely';
+
+/**
+ * Times are read as ISO prints them, in any other style as none at all; who loses a race is to find no row, not to fail for it; and
+ * arrays hold nulls.
+ */
+const NEEDED = {
+  DateStyle: 'ISO',
+  TimeZone: 'UTC',
+  default_transaction_isolation: 'read committed',
+  array_nulls: 'on',
+  standard_conforming_strings: 'on',
+  extra_float_digits: '1',
+  exit_on_error: 'off',
+} as const;
+
+/** Each connection says how long it waits for what; an idle one may hold a lock that others rely on. */
+const OWN_TIMES = {
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
+} as const;
+
+/** Not for a connection to choose, unless it is a superuser's: with `replica` no foreign key is looked at. */
+const SERVERS = { session_replication_role: 'origin' } as const;
+
+type Settings = Readonly<Record<string, string>>;
+
+/**
+ * How `pg` is to connect: under `own` settings, then what the URL's `options` say, and what is needed in any case. `pg` alone would
+ * take the URL's in place of all others. Its own time-outs (`statement_timeout` and so on) stand above these.
+ */
+export function connectionTo(
+  url: string,
+  own: Settings = {},
+): { readonly connectionString: string; readonly options: string } {
+  const [base = '', query = ''] = url.split(/\?(.*)/s, 2);
+  const asked = new URLSearchParams(query).getAll('options');
+  const others = query.split('&').filter((pair) => !pair.startsWith('options='));
+  return {
+    connectionString: query === '' ? url : `${base}?${others.join('&')}`,
+    options: [optionsOf({ ...OWN_TIMES, ...own }), ...asked, optionsOf(NEEDED)].join(' '),
+  };
+}
+
+const optionsOf = (settings: Settings): string =>
+  Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`)
+    .join(' ');
+
+/** Which of them a connection does not have all the same; a pooler between may drop them. */
+export async function sessionProblems<DB>(db: Kysely<DB>): Promise<readonly string[]> {
+  const needed: Settings = { ...NEEDED, ...SERVERS };
+  const { rows } = await sql<{ name: string; setting: string }>`
+    select name, setting from pg_settings where name = any(${Object.keys(needed)}::text[]) order by name
+  `.execute(db);
+  return rows
+    .filter(({ name, setting }) => setting.split(',')[0] !== needed[name])
+    .map(({ name, setting }) => `PostgreSQL runs with ${name} = ${setting}: set it to ${needed[name]}`);
+}
