@@ -29,6 +29,9 @@ ALTER DEFAULT PRIVILEGES FOR ROLE auth_migration IN SCHEMA public
   GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO auth_runtime, auth_backfill;
 ALTER DEFAULT PRIVILEGES FOR ROLE auth_migration IN SCHEMA public
   GRANT USAGE ON SEQUENCES TO auth_runtime, auth_backfill;
+-- pg_dump reads where each stands.
+ALTER DEFAULT PRIVILEGES FOR ROLE auth_migration IN SCHEMA public GRANT SELECT ON SEQUENCES TO auth_backfill;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO auth_backfill;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO auth_runtime, auth_backfill;
 
 -- The runtime role may not forge the list of applied migrations.

@@ -1,30 +1,59 @@
-/** Statistics of what a copy has filled, by the roles of roles.sql, on every server version. */
-import { readFile } from 'node:fs/promises';
+/** What a copy needs besides rows, statistics and a dump, by the roles of roles.sql, on every server version. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import { openPostgresBulk } from '../../db/postgres/copy/client.ts';
 import { analyzeLive } from '../../db/postgres/copy/merge.ts';
 import { migrate } from '../../db/postgres/migrate.ts';
 import { connectPostgres } from '../../db/postgres/snapshot/client.ts';
+import { dumpPostgres } from '../../db/postgres/snapshot/dump.ts';
 import { inspectPostgres } from '../../db/postgres/snapshot/inspect.ts';
+import { findTools } from '../../db/postgres/snapshot/tools.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import { newAccount } from '../contract/fixtures.ts';
 import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
 
 const ROLES = new URL('../../db/postgres/roles.sql', import.meta.url);
 
+/** A migrated database, and its URL under a role. */
+async function newDatabase(server: string) {
+  const name = newDatabaseName();
+  const owner = await createDatabase(server, name);
+  onTestFinished(() => dropDatabase(server, name));
+  const sql = await readFile(ROLES, 'utf8');
+  await asSuperuser(owner, sql);
+  await asSuperuser(owner, sql);
+  const as = (role: string) => `${owner}?options=${encodeURIComponent(`-c role=${role}`)}`;
+  await migrate({ url: as('auth_migration'), connectTimeoutMs: 5_000, migrationTimeoutMs: 30_000 }, () => {});
+  return { owner, as };
+}
+
 describe.each(inject('postgresServers'))('on PostgreSQL $major', ({ url: server, major }) => {
-  it('the backfill role gathers them, the run-time role is told that it may not', async () => {
-    const name = newDatabaseName();
-    const owner = await createDatabase(server, name);
-    onTestFinished(() => dropDatabase(server, name));
-    const sql = await readFile(ROLES, 'utf8');
-    await asSuperuser(owner, sql);
-    await asSuperuser(owner, sql);
-    const as = (role: string) => `${owner}?options=${encodeURIComponent(`-c role=${role}`)}`;
-    await migrate(
-      { url: as('auth_migration'), connectTimeoutMs: 5_000, migrationTimeoutMs: 30_000 },
-      () => {},
-    );
+  it('the backfill role dumps the whole schema, by pg_dump where one fits', async () => {
+    const { as } = await newDatabase(server);
+    const folder = await mkdtemp(join(tmpdir(), 'dump-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const files: string[] = [];
+    const dumped = await dumpPostgres({
+      url: as('auth_backfill'),
+      env: process.env,
+      async write(name, chunks) {
+        await writeFile(join(folder, name), chunks);
+        files.push(name);
+      },
+      async writeByPath(name, fill) {
+        await fill(join(folder, name));
+        files.push(name);
+      },
+    });
+    const fits = (await findTools(process.env, major)) !== null;
+    expect(dumped).toMatchObject({ method: fits ? 'pg_dump' : 'copy', pending: 0 });
+    expect(files).not.toEqual([]);
+  });
+
+  it('the backfill role gathers statistics, the run-time role is told that it may not', async () => {
+    const { owner, as } = await newDatabase(server);
     const store = await openPostgresStore({ url: as('auth_runtime'), timeoutMs: 10_000 });
     await store.at({ epoch: 1, pending: false }).createAccount(newAccount());
     await store.close();
