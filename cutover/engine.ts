@@ -2,6 +2,7 @@
  * The cutover as one process has it: a member of the system, the port over the store that has authority, the mirror
  * and the comparisons behind it. Built from parts that only meet here.
  */
+
 import { StoreUnavailable } from '../db/errors.ts';
 import type { LimitStore, Repository, Store } from '../db/port.ts';
 import {
@@ -21,8 +22,8 @@ import { createLateWrites } from './late-writes.ts';
 import { createLatency } from './latency.ts';
 import { createMirror, type Mirror } from './mirror/mirror.ts';
 import { authorityOf, type Mode, mirrorOf, otherStore } from './mode.ts';
+import { NOTES } from './notes.ts';
 import { lookBeforeTelling } from './operator/lost-copy.ts';
-import { NOTES } from './operator/types.ts';
 import { troubleIn } from './operator/words.ts';
 import { hasLostCopy } from './protocol/changes.ts';
 import { transitionOf } from './protocol/follow.ts';

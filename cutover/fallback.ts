@@ -12,13 +12,14 @@
  * asked again after its answer, since such a write may land at any time. Whether this instance's lease still holds is
  * asked by the router, last.
  */
+
 import type { StoreUnavailable } from '../db/errors.ts';
 import type { Assurance, Store } from '../db/port.ts';
 import { readControl } from './control.ts';
 import type { Environment } from './environment.ts';
 import type { Member } from './instance/member.ts';
 import { MODE_FACTS } from './mode.ts';
-import { NOTES } from './operator/types.ts';
+import { NOTES } from './notes.ts';
 import type { Ticket } from './protocol/admission.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
 import type { ReadOperation } from './router.ts';

@@ -1,8 +1,9 @@
 /** Foreign writes as the bulk verbs know them: verify names what it finds, and what repair or verify settles is closed. */
+
 import type { StoreName } from '../../db/errors.ts';
 import { ENTITIES } from '../../db/records.ts';
 import { authorityOf } from '../mode.ts';
-import { NOTES } from '../operator/types.ts';
+import { NOTES } from '../notes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import type { Difference } from './settle.ts';
 import type { CopyScope, RecordName } from './types.ts';

@@ -8,7 +8,7 @@ import { ENTITIES, type Entity } from '../../db/records.ts';
 import type { Books } from '../../db/replica.ts';
 import { WrongArgument } from '../argument.ts';
 import { readControl } from '../control.ts';
-import { NOTES } from '../operator/types.ts';
+import { NOTES } from '../notes.ts';
 import { classify, createCounts } from './classify.ts';
 import { forgetErased } from './erased.ts';
 import { createInTheWay } from './in-the-way.ts';

@@ -1,10 +1,12 @@
 /** What must hold before a copy may begin, and what it says in the end. */
+
 import type { StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { changeControl, readControl, readLeases } from '../control.ts';
 import type { Environment } from '../environment.ts';
+import type { Event } from '../event-log.ts';
 import { authorityOf, type CopyState, mirrorOf, otherStore } from '../mode.ts';
-import { type Event, NOTES } from '../operator/types.ts';
+import { NOTES } from '../notes.ts';
 import type { Refusal } from '../protocol/changes.ts';
 import { isSilent, type Watch, watchRows } from '../protocol/silence.ts';
 import type { ControlRecord } from '../protocol/types.ts';

@@ -1,4 +1,5 @@
 /** Taking a run back: exactly, but for what live traffic has written since and what that refers to. */
+
 import { StaleEpoch } from '../../db/errors.ts';
 import { undoDocument } from '../../db/mongo/copy/undo.ts';
 import type { Store } from '../../db/port.ts';
@@ -11,7 +12,7 @@ import { putBackStep } from '../../db/postgres/copy/vanished.ts';
 import type { Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
 import { authorityOf, mirrorOf, staleAfter } from '../mode.ts';
-import { NOTES } from '../operator/types.ts';
+import { NOTES } from '../notes.ts';
 import { forgetErased } from './erased.ts';
 import { coordinating } from './lock.ts';
 import { again } from './merge.ts';

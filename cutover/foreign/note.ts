@@ -1,8 +1,9 @@
 /** Foreign writes by name, in the authority's books. */
+
 import type { ForeignChange } from '../../db/changes.ts';
 import type { Store } from '../../db/port.ts';
 import { authorityOf } from '../mode.ts';
-import { NOTES } from '../operator/types.ts';
+import { NOTES } from '../notes.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
 import type { Telemetry } from '../telemetry.ts';
 

@@ -2,9 +2,10 @@
  * A unique clash: the mirror has another user under the e-mail's key. The authority says who is right, and the clash
  * is noted there until it is resolved. Users are put in place from the end of the chain of holders.
  */
+
 import { compareStamps } from '../../db/records.ts';
 import type { Held } from '../../db/replica.ts';
-import { NOTES } from '../operator/types.ts';
+import { NOTES } from '../notes.ts';
 import { decideClash, nextStamp } from '../protocol/stamps.ts';
 import { applyRecords, clear, isMirrored } from './apply.ts';
 import type { Pass } from './pass.ts';

@@ -2,10 +2,11 @@
  * How many marks the authority holds, for those who watch: what a sweep has seen of all, or a count of its own. And how
  * many foreign writes are noted and not settled, by whomever they were found.
  */
+
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { Environment } from '../environment.ts';
-import { NOTES } from '../operator/types.ts';
+import { NOTES } from '../notes.ts';
 
 /** Counting more than this takes a while, and is done every so often only. */
 const MANY = 10_000;

@@ -1,6 +1,6 @@
 import { changeControl } from '../control.ts';
+import { logEvent } from '../event-log.ts';
 import type { Transition } from '../protocol/types.ts';
-import { logEvent } from './events.ts';
 import { readSituation, stand, summarize } from './situation.ts';
 import type { AbortResult, OperatorContext } from './types.ts';
 

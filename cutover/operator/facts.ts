@@ -1,18 +1,19 @@
 /** Measures what the gates judge. Only reads; what a store does not tell counts as not known. */
+
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { Json, Note } from '../../db/replica.ts';
 import { parseWatch, unwatchedSince } from '../foreign/watch-state.ts';
 import { mirrorOf } from '../mode.ts';
+import { NOTES } from '../notes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { type Settings, settingsOf } from '../settings.ts';
 import { sumWindow } from '../shadow/window.ts';
-import { readStay } from './events.ts';
 import type { Evidence, GateFacts, StoreFacts } from './gates.ts';
 import { attempt, backlogOf, isDeposed, type Situation, type STORES, type Standing } from './situation.ts';
+import { readStay } from './stay.ts';
 import type { ForeignStatus, InstanceStatus, OperatorContext, ShadowStatus } from './types.ts';
-import { NOTES } from './types.ts';
 
 /** Bulk verbs that this version has. */
 const BULK_VERBS: GateFacts['verbs'] = { backfill: true, verify: true, snapshot: true };

@@ -2,12 +2,13 @@
  * What a change of authority left behind when its coordinator died: past the loss it is finished; before it, it is taken back
  * once its deadline has passed, for its coordinator may still live. Every move begins with this, and any instance does the same.
  */
+
 import { changeControl } from '../control.ts';
+import { logEvent } from '../event-log.ts';
 import { authorityOf, type Mode } from '../mode.ts';
 import { mayAbort } from '../protocol/changes.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import { AuthorityUnknown } from './errors.ts';
-import { logEvent } from './events.ts';
 import { isOver, pause, type Run } from './run.ts';
 import { readSituation, type Situation, type Standing, stand } from './situation.ts';
 

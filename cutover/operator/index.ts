@@ -13,5 +13,4 @@ export { setSetting } from './settings.ts';
 export { readSituation } from './situation.ts';
 export { readStatus } from './status.ts';
 export type * from './types.ts';
-export { NOTES } from './types.ts';
 export { endSessions, eraseUser } from './users.ts';

@@ -1,11 +1,13 @@
 /** What an operator can look at: marks, notes, the log. Only reads. */
+
 import { compareIds } from '../../db/ids.ts';
 import type { Store } from '../../db/port.ts';
 import type { Json } from '../../db/replica.ts';
+import type { Event } from '../event-log.ts';
 import { MODES, mirrorOf } from '../mode.ts';
+import { NOTES } from '../notes.ts';
 import { attempt, readStanding, type Standing } from './situation.ts';
 import type {
-  Event,
   Incomplete,
   LogResult,
   NoteLine,
@@ -14,7 +16,6 @@ import type {
   PendingList,
   PendingResult,
 } from './types.ts';
-import { NOTES } from './types.ts';
 
 interface Limited {
   /** Rows at most. */

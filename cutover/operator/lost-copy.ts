@@ -1,11 +1,12 @@
 /** Notices that the mirror's store was emptied, or put back from an older dump, before it is told of the record again. */
+
 import type { Store } from '../../db/port.ts';
 import { compareStamps, ENTITIES, type Entity } from '../../db/records.ts';
 import { changeControl, readControl } from '../control.ts';
+import { logEvent } from '../event-log.ts';
 import { authorityOf, staleAfter } from '../mode.ts';
 import { hasLostCopy } from '../protocol/changes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
-import { logEvent } from './events.ts';
 import type { OperatorContext } from './types.ts';
 import { STORE_NAMES } from './words.ts';
 

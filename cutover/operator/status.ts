@@ -8,6 +8,7 @@ import {
   otherStore,
   rollbackIsLossless,
 } from '../mode.ts';
+import { NOTES } from '../notes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { ignoredSettings, settingsOf, timingOf } from '../settings.ts';
 import { AuthorityUnknown } from './errors.ts';
@@ -24,7 +25,6 @@ import {
   withoutRecord,
 } from './situation.ts';
 import type { Gate, NextMove, OperatorContext, Status, StoreStatus } from './types.ts';
-import { NOTES } from './types.ts';
 import { troubleOf } from './words.ts';
 
 const UNKNOWN = { count: null, oldestAgeMs: null };

@@ -5,6 +5,7 @@ import type { Store } from '../../db/port.ts';
 import type { Entity, Stamp } from '../../db/records.ts';
 import type { Json } from '../../db/replica.ts';
 import type { Environment } from '../environment.ts';
+import type { Event } from '../event-log.ts';
 import type { CopyState, Mode, Move } from '../mode.ts';
 import type { Rules } from '../protocol/rules.ts';
 import type { PerStore, Setting, Transition } from '../protocol/types.ts';
@@ -320,50 +321,4 @@ export interface NotesResult extends Incomplete {
 
 export interface LogResult extends Incomplete {
   readonly lines: readonly LogLine[];
-}
-
-/** Notes that the engine keeps in the authority's books, by kind; the key is `entity/id` unless said otherwise. */
-export const NOTES = {
-  /** A record the mirror refuses. Body: `{ reason, stamp }`. */
-  poison: 'poison',
-  /** A clash over an e-mail's key. Body: `{ holderId, resolution, stamp }`. */
-  conflict: 'conflict',
-  /** Clashes that the mirror met, resolved or not, by hour. Key: `HOUR`. Body: empty. */
-  clash: 'clash',
-  /** A mismatch found by a comparison. Body: see `shadow/`. */
-  difference: 'difference',
-  /** Counts of comparisons. Key: `START_OF_BUCKET/INSTANCE`. Body: `{ outcomes: { [outcome]: count } }`. */
-  shadowWindow: 'shadow-window',
-  /** A read that fell back, by hour and instance. Key: `HOUR/INSTANCE`. Body: `{ count }`. */
-  fallback: 'fallback',
-  /** A lease that lapsed while its instance lived, by hour and instance. Key: `HOUR/INSTANCE`. Body: empty. */
-  lapse: 'lapse',
-  /** Evidence from the bulk verbs. Keys: `verify`, `snapshot`, `backfill`. Body: `{ atMs, clean, run, copy }`. */
-  evidence: 'evidence',
-  /** A write that no instance made. Key: `entity/id`. Body: `{ store, change, foundBy, foundAtMs }`. */
-  foreign: 'foreign',
-  /** A document that a copy put aside. Body: see the copy. */
-  quarantine: 'quarantine',
-} as const;
-
-/** What the event log keeps; each entry's body. */
-export interface Event {
-  readonly kind:
-    | 'created'
-    | 'moved'
-    | 'refused'
-    | 'forced'
-    | 'aborted'
-    | 'set'
-    | 'failover'
-    | 'canary'
-    | 'sessions-ended'
-    | 'user-erased'
-    | 'copy'
-    | 'snapshot';
-  readonly mode: Mode;
-  readonly epoch: number;
-  readonly revision: number;
-  /** Whatever else belongs to it: from, to, reason, gates, durations, key, value. Never a record's value. */
-  readonly details: Readonly<Record<string, string | number | boolean | null>>;
 }

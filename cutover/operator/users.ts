@@ -10,11 +10,11 @@ import { isNameless } from '../../db/mongo/copy/raw-document.ts';
 import type { Repository, Store } from '../../db/port.ts';
 import { WrongArgument } from '../argument.ts';
 import { readControl } from '../control.ts';
+import { logEvent } from '../event-log.ts';
 import { mirrorOf, otherStore } from '../mode.ts';
-import { logEvent } from './events.ts';
+import { NOTES } from '../notes.ts';
 import { attempt, readStanding, type Standing, summarize } from './situation.ts';
 import type { EraseResult, OperatorContext, UserActionResult, UserWrite } from './types.ts';
-import { NOTES } from './types.ts';
 import { STORE_NAMES } from './words.ts';
 
 interface Target {

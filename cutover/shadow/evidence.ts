@@ -1,7 +1,8 @@
 /** Counts of comparisons on their way into the authority's books: see `window.ts` for what is kept there. */
+
 import type { Books } from '../../db/replica.ts';
 import type { Environment } from '../environment.ts';
-import { NOTES } from '../operator/types.ts';
+import { NOTES } from '../notes.ts';
 import { noOutcomes, type Outcome } from './outcomes.ts';
 import { BUCKET_MS, bucketStart, readWindow, type Subject, windowKey } from './window.ts';
 

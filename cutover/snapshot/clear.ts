@@ -1,9 +1,10 @@
 /** `cutover snapshot clear`: the operator's word that a restored store may serve, as a system of its own. */
+
 import type { StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { fromControl } from '../control.ts';
+import { logEvent } from '../event-log.ts';
 import { type CopyState, type Mode, otherStore } from '../mode.ts';
-import { logEvent } from '../operator/events.ts';
 import type { OperatorContext } from '../operator/types.ts';
 import type { ControlRecord, Setting } from '../protocol/types.ts';
 import { type Fence, fenceOf } from './fence.ts';

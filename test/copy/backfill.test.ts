@@ -1,8 +1,9 @@
 /** The copy from MongoDB to PostgreSQL. */
+
 import { Binary, ObjectId } from 'bson';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { rollbackBackfill, runBackfill, showBackfill, verify } from '../../cutover/copy/index.ts';
-import { NOTES } from '../../cutover/operator/types.ts';
+import { NOTES } from '../../cutover/notes.ts';
 import { resetAt, sessionAt, userAt } from '../contract/replica/records.ts';
 import { HASH, legacyUser } from '../mongo/legacy.ts';
 import { clear, openBench } from './support.ts';

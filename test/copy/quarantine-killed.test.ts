@@ -1,4 +1,5 @@
 /** The verbs of quarantine, killed between any two of their steps: said again, they end what they had begun. */
+
 import { ObjectId } from 'bson';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -8,7 +9,7 @@ import {
   retryQuarantine,
   runBackfill,
 } from '../../cutover/copy/index.ts';
-import { NOTES } from '../../cutover/operator/types.ts';
+import { NOTES } from '../../cutover/notes.ts';
 import type { Store } from '../../db/port.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { openBench } from './support.ts';

@@ -1,4 +1,5 @@
 /** Finding every difference between the stores, and nothing else; and repairing it. */
+
 import { ObjectId } from 'bson';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -9,7 +10,7 @@ import {
   runBackfill,
   verify,
 } from '../../cutover/copy/index.ts';
-import { NOTES } from '../../cutover/operator/types.ts';
+import { NOTES } from '../../cutover/notes.ts';
 import { ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
 import { toDocument } from '../canonical/default.ts';
 import { resetAt, sessionAt, userAt, verificationAt } from '../contract/replica/records.ts';

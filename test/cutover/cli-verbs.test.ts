@@ -1,11 +1,12 @@
 /** The verbs on real stores with a real instance; as processes where one shows what the program itself does. */
+
 import mongoose from 'mongoose';
 import pg from 'pg';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { fromLease, readControl } from '../../cutover/control.ts';
 import type { Engine } from '../../cutover/engine.ts';
 import type { Mode } from '../../cutover/mode.ts';
-import { NOTES } from '../../cutover/operator/types.ts';
+import { NOTES } from '../../cutover/notes.ts';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import type { Store } from '../../db/port.ts';
 import { newAccount } from '../contract/fixtures.ts';

@@ -1,9 +1,10 @@
 /** When MongoDB may answer for PostgreSQL, and when it must not. */
+
 import { beforeEach, describe, expect, test } from 'vitest';
 import { fromControl } from '../../cutover/control.ts';
 import { createFallback, type Fallback } from '../../cutover/fallback.ts';
 import type { Mode } from '../../cutover/mode.ts';
-import { NOTES } from '../../cutover/operator/types.ts';
+import { NOTES } from '../../cutover/notes.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { type Account, NOW, newAccount } from '../contract/fixtures.ts';
 import { createMemoryStore } from '../support/memory/store.ts';

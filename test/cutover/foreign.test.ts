@@ -1,4 +1,5 @@
 /** Writes that no instance made are found by the change stream, and nothing of ours is taken for one. */
+
 import { ObjectId } from 'bson';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { repair, rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';
@@ -7,7 +8,8 @@ import type { Environment } from '../../cutover/environment.ts';
 import { unwatchedSince } from '../../cutover/foreign/watch-state.ts';
 import { createWatcher, type Watcher } from '../../cutover/foreign/watcher.ts';
 import type { CopyState, Mode } from '../../cutover/mode.ts';
-import { NOTES, readStatus } from '../../cutover/operator/index.ts';
+import { NOTES } from '../../cutover/notes.ts';
+import { readStatus } from '../../cutover/operator/index.ts';
 import type { ChangeFeed, WatchEntry } from '../../db/changes.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';

@@ -1,10 +1,12 @@
 /** The move as Prometheus sees it at /metrics: of a real service on real stores, through flips and a change of authority. */
+
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { changeControl, readControl } from '../../cutover/control.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
 import { MODES, type Mode } from '../../cutover/mode.ts';
-import { move, NOTES, setSetting } from '../../cutover/operator/index.ts';
+import { NOTES } from '../../cutover/notes.ts';
+import { move, setSetting } from '../../cutover/operator/index.ts';
 import type { OperatorContext } from '../../cutover/operator/types.ts';
 import { COUNTERS, HISTOGRAMS, SILENT } from '../../cutover/telemetry.ts';
 import { newAccount } from '../contract/fixtures.ts';

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readControl } from '../../cutover/control.ts';
 import { MODES } from '../../cutover/mode.ts';
+import { NOTES } from '../../cutover/notes.ts';
 import { log, type MoveRequest, move, planMove, setSetting } from '../../cutover/operator/index.ts';
-import { NOTES } from '../../cutover/operator/types.ts';
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import { newAccount, signUp, userOf } from '../contract/fixtures.ts';
 import { createWorld, REQUEST, type World } from './operator-world.ts';

@@ -1,7 +1,9 @@
 /** How long a mode has stood undisturbed, as the gate to `postgres-only` sees it. */
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type MoveRequest, move, NOTES, readStatus, setSetting } from '../../cutover/operator/index.ts';
-import type { Event } from '../../cutover/operator/types.ts';
+import type { Event } from '../../cutover/event-log.ts';
+import { NOTES } from '../../cutover/notes.ts';
+import { type MoveRequest, move, readStatus, setSetting } from '../../cutover/operator/index.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { createWorld, REQUEST, type World } from './operator-world.ts';
 

@@ -2,7 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WrongArgument } from '../../cutover/argument.ts';
-import { endSessions, eraseUser, log, type MoveRequest, move, NOTES } from '../../cutover/operator/index.ts';
+import { NOTES } from '../../cutover/notes.ts';
+import { endSessions, eraseUser, log, type MoveRequest, move } from '../../cutover/operator/index.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import { logIn, sessionOf, signUp, userOf } from '../contract/fixtures.ts';
 import { createWorld, REQUEST, type World } from './operator-world.ts';

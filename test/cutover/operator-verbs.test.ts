@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WrongArgument } from '../../cutover/argument.ts';
 import { readControl } from '../../cutover/control.ts';
+import { NOTES } from '../../cutover/notes.ts';
 import {
   AuthorityUnknown,
   conflicts,
@@ -10,7 +11,6 @@ import {
   log,
   type MoveRequest,
   move,
-  NOTES,
   pending,
   poisoned,
   readStatus,

@@ -1,6 +1,7 @@
 /** What bounds shadow reads, what they leave as evidence, and what never leaves with them. */
+
 import { beforeEach, describe, expect, test } from 'vitest';
-import { NOTES } from '../../cutover/operator/types.ts';
+import { NOTES } from '../../cutover/notes.ts';
 import { sumWindow } from '../../cutover/shadow/window.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Json } from '../../db/replica.ts';

@@ -4,7 +4,7 @@ import pg from 'pg';
 import { afterEach, expect, test } from 'vitest';
 import { type Environment, systemEnvironment } from '../../cutover/environment.ts';
 import type { Mode } from '../../cutover/mode.ts';
-import { NOTES } from '../../cutover/operator/types.ts';
+import { NOTES } from '../../cutover/notes.ts';
 import { createShadow, type Shadow } from '../../cutover/shadow/shadow.ts';
 import { sumWindow } from '../../cutover/shadow/window.ts';
 import type { Repository, Store } from '../../db/port.ts';

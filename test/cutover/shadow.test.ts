@@ -1,6 +1,7 @@
 /** Every outcome of a comparison, on stores in memory and a clock of the test's own. */
+
 import { beforeEach, describe, expect, test } from 'vitest';
-import { NOTES } from '../../cutover/operator/types.ts';
+import { NOTES } from '../../cutover/notes.ts';
 import { fenceEntry } from '../../cutover/snapshot/fence.ts';
 import { createTraffic } from '../../cutover/traffic.ts';
 import type { Store } from '../../db/port.ts';

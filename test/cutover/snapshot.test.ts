@@ -1,9 +1,10 @@
 /** Snapshots of real stores: what comes back is what was there, and what is broken is found. */
+
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deserialize } from 'bson';
 import { describe, expect, test } from 'vitest';
-import { NOTES } from '../../cutover/operator/types.ts';
+import { NOTES } from '../../cutover/notes.ts';
 import { createSnapshot } from '../../cutover/snapshot/create.ts';
 import { listSnapshots, verifySnapshot } from '../../cutover/snapshot/read.ts';
 import { restoreSnapshot } from '../../cutover/snapshot/restore.ts';

@@ -1,5 +1,5 @@
 /** What a verb refused by an error of its own leaves in the event log, as those do that judge by gates. */
-import { logEvent } from '../../operator/events.ts';
+import { logEvent } from '../../event-log.ts';
 import { attempt, readStanding } from '../../operator/situation.ts';
 import type { Call } from './call.ts';
 
