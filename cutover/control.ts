@@ -2,16 +2,17 @@
  * The control record's way into a store and out of it: read, decide (`protocol/changes.ts`), write under a
  * compare-and-set, and again when the race was lost.
  */
+
 import { z } from 'zod';
 import { type StoreName, StoreUnavailable } from '../db/errors.ts';
 import type { Store } from '../db/port.ts';
 import type { ControlEntry, Json, LeaseEntry } from '../db/replica.ts';
 import { isRestored } from '../db/restored.ts';
 import { type CopyState, MODES } from './mode.ts';
-import { STORE_NAMES } from './operator/words.ts';
 import { type ChangeDecision, type ControlChange, decideChange } from './protocol/changes.ts';
 import { RULES, type Rules } from './protocol/rules.ts';
 import type { ControlRecord, LeaseRow } from './protocol/types.ts';
+import { STORE_NAMES } from './words.ts';
 
 // Loose, all of it: whoever changes a record writes it back whole, with what a later version has added to it.
 export const copySchema: z.ZodType<CopyState> = z.discriminatedUnion('kind', [

@@ -24,7 +24,6 @@ import { createMirror, type Mirror } from './mirror/mirror.ts';
 import { authorityOf, type Mode, mirrorOf, otherStore } from './mode.ts';
 import { NOTES } from './notes.ts';
 import { lookBeforeTelling } from './operator/lost-copy.ts';
-import { troubleIn } from './operator/words.ts';
 import { hasLostCopy } from './protocol/changes.ts';
 import { transitionOf } from './protocol/follow.ts';
 import type { Rules } from './protocol/rules.ts';
@@ -35,6 +34,7 @@ import { createShadow, type Shadow } from './shadow/shadow.ts';
 import { decideStart, type Reading } from './startup.ts';
 import type { Telemetry } from './telemetry.ts';
 import { createTraffic } from './traffic.ts';
+import { troubleIn } from './words.ts';
 
 export interface EngineOptions {
   /** Null: no URL was given. */

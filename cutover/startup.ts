@@ -1,7 +1,8 @@
 /** What a process does with what it finds when it starts: it follows what is recorded, or begins a new system. */
+
 import { type CopyState, MODE_FACTS, type Mode, otherStore } from './mode.ts';
-import { VARIABLES } from './operator/words.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
+import { VARIABLES } from './words.ts';
 
 /** What one store said. */
 export type Reading =

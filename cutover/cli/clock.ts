@@ -2,10 +2,11 @@
  * Gates, evidence and the log go by times that the operator's machine takes. Where its clock is far off, that of the
  * stores counts: a soak that one command sees must be the same for every other.
  */
+
 import type { Store } from '../../db/port.ts';
 import type { Environment } from '../environment.ts';
-import { inWords } from '../operator/words.ts';
 import type { PerStore } from '../protocol/types.ts';
+import { inWords } from '../words.ts';
 
 /** Below this it may be the way to the store, and no gate asks so exactly. */
 const BOUND_MS = 5_000;

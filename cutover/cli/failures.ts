@@ -8,9 +8,9 @@ import { WrongArgument } from '../argument.ts';
 import { RestoredStore, UnreadableControl } from '../control.ts';
 import { CopyRefused } from '../copy/types.ts';
 import { AuthorityUnknown } from '../operator/index.ts';
-import { remedyOf, STORE_NAMES, troubleOf, VARIABLES } from '../operator/words.ts';
 import type { PerStore } from '../protocol/types.ts';
 import { FolderFailed, SnapshotRefused } from '../snapshot/types.ts';
+import { remedyOf, STORE_NAMES, troubleOf, VARIABLES } from '../words.ts';
 import type { Outcome } from './exit-codes.ts';
 import { UsageError } from './parse.ts';
 

@@ -2,6 +2,7 @@
  * Drives one attempt at a change of authority: the steps and their order are `protocol/coordinator.ts`; here each request
  * becomes one call to a store, made after the request, and what has no answer is `unknown`.
  */
+
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { changeControl, readControl, readLeases } from '../control.ts';
@@ -19,9 +20,9 @@ import {
 } from '../protocol/coordinator.ts';
 import type { ControlRecord, PerStore, Timing } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
+import { whyRefused } from '../words.ts';
 import { lastCheck, newSuspects, noteMarked } from './last-check.ts';
 import { isOver, pause, type Run, whyOver } from './run.ts';
-import { whyRefused } from './words.ts';
 
 export interface AttemptResult {
   /** `unknown`: the stores fell silent between the two halves; whoever comes next finishes it, or takes it back. */

@@ -4,9 +4,9 @@
  */
 import { copyRun } from '../mode.ts';
 import { DEFAULT_SETTINGS, type Settings } from '../settings.ts';
+import { inWords } from '../words.ts';
 import type { GateFacts } from './gates.ts';
 import type { Gate } from './types.ts';
-import { inWords } from './words.ts';
 
 export const CLI = 'npx --no cutover';
 /** How far the clocks of two machines may be apart before one of them is taken for wrong. */

@@ -18,11 +18,11 @@ import { logEvent } from '../event-log.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { DEFAULT_TIMING } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
+import { inWords, whyRefused } from '../words.ts';
 import { AuthorityUnknown } from './errors.ts';
 import { beginRun, type Run } from './run.ts';
 import { attempt, backlogOf, readSituation } from './situation.ts';
 import type { FailoverRequest, FailoverResult, OperatorContext, Summary } from './types.ts';
-import { inWords, whyRefused } from './words.ts';
 
 const EPOCHS = 2;
 const RECENT_MS = 3_600_000;

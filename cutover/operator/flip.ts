@@ -8,12 +8,12 @@ import type { Move } from '../mode.ts';
 import { type ChangeDecision, type ControlChange, hasMoved } from '../protocol/changes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
+import { whyRefused } from '../words.ts';
 import { copyTo } from './copy.ts';
 import { awaitAcknowledged } from './instances.ts';
 import { isWholeOrMarked } from './lost-copy.ts';
 import { isOver, type Run, whyOver } from './run.ts';
 import { attempt, type Standing } from './situation.ts';
-import { whyRefused } from './words.ts';
 
 export interface FlipResult {
   /** `overtaken`: nothing was done, since something was set or marked meanwhile, by which the gates may say otherwise. */

@@ -2,14 +2,15 @@
  * The conditions of each move, as a pure function of what was measured. `evidence` can be overridden by an operator
  * with a reason; `safety` never: each gate says which of the two it is.
  */
+
 import type { StoreName, StoreUnavailable } from '../../db/errors.ts';
 import { NO_MAPPING } from '../control.ts';
 import { authorityOf, copyRun, type Move, otherStore } from '../mode.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
 import type { Settings } from '../settings.ts';
+import { inWords, remedyOf, STORE_NAMES, troubleOf, VARIABLES } from '../words.ts';
 import { CLI, evidenceGates, soakGate, verb } from './evidence-gates.ts';
 import type { Backlog, ForeignStatus, Gate, InstanceStatus, ShadowStatus } from './types.ts';
-import { backlogInWords, inWords, remedyOf, STORE_NAMES, troubleOf, VARIABLES } from './words.ts';
 
 export interface StoreFacts {
   readonly configured: boolean;
@@ -284,6 +285,11 @@ function pendingGate(pending: Backlog, countMax: number, oldestMaxMs: number, se
       : `let the mirror catch up; ${CLI} pending lists them`,
     kind: 'safety',
   };
+}
+
+function backlogInWords({ count, oldestAgeMs }: Backlog): string {
+  if (count === null) return 'not known';
+  return oldestAgeMs === null ? `${count}` : `${count}, the oldest for ${inWords(oldestAgeMs)}`;
 }
 
 function drainGates(facts: GateFacts, settings: Settings): readonly Gate[] {

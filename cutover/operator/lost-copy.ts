@@ -7,8 +7,8 @@ import { logEvent } from '../event-log.ts';
 import { authorityOf, staleAfter } from '../mode.ts';
 import { hasLostCopy } from '../protocol/changes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
+import { STORE_NAMES } from '../words.ts';
 import type { OperatorContext } from './types.ts';
-import { STORE_NAMES } from './words.ts';
 
 /** Records of one kind that are looked at: more, and it takes a backfill to complete the copy. */
 const STARTED_EMPTY_MAX = 5_000;

@@ -4,6 +4,7 @@ import { authorityOf, type Mode, type Move, otherStore } from '../mode.ts';
 import { hasMoved } from '../protocol/changes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
+import { LOST_COPY, whyRefused } from '../words.ts';
 import { sendCanary } from './canary.ts';
 import { attemptChange } from './change-authority.ts';
 import { copyTo } from './copy.ts';
@@ -17,7 +18,6 @@ import { attempt, readStanding, type Standing, summarize } from './situation.ts'
 import { noteEntered } from './stay.ts';
 import type { Gate, MoveRequest, MoveResult, OperatorContext } from './types.ts';
 import { wayTo } from './way.ts';
-import { LOST_COPY, whyRefused } from './words.ts';
 
 /** How one rung was taken. */
 interface Step {

@@ -3,10 +3,10 @@ import { changeControl } from '../control.ts';
 import { logEvent } from '../event-log.ts';
 import { mirrorOf } from '../mode.ts';
 import { contradictionOf, isSettingKey, parseSetting, type SettingKey, settingsOf } from '../settings.ts';
+import { LOST_COPY, whyRefused } from '../words.ts';
 import { copyTo } from './copy.ts';
 import { attempt, readStanding, summarize } from './situation.ts';
 import type { OperatorContext, SetResult } from './types.ts';
-import { LOST_COPY, whyRefused } from './words.ts';
 
 /** A failover counts out leases by the mirror's copy of these, since the rows are lost with the authority. */
 const NEEDED_AT_FAILOVER: readonly SettingKey[] = ['lease-ms', 'margin-ms'];

@@ -1,13 +1,14 @@
 /** What the two control records say together, and which of them speaks. Only reads. */
+
 import type { StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { asUnreadable, isSilence, readControl, type UnreadableControl } from '../control.ts';
 import { authorityOf, mirrorOf, otherStore } from '../mode.ts';
 import { FOLLOWING_NOTHING, type Following, follow, unfinishedChange } from '../protocol/follow.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
+import { VARIABLES } from '../words.ts';
 import { AuthorityUnknown } from './errors.ts';
 import type { Backlog, OperatorContext, Summary } from './types.ts';
-import { VARIABLES } from './words.ts';
 
 export interface StoreReading {
   /** Null: not configured. */

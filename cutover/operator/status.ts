@@ -11,6 +11,7 @@ import {
 import { NOTES } from '../notes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { ignoredSettings, settingsOf, timingOf } from '../settings.ts';
+import { troubleOf } from '../words.ts';
 import { AuthorityUnknown } from './errors.ts';
 import { readFacts } from './facts.ts';
 import { failingGates, type GateFacts, gatesFor, mayPass } from './gates.ts';
@@ -25,7 +26,6 @@ import {
   withoutRecord,
 } from './situation.ts';
 import type { Gate, NextMove, OperatorContext, Status, StoreStatus } from './types.ts';
-import { troubleOf } from './words.ts';
 
 const UNKNOWN = { count: null, oldestAgeMs: null };
 

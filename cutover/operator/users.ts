@@ -13,9 +13,9 @@ import { readControl } from '../control.ts';
 import { logEvent } from '../event-log.ts';
 import { mirrorOf, otherStore } from '../mode.ts';
 import { NOTES } from '../notes.ts';
+import { STORE_NAMES } from '../words.ts';
 import { attempt, readStanding, type Standing, summarize } from './situation.ts';
 import type { EraseResult, OperatorContext, UserActionResult, UserWrite } from './types.ts';
-import { STORE_NAMES } from './words.ts';
 
 interface Target {
   readonly userId: string;

@@ -1,8 +1,9 @@
 /** What was found, judged. Pure. */
+
 import type { LegacyIndex, MongoFacts } from '../../db/mongo/snapshot/inspect.ts';
 import type { PostgresFacts } from '../../db/postgres/snapshot/inspect.ts';
 import type { PostgresTools } from '../../db/postgres/snapshot/tools.ts';
-import { inWords } from '../operator/words.ts';
+import { inWords } from '../words.ts';
 import type { Check, Documents } from './types.ts';
 
 /** Before it, of two indexes on one key only one may be there, whether unique or sparse or neither. */

@@ -1,8 +1,9 @@
 /** What the verbs on the copy work with: both stores, and connections of their own. */
+
 import type { Entity } from '../../../db/records.ts';
 import type { CopyScope } from '../../copy/types.ts';
 import { CopyRefused } from '../../copy/types.ts';
-import { VARIABLES } from '../../operator/words.ts';
+import { VARIABLES } from '../../words.ts';
 import { ConfigurationProblem, failureOf, Interrupted } from '../failures.ts';
 import { UsageError } from '../parse.ts';
 import type { VerbName } from '../verbs.ts';

@@ -1,9 +1,10 @@
 /** What a verb is handed, and what it gives back. */
+
 import type { StoreName } from '../../../db/errors.ts';
 import type { Progress as CopyProgress } from '../../copy/types.ts';
 import type { OperatorContext } from '../../operator/types.ts';
-import { VARIABLES } from '../../operator/words.ts';
 import type { PerStore } from '../../protocol/types.ts';
+import { VARIABLES } from '../../words.ts';
 import type { Outcome } from '../exit-codes.ts';
 import { Interrupted } from '../failures.ts';
 import type { Options } from '../parse.ts';

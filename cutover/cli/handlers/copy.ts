@@ -1,4 +1,5 @@
 /** `cutover backfill …`, `verify`, `repair`, `worker`. */
+
 import type {
   BackfillOptions,
   BackfillResult,
@@ -6,8 +7,8 @@ import type {
   RunSummary,
   VerifyOptions,
 } from '../../copy/index.ts';
-import { troubleIn } from '../../operator/words.ts';
 import { assertWritable } from '../../snapshot/folder.ts';
+import { troubleIn } from '../../words.ts';
 import { UsageError } from '../parse.ts';
 import { backfillLines, repairLines, runLines, runsLines, undoneLines, verifyLines } from '../print/copy.ts';
 import { type Bulk, jobsOf, withBulk } from './bulk.ts';

@@ -1,6 +1,7 @@
 /** `cutover preflight` for people. */
-import { STORE_NAMES } from '../../operator/words.ts';
+
 import type { Check, Documents, Preflight } from '../../preflight/types.ts';
+import { STORE_NAMES } from '../../words.ts';
 import type { Style } from '../style.ts';
 import { columns, indented } from '../table.ts';
 import { count, counted, duration, printable } from '../words.ts';

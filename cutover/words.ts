@@ -1,8 +1,7 @@
 /** Numbers, troubles and refusals as an operator reads them. */
-import type { StoreName, StoreUnavailable } from '../../db/errors.ts';
-import type { Refusal } from '../protocol/changes.ts';
-import type { ControlRecord } from '../protocol/types.ts';
-import type { Backlog } from './types.ts';
+import type { StoreName, StoreUnavailable } from '../db/errors.ts';
+import type { Refusal } from './protocol/changes.ts';
+import type { ControlRecord } from './protocol/types.ts';
 
 const UNITS = [
   [86_400_000, 'd'],
@@ -16,11 +15,6 @@ export function inWords(ms: number): string {
   const unit = UNITS.find(([size]) => ms >= 2 * size) ?? UNITS.find(([size]) => ms === size);
   if (unit === undefined) return `${Math.round(ms)} ms`;
   return `${Math.round((ms / unit[0]) * 10) / 10} ${unit[1]}`;
-}
-
-export function backlogInWords({ count, oldestAgeMs }: Backlog): string {
-  if (count === null) return 'not known';
-  return oldestAgeMs === null ? `${count}` : `${count}, the oldest for ${inWords(oldestAgeMs)}`;
 }
 
 const WORDS: Readonly<Record<Exclude<Refusal, 'incomplete-copy' | 'changed'>, string>> = {
