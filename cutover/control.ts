@@ -2,7 +2,6 @@
  * The control record's way into a store and out of it: read, decide (`protocol/changes.ts`), write under a
  * compare-and-set, and again when the race was lost.
  */
-
 import { z } from 'zod';
 import { type StoreName, StoreUnavailable } from '../db/errors.ts';
 import type { Store } from '../db/port.ts';

@@ -2,7 +2,6 @@
  * The cutover as one process has it: a member of the system, the port over the store that has authority, the mirror
  * and the comparisons behind it. Built from parts that only meet here.
  */
-
 import { StoreUnavailable } from '../db/errors.ts';
 import type { LimitStore, Repository, Store } from '../db/port.ts';
 import {
@@ -20,10 +19,10 @@ import { createWatcher } from './foreign/watcher.ts';
 import { createInstance, type Instance } from './instance/instance.ts';
 import { createLateWrites } from './late-writes.ts';
 import { createLatency } from './latency.ts';
+import { lookBeforeTelling } from './lost-copy.ts';
 import { createMirror, type Mirror } from './mirror/mirror.ts';
 import { authorityOf, type Mode, mirrorOf, otherStore } from './mode.ts';
 import { NOTES } from './notes.ts';
-import { lookBeforeTelling } from './operator/lost-copy.ts';
 import { hasLostCopy } from './protocol/changes.ts';
 import { transitionOf } from './protocol/follow.ts';
 import type { Rules } from './protocol/rules.ts';

@@ -7,6 +7,12 @@ import type { Mode } from './mode.ts';
 import type { ControlRecord } from './protocol/types.ts';
 import type { Telemetry } from './telemetry.ts';
 
+/** What it takes to add to the log. */
+export interface LogContext {
+  readonly environment: Environment;
+  readonly telemetry: Telemetry;
+}
+
 const ATTEMPTS_MAX = 5;
 const RETRY_MS = 200;
 
@@ -37,7 +43,7 @@ export interface Event {
  * times, then said.
  */
 export async function logEvent(
-  { environment, telemetry }: { readonly environment: Environment; readonly telemetry: Telemetry },
+  { environment, telemetry }: LogContext,
   store: Store,
   kind: Event['kind'],
   record: Pick<ControlRecord, 'mode' | 'epoch' | 'revision'>,

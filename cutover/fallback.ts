@@ -12,7 +12,6 @@
  * asked again after its answer, since such a write may land at any time. Whether this instance's lease still holds is
  * asked by the router, last.
  */
-
 import type { StoreUnavailable } from '../db/errors.ts';
 import type { Assurance, Store } from '../db/port.ts';
 import { readControl } from './control.ts';

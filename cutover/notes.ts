@@ -1,5 +1,3 @@
-/** Kinds of notes in the books of a store. */
-
 /** Notes that the engine keeps in the authority's books, by kind; the key is `entity/id` unless said otherwise. */
 export const NOTES = {
   /** A record the mirror refuses. Body: `{ reason, stamp }`. */

@@ -1,5 +1,4 @@
 /** What a process does with what it finds when it starts: it follows what is recorded, or begins a new system. */
-
 import { type CopyState, MODE_FACTS, type Mode, otherStore } from './mode.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
 import { VARIABLES } from './words.ts';

@@ -2,7 +2,6 @@
  * Gates, evidence and the log go by times that the operator's machine takes. Where its clock is far off, that of the
  * stores counts: a soak that one command sees must be the same for every other.
  */
-
 import type { Store } from '../../db/port.ts';
 import type { Environment } from '../environment.ts';
 import type { PerStore } from '../protocol/types.ts';

@@ -1,5 +1,4 @@
 /** Whatever went wrong, as one sentence with a remedy and an exit code: no stack, no URL, no password. */
-
 import type { StoreName } from '../../db/errors.ts';
 import { StaleEpoch, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';

@@ -10,7 +10,7 @@ import { hasWritten } from '../../db/postgres/copy/undo.ts';
 import type { Json } from '../../db/replica.ts';
 import type { CopyState } from '../mode.ts';
 import { otherStore, staleAfter } from '../mode.ts';
-import { copyTo } from '../operator/copy.ts';
+import { copyTo } from '../telling.ts';
 import { countsOf, sumCounts } from './classify.ts';
 import { carryOutDecisions } from './duplicates.ts';
 import { forgetErased } from './erased.ts';

@@ -1,5 +1,4 @@
 /** Foreign writes as the bulk verbs know them: verify names what it finds, and what repair or verify settles is closed. */
-
 import type { StoreName } from '../../db/errors.ts';
 import { ENTITIES } from '../../db/records.ts';
 import { authorityOf } from '../mode.ts';

@@ -1,5 +1,4 @@
 /** What becomes of the documents that a copy put aside. */
-
 import { type StoreName, UnfaithfulWrite } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';

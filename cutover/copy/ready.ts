@@ -1,5 +1,4 @@
 /** What must hold before a copy may begin, and what it says in the end. */
-
 import type { StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { changeControl, readControl, readLeases } from '../control.ts';

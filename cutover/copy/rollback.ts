@@ -1,5 +1,4 @@
 /** Taking a run back: exactly, but for what live traffic has written since and what that refers to. */
-
 import { StaleEpoch } from '../../db/errors.ts';
 import { undoDocument } from '../../db/mongo/copy/undo.ts';
 import type { Store } from '../../db/port.ts';

@@ -1,5 +1,4 @@
 /** Foreign writes by name, in the authority's books. */
-
 import type { ForeignChange } from '../../db/changes.ts';
 import type { Store } from '../../db/port.ts';
 import { authorityOf } from '../mode.ts';

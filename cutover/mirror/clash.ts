@@ -2,7 +2,6 @@
  * A unique clash: the mirror has another user under the e-mail's key. The authority says who is right, and the clash
  * is noted there until it is resolved. Users are put in place from the end of the chain of holders.
  */
-
 import { compareStamps } from '../../db/records.ts';
 import type { Held } from '../../db/replica.ts';
 import { NOTES } from '../notes.ts';

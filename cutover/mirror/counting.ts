@@ -2,7 +2,6 @@
  * How many marks the authority holds, for those who watch: what a sweep has seen of all, or a count of its own. And how
  * many foreign writes are noted and not settled, by whomever they were found.
  */
-
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { Environment } from '../environment.ts';

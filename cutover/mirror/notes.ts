@@ -1,5 +1,4 @@
 /** The notes on records that could not be mirrored: put by whoever found out, taken back once it is no longer so. */
-
 import { ENTITIES, type Entity, type Stamp } from '../../db/records.ts';
 import { NOTES } from '../notes.ts';
 import type { Pass } from './pass.ts';

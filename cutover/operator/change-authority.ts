@@ -2,7 +2,6 @@
  * Drives one attempt at a change of authority: the steps and their order are `protocol/coordinator.ts`; here each request
  * becomes one call to a store, made after the request, and what has no answer is `unknown`.
  */
-
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { changeControl, readControl, readLeases } from '../control.ts';

@@ -1,5 +1,4 @@
 /** Measures what the gates judge. Only reads; what a store does not tell counts as not known. */
-
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';

@@ -7,7 +7,6 @@
  * The epoch goes up by two. A rollback that was under way may have been recorded in PostgreSQL (the loser is written first)
  * as the next epoch and not in MongoDB; no later one can have been, for that would have begun in MongoDB.
  */
-
 import { idAt } from '../../db/ids.ts';
 import type { Store } from '../../db/port.ts';
 import { ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';

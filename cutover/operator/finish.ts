@@ -2,7 +2,6 @@
  * What a change of authority left behind when its coordinator died: past the loss it is finished; before it, it is taken back
  * once its deadline has passed, for its coordinator may still live. Every move begins with this, and any instance does the same.
  */
-
 import { changeControl } from '../control.ts';
 import { logEvent } from '../event-log.ts';
 import { authorityOf, type Mode } from '../mode.ts';

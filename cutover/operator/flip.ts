@@ -1,17 +1,16 @@
 /** A flip without a change of authority: one compare-and-set, and the wait until everybody has followed it. */
-
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { changeControl } from '../control.ts';
 import { logEvent } from '../event-log.ts';
+import { isWholeOrMarked } from '../lost-copy.ts';
 import type { Move } from '../mode.ts';
 import { type ChangeDecision, type ControlChange, hasMoved } from '../protocol/changes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
+import { copyTo } from '../telling.ts';
 import { whyRefused } from '../words.ts';
-import { copyTo } from './copy.ts';
 import { awaitAcknowledged } from './instances.ts';
-import { isWholeOrMarked } from './lost-copy.ts';
 import { isOver, type Run, whyOver } from './run.ts';
 import { attempt, type Standing } from './situation.ts';
 

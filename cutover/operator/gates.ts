@@ -2,7 +2,6 @@
  * The conditions of each move, as a pure function of what was measured. `evidence` can be overridden by an operator
  * with a reason; `safety` never: each gate says which of the two it is.
  */
-
 import type { StoreName, StoreUnavailable } from '../../db/errors.ts';
 import { NO_MAPPING } from '../control.ts';
 import { authorityOf, copyRun, type Move, otherStore } from '../mode.ts';

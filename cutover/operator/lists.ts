@@ -1,5 +1,4 @@
 /** What an operator can look at: marks, notes, the log. Only reads. */
-
 import { compareIds } from '../../db/ids.ts';
 import type { Store } from '../../db/port.ts';
 import type { Json } from '../../db/replica.ts';

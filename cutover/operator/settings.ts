@@ -3,8 +3,8 @@ import { changeControl } from '../control.ts';
 import { logEvent } from '../event-log.ts';
 import { mirrorOf } from '../mode.ts';
 import { contradictionOf, isSettingKey, parseSetting, type SettingKey, settingsOf } from '../settings.ts';
+import { copyTo } from '../telling.ts';
 import { LOST_COPY, whyRefused } from '../words.ts';
-import { copyTo } from './copy.ts';
 import { attempt, readStanding, summarize } from './situation.ts';
 import type { OperatorContext, SetResult } from './types.ts';
 

@@ -1,5 +1,4 @@
 /** What the two control records say together, and which of them speaks. Only reads. */
-
 import type { StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { asUnreadable, isSilence, readControl, type UnreadableControl } from '../control.ts';

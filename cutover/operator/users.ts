@@ -3,7 +3,6 @@
  * look twice: an announcement of any change is a write of the authority's own control record, so one that is the same after
  * the write had come to no fence before it. If it is not the same the outcome is unknown; both verbs may be run again.
  */
-
 import { StaleWrite, StoreUnavailable } from '../../db/errors.ts';
 import { decodeId } from '../../db/ids.ts';
 import { isNameless } from '../../db/mongo/copy/raw-document.ts';

@@ -1,5 +1,4 @@
 /** What was found, judged. Pure. */
-
 import type { LegacyIndex, MongoFacts } from '../../db/mongo/snapshot/inspect.ts';
 import type { PostgresFacts } from '../../db/postgres/snapshot/inspect.ts';
 import type { PostgresTools } from '../../db/postgres/snapshot/tools.ts';

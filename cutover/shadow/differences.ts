@@ -2,7 +2,6 @@
  * Notes on records that were found to differ, in the authority's books, until they are found to match: which record,
  * which fields, keyed digests of the two values, never a value. Kept here until the books have taken them.
  */
-
 import type { Entity, Stamp } from '../../db/records.ts';
 import type { Books, Json } from '../../db/replica.ts';
 import type { Environment } from '../environment.ts';

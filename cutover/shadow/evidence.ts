@@ -1,5 +1,4 @@
 /** Counts of comparisons on their way into the authority's books: see `window.ts` for what is kept there. */
-
 import type { Books } from '../../db/replica.ts';
 import type { Environment } from '../environment.ts';
 import { NOTES } from '../notes.ts';

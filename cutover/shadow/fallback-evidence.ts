@@ -2,7 +2,6 @@
  * Reads that PostgreSQL failed while it was the authority, as notes by hour and instance (`NOTES.fallback`): the gate to
  * `postgres-only` asks for a time without any. The store that has just failed must take them, so they are tried again.
  */
-
 import type { Store } from '../../db/port.ts';
 import type { Environment } from '../environment.ts';
 import type { Member } from '../instance/member.ts';

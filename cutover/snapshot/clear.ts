@@ -1,5 +1,4 @@
 /** `cutover snapshot clear`: the operator's word that a restored store may serve, as a system of its own. */
-
 import type { StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { fromControl } from '../control.ts';

@@ -1,5 +1,4 @@
 /** `cutover snapshot create`: both stores, each as of one moment where its server can, in one folder. */
-
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import type { StoreName } from '../../db/errors.ts';
 import { connectMongo } from '../../db/mongo/snapshot/client.ts';

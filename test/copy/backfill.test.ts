@@ -1,5 +1,4 @@
 /** The copy from MongoDB to PostgreSQL. */
-
 import { Binary, ObjectId } from 'bson';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { rollbackBackfill, runBackfill, showBackfill, verify } from '../../cutover/copy/index.ts';

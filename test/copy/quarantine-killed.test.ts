@@ -1,5 +1,4 @@
 /** The verbs of quarantine, killed between any two of their steps: said again, they end what they had begun. */
-
 import { ObjectId } from 'bson';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {

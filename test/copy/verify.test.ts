@@ -1,5 +1,4 @@
 /** Finding every difference between the stores, and nothing else; and repairing it. */
-
 import { ObjectId } from 'bson';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {

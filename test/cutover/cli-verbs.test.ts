@@ -1,5 +1,4 @@
 /** The verbs on real stores with a real instance; as processes where one shows what the program itself does. */
-
 import mongoose from 'mongoose';
 import pg from 'pg';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';

@@ -1,5 +1,4 @@
 /** When MongoDB may answer for PostgreSQL, and when it must not. */
-
 import { beforeEach, describe, expect, test } from 'vitest';
 import { fromControl } from '../../cutover/control.ts';
 import { createFallback, type Fallback } from '../../cutover/fallback.ts';

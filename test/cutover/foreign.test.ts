@@ -1,5 +1,4 @@
 /** Writes that no instance made are found by the change stream, and nothing of ours is taken for one. */
-
 import { ObjectId } from 'bson';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { repair, rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';

@@ -1,5 +1,4 @@
 /** The move as Prometheus sees it at /metrics: of a real service on real stores, through flips and a change of authority. */
-
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { changeControl, readControl } from '../../cutover/control.ts';

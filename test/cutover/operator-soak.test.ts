@@ -1,5 +1,4 @@
 /** How long a mode has stood undisturbed, as the gate to `postgres-only` sees it. */
-
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Event } from '../../cutover/event-log.ts';
 import { NOTES } from '../../cutover/notes.ts';

@@ -1,5 +1,4 @@
 /** What an operator does to one user. */
-
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WrongArgument } from '../../cutover/argument.ts';
 import { NOTES } from '../../cutover/notes.ts';

@@ -1,5 +1,4 @@
 /** What bounds shadow reads, what they leave as evidence, and what never leaves with them. */
-
 import { beforeEach, describe, expect, test } from 'vitest';
 import { NOTES } from '../../cutover/notes.ts';
 import { sumWindow } from '../../cutover/shadow/window.ts';

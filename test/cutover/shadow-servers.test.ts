@@ -1,5 +1,4 @@
 /** Comparisons of real stores: planted differences are found, ordinary races are not taken for any. */
-
 import pg from 'pg';
 import { afterEach, expect, test } from 'vitest';
 import { type Environment, systemEnvironment } from '../../cutover/environment.ts';

@@ -1,5 +1,4 @@
 /** Every outcome of a comparison, on stores in memory and a clock of the test's own. */
-
 import { beforeEach, describe, expect, test } from 'vitest';
 import { NOTES } from '../../cutover/notes.ts';
 import { fenceEntry } from '../../cutover/snapshot/fence.ts';

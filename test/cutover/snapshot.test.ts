@@ -1,5 +1,4 @@
 /** Snapshots of real stores: what comes back is what was there, and what is broken is found. */
-
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deserialize } from 'bson';

@@ -1,5 +1,4 @@
 /** What the verbs on the copy work with: both stores, and connections of their own. */
-
 import type { Entity } from '../../../db/records.ts';
 import type { CopyScope } from '../../copy/types.ts';
 import { CopyRefused } from '../../copy/types.ts';

@@ -1,5 +1,4 @@
 /** What a verb is handed, and what it gives back. */
-
 import type { StoreName } from '../../../db/errors.ts';
 import type { Progress as CopyProgress } from '../../copy/types.ts';
 import type { OperatorContext } from '../../operator/types.ts';

@@ -1,5 +1,4 @@
 /** `cutover backfill …`, `verify`, `repair`, `worker`. */
-
 import type {
   BackfillOptions,
   BackfillResult,

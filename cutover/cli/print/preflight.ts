@@ -1,5 +1,4 @@
 /** `cutover preflight` for people. */
-
 import type { Check, Documents, Preflight } from '../../preflight/types.ts';
 import { STORE_NAMES } from '../../words.ts';
 import type { Style } from '../style.ts';

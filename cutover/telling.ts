@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import { StoreUnavailable } from '../../db/errors.ts';
-import type { Store } from '../../db/port.ts';
-import { changeControl, readControl } from '../control.ts';
-import { authorityOf } from '../mode.ts';
-import type { ControlRecord } from '../protocol/types.ts';
+import { StoreUnavailable } from '../db/errors.ts';
+import type { Store } from '../db/port.ts';
+import { changeControl, readControl } from './control.ts';
+import type { LogContext } from './event-log.ts';
 import { lookBeforeTelling } from './lost-copy.ts';
-import type { OperatorContext } from './types.ts';
+import { authorityOf } from './mode.ts';
+import type { ControlRecord } from './protocol/types.ts';
 
 /** Each lost race is somebody's success. */
 const RACES_MAX = 10;
@@ -16,11 +16,7 @@ const RACES_MAX = 10;
  * The authority is read after the other store: whoever stood still in between finds the revision taken, and so tells
  * nothing older than what is told there.
  */
-export async function copyTo(
-  context: Pick<OperatorContext, 'environment' | 'telemetry'>,
-  authority: Store,
-  other: Store,
-): Promise<boolean> {
+export async function copyTo(context: LogContext, authority: Store, other: Store): Promise<boolean> {
   try {
     for (let race = 0; race < RACES_MAX; race += 1) {
       const looked = await lookBeforeTelling(context, authority, other);

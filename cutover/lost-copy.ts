@@ -1,14 +1,12 @@
 /** Notices that the mirror's store was emptied, or put back from an older dump, before it is told of the record again. */
-
-import type { Store } from '../../db/port.ts';
-import { compareStamps, ENTITIES, type Entity } from '../../db/records.ts';
-import { changeControl, readControl } from '../control.ts';
-import { logEvent } from '../event-log.ts';
-import { authorityOf, staleAfter } from '../mode.ts';
-import { hasLostCopy } from '../protocol/changes.ts';
-import type { ControlRecord } from '../protocol/types.ts';
-import { STORE_NAMES } from '../words.ts';
-import type { OperatorContext } from './types.ts';
+import type { Store } from '../db/port.ts';
+import { compareStamps, ENTITIES, type Entity } from '../db/records.ts';
+import { changeControl, readControl } from './control.ts';
+import { type LogContext, logEvent } from './event-log.ts';
+import { authorityOf, staleAfter } from './mode.ts';
+import { hasLostCopy } from './protocol/changes.ts';
+import type { ControlRecord } from './protocol/types.ts';
+import { STORE_NAMES } from './words.ts';
 
 /** Records of one kind that are looked at: more, and it takes a backfill to complete the copy. */
 const STARTED_EMPTY_MAX = 5_000;
@@ -19,7 +17,7 @@ const STARTED_EMPTY_MAX = 5_000;
  * could see it afterwards.
  */
 export async function lookBeforeTelling(
-  context: Pick<OperatorContext, 'environment' | 'telemetry'>,
+  context: LogContext,
   authority: Store,
   other: Store,
 ): Promise<{ readonly seen: ControlRecord | null } | null> {
