@@ -4,27 +4,16 @@
  */
 import { StoreUnavailable } from '../db/errors.ts';
 import type { LimitStore, Repository, Store } from '../db/port.ts';
-import {
-  asUnreadable,
-  changeControl,
-  fromControl,
-  isSilence,
-  RestoredStore,
-  readControl,
-  UnreadableControl,
-} from './control.ts';
+import { asUnreadable, fromControl, isSilence, readControl, UnreadableControl } from './control.ts';
 import type { Environment } from './environment.ts';
 import { createFallback } from './fallback.ts';
 import { createWatcher } from './foreign/watcher.ts';
 import { createInstance, type Instance } from './instance/instance.ts';
 import { createLateWrites } from './late-writes.ts';
 import { createLatency } from './latency.ts';
-import { lookBeforeTelling } from './lost-copy.ts';
 import { createMirror, type Mirror } from './mirror/mirror.ts';
 import { authorityOf, type Mode, mirrorOf, otherStore } from './mode.ts';
 import { NOTES } from './notes.ts';
-import { hasLostCopy } from './protocol/changes.ts';
-import { transitionOf } from './protocol/follow.ts';
 import type { Rules } from './protocol/rules.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
 import { createRestored } from './restored.ts';
@@ -32,6 +21,7 @@ import { createRouter } from './router.ts';
 import { createShadow, type Shadow } from './shadow/shadow.ts';
 import { decideStart, type Reading } from './startup.ts';
 import type { Telemetry } from './telemetry.ts';
+import { createTelling } from './telling.ts';
 import { createTraffic } from './traffic.ts';
 import { troubleIn } from './words.ts';
 
@@ -100,8 +90,6 @@ export class StartRefused extends Error {
 const LAPSE_ATTEMPTS = 60;
 /** Between two attempts to find out the mode, ms. */
 const START_RETRY_MS = 500;
-/** Between two attempts to leave a copy of the record in the other store, ms. */
-const TELL_AGAIN_MS = 5_000;
 
 export function createEngine(options: EngineOptions): Engine {
   const { stores, environment, telemetry, firstMode, retentionMs, storeTimeoutMs } = options;
@@ -113,7 +101,7 @@ export function createEngine(options: EngineOptions): Engine {
     telemetry,
     storeTimeoutMs,
     onLapse: () => void noteLapse(),
-    onGlance: heedOther,
+    onGlance: (own) => telling.heed(own),
     p99Ms: latency.p99Ms,
     ...(rules && { rules }),
     ...(queueMax === undefined ? {} : { queueMax }),
@@ -138,11 +126,10 @@ export function createEngine(options: EngineOptions): Engine {
   });
   const ready = new Set<Store>();
   const ended = new AbortController();
+  const telling = createTelling({ ...parts, ready, makeReady, ended: ended.signal });
   let starting: Promise<void> = Promise.resolve();
   let problem: string | null = 'not started';
   let warned: string | null = null;
-  let warnedOfOther: string | null = null;
-  let heeding = false;
 
   async function readingOf(store: Store | null): Promise<Reading> {
     if (store === null) return { kind: 'not-configured' };
@@ -307,58 +294,9 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   function heed(record: ControlRecord): void {
-    void tellOther(record);
+    telling.tell(record);
     // The connection that is kept for this question is opened before it is needed.
     if (record.mode === 'postgres-primary') void stores.postgres?.assurance().catch(() => {});
-  }
-
-  /** It may be emptied at any time; `tryToTell` looks for itself, and may take as long as an index build. */
-  function heedOther(own: ControlRecord | null): void {
-    const record = member.record();
-    if (heeding || record === null || !hasLostCopy(record, own)) return;
-    heeding = true;
-    void tryToTell(record).finally(() => {
-      heeding = false;
-    });
-  }
-
-  async function tellOther(record: ControlRecord): Promise<void> {
-    while (!(await tryToTell(record))) {
-      await environment.sleep(TELL_AGAIN_MS, ended.signal);
-      if (ended.signal.aborted || member.record() !== record) return;
-    }
-  }
-
-  /** The store that is not the authority keeps a copy of the record, so that it can be told of a change. Never throws. */
-  async function tryToTell(record: ControlRecord): Promise<boolean> {
-    const { mode } = record;
-    const [authority, other] = [stores[authorityOf(mode)], stores[otherStore(authorityOf(mode))]];
-    if (authority === null || other === null || mirrorOf(mode) === null) return true;
-    if (transitionOf(member.state().following) !== null) return true;
-    try {
-      if (await restored.look(other)) throw new RestoredStore(other.name);
-      // What prepared it is gone with its record.
-      if (ready.has(other) && (await readControl(other)) === null) ready.delete(other);
-      // Before it is prepared, which may need a privilege that this service has not.
-      const looked = await lookBeforeTelling({ environment, telemetry }, authority, other);
-      await makeReady(other);
-      if (looked === null) return false;
-      const decision = await changeControl(other, { kind: 'copy', record, ...looked });
-      return decision.kind !== 'refused' || decision.reason === 'higher-epoch';
-    } catch (error) {
-      warnOfOther(error, other);
-      return false;
-    }
-  }
-
-  /** Once for each reason; of a store that is away or fenced others tell. */
-  function warnOfOther(error: unknown, { name }: Store): void {
-    const reason = error instanceof Error ? error.message : String(error);
-    const isTold =
-      error instanceof StoreUnavailable || error instanceof RestoredStore || reason === warnedOfOther;
-    const level = isTold ? 'debug' : 'warn';
-    telemetry[level]({ err: error, store: name }, 'the mirror’s store cannot be told of the control record');
-    if (!isTold) warnedOfOther = reason;
   }
 
   return {

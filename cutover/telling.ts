@@ -1,14 +1,103 @@
+/** The store that is not the authority keeps a copy of the control record, so that it can be told of a change. */
 import { isDeepStrictEqual } from 'node:util';
 import { StoreUnavailable } from '../db/errors.ts';
 import type { Store } from '../db/port.ts';
-import { changeControl, readControl } from './control.ts';
+import { changeControl, RestoredStore, readControl } from './control.ts';
+import type { Environment } from './environment.ts';
 import type { LogContext } from './event-log.ts';
+import type { Member } from './instance/member.ts';
 import { lookBeforeTelling } from './lost-copy.ts';
-import { authorityOf } from './mode.ts';
-import type { ControlRecord } from './protocol/types.ts';
+import { authorityOf, mirrorOf, otherStore } from './mode.ts';
+import { hasLostCopy } from './protocol/changes.ts';
+import { transitionOf } from './protocol/follow.ts';
+import type { ControlRecord, PerStore } from './protocol/types.ts';
+import type { Restored } from './restored.ts';
+import type { Telemetry } from './telemetry.ts';
 
+/** Between two attempts to leave a copy of the record in the other store, ms. */
+const TELL_AGAIN_MS = 5_000;
 /** Each lost race is somebody's success. */
 const RACES_MAX = 10;
+
+export interface TellingOptions {
+  readonly stores: PerStore<Store | null>;
+  readonly environment: Environment;
+  readonly telemetry: Telemetry;
+  readonly member: Member;
+  readonly restored: Restored;
+  /** Those that `makeReady` has made ready. */
+  readonly ready: Set<Store>;
+  readonly makeReady: (store: Store) => Promise<void>;
+  /** Aborted when this process ends. */
+  readonly ended: AbortSignal;
+}
+
+/** The part of it that each instance has. Nothing here throws. */
+export interface Telling {
+  /** Tries until it is told, or another record counts. */
+  tell(record: ControlRecord): void;
+  /** `own`: what the other store was seen to hold. */
+  heed(own: ControlRecord | null): void;
+}
+
+export function createTelling(options: TellingOptions): Telling {
+  const { stores, environment, telemetry, member, restored, ready, makeReady, ended } = options;
+  let warned: string | null = null;
+  let heeding = false;
+
+  /** It may be emptied at any time; `tryToTell` looks for itself, and may take as long as an index build. */
+  function heed(own: ControlRecord | null): void {
+    const record = member.record();
+    if (heeding || record === null || !hasLostCopy(record, own)) return;
+    heeding = true;
+    void tryToTell(record).finally(() => {
+      heeding = false;
+    });
+  }
+
+  async function tell(record: ControlRecord): Promise<void> {
+    while (!(await tryToTell(record))) {
+      await environment.sleep(TELL_AGAIN_MS, ended);
+      if (ended.aborted || member.record() !== record) return;
+    }
+  }
+
+  /** The store that is not the authority keeps a copy of the record, so that it can be told of a change. Never throws. */
+  async function tryToTell(record: ControlRecord): Promise<boolean> {
+    const { mode } = record;
+    const [authority, other] = [stores[authorityOf(mode)], stores[otherStore(authorityOf(mode))]];
+    if (authority === null || other === null || mirrorOf(mode) === null) return true;
+    if (transitionOf(member.state().following) !== null) return true;
+    try {
+      if (await restored.look(other)) throw new RestoredStore(other.name);
+      // What prepared it is gone with its record.
+      if (ready.has(other) && (await readControl(other)) === null) ready.delete(other);
+      // Before it is prepared, which may need a privilege that this service has not.
+      const looked = await lookBeforeTelling({ environment, telemetry }, authority, other);
+      await makeReady(other);
+      if (looked === null) return false;
+      const decision = await changeControl(other, { kind: 'copy', record, ...looked });
+      return decision.kind !== 'refused' || decision.reason === 'higher-epoch';
+    } catch (error) {
+      warnOfOther(error, other);
+      return false;
+    }
+  }
+
+  /** Once for each reason; of a store that is away or fenced others tell. */
+  function warnOfOther(error: unknown, { name }: Store): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    const isTold = error instanceof StoreUnavailable || error instanceof RestoredStore || reason === warned;
+    const level = isTold ? 'debug' : 'warn';
+    telemetry[level]({ err: error, store: name }, 'the mirror’s store cannot be told of the control record');
+    if (!isTold) warned = reason;
+  }
+
+  return {
+    tell: (record) => void tell(record),
+    heed,
+  };
+}
 
 /**
  * Tells the other store what the authority says, for whoever can read only that one. No mode depends on it; false when
