@@ -14,6 +14,26 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   db: [],
 };
 
+/** The files of `cutover/` that lie in none of its folders. */
+const BESIDE = 'beside the folders';
+
+/** The same for each folder of `cutover/`: what answers requests knows nothing of the verbs. */
+const MAY_IMPORT_IN_CUTOVER: Readonly<Record<string, readonly string[]>> = {
+  instance: ['protocol', BESIDE],
+  shadow: ['protocol', 'instance', BESIDE],
+  mirror: ['protocol', 'instance', 'shadow', BESIDE],
+  foreign: ['protocol', 'instance', 'shadow', BESIDE],
+  [BESIDE]: ['protocol', 'instance', 'shadow', 'mirror', 'foreign'],
+  copy: ['protocol', 'instance', BESIDE],
+  operator: ['protocol', 'shadow', 'foreign', BESIDE],
+  snapshot: ['protocol', 'operator', BESIDE],
+  preflight: ['protocol', 'operator', 'snapshot', 'copy', BESIDE],
+  cli: ['protocol', 'operator', 'snapshot', 'copy', 'preflight', BESIDE],
+};
+
+/** All that `cutover/protocol` may import: it decides, and nothing in it acts. */
+const PROTOCOL_MAY_IMPORT = ['cutover/mode.ts', 'cutover/settings.ts', 'db/errors.ts', 'db/records.ts'];
+
 /** Programs and worker files: they are started by name, not imported. */
 const STARTED = [
   'src/server.ts',
@@ -43,6 +63,23 @@ test('imports point one way: src → plugins → cutover → db', () => {
   const wrong = imports.filter(({ file, target }) => {
     const [from = '', to = ''] = [file.split('/')[0], target.split('/')[0]];
     return from !== to && MAY_IMPORT[from]?.includes(to) === false;
+  });
+  expect(wrong).toEqual([]);
+});
+
+/** The folder of `cutover/` in which a file lies; null: it is none of `cutover/`. */
+function partOf(file: string): string | null {
+  const [folder, part = '', ...rest] = file.split('/');
+  if (folder !== 'cutover') return null;
+  return rest.length === 0 ? BESIDE : part;
+}
+
+test('within cutover/ they do, too: the verbs stand on what answers requests, and that on the decisions', () => {
+  const wrong = imports.filter(({ file, target }) => {
+    const [from, to] = [partOf(file), partOf(target)];
+    if (from === null || from === to) return false;
+    if (from === 'protocol') return !PROTOCOL_MAY_IMPORT.includes(target);
+    return to !== null && MAY_IMPORT_IN_CUTOVER[from]?.includes(to) !== true;
   });
   expect(wrong).toEqual([]);
 });
