@@ -113,6 +113,7 @@ export async function simulate({
       history.landed(call.process.name, call.name, call.args, { store: call.store, epoch: call.epoch });
     }
   }
+  // `script` and `faults` work on the network, and so come after it; nothing is sent before they are there.
   const network = createNetwork({
     scheduler,
     random: random.fork(),
@@ -150,6 +151,7 @@ export async function simulate({
     });
   }
 
+  let longestWaitS = 0;
   const telemetry = (process: SimProcess): Telemetry => {
     const line = (level: string) => (fields: Fields, message: string) => {
       if (traced) say(`${process.name} ${level}: ${message} ${brief(fields)}`);
@@ -174,7 +176,6 @@ export async function simulate({
       },
     };
   };
-  let longestWaitS = 0;
 
   // The instances.
   interface Instance {
@@ -188,10 +189,10 @@ export async function simulate({
   let born = 0;
   let resting = false;
 
-  function newProcess(kind: string): SimProcess {
+  function newProcess(role: string): SimProcess {
     born += 1;
     const process = createProcess({
-      name: `${kind}${born}`,
+      name: `${role}${born}`,
       scheduler,
       random: random.fork(),
       rate: 1 + random.between(-climate.clockDrift, climate.clockDrift),
@@ -413,6 +414,7 @@ export async function simulate({
   resting = true;
   say('REST');
   faults.end();
+  const operating = () => processes.some(({ name }) => name.startsWith('operator'));
   /** Nobody works any more, nothing is on its way, everybody follows the same, and nothing is left to be mirrored. */
   const isAtRest = (): boolean => {
     if (asking > 0 || operating() || latest.inTransition || network.underWay() > 0) return false;
@@ -425,7 +427,6 @@ export async function simulate({
     const marked = held.some((table) => [...table.values()].some(({ pendingAt }) => pendingAt !== null));
     return !marked || mirrorOf(latest.mode) === null;
   };
-  const operating = () => processes.some(({ name }) => name.startsWith('operator'));
   await scheduler.runUntil(scheduler.now() + shape.restMinMs);
   // What an operator leaves half done, the instances finish or take back.
   for (const process of [...processes]) if (process.name.startsWith('operator')) process.kill();
@@ -443,8 +444,8 @@ export async function simulate({
       epochs,
       expiredBefore: new Date(now().getTime() - RETENTION_MS),
       authority: stores[authority],
-      other: stores[authority === 'mongo' ? 'postgres' : 'mongo'],
-      mirrored: mirrorOf(latest.mode) !== null && (await isComplete(latest.mode)),
+      other: stores[otherStore(authority)],
+      mirrored: mirrorOf(latest.mode) !== null && (await isComplete()),
     }),
     ...[...bugs, ...workload.bugs].map((what) => ({ rule: 'bug', what, entry: null })),
   ];
@@ -467,7 +468,7 @@ export async function simulate({
     }
   }
 
-  async function isComplete(_mode: Mode): Promise<boolean> {
+  async function isComplete(): Promise<boolean> {
     const entry = await stores[authority].books.readControl();
     const body = entry?.body as { copy?: { kind: string } } | undefined;
     return body?.copy?.kind === 'complete';
