@@ -3,7 +3,7 @@
  * compare-and-set, and again when the race was lost.
  */
 import { z } from 'zod';
-import { type StoreName, StoreUnavailable } from '../db/errors.ts';
+import { STORES, type StoreName, StoreUnavailable } from '../db/errors.ts';
 import type { Store } from '../db/port.ts';
 import type { ControlEntry, Json, LeaseEntry } from '../db/replica.ts';
 import { isRestored } from '../db/restored.ts';
@@ -44,8 +44,6 @@ const controlBody = z.looseObject({
   revision: z.int().min(0),
 });
 
-const STORE_NAMES_KNOWN = ['mongo', 'postgres'] as const satisfies readonly StoreName[];
-
 /** What a version before there were mappings has: what it reads in a document is nobody else's reading. */
 export const NO_MAPPING = 'none';
 
@@ -60,7 +58,7 @@ const leaseBody = z.object({
   leaseMs: z.number().min(0).max(LEASE_MAX_MS),
   facts: z
     .object({
-      reaches: z.array(z.enum(STORE_NAMES_KNOWN)),
+      reaches: z.array(z.enum(STORES)),
       p99Ms: z.number().nullable().default(null),
       mapping: z.string().default(NO_MAPPING),
     })

@@ -1,4 +1,5 @@
 /** What a process does with what it finds when it starts: it follows what is recorded, or begins a new system. */
+import { STORES } from '../db/errors.ts';
 import { type CopyState, MODE_FACTS, type Mode, otherStore } from './mode.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
 import { VARIABLES } from './words.ts';
@@ -29,7 +30,7 @@ export function decideStart(firstMode: Mode, readings: PerStore<Reading>, nowMs:
   // There is a system, whatever it says: none is begun over it.
   const unreadable = found.find((reading) => reading.kind === 'unreadable');
   if (unreadable !== undefined) return { kind: 'wait', reason: unreadable.reason };
-  const silent = (['mongo', 'postgres'] as const).find((store) => readings[store].kind === 'unreachable');
+  const silent = STORES.find((store) => readings[store].kind === 'unreachable');
   if (silent !== undefined) {
     return { kind: 'wait', reason: `no mode is recorded yet, and ${silent} must be asked before one is` };
   }

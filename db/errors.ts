@@ -1,6 +1,7 @@
 import type { Entity, Stamp } from './records.ts';
 
-export type StoreName = 'mongo' | 'postgres';
+export const STORES = ['mongo', 'postgres'] as const;
+export type StoreName = (typeof STORES)[number];
 
 /** Another living user holds the normalised e-mail. */
 export class EmailTaken extends Error {

@@ -1,6 +1,5 @@
 /** Whatever went wrong, as one sentence with a remedy and an exit code: no stack, no URL, no password. */
-import type { StoreName } from '../../db/errors.ts';
-import { StaleEpoch, StoreUnavailable } from '../../db/errors.ts';
+import { STORES, StaleEpoch, type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { ToolFailed } from '../../db/postgres/snapshot/tools.ts';
 import { WrongArgument } from '../argument.ts';
@@ -37,8 +36,6 @@ export interface Failure {
   readonly store: StoreName | null;
   readonly remedy: string | null;
 }
-
-const NAMES = ['mongo', 'postgres'] as const;
 
 const failure = (outcome: Outcome, message: string, remedy: string | null = null): Failure => ({
   outcome,
@@ -134,7 +131,7 @@ export async function diagnose(error: unknown, stores: PerStore<Store | null>): 
     const remedy = found.map(({ message, remedy: what }) => `${message}: ${what}`).join('\n  ');
     return { ...first, store: found.length === 1 ? one.store : null, remedy };
   }
-  const unset = NAMES.filter((name) => stores[name] === null).map((name) => VARIABLES[name]);
+  const unset = STORES.filter((name) => stores[name] === null).map((name) => VARIABLES[name]);
   if (unset.length > 0) return { ...first, remedy: `set ${unset.join(' and ')} too, if the system has it` };
   return { ...first, outcome: 'refused', remedy: 'start an instance of the service first' };
 }

@@ -3,6 +3,7 @@
  * against them. Fields are only ever added. Times are milliseconds; moments are ISO 8601 in UTC.
  */
 import { z } from 'zod';
+import { STORES } from '../../db/errors.ts';
 import { ENTITIES } from '../../db/records.ts';
 import type { CopyCounts, Progress } from '../copy/types.ts';
 import { type CopyState, MODES } from '../mode.ts';
@@ -16,7 +17,7 @@ const count = z.int().min(0);
 const ms = z.number();
 const moment = z.iso.datetime();
 const mode = z.enum(MODES);
-const store = z.enum(['mongo', 'postgres']);
+const store = z.enum(STORES);
 const json = z.json();
 const setting = z.union([z.string(), z.number(), z.boolean()]);
 const reasons = z.array(z.string()).describe('Sentences for people');
@@ -123,10 +124,7 @@ const status = {
       state: z.enum(['current', 'behind', 'silent']),
       leaseMs: ms,
       acknowledged: z.string().nullable(),
-      reaches: z
-        .array(z.enum(['mongo', 'postgres']))
-        .nullable()
-        .describe('The stores that answered it when it last asked'),
+      reaches: z.array(z.enum(STORES)).nullable().describe('The stores that answered it when it last asked'),
       p99Ms: ms.nullable().describe('Of its operations on the authority in the last seconds; null: too few'),
       mapping: z.string().describe('Digest of the mapping it reads and writes documents by'),
       isReadable: z.boolean().describe('False: its row is of another version, and tells nothing'),

@@ -6,6 +6,7 @@ import { ObjectId } from 'bson';
 import { z } from 'zod';
 import { isExpired } from '../../db/apply.ts';
 import type { Codec, Doc } from '../../db/canonical.ts';
+import { STORES } from '../../db/errors.ts';
 import { decodeIds, encodeId } from '../../db/ids.ts';
 import { unpackValue } from '../../db/mongo/copy/client.ts';
 import type { IdRange } from '../../db/mongo/copy/ranges.ts';
@@ -35,7 +36,7 @@ const SWEEP_ROWS = 1_000;
 /** What a verify remembers besides its ranges. */
 const verifyBody = z.object({
   what: z.union([z.literal('full'), z.object({ sinceMs: z.number() }), z.object({ share: z.number() })]),
-  authority: z.enum(['mongo', 'postgres']),
+  authority: z.enum(STORES),
   mapping: z.string(),
   /** The run whose copy it looks at; null: of none that was complete when it began. */
   copy: z.string().nullable().default(null),

@@ -1,5 +1,5 @@
 /** Foreign writes as the bulk verbs know them: verify names what it finds, and what repair or verify settles is closed. */
-import type { StoreName } from '../../db/errors.ts';
+import { STORES, type StoreName } from '../../db/errors.ts';
 import { ENTITIES } from '../../db/records.ts';
 import { authorityOf } from '../mode.ts';
 import { NOTES } from '../notes.ts';
@@ -19,7 +19,6 @@ export interface ForeignRecord extends RecordName {
 }
 
 const ALL = 1_000_000;
-const STORES: readonly StoreName[] = ['mongo', 'postgres'];
 
 async function openNotes({ stores }: CopyScope): Promise<readonly ForeignNote[]> {
   const each = STORES.map(async (store) =>

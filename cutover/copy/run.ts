@@ -1,5 +1,6 @@
 /** What a run remembers besides its ranges: everything needed to go on with it in another process. */
 import { z } from 'zod';
+import { STORES } from '../../db/errors.ts';
 import type { RunRow } from '../../db/postgres/copy/runs.ts';
 import type { Json } from '../../db/replica.ts';
 import { copySchema } from '../control.ts';
@@ -7,7 +8,7 @@ import { policySchema } from './policy.ts';
 import { CopyRefused } from './types.ts';
 
 const body = z.object({
-  from: z.enum(['mongo', 'postgres']),
+  from: z.enum(STORES),
   onBad: z.enum(['rollback', 'quarantine']),
   dryRun: z.boolean(),
   duplicates: policySchema.nullable(),

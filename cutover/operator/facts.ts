@@ -1,6 +1,6 @@
 /** Measures what the gates judge. Only reads; what a store does not tell counts as not known. */
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
-import { StoreUnavailable } from '../../db/errors.ts';
+import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { Json, Note } from '../../db/replica.ts';
 import { parseWatch, unwatchedSince } from '../foreign/watch-state.ts';
@@ -10,7 +10,7 @@ import type { ControlRecord } from '../protocol/types.ts';
 import { type Settings, settingsOf } from '../settings.ts';
 import { sumWindow } from '../shadow/window.ts';
 import type { Evidence, GateFacts, StoreFacts } from './gates.ts';
-import { attempt, backlogOf, isDeposed, type Situation, type STORES, type Standing } from './situation.ts';
+import { attempt, backlogOf, isDeposed, type Situation, type Standing } from './situation.ts';
 import { readStay } from './stay.ts';
 import type { ForeignStatus, InstanceStatus, OperatorContext, ShadowStatus } from './types.ts';
 
@@ -62,7 +62,7 @@ export async function readFacts(
   };
 }
 
-async function storeFacts(situation: Situation, name: (typeof STORES)[number]): Promise<StoreFacts> {
+async function storeFacts(situation: Situation, name: StoreName): Promise<StoreFacts> {
   const { store, reachable, trouble } = situation.readings[name];
   const configured = store !== null;
   const problem = trouble?.message ?? null;

@@ -1,5 +1,5 @@
 /** What the two control records say together, and which of them speaks. Only reads. */
-import type { StoreName } from '../../db/errors.ts';
+import { STORES, type StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { asUnreadable, isSilence, readControl, type UnreadableControl } from '../control.ts';
 import { authorityOf, mirrorOf, otherStore } from '../mode.ts';
@@ -35,8 +35,6 @@ export interface Standing {
   /** Null: not configured, out of reach, or nothing that is known of can be done with it. */
   readonly other: Store | null;
 }
-
-export const STORES = ['mongo', 'postgres'] as const satisfies readonly StoreName[];
 
 /** Reads both records; a store that does not tell its own is left out. */
 export async function readSituation({ stores }: Pick<OperatorContext, 'stores'>): Promise<Situation> {

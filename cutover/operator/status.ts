@@ -1,3 +1,4 @@
+import { STORES, type StoreName } from '../../db/errors.ts';
 import { missingControl, RestoredStore, UnreadableControl } from '../control.ts';
 import {
   authorityOf,
@@ -16,15 +17,7 @@ import { AuthorityUnknown } from './errors.ts';
 import { readFacts } from './facts.ts';
 import { failingGates, type GateFacts, gatesFor, mayPass } from './gates.ts';
 import { instancesOf, watchInstances } from './instances.ts';
-import {
-  attempt,
-  readSituation,
-  type Situation,
-  STORES,
-  type Standing,
-  stand,
-  withoutRecord,
-} from './situation.ts';
+import { attempt, readSituation, type Situation, type Standing, stand, withoutRecord } from './situation.ts';
 import type { Gate, NextMove, OperatorContext, Status, StoreStatus } from './types.ts';
 
 const UNKNOWN = { count: null, oldestAgeMs: null };
@@ -112,7 +105,7 @@ function blind(record: ControlRecord, why: string) {
 async function storeStatus(
   situation: Situation,
   { mode }: ControlRecord,
-  name: (typeof STORES)[number],
+  name: StoreName,
 ): Promise<StoreStatus> {
   const { store, reachable, record: own, trouble } = situation.readings[name];
   const role = authorityOf(mode) === name ? 'authority' : mirrorOf(mode) === name ? 'mirror' : 'unused';

@@ -1,5 +1,6 @@
 /** What a snapshot says of itself. It names stores, collections, tables and counts; never a value of a record. */
 import { z } from 'zod';
+import { STORES } from '../../db/errors.ts';
 
 const moment = z.iso.datetime();
 const count = z.int().min(0);
@@ -50,7 +51,7 @@ export const manifestSchema = z.object({
       mode: z.string(),
       epoch: count,
       revision: count,
-      authority: z.enum(['mongo', 'postgres']),
+      authority: z.enum(STORES),
       copy: z.string(),
       /** Marks in the authority; null: not known. */
       pending: count.nullable(),

@@ -1,6 +1,7 @@
 /** Snapshots as they lie in a folder: listed, read, checked byte by byte. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import { STORES } from '../../db/errors.ts';
 import { isName, isPartial, sumOf } from './folder.ts';
 import { MANIFEST, type Manifest, manifestSchema, SUMS } from './manifest.ts';
 import { type SnapshotLine, type SnapshotList, SnapshotRefused, type SnapshotVerified } from './types.ts';
@@ -33,7 +34,7 @@ async function lineOf(dir: string, name: string): Promise<SnapshotLine> {
     epoch: system?.epoch ?? null,
     revision: system?.revision ?? null,
     pending: system?.pending ?? null,
-    stores: (['mongo', 'postgres'] as const).filter((store) => manifest?.stores[store] != null),
+    stores: STORES.filter((store) => manifest?.stores[store] != null),
     bytes: (manifest?.files ?? []).reduce((sum, { bytes }) => sum + bytes, 0),
   };
 }

@@ -1,6 +1,7 @@
 /** Whether requests should be sent here, and what is in the way when not. */
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { STORES } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 
 export const readiness = z.object({
@@ -11,9 +12,7 @@ export const readiness = z.object({
   mode: z.object({ configured: z.string(), effective: z.string().nullable() }),
   epoch: z.number().nullable(),
   instance: z.string(),
-  stores: z.array(
-    z.object({ name: z.enum(['mongo', 'postgres']), role: z.enum(['authority', 'other']), up: z.boolean() }),
-  ),
+  stores: z.array(z.object({ name: z.enum(STORES), role: z.enum(['authority', 'other']), up: z.boolean() })),
 });
 type Readiness = z.infer<typeof readiness>;
 

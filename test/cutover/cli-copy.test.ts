@@ -6,7 +6,7 @@ import mongoose from 'mongoose';
 import { afterAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { PARTS } from '../../cutover/cli/schemas.ts';
 import { openBulk } from '../../cutover/copy/index.ts';
-import type { StoreName } from '../../db/errors.ts';
+import { STORES, type StoreName } from '../../db/errors.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import { legacyUser } from '../mongo/legacy.ts';
@@ -273,7 +273,7 @@ describe('usage', () => {
     expect(await inside(args)).toMatchObject({ code: 2, out: '', err: expect.stringMatching(message) });
   });
 
-  test.each(['mongo', 'postgres'] as const)('%s out of reach ends with 5', LONG, async (name) => {
+  test.each(STORES)('%s out of reach ends with 5', LONG, async (name) => {
     const [mongo, postgres] = await Promise.all([
       name === 'mongo' ? openNowhere(name) : openMongo(onTestFinished),
       name === 'postgres' ? openNowhere(name) : openPostgres(undefined, onTestFinished),

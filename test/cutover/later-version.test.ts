@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { OUTPUTS } from '../../cutover/cli/schemas.ts';
 import { type MoveRequest, move, readStatus, setSetting } from '../../cutover/operator/index.ts';
-import type { StoreName } from '../../db/errors.ts';
+import { STORES, type StoreName } from '../../db/errors.ts';
 import { createWorld, FORCED, type World } from './operator-world.ts';
 
 let world: World;
@@ -41,7 +41,7 @@ it('by a setting, moves and changes of authority, in both stores', async () => {
     ['shadow-read', 'rollback'],
   ] as const) {
     expect(await go(to, direction)).toMatchObject({ kind: 'done' });
-    for (const store of ['mongo', 'postgres'] as const) {
+    for (const store of STORES) {
       expect(await bodyIn(store)).toMatchObject({ ...kept, mode: to });
     }
   }

@@ -3,7 +3,7 @@ import { readControl } from '../../cutover/control.ts';
 import { MODES } from '../../cutover/mode.ts';
 import { NOTES } from '../../cutover/notes.ts';
 import { log, type MoveRequest, move, planMove, setSetting } from '../../cutover/operator/index.ts';
-import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
+import { STORES, type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import { newAccount, signUp, userOf } from '../contract/fixtures.ts';
 import { createWorld, REQUEST, type World } from './operator-world.ts';
 
@@ -385,7 +385,7 @@ describe('a change of authority', () => {
   it('goes on when the replies to both halves are lost', async () => {
     await toShadowRead();
     const lost: string[] = [];
-    for (const store of ['mongo', 'postgres'] as const) {
+    for (const store of STORES) {
       world.hooks[store] = {
         after: async ({ name }) => {
           if (name !== 'replaceControl' || lost.includes(store)) return;

@@ -4,7 +4,7 @@ import { readControl } from '../../cutover/control.ts';
 import { log, type MoveRequest, move, setSetting } from '../../cutover/operator/index.ts';
 import type { Transition } from '../../cutover/protocol/types.ts';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
-import type { StoreName } from '../../db/errors.ts';
+import { STORES, type StoreName } from '../../db/errors.ts';
 import { inside, json } from './cli-program.ts';
 import { createWorld, type World } from './operator-world.ts';
 import { announce } from './support/control.ts';
@@ -156,7 +156,7 @@ describe('--timeout', () => {
   const go = (request: Partial<MoveRequest>) =>
     world.clock.run(move(world.context, { ...REQUEST, ...request }));
   const slowBy = (ms: number) => {
-    for (const store of ['mongo', 'postgres'] as const) {
+    for (const store of STORES) {
       world.hooks[store] = { before: () => world.clock.sleep(ms) };
     }
   };

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WrongArgument } from '../../cutover/argument.ts';
 import { NOTES } from '../../cutover/notes.ts';
 import { endSessions, eraseUser, log, type MoveRequest, move } from '../../cutover/operator/index.ts';
-import { StoreUnavailable } from '../../db/errors.ts';
+import { STORES, StoreUnavailable } from '../../db/errors.ts';
 import { logIn, sessionOf, signUp, userOf } from '../contract/fixtures.ts';
 import { createWorld, REQUEST, type World } from './operator-world.ts';
 import { announce, setIn } from './support/control.ts';
@@ -87,7 +87,7 @@ describe.each([eraseUser, endSessions])('%o', (verb) => {
   ])('refuses %s, which is the id of no document, before it asks anybody', async (userId, word) => {
     const engine = await startOne();
     await run(signUp(engine.repository));
-    for (const store of ['mongo', 'postgres'] as const) world.cut(store);
+    for (const store of STORES) world.cut(store);
     const refused = expect(run(verb(world.context, { userId }))).rejects;
     await refused.toThrow(word);
     await expect(run(verb(world.context, { userId }))).rejects.toBeInstanceOf(WrongArgument);

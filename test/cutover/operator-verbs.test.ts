@@ -17,7 +17,7 @@ import {
   setSetting,
 } from '../../cutover/operator/index.ts';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
-import { StoreUnavailable } from '../../db/errors.ts';
+import { STORES, StoreUnavailable } from '../../db/errors.ts';
 import { signUp, userOf } from '../contract/fixtures.ts';
 import { sessionAt } from '../contract/replica/records.ts';
 import { createWorld, FORCED, type World } from './operator-world.ts';
@@ -145,7 +145,7 @@ describe('status', () => {
     await go('postgres-primary');
     await world.stop();
     const written: string[] = [];
-    for (const store of ['mongo', 'postgres'] as const) {
+    for (const store of STORES) {
       world.hooks[store] = {
         before: ({ name, kind }) => {
           if (kind === 'write') written.push(name);

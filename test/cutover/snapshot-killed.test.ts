@@ -7,6 +7,7 @@ import { clearRestored } from '../../cutover/snapshot/clear.ts';
 import { createSnapshot } from '../../cutover/snapshot/create.ts';
 import { fenceOf } from '../../cutover/snapshot/fence.ts';
 import { restoreSnapshot } from '../../cutover/snapshot/restore.ts';
+import { STORES } from '../../db/errors.ts';
 import { openMongoStore } from '../../db/mongo/store.ts';
 import type { Store } from '../../db/port.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
@@ -22,7 +23,7 @@ const world = await openWorld(undefined, 'dual-write', { PATH: '/nowhere' });
 const { name } = await createSnapshot(world.context, world);
 const targets = { mongo: newMongoDatabase(), postgres: await newPostgresDatabase() };
 
-test.each(['mongo', 'postgres'] as const)('killed in the middle: %s', { timeout: 120_000 }, async (into) => {
+test.each(STORES)('killed in the middle: %s', { timeout: 120_000 }, async (into) => {
   const url = targets[into];
   const database = new URL(url).pathname.slice(1);
   const content = into === 'mongo' ? contentOfMongo : contentOfPostgres;

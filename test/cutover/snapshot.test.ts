@@ -8,6 +8,7 @@ import { createSnapshot } from '../../cutover/snapshot/create.ts';
 import { listSnapshots, verifySnapshot } from '../../cutover/snapshot/read.ts';
 import { restoreSnapshot } from '../../cutover/snapshot/restore.ts';
 import type { SnapshotRefused } from '../../cutover/snapshot/types.ts';
+import { STORES } from '../../db/errors.ts';
 import { findTools } from '../../db/postgres/snapshot/tools.ts';
 import { asSuperuser, createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
 import { newMongoDatabase, newPostgresDatabase } from '../support/stores.ts';
@@ -190,7 +191,7 @@ describe('a restore', () => {
     async (mode) => {
       const world = await openWorld(servers()[0], mode);
       const { name } = await createSnapshot(world.context, world);
-      for (const into of ['mongo', 'postgres'] as const) {
+      for (const into of STORES) {
         const url = world.urls[into];
         const before = await (into === 'mongo' ? contentOfMongo : contentOfPostgres)(url);
         const database = new URL(url).pathname.slice(1);

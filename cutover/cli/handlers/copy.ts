@@ -1,4 +1,5 @@
 /** `cutover backfill …`, `verify`, `repair`, `worker`. */
+import { STORES } from '../../../db/errors.ts';
 import type {
   BackfillOptions,
   BackfillResult,
@@ -17,7 +18,7 @@ import { contextOf, dirOf } from './snapshot.ts';
 
 export const backfill: Handler = async (call) => {
   const request = {
-    from: oneOf(call, 'from', ['mongo', 'postgres']) ?? 'mongo',
+    from: oneOf(call, 'from', STORES) ?? 'mongo',
     onBad: oneOf(call, 'on-bad', ['rollback', 'quarantine']) ?? 'rollback',
     duplicates: policyFor(call),
     dryRun: call.options.has('dry-run'),

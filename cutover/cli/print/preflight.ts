@@ -1,4 +1,5 @@
 /** `cutover preflight` for people. */
+import { STORES } from '../../../db/errors.ts';
 import type { Check, Documents, Preflight } from '../../preflight/types.ts';
 import { STORE_NAMES } from '../../words.ts';
 import type { Style } from '../style.ts';
@@ -10,7 +11,7 @@ const SHOWN_MAX = 50;
 export function preflightLines(found: Preflight, sample: number | null, style: Style): string[] {
   const { checks, documents, estimate, blocking } = found;
   return [
-    ...(['mongo', 'postgres'] as const).flatMap((store) => [
+    ...STORES.flatMap((store) => [
       style.strong(STORE_NAMES[store]),
       ...indented(
         checksOf(

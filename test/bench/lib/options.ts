@@ -1,11 +1,9 @@
 /** The command line of `npm run bench`. */
 import { parseArgs } from 'node:util';
+import { STORES, type StoreName } from '../../../db/errors.ts';
 
 export const PARTS = ['logins', 'rates', 'memory', 'peer', 'modes', 'flip', 'router', 'bulk'] as const;
 export type PartName = (typeof PARTS)[number];
-
-export const STORES = ['mongo', 'postgres'] as const;
-export type StoreName = (typeof STORES)[number];
 
 export interface Options {
   readonly parts: readonly PartName[];

@@ -5,8 +5,9 @@ import { SMTPServer } from 'smtp-server';
 import { startMongo } from '../../../db/embedded/mongo.ts';
 import { startPostgres } from '../../../db/embedded/postgres.ts';
 import { openSupervisor } from '../../../db/embedded/supervise.ts';
+import type { StoreName } from '../../../db/errors.ts';
 import { createDatabase } from '../../support/databases.ts';
-import type { Options, PartName, StoreName } from './options.ts';
+import type { Options, PartName } from './options.ts';
 import { place } from './placement.ts';
 
 export interface Servers {

@@ -1,12 +1,13 @@
 /** Starts what is measured, each in a process of its own. */
 import { randomBytes } from 'node:crypto';
 import type { Mode } from '../../../cutover/mode.ts';
+import type { StoreName } from '../../../db/errors.ts';
 import { makeDevelopmentKeys } from '../../../plugins/config/keys.ts';
 import type { LoadAnswer, LoadRequest } from '../entry/load.ts';
 import { type Child, startChild } from './child.ts';
 import type { FlowName } from './flows.ts';
 import type { Reading } from './gauges.ts';
-import type { Options, StoreName } from './options.ts';
+import type { Options } from './options.ts';
 import type { Servers } from './servers.ts';
 
 export interface Measured {

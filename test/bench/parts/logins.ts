@@ -1,8 +1,9 @@
 /** Logins per second beside bare bcryptjs on the same cores, in turns; and how late the event loop is meanwhile. */
 import { availableParallelism } from 'node:os';
+import type { StoreName } from '../../../db/errors.ts';
 import type { BcryptAnswer, BcryptRequest } from '../entry/bcrypt.ts';
 import { startChild } from '../lib/child.ts';
-import type { Options, StoreName } from '../lib/options.ts';
+import type { Options } from '../lib/options.ts';
 import { atLeast, below, info, type PartResult, type Row, spread } from '../lib/results.ts';
 import type { Run } from '../lib/run.ts';
 import { install } from '../lib/service.ts';

@@ -1,7 +1,8 @@
 /** Resident memory of a fresh service process: at rest, under each load, and at rest again. */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { StoreName } from '../../../db/errors.ts';
 import type { FlowName } from '../lib/flows.ts';
-import type { Options, StoreName } from '../lib/options.ts';
+import type { Options } from '../lib/options.ts';
 import { memory, type PartResult, type Row } from '../lib/results.ts';
 import type { Run } from '../lib/run.ts';
 import { install, seed } from '../lib/service.ts';

@@ -1,5 +1,6 @@
 /** Refresh and me: latency at a fixed rate, whatever the answers do, and the most the service can answer. */
-import type { Options, StoreName } from '../lib/options.ts';
+import type { StoreName } from '../../../db/errors.ts';
+import type { Options } from '../lib/options.ts';
 import { info, type PartResult, type Row } from '../lib/results.ts';
 import type { Run } from '../lib/run.ts';
 import { install, seed } from '../lib/service.ts';

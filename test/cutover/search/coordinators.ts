@@ -12,6 +12,7 @@ import {
 } from '../../../cutover/protocol/coordinator.ts';
 import { watchRows } from '../../../cutover/protocol/silence.ts';
 import type { LeaseRow } from '../../../cutover/protocol/types.ts';
+import { STORES } from '../../../db/errors.ts';
 import { type Context, type Emit, mayFail, paid } from './model.ts';
 import {
   CONTROL,
@@ -22,7 +23,6 @@ import {
   isUp,
   OPERATIONS,
   ROWS,
-  STORES,
   type World,
 } from './world.ts';
 

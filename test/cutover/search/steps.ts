@@ -1,4 +1,5 @@
 /** Everything that can happen next. */
+import { STORES } from '../../../db/errors.ts';
 import { abortSteps, beginStep, coordinatorSteps } from './coordinators.ts';
 import { faultSteps } from './faults.ts';
 import {
@@ -15,7 +16,7 @@ import { mirrorSteps } from './mirror.ts';
 import type { Context } from './model.ts';
 import { operationSteps } from './operations.ts';
 import { repairStep } from './repair.ts';
-import { STORES, type World } from './world.ts';
+import type { World } from './world.ts';
 
 /** One function for each thing that may do something next: apart, since each looks at a few parts of the world only. */
 export function allSteps(context: Context): readonly ((world: World) => void)[] {

@@ -105,7 +105,6 @@ export const INSTANCES = ['i0', 'i1'] as const;
 export const OPERATIONS = ['o0', 'o1', 'o2'] as const;
 export const COORDINATORS = ['k0', 'k1'] as const;
 export const TASKS = ['t0', 't1'] as const;
-export const STORES: readonly StoreName[] = ['mongo', 'postgres'];
 
 export function timingOf(leaseTicks: number): Timing {
   const zero = { heartbeatMs: 0, pollMs: 0, fastPollMs: 0, marginMs: 0, deadlineMs: 0 };

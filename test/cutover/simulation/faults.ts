@@ -1,5 +1,5 @@
 /** One thing after the other goes wrong, and is put right again some time later. */
-import type { StoreName } from '../../../db/errors.ts';
+import { STORES, type StoreName } from '../../../db/errors.ts';
 import type { Climate } from './climate.ts';
 import type { Call, Network } from './network.ts';
 import type { SimProcess } from './process.ts';
@@ -51,7 +51,6 @@ export function createFaults(options: FaultOptions): Faults {
   const lengthMs = (): number => (random.chance(0.6) ? random.between(20, 700) : random.between(700, 4_000));
   const later = (run: () => void): void => void scheduler.after(lengthMs(), run);
 
-  const STORES: readonly StoreName[] = ['mongo', 'postgres'];
   const aStore = (): StoreName =>
     climate.sparesAuthority ? (authority() === 'mongo' ? 'postgres' : 'mongo') : random.pick(STORES);
 

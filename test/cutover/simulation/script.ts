@@ -2,6 +2,7 @@
  * The troubles of a short run. Each begins at a step of a change of authority and mostly lasts until a later one, so
  * that in a second of virtual time something goes wrong exactly where the rules are needed.
  */
+import { STORES } from '../../../db/errors.ts';
 import type { Faults, Moment } from './faults.ts';
 import type { Call, Extra, Network } from './network.ts';
 import type { SimProcess } from './process.ts';
@@ -359,7 +360,7 @@ export function createScript(options: ScriptOptions): Script {
       () =>
         at(one([...UP_TO_FENCE, ...CLOSED, ...AFTER]), 10, () => {
           if (over) return;
-          const store = random.pick(['mongo', 'postgres'] as const);
+          const store = random.pick(STORES);
           onFault(`freeze ${store}`);
           network.freeze(store);
           scheduler.after(random.between(10, 300), () => network.thaw(store));
@@ -451,7 +452,7 @@ export function createScript(options: ScriptOptions): Script {
       over = true;
       waiting = [];
       slow.clear();
-      for (const store of ['mongo', 'postgres'] as const) network.thaw(store);
+      for (const store of STORES) network.thaw(store);
       for (const process of sleeping) process.resume();
       sleeping.clear();
       for (const process of instances()) process.resume();

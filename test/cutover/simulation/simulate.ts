@@ -7,7 +7,7 @@ import { authorityOf, type Mode, mirrorOf, otherStore } from '../../../cutover/m
 import type { Rules } from '../../../cutover/protocol/rules.ts';
 import type { ControlRecord } from '../../../cutover/protocol/types.ts';
 import { type Fields, SILENT, type Telemetry } from '../../../cutover/telemetry.ts';
-import type { StoreName } from '../../../db/errors.ts';
+import { STORES, type StoreName } from '../../../db/errors.ts';
 import { ENTITIES } from '../../../db/records.ts';
 import type { ControlEntry, Json } from '../../../db/replica.ts';
 import { createMemoryStore, type MemoryStore } from '../../support/memory/store.ts';
@@ -129,7 +129,7 @@ export async function simulate({
     },
   });
   // Whoever writes a control record, in whichever way: the store itself tells.
-  for (const name of ['mongo', 'postgres'] as const) watchControl(name);
+  for (const name of STORES) watchControl(name);
 
   function watchControl(name: StoreName): void {
     const { books } = stores[name];

@@ -1,7 +1,6 @@
 /** What goes wrong in a run, drawn from its seed before it starts. */
-
 import { STAGES } from '../../../cutover/protocol/coordinator.ts';
-import type { StoreName } from '../../../db/errors.ts';
+import { STORES, type StoreName } from '../../../db/errors.ts';
 import type { Strike } from '../flips/operator.ts';
 import type { Random } from '../random.ts';
 
@@ -64,7 +63,6 @@ function isOfStore(kind: FaultKind): boolean {
   return !kind.endsWith('instance');
 }
 
-const STORES = ['mongo', 'postgres'] as const satisfies readonly StoreName[];
 const other = (store: StoreName): StoreName => (store === 'mongo' ? 'postgres' : 'mongo');
 
 function draw(kind: FaultKind, store: StoreName, random: Random, places: readonly string[]): Fault {

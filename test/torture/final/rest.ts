@@ -1,7 +1,6 @@
 /** Invariant 7, once nobody writes any more: nothing pending, both stores alike, and a planted difference is found. */
-
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { StoreName } from '../../../db/errors.ts';
+import { STORES, type StoreName } from '../../../db/errors.ts';
 import type { System } from '../system/system.ts';
 import { compare, type Difference, sharedAddresses } from './compare.ts';
 import { type Contents, readMongo, readPostgres } from './records.ts';
@@ -90,7 +89,7 @@ async function plantedIsFound(
   const isHit = (found: readonly Difference[]): boolean =>
     found.length === 1 && found[0]?.id === id && found[0].field === 'name';
   const findings: string[] = [];
-  for (const store of ['mongo', 'postgres'] as const) {
+  for (const store of STORES) {
     const found = await lookUntil(deadline, () => look(store), isHit);
     if (!isHit(found)) {
       findings.push(`a byte changed in ${store} was not found, or more was: ${found.length} differences`);

@@ -4,6 +4,7 @@ import { RULES, type Rules } from '../../../../cutover/protocol/rules.ts';
 import { decideApply } from '../../../../cutover/protocol/stamps.ts';
 import type { ControlRecord, LeaseRow } from '../../../../cutover/protocol/types.ts';
 import type { StoreName } from '../../../../db/errors.ts';
+import { STORES } from '../../../../db/errors.ts';
 import { compareStamps } from '../../../../db/records.ts';
 import { isBefore } from '../coordinators.ts';
 import type { Context, Scenario } from '../model.ts';
@@ -18,7 +19,6 @@ import {
   OPERATIONS,
   OVER,
   ROWS,
-  STORES,
   TASKS,
   type Task,
 } from '../world.ts';
