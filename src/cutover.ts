@@ -3,7 +3,6 @@
  * and leaves the rest to cutover/cli.
  */
 import { readFileSync } from 'node:fs';
-import { createInterface } from 'node:readline/promises';
 import { parseEnv } from 'node:util';
 import { EXIT_CODES } from '../cutover/cli/exit-codes.ts';
 import { ConfigurationProblem } from '../cutover/cli/failures.ts';
@@ -13,6 +12,7 @@ import type { Size, Terminal } from '../cutover/cli/terminal.ts';
 import { systemEnvironment } from '../cutover/environment.ts';
 import type { Codec } from '../db/canonical.ts';
 import type { Store } from '../db/port.ts';
+import { ask } from './ask.ts';
 
 const POOL_MAX = 4;
 /** How long closing the stores may take: a frozen server must not keep the terminal. */
@@ -83,21 +83,6 @@ async function open(given: Given): Promise<Opened> {
 function versionOf(): string {
   const metadata: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
   return (metadata as { readonly version: string }).version;
-}
-
-async function ask(question: string): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  // Ctrl-C at the question is a signal like any other.
-  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
-  try {
-    return await lines.question(question);
-  } catch (error) {
-    // The input has ended, by Ctrl-D or with its terminal: that is no consent.
-    if (error instanceof Error && error.name === 'AbortError') return '';
-    throw error;
-  } finally {
-    lines.close();
-  }
 }
 
 function interruption(): AbortSignal {

@@ -4,13 +4,13 @@
  * `--dir DIR`), `--no-snapshot` takes none; a terminal is asked. Exit code 0: all current; 1: a store, or the snapshot,
  * failed; 2: the configuration, or other arguments; 3: refused.
  */
-import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
 import { beforeMigration } from '../cutover/snapshot/before-migration.ts';
 import { openMongoStore } from '../db/mongo/store.ts';
 import type { Store } from '../db/port.ts';
 import { openPostgresStore } from '../db/postgres/store.ts';
 import { ConfigError, loadStoresConfig, type StoresConfig } from '../plugins/config/stores.ts';
+import { ask } from './ask.ts';
 
 const MIGRATION_TIMEOUT_MS = 600_000;
 const OPTIONS = {
@@ -18,15 +18,6 @@ const OPTIONS = {
   'no-snapshot': { type: 'boolean' },
   dir: { type: 'string', default: '.data/snapshots' },
 } as const;
-
-async function ask(question: string): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return await lines.question(question);
-  } finally {
-    lines.close();
-  }
-}
 
 function parse() {
   try {

@@ -79,10 +79,13 @@ const noStores: Program['open'] = async () => ({
   close: async () => {},
 });
 
+export const startOnTerminal = (args: readonly string[], env: Env = {}): Started =>
+  startFileOnTerminal(SHIM, args, env);
+
 /** A process on a pseudo-terminal: both streams come out as one. */
-export function startOnTerminal(args: readonly string[], env: Env = {}): Started {
+export function startFileOnTerminal(file: string, args: readonly string[], env: Env): Started {
   const relay = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))';
-  return launch('python3', ['-c', relay, process.execPath, '--', SHIM, ...args], { TERM: 'xterm', ...env });
+  return launch('python3', ['-c', relay, process.execPath, '--', file, ...args], { TERM: 'xterm', ...env });
 }
 
 /** One object on standard output, of the named schema; and the exit code is the one it names. */

@@ -16,6 +16,7 @@ import { inherited } from '../support/inherited.ts';
 import { withDatabase } from '../support/mongo.ts';
 import { productionEnv } from '../support/service.ts';
 import { newMongoDatabase } from '../support/stores.ts';
+import { startFileOnTerminal } from './cli-program.ts';
 import { newFolder } from './snapshot-support.ts';
 
 const program = (name: string) => fileURLToPath(new URL(`../../src/${name}.ts`, import.meta.url));
@@ -108,10 +109,19 @@ it('refuses to change a live one without a word, and takes a snapshot first', {
   expect((await run(urls)).code).toBe(0);
 });
 
-it('takes none when it is told so, and migrates nothing when the snapshot fails', {
+it('takes none when it is told so, and migrates nothing without an answer, or when the snapshot fails', {
   timeout: 240_000,
 }, async () => {
   const urls = { DATABASE_URL: await livePostgres() };
+  const asked = startFileOnTerminal(program('migrate'), [], urls);
+  await asked.sees(/Take a snapshot first\?/);
+  // No answer is no word.
+  asked.type('\u0004');
+  const { code, out } = await asked.ended;
+  expect(out).toContain('refused: postgres holds users');
+  expect(code).toBe(3);
+  expect(await isMigrated(urls.DATABASE_URL)).toBe(false);
+
   const failed = await run(urls, '--snapshot', '--dir', '/dev/null/nowhere');
   expect(failed).toMatchObject({ code: 1, err: expect.stringMatching(/nothing was migrated/) });
   expect(await isMigrated(urls.DATABASE_URL)).toBe(false);

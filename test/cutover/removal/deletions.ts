@@ -2,6 +2,7 @@
 export const DELETIONS: readonly string[] = [
   'cutover',
   'bin',
+  'src/ask.ts',
   'src/cutover.ts',
   'plugins/mongo.ts',
   'plugins/config/mapping.ts',
