@@ -39,20 +39,18 @@ export interface Opened {
   readonly urls?: PerStore<string | null>;
   /** What else a verb may read: `PG_BIN`, `PATH`, `RESTORE_URL`. */
   readonly env?: NodeJS.ProcessEnv;
-  /** How long expired records are kept; the service's default when it is left out. */
-  readonly retentionMs?: number;
+  /** How long expired records are kept. */
+  readonly retentionMs: number;
   /** How long a store may take to answer; only shown. */
   readonly storeTimeoutMs?: number;
   readonly close: () => Promise<void>;
 }
 
-/** What `RETENTION` is where nobody has set it. */
-const RETENTION_MS = 30 * 86_400_000;
-
 /** For verbs that ask none. */
 const NO_STORES: Opened = {
   stores: { mongo: null, postgres: null },
   configuredMode: null,
+  retentionMs: 0,
   close: async () => {},
 };
 
@@ -159,7 +157,7 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
       },
       urls: opened.urls ?? { mongo: null, postgres: null },
       env: opened.env ?? {},
-      retentionMs: opened.retentionMs ?? RETENTION_MS,
+      retentionMs: opened.retentionMs,
       tell: progress.tell,
       interrupted,
       unread: terminal.unread ?? new AbortController().signal,

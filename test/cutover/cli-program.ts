@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect } from 'vitest';
-import { type Program, run } from '../../cutover/cli/run.ts';
+import { type Opened, type Program, run } from '../../cutover/cli/run.ts';
 import { OUTPUTS, type Output, type OutputName } from '../../cutover/cli/schemas.ts';
 import { PLAIN } from '../../cutover/cli/style.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
@@ -28,6 +28,8 @@ export interface Started {
   readonly ended: Promise<Ended>;
 }
 
+const RETENTION_MS = 30 * 86_400_000;
+
 export type Env = Readonly<Record<string, string>>;
 
 /** Runs on nothing of the test's environment but the path. `execArgv`: of the Node that starts it. */
@@ -40,7 +42,7 @@ export const cutover = (args: readonly string[], env: Env = {}): Promise<Ended> 
 /** The program's inside, in this process: where a hundred processes would only tell the same, slowly. */
 export async function inside(
   args: readonly string[],
-  open: Program['open'] = noStores,
+  open: () => Promise<Omit<Opened, 'retentionMs'>> = noStores,
   {
     environment = systemEnvironment(),
     interrupted = new AbortController().signal,
@@ -66,14 +68,14 @@ export async function inside(
       ask: null,
     },
     environment,
-    open,
+    open: async () => ({ retentionMs: RETENTION_MS, ...(await open()) }),
     interrupted,
   });
   return { code, out, err };
 }
 
 /** No store: whoever asks one fails. */
-const noStores: Program['open'] = async () => ({
+const noStores = async () => ({
   stores: { mongo: null, postgres: null },
   configuredMode: null,
   close: async () => {},
