@@ -7,14 +7,14 @@ const UNITS = [
   [86_400_000, 'd'],
   [3_600_000, 'h'],
   [60_000, 'min'],
-  [1_000, 's'],
 ] as const;
 
-/** `340 ms`, `5 s`, `24 h`, `3 d`: the largest unit that gives at least 2, with one decimal place at most. */
-export function inWords(ms: number): string {
-  const unit = UNITS.find(([size]) => ms >= 2 * size) ?? UNITS.find(([size]) => ms === size);
-  if (unit === undefined) return `${Math.round(ms)} ms`;
-  return `${Math.round((ms / unit[0]) * 10) / 10} ${unit[1]}`;
+/** `340 ms`, `1.5 s`, `90 s`, `24 h`, `3 d`: the largest unit that gives at least 2, with one decimal place at most. */
+export function duration(ms: number): string {
+  if (!Number.isFinite(ms)) return 'unknown';
+  if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`;
+  const [size, name] = UNITS.find(([size]) => ms >= 2 * size) ?? [1_000, 's'];
+  return `${Math.round((ms / size) * 10) / 10} ${name}`;
 }
 
 const WORDS: Readonly<Record<Exclude<Refusal, 'incomplete-copy' | 'changed'>, string>> = {

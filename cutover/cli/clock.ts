@@ -5,7 +5,7 @@
 import type { Store } from '../../db/port.ts';
 import type { Environment } from '../environment.ts';
 import type { PerStore } from '../protocol/types.ts';
-import { inWords } from '../words.ts';
+import { duration } from '../words.ts';
 
 /** Below this it may be the way to the store, and no gate asks so exactly. */
 const BOUND_MS = 5_000;
@@ -44,7 +44,7 @@ export async function askTime(
 
 /** For standard error. */
 export const clockNotice = (aheadMs: number): string =>
-  `this machine’s clock is ${inWords(Math.abs(aheadMs))} ${aheadMs > 0 ? 'ahead of' : 'behind'} the stores’: theirs counts`;
+  `this machine’s clock is ${duration(Math.abs(aheadMs))} ${aheadMs > 0 ? 'ahead of' : 'behind'} the stores’: theirs counts`;
 
 /** What to add to this machine's clock to have the store's. */
 async function offsetOf({ date }: Environment, store: Store): Promise<number> {

@@ -1,10 +1,11 @@
 /** Where the program prints and asks, handed in from outside; and progress on it. */
 import type { Progress as CopyProgress } from '../copy/types.ts';
 import type { Progress } from '../operator/types.ts';
+import { duration } from '../words.ts';
 import { progressWords } from './print/copy.ts';
 import type { Style } from './style.ts';
 import { cut } from './table.ts';
-import { duration, printable } from './words.ts';
+import { printable } from './words.ts';
 
 export interface Terminal {
   /** Standard output: results only. */

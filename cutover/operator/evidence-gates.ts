@@ -4,7 +4,7 @@
  */
 import { copyRun } from '../mode.ts';
 import { DEFAULT_SETTINGS, type Settings } from '../settings.ts';
-import { inWords } from '../words.ts';
+import { duration } from '../words.ts';
 import type { GateFacts } from './gates.ts';
 import type { Gate } from './types.ts';
 
@@ -16,7 +16,7 @@ export function evidenceGates(facts: GateFacts, settings: Settings): readonly Ga
   const { shadow, nowMs } = facts;
   const least = settings['gate-primary-comparisons'];
   const most = settings['gate-primary-mismatches'];
-  const window = inWords(shadow.windowMs);
+  const window = duration(shadow.windowMs);
   return [
     {
       name: 'comparisons',
@@ -63,7 +63,7 @@ function bulkGate(name: 'verify' | 'snapshot', facts: GateFacts, ageMaxMs: numbe
     record.copy.kind === 'complete' && record.copy.run === 'started-empty' && evidence.backfill === null;
   const gate = {
     name,
-    required: `${name === 'verify' ? 'a clean verify' : 'a snapshot'} since the last copy, no older than ${inWords(ageMaxMs)}`,
+    required: `${name === 'verify' ? 'a clean verify' : 'a snapshot'} since the last copy, no older than ${duration(ageMaxMs)}`,
     remedy: verb(name === 'verify' ? 'verify --full' : 'snapshot create', verbs[name]),
   };
   // An old or missing look is a lack of evidence; one that found differences is evidence against the move.
@@ -80,7 +80,7 @@ function bulkGate(name: 'verify' | 'snapshot', facts: GateFacts, ageMaxMs: numbe
   return {
     ...gate,
     ok: startedEmpty || (ageMs <= ageMaxMs && !isFuture),
-    found: isFuture ? `from the future, by ${inWords(-ageMs)}` : `${inWords(Math.max(0, ageMs))} old`,
+    found: isFuture ? `from the future, by ${duration(-ageMs)}` : `${duration(Math.max(0, ageMs))} old`,
     kind: 'evidence',
   };
 }
@@ -97,8 +97,8 @@ export function soakGate({ soak, nowMs }: GateFacts, settings: Settings): Gate {
   return {
     name: 'soak',
     ok: wantedMs === 0 || (quietMs !== null && quietMs >= wantedMs),
-    found: quietMs === null ? 'not known since when' : `${inWords(quietMs)} ${why}`,
-    required: `${inWords(wantedMs)} without a fallback, a conflict or an instance that lost its lease`,
+    found: quietMs === null ? 'not known since when' : `${duration(quietMs)} ${why}`,
+    required: `${duration(wantedMs)} without a fallback, a conflict or an instance that lost its lease`,
     remedy: 'wait',
     kind: 'evidence',
   };

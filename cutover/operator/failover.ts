@@ -17,7 +17,7 @@ import { logEvent } from '../event-log.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { DEFAULT_TIMING } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
-import { inWords, whyRefused } from '../words.ts';
+import { duration, whyRefused } from '../words.ts';
 import { AuthorityUnknown } from './errors.ts';
 import { beginRun, type Run } from './run.ts';
 import { attempt, backlogOf, readSituation } from './situation.ts';
@@ -41,7 +41,7 @@ export async function failover(context: OperatorContext, request: FailoverReques
   if (refusal !== null) return refuse(refusal);
 
   const waitMs = await longestLeaseMs(mongo, record);
-  run.say('leases', `waiting ${inWords(waitMs)} until every lease from the old authority has lapsed`);
+  run.say('leases', `waiting ${duration(waitMs)} until every lease from the old authority has lapsed`);
   await run.environment.sleep(waitMs);
   const again = await readMongo(run);
   const changed = again.record.epoch !== record.epoch || again.record.revision !== record.revision;
@@ -124,8 +124,8 @@ async function lossOf(run: Run, mongo: Store, { copy }: ControlRecord): Promise<
   return [
     'what PostgreSQL had acknowledged and not yet mirrored is lost; how much it was only PostgreSQL knew',
     newest === null || newest === undefined
-      ? `nothing that was made in the last ${inWords(RECENT_MS)} has reached MongoDB`
-      : `of what was made in the last ${inWords(RECENT_MS)}, the newest in MongoDB was written at ${newest.toISOString()}: take what came after that for lost`,
+      ? `nothing that was made in the last ${duration(RECENT_MS)} has reached MongoDB`
+      : `of what was made in the last ${duration(RECENT_MS)}, the newest in MongoDB was written at ${newest.toISOString()}: take what came after that for lost`,
     'sessions that were ended, and passwords that were changed, since then are as they were before: consider ending all sessions',
     ...(copy.kind === 'complete'
       ? []

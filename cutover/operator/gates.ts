@@ -7,7 +7,7 @@ import { NO_MAPPING } from '../control.ts';
 import { authorityOf, copyRun, type Move, otherStore } from '../mode.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
 import type { Settings } from '../settings.ts';
-import { inWords, remedyOf, STORE_NAMES, troubleOf, VARIABLES } from '../words.ts';
+import { duration, remedyOf, STORE_NAMES, troubleOf, VARIABLES } from '../words.ts';
 import { CLI, evidenceGates, soakGate, verb } from './evidence-gates.ts';
 import type { Backlog, ForeignStatus, Gate, InstanceStatus, ShadowStatus } from './types.ts';
 
@@ -278,7 +278,7 @@ function pendingGate(pending: Backlog, countMax: number, oldestMaxMs: number, se
     // A bound of 0 asks for none at all.
     ok: count === 0 || (count !== null && count < countMax && (oldestAgeMs ?? 0) < oldestMaxMs),
     found: `${backlogInWords(pending)} pending`.replace(/^(\d+),(.*) pending$/, '$1 pending,$2'),
-    required: `fewer than ${countMax}, none for ${inWords(oldestMaxMs)} or longer`,
+    required: `fewer than ${countMax}, none for ${duration(oldestMaxMs)} or longer`,
     remedy: settings['mirror-paused']
       ? mirrorGate(settings).remedy
       : `let the mirror catch up; ${CLI} pending lists them`,
@@ -288,7 +288,7 @@ function pendingGate(pending: Backlog, countMax: number, oldestMaxMs: number, se
 
 function backlogInWords({ count, oldestAgeMs }: Backlog): string {
   if (count === null) return 'not known';
-  return oldestAgeMs === null ? `${count}` : `${count}, the oldest for ${inWords(oldestAgeMs)}`;
+  return oldestAgeMs === null ? `${count}` : `${count}, the oldest for ${duration(oldestAgeMs)}`;
 }
 
 function drainGates(facts: GateFacts, settings: Settings): readonly Gate[] {
@@ -330,7 +330,7 @@ function drainGates(facts: GateFacts, settings: Settings): readonly Gate[] {
 function foreignGates({ foreign, nowMs }: GateFacts): readonly Gate[] {
   const { open, watch, unwatchedSinceMs, why } = foreign;
   const sight = { watching: 'watched', unsupported: 'not watched here', none: 'not watched yet' };
-  const ago = unwatchedSinceMs === null ? null : inWords(Math.max(0, nowMs - unwatchedSinceMs));
+  const ago = unwatchedSinceMs === null ? null : duration(Math.max(0, nowMs - unwatchedSinceMs));
   return [
     {
       name: 'foreign-writes',

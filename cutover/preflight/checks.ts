@@ -2,7 +2,7 @@
 import type { LegacyIndex, MongoFacts } from '../../db/mongo/snapshot/inspect.ts';
 import type { PostgresFacts } from '../../db/postgres/snapshot/inspect.ts';
 import type { PostgresTools } from '../../db/postgres/snapshot/tools.ts';
-import { inWords } from '../words.ts';
+import { duration } from '../words.ts';
 import type { Check, Documents } from './types.ts';
 
 /** Before it, of two indexes on one key only one may be there, whether unique or sparse or neither. */
@@ -92,7 +92,7 @@ function judgeIndex({ collection, name, fields, expiresAfterS, unique }: LegacyI
   if (expiresAfterS !== null) {
     return block(
       'ttl-index',
-      `${where} deletes documents ${inWords(expiresAfterS * 1_000)} after that time, behind the mirror's back`,
+      `${where} deletes documents ${duration(expiresAfterS * 1_000)} after that time, behind the mirror's back`,
       'npm run migrate makes it a plain index; this service deletes what has expired',
     );
   }

@@ -41,7 +41,7 @@ describe('progress', () => {
     progress.tell(COPY);
     const line = stripVTControlCharacters(written.join('')).replace('\r', '');
     expect(line).toMatch(
-      /^verifying {2}\[#+·+\] {2}34 % {2}4,234,567 of 12,345,678 {2}23,456\/s {2}7 min 53 s left$/,
+      /^verifying {2}\[#+·+\] {2}34 % {2}4,234,567 of 12,345,678 {2}23,456\/s {2}7\.9 min left$/,
     );
     expect(line.length).toBeLessThan(80);
   });

@@ -3,7 +3,7 @@ import { allMoves, type Mode, moveBetween } from '../../cutover/mode.ts';
 import { failingGates, type GateFacts, gatesFor } from '../../cutover/operator/gates.ts';
 import type { ControlRecord } from '../../cutover/protocol/types.ts';
 import { DEFAULT_SETTINGS, type Settings } from '../../cutover/settings.ts';
-import { inWords } from '../../cutover/words.ts';
+import { duration } from '../../cutover/words.ts';
 
 const HOUR_MS = 3_600_000;
 const NOW_MS = 1_800_000_000_000;
@@ -517,13 +517,14 @@ describe('the soak before postgres-only', () => {
 
 it.each([
   [0, '0 ms'],
-  [340, '340 ms'],
+  [340.4, '340 ms'],
   [1_000, '1 s'],
-  [1_500, '1500 ms'],
+  [1_500, '1.5 s'],
   [5_000, '5 s'],
   [90_000, '90 s'],
   [24 * HOUR_MS, '24 h'],
   [72 * HOUR_MS, '3 d'],
-])('%i ms in words: %s', (ms, words) => {
-  expect(inWords(ms)).toBe(words);
+  [Number.NaN, 'unknown'],
+])('%d ms in words: %s', (ms, words) => {
+  expect(duration(ms)).toBe(words);
 });

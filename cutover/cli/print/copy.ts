@@ -1,9 +1,10 @@
 /** Copies, comparisons and what was put aside, for people. Ids may hold anything; values never get here. */
 import { FINDINGS_MAX, type Progress } from '../../copy/types.ts';
+import { duration } from '../../words.ts';
 import type { Output } from '../schemas.ts';
 import type { Style } from '../style.ts';
 import { columns, indented } from '../table.ts';
-import { count, counted, duration, printable } from '../words.ts';
+import { count, counted, printable } from '../words.ts';
 
 type Body<N extends keyof Output> = Omit<Output[N], 'verb' | 'outcome' | 'exitCode'>;
 

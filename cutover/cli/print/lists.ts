@@ -1,9 +1,10 @@
 /** Pending records, notes, events and settings for people. */
 import type { LogLine, NoteLine, PendingList, PendingResult } from '../../operator/types.ts';
+import { duration } from '../../words.ts';
 import type { Output } from '../schemas.ts';
 import type { Style } from '../style.ts';
 import { columns, indented } from '../table.ts';
-import { counted, duration, moment, printable } from '../words.ts';
+import { counted, moment, printable } from '../words.ts';
 import { backlogWords } from './state.ts';
 
 export function pendingLines(result: PendingResult, poisoned: readonly NoteLine[], style: Style): string[] {

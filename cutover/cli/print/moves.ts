@@ -9,9 +9,10 @@ import type {
   SetResult,
   Summary,
 } from '../../operator/types.ts';
+import { duration } from '../../words.ts';
 import type { Style } from '../style.ts';
 import { indented } from '../table.ts';
-import { counted, duration, printable } from '../words.ts';
+import { counted, printable } from '../words.ts';
 import { beforeAndAfter, failingWords, gateLines, summaryWords } from './state.ts';
 
 const sentences = (reasons: readonly string[]): string[] => reasons.map((reason) => `- ${printable(reason)}`);

@@ -1,10 +1,10 @@
 /** `cutover preflight` for people. */
 import { STORES } from '../../../db/errors.ts';
 import type { Check, Documents, Preflight } from '../../preflight/types.ts';
-import { STORE_NAMES } from '../../words.ts';
+import { duration, STORE_NAMES } from '../../words.ts';
 import type { Style } from '../style.ts';
 import { columns, indented } from '../table.ts';
-import { count, counted, duration, printable } from '../words.ts';
+import { count, counted, printable } from '../words.ts';
 
 const SHOWN_MAX = 50;
 

@@ -1,9 +1,10 @@
 /** Pieces that several verbs print. Plain lines; colours come from the style. */
 import type { CopyState } from '../../mode.ts';
 import type { Backlog, Gate, Summary } from '../../operator/types.ts';
+import { duration } from '../../words.ts';
 import type { Style } from '../style.ts';
 import { columns } from '../table.ts';
-import { count, counted, duration, moment, printable } from '../words.ts';
+import { count, counted, moment, printable } from '../words.ts';
 
 export function copyWords(copy: CopyState): string {
   if (copy.kind === 'none') return 'none';

@@ -1,9 +1,10 @@
 /** `cutover status` for people. */
 import type { InstanceStatus, NextMove, ShadowStatus, Status, StoreStatus } from '../../operator/types.ts';
+import { duration } from '../../words.ts';
 import { settingRows } from '../schemas.ts';
 import type { Style } from '../style.ts';
 import { columns, indented } from '../table.ts';
-import { count, counted, duration, moment, printable } from '../words.ts';
+import { count, counted, moment, printable } from '../words.ts';
 import { backlogWords, copyWords, failingWords, gateLines } from './state.ts';
 
 export function statusLines(status: Status, style: Style): string[] {
