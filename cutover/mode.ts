@@ -123,13 +123,6 @@ export function moveBetween(from: Mode, to: Mode): Move | null {
   };
 }
 
-/** Every legal move, promotions first. */
-export function allMoves(): readonly Move[] {
-  return MODES.flatMap((from) => MODES.map((to) => moveBetween(from, to)))
-    .filter((move) => move !== null)
-    .sort((a, b) => a.direction.localeCompare(b.direction));
-}
-
 /**
  * The copy's state once the move has been made. Leaving the mirror makes it stale, whatever it was; entering it again does
  * not make it complete, because what was written in between was never marked. A stale one gets a new time, later than any

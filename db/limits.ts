@@ -30,7 +30,7 @@ export interface LimitVerdict {
 }
 
 /** Decides one hit. A refused hit leaves the bucket as it was, so refusals never prolong themselves. */
-export function decide(
+function decide(
   bucket: Bucket | null,
   hit: LimitHit,
   now: Date,

@@ -118,7 +118,7 @@ const NAMED = [
 /** Of a verb that asks the stores: an unexpected error ends any of them with 1, a second Ctrl-C with 4. */
 const STORE_ENDS: readonly Outcome[] = ['done', 'difference', 'usage', 'refused', 'aborted', 'unreachable'];
 
-export const VERBS = {
+const VERBS = {
   status: {
     summary: 'Show mode, stores, instances, backlog, and what the next step needs',
     usage: '[--watch]',

@@ -12,7 +12,7 @@ import { readAll } from '../shadow/look.ts';
 import { isHeld, judgeRecord } from '../shadow/verdict.ts';
 
 /** Retention works at its own times, by clocks that differ. */
-export const RETENTION_MARGIN_MS = 3_600_000;
+const RETENTION_MARGIN_MS = 3_600_000;
 
 export interface JudgeOptions {
   readonly stores: PerStore<Store>;

@@ -8,7 +8,7 @@ import type { Environment } from '../environment.ts';
 import { NOTES } from '../notes.ts';
 
 /** Past as many, differences are only counted: nobody reads a thousand notes, and many have one cause. */
-export const NOTES_MAX = 1_000;
+const NOTES_MAX = 1_000;
 
 export interface Difference {
   readonly entity: Entity;

@@ -40,7 +40,7 @@ export function judgeRecord(authority: Seen, other: Seen, expiredBefore: Date): 
 }
 
 /** Names of the fields that differ, the stamp left out. */
-export function differingFields(a: RecordOf[Entity], b: RecordOf[Entity]): readonly string[] {
+function differingFields(a: RecordOf[Entity], b: RecordOf[Entity]): readonly string[] {
   const other = new Map<string, unknown>(Object.entries(b));
   return Object.entries(a).flatMap(([field, value]) =>
     field === 'stamp' || isSame(value, other.get(field)) ? [] : [field],
@@ -127,7 +127,7 @@ export function isKnown(
   );
 }
 
-export function keyOf({ entity, record }: AnyRecord): string {
+function keyOf({ entity, record }: AnyRecord): string {
   return `${entity}/${record.id}`;
 }
 

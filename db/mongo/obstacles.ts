@@ -29,7 +29,7 @@ interface Listed {
 }
 
 /** By the server's own words. */
-export function obstaclesOf(hello: Doc, listed: readonly Listed[]): readonly Obstacle[] {
+function obstaclesOf(hello: Doc, listed: readonly Listed[]): readonly Obstacle[] {
   const sharded: Obstacle = {
     kind: 'sharded',
     found: 'MONGO_URL leads to mongos, and a sharded cluster keeps no e-mail unique',

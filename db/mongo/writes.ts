@@ -150,7 +150,7 @@ export async function change<E extends Entity, R extends string>(
 }
 
 /** The record as written, or null when the document is no longer as it was read. Throws `StaleWrite`. */
-export async function replace<E extends Entity>(
+async function replace<E extends Entity>(
   { client, context, steps }: Scope,
   entity: E,
   { doc, record }: Found<E>,

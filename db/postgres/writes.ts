@@ -60,7 +60,7 @@ export async function read<E extends Entity>(
 }
 
 /** Replaces the record if its stamp is still the one it was read with. Throws `StaleWrite`. */
-export async function replace<E extends Entity>(
+async function replace<E extends Entity>(
   scope: Scope,
   entity: E,
   before: RecordOf[E],
@@ -158,7 +158,7 @@ export function assertNotStale<E extends Entity>(
 }
 
 /** The record as it stands after a guarded write. */
-export function written<E extends Entity>(
+function written<E extends Entity>(
   before: RecordOf[E],
   next: New<RecordOf[E]>,
   context: WriteContext,

@@ -284,7 +284,7 @@ const admin = {
   }),
 };
 
-export const sections = {
+const sections = {
   Service: service,
   Stores: stores,
   Mail: mail,

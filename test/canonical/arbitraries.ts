@@ -47,7 +47,7 @@ const telling = fc.constantFrom<unknown>(
   new Date(Number.NaN),
 );
 
-export const bsonScalar = fc.oneof(
+const bsonScalar = fc.oneof(
   telling,
   fc.string({ unit: 'binary' }),
   fc.boolean(),

@@ -54,7 +54,7 @@ export interface StoreDriver {
 }
 
 /** The epoch the cases write under unless they are about epochs. */
-export const EPOCH = 1;
+const EPOCH = 1;
 
 export function repositoryContract(driver: RepositoryDriver): void {
   describe(driver.name, async () => {

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { allMoves, type Mode, moveBetween } from '../../cutover/mode.ts';
+import { type Mode, moveBetween } from '../../cutover/mode.ts';
 import { failingGates, type GateFacts, gatesFor } from '../../cutover/operator/gates.ts';
 import type { ControlRecord } from '../../cutover/protocol/types.ts';
 import { DEFAULT_SETTINGS, type Settings } from '../../cutover/settings.ts';
 import { duration } from '../../cutover/words.ts';
+import { allMoves } from './support/moves.ts';
 
 const HOUR_MS = 3_600_000;
 const NOW_MS = 1_800_000_000_000;

@@ -5,15 +5,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readControl } from '../../cutover/control.ts';
-import {
-  allMoves,
-  authorityOf,
-  type Mode,
-  type Move,
-  mirrorOf,
-  moveBetween,
-  otherStore,
-} from '../../cutover/mode.ts';
+import { authorityOf, type Mode, type Move, mirrorOf, moveBetween, otherStore } from '../../cutover/mode.ts';
 import { type MoveResult, move, setSetting } from '../../cutover/operator/index.ts';
 import { RULES, type Rules } from '../../cutover/protocol/rules.ts';
 import type { ControlRecord } from '../../cutover/protocol/types.ts';
@@ -21,6 +13,7 @@ import type { Repository } from '../../db/port.ts';
 import { signUp } from '../contract/fixtures.ts';
 import { STRUCK_STEPS } from '../torture/faults/plan.ts';
 import { createWorld, FORCED, type World } from './operator-world.ts';
+import { allMoves } from './support/moves.ts';
 import { type Point, stalledAt } from './support/stalled.ts';
 
 /** The worst case is no gate that would have stopped it. */

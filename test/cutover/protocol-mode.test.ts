@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import {
-  allMoves,
   authorityOf,
   type CopyState,
   copyAfter,
@@ -11,6 +10,7 @@ import {
   neighbour,
   rollbackIsLossless,
 } from '../../cutover/mode.ts';
+import { allMoves } from './support/moves.ts';
 
 const complete: CopyState = { kind: 'complete', run: 'r1', completedAtMs: 1, verifiedAtMs: null };
 

@@ -50,7 +50,7 @@ export interface Scene {
   readonly traffic: Traffic;
 }
 
-export const PROBE_EVERY_MS = 100;
+const PROBE_EVERY_MS = 100;
 /** Of the instances: between saying not ready and closing. */
 export const SHUTDOWN_DELAY_MS = 3_000;
 

@@ -40,7 +40,7 @@ export function renderErrors(): string {
 }
 
 /** The configuration table of the README, from the table in plugins/config. */
-export function renderConfiguration(): string {
+function renderConfiguration(): string {
   const row = (variable: (typeof configVariables)[number]) => {
     const fallback =
       variable.default === null ? '' : variable.literal ? `\`${variable.default}\`` : variable.default;

@@ -5,7 +5,7 @@ import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { builtIndexes } from '../../db/mongo/built-indexes.ts';
 import { indexesFor } from '../../db/mongo/indexes.ts';
 import { isMigrated, migrate } from '../../db/mongo/migrate.ts';
-import { obstaclesOf } from '../../db/mongo/obstacles.ts';
+import { obstaclesIn } from '../../db/mongo/obstacles.ts';
 import { legacyDatabase } from './legacy.ts';
 
 type Doc = mongoose.mongo.Document;
@@ -105,8 +105,8 @@ test.each<readonly [string, Doc, Doc & { readonly name: string }, readonly strin
   ['one that is off', {}, { name: 'users', options: { validator: VALIDATOR, validationLevel: 'off' } }, []],
   ['nothing', { setName: 'rs0' }, { name: 'users', options: {} }, []],
 ])('%s is told: %o %o', async (_, hello, collection, kinds) => {
-  expect(obstaclesOf(hello, [collection]).map(({ kind }) => kind)).toEqual(kinds);
   const { db } = saying({ hello, collections: [collection] });
+  expect((await obstaclesIn(db, DEFAULT_CODEC)).map(({ kind }) => kind)).toEqual(kinds);
   const isForbidding = kinds.some((kind) => kind !== 'validator');
   expect(await isMigrated(db, DEFAULT_CODEC)).toBe(!isForbidding);
   const lines: string[] = [];

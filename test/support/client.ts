@@ -77,7 +77,7 @@ export interface Client {
 
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 
-export function parseSetCookie(line: string): SetCookie {
+function parseSetCookie(line: string): SetCookie {
   const [pair = '', ...rest] = line.split(';').map((part) => part.trim());
   const at = pair.indexOf('=');
   const attributes = rest.map((part) => {

@@ -54,7 +54,7 @@ export async function openConnection(port: number): Promise<Connection> {
 }
 
 /** Null while the reply is not complete. */
-export function parseReply(text: string): Reply | null {
+function parseReply(text: string): Reply | null {
   const headEnd = text.indexOf('\r\n\r\n');
   if (headEnd < 0) return null;
   const head = text.slice(0, headEnd);

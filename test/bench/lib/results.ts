@@ -59,7 +59,7 @@ export function spread(pairs: readonly number[]): string {
 }
 
 /** Three significant digits, without an exponent. */
-export function format(value: number): string {
+function format(value: number): string {
   if (!Number.isFinite(value)) return 'n/a';
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
   return value.toFixed(digits);

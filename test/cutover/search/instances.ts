@@ -32,7 +32,7 @@ import {
 } from './world.ts';
 
 /** Takes a decision's new state in, keeping the present incarnation at 1. */
-export function putInstance(draft: Draft, i: 0 | 1, state: InstanceState, context: Context): void {
+function putInstance(draft: Draft, i: 0 | 1, state: InstanceState, context: Context): void {
   const key = INSTANCES[i];
   const gap = state.incarnation !== 1;
   draft[key] = {
@@ -50,7 +50,7 @@ function plain(following: Following): Following {
 }
 
 /** Everything under way of instance `i` belongs to an earlier incarnation (0) or a dead process (-1) now. */
-export function demote(draft: Draft, i: 0 | 1, incarnation: 0 | -1, context: Context): void {
+function demote(draft: Draft, i: 0 | 1, incarnation: 0 | -1, context: Context): void {
   const part = draft[INSTANCES[i]];
   for (const [j, key] of OPERATIONS.entries()) {
     const operation = draft[key];
@@ -231,7 +231,7 @@ function overtake(draft: Draft, i: 0 | 1, store: StoreName): void {
   draft[INSTANCES[i]] = { ...part, beat: { ...beat, read: { ...beat.read, revision: -1 } } };
 }
 
-export function beatSteps(world: World, i: 0 | 1, context: Context) {
+function beatSteps(world: World, i: 0 | 1, context: Context) {
   const { emit, rules } = context;
   const part = world[INSTANCES[i]];
   const { beat, state } = part;

@@ -115,7 +115,7 @@ export function isUp(world: World, store: StoreName): boolean {
   return store === 'mongo' ? world.env.mongoUp : world.env.postgresUp;
 }
 
-export const NOT_BEGUN: OperationPart = {
+const NOT_BEGUN: OperationPart = {
   phase: 'todo',
   ticket: null,
   step: 0,

@@ -42,7 +42,7 @@ export function check(
   return { findings, undecided, caught: { reuse: count('reuse'), superseded: count('superseded') } };
 }
 
-export function byEmail(operations: readonly Operation[]): ReadonlyMap<string, readonly Operation[]> {
+function byEmail(operations: readonly Operation[]): ReadonlyMap<string, readonly Operation[]> {
   return Map.groupBy(operations, (operation) => operation.email);
 }
 

@@ -1,6 +1,5 @@
 /** Where a walk goes next: the whole ladder up and down, more often across the change of authority than elsewhere. */
 import {
-  allMoves,
   authorityOf,
   type CopyState,
   MODES,
@@ -9,6 +8,7 @@ import {
   moveBetween,
 } from '../../../cutover/mode.ts';
 import type { StoreName } from '../../../db/errors.ts';
+import { allMoves } from '../../cutover/support/moves.ts';
 import type { Random } from '../random.ts';
 
 export type Action =
