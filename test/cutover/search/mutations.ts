@@ -125,7 +125,7 @@ export const MUTATIONS: readonly Mutation[] = TABLE.map((mutation) => ({
   redundant: REDUNDANT.includes(mutation.rule),
 }));
 
-/** The design's list of what a model search of the flip had found, and what is taken out here for each. */
+/** What an earlier model search of the flip had found, and what is taken out here for each. */
 export const DESIGN_RULES: Readonly<Record<string, readonly string[]>> = {
   'lease incarnations': ['lease incarnations'],
   'the read after the heartbeat': ['the read after the heartbeat'],
