@@ -154,29 +154,28 @@ inEveryMode(async (mode) => {
     for (const token of tokens) expect((await byHeader(token)).status).toBe(401);
   });
 
-  test.each(['header', 'cookie'] as const)(
-    'burnt by a logout with it (%s), before or after an exchange',
-    async (place) => {
-      const ada = await newPerson(app);
-      const logout = (token: string): Promise<Answer> =>
-        place === 'header'
-          ? app.client().post('/auth/logout', undefined, { bearer: token })
-          : app.client().post('/auth/logout', undefined, { headers: { cookie: `old_jwt=${token}` } });
+  test.each([
+    ['after Bearer', (token: string) => ({ authorization: `Bearer ${token}` })],
+    ['in its header, bare', (token: string) => ({ authorization: token })],
+    ['in its cookie', (token: string) => ({ cookie: `old_jwt=${token}` })],
+  ])('burnt by a logout with it (%s), before or after an exchange', async (_place, headersWith) => {
+    const ada = await newPerson(app);
+    const logout = (token: string): Promise<Answer> =>
+      app.client().post('/auth/logout', undefined, { headers: headersWith(token) });
 
-      const unused = tokenFor(ada);
-      expect((await logout(unused)).status).toBe(204);
-      expect((await byHeader(unused)).status).toBe(401);
-      expect((await logout(unused)).status).toBe(204);
+    const unused = tokenFor(ada);
+    expect((await logout(unused)).status).toBe(204);
+    expect((await byHeader(unused)).status).toBe(401);
+    expect((await logout(unused)).status).toBe(204);
 
-      const used = tokenFor(ada);
-      const client = app.client();
-      signedIn(await client.get('/auth/refresh', { bearer: used }), 200, client);
-      expect((await logout(used)).status).toBe(204);
-      expect(await isAlive(client)).toBe(false);
-      expect((await byHeader(used)).status).toBe(401);
-      expect(await isAlive(ada.client)).toBe(true);
-    },
-  );
+    const used = tokenFor(ada);
+    const client = app.client();
+    signedIn(await client.get('/auth/refresh', { bearer: used }), 200, client);
+    expect((await logout(used)).status).toBe(204);
+    expect(await isAlive(client)).toBe(false);
+    expect((await byHeader(used)).status).toBe(401);
+    expect(await isAlive(ada.client)).toBe(true);
+  });
 
   test('a logout with it ends the session it opened, though the password was changed there since', async () => {
     const ada = await newPerson(app);
@@ -229,6 +228,24 @@ inEveryMode(async (mode) => {
       const headers = { 'x-auth-token': token };
       expect((await other.client().get('/auth/refresh', { headers })).status).toBe(200);
       expect((await other.client().get('/auth/refresh', { bearer: tokenFor(ada) })).status).toBe(401);
+    });
+
+    test('a logout takes it from there, too: it burns the token and ends the session that it opened', async () => {
+      const ada = await newPerson(other);
+      const tokenOf = (person: Person): string => {
+        const { sub, ...claims } = claimsFor(person);
+        return legacyJwt(SECRET, { ...claims, userId: sub });
+      };
+      const using = (token: string) => ({ headers: { 'x-auth-token': token } });
+      const unused = tokenOf(ada);
+      expect((await other.client().post('/auth/logout', undefined, using(unused))).status).toBe(204);
+      expect((await other.client().get('/auth/refresh', using(unused))).status).toBe(401);
+
+      const used = tokenOf(ada);
+      const client = other.client();
+      signedIn(await client.get('/auth/refresh', using(used)), 200, client);
+      expect((await other.client().post('/auth/logout', undefined, using(used))).status).toBe(204);
+      expect(await isAlive(client)).toBe(false);
     });
   });
 

@@ -125,7 +125,8 @@ const routes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
         security: [{ bearer: [] }, { refreshCookie: [] }, { cookie: [] }, {}],
         summary: 'End this session',
         'x-sets-cookies': true,
-        description: 'Repeatable. Takes the cookies, or either token as `Authorization: Bearer`.',
+        description:
+          'Repeatable. Takes the cookies, or either token as `Authorization: Bearer`; one of the old service also as `/auth/refresh` takes it.',
         response: { 204: noContent, ...problemsWithoutBody('cross_site') },
       },
       handler: async (request, reply) => {
@@ -133,8 +134,9 @@ const routes: FastifyPluginAsyncZod<RouteDeps> = async (app, deps) => {
         const bearer = readBearer(request);
         // Even without cookies: SameSite keeps them from another site's form, but not from being cleared by the answer to it.
         if (bearer === null || cookies.length > 0) refuseCrossSite(request, origins);
-        const tokens = bearer === null ? cookies : [bearer, ...cookies];
-        await logout(context, tokens, callerOf(app, request, reply));
+        const legacy = transport.readLegacy(request);
+        const tokens = new Set([bearer, legacy?.token, ...cookies].filter((token) => token != null));
+        await logout(context, [...tokens], callerOf(app, request, reply));
         transport.clearCookies(reply);
         return reply.code(204).send();
       },
