@@ -54,13 +54,16 @@ export default fp(
     });
     await app.register(cookie);
     const origins = [...app.config.corsOrigins];
+    const { legacyJwt } = app.config;
+    // Or no page on another origin could present a token of the old service.
+    const legacyHeader = legacyJwt === null ? [] : [legacyJwt.header];
     await app.register(cors, {
       origin: origins.length > 0 ? origins : false,
       credentials: true,
       // A preflight that is none gets no headers either, and need not be answered in a form of its own.
       strictPreflight: false,
       methods: ['GET', 'POST', 'DELETE'],
-      allowedHeaders: ['Authorization', 'Content-Type', 'X-Token-Transport'],
+      allowedHeaders: ['Authorization', 'Content-Type', 'X-Token-Transport', ...legacyHeader],
       exposedHeaders: ['RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
     });
     await app.register(underPressure, {

@@ -5,8 +5,8 @@ import configPlugin, { loadConfig } from '../../plugins/config.ts';
 import http from '../../plugins/http.ts';
 import { loggerOptions } from '../../plugins/logger.ts';
 
-async function startWith(trustProxy: string) {
-  const config = loadConfig({ TRUST_PROXY: trustProxy }, { production: false });
+async function startWith(env: NodeJS.ProcessEnv) {
+  const config = loadConfig(env, { production: false });
   const lines: string[] = [];
   const loggerInstance = pino(loggerOptions({ logLevel: 'info', logPretty: false }), {
     write: (line: string) => void lines.push(line),
@@ -24,13 +24,13 @@ async function startWith(trustProxy: string) {
     const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded };
     return (await app.inject({ url: '/', remoteAddress, headers })).body;
   };
-  return { lines, addressOf };
+  return { app, lines, addressOf };
 }
 
 test.each(['off', '192.0.2.10'])(
   'with TRUST_PROXY=%s a proxy that nobody named is told of, once, and not believed',
   async (trustProxy) => {
-    const { lines, addressOf } = await startWith(trustProxy);
+    const { lines, addressOf } = await startWith({ TRUST_PROXY: trustProxy });
     expect(await addressOf('192.0.2.11')).toBe('192.0.2.11');
     expect(lines).toEqual([]);
     for (const client of ['198.51.100.1', '198.51.100.2'])
@@ -45,7 +45,7 @@ test.each(['off', '192.0.2.10'])(
 );
 
 test('a proxy that was named is believed without a word', async () => {
-  const { lines, addressOf } = await startWith('192.0.2.10');
+  const { lines, addressOf } = await startWith({ TRUST_PROXY: '192.0.2.10' });
   expect(await addressOf('192.0.2.10', '198.51.100.1')).toBe('198.51.100.1');
   expect(await addressOf('192.0.2.10', '203.0.113.1, 198.51.100.1')).toBe('198.51.100.1');
   expect(await addressOf('192.0.2.10', '198.51.100.1:50123')).toBe('198.51.100.1');
@@ -53,4 +53,30 @@ test('a proxy that was named is believed without a word', async () => {
   expect(await addressOf('192.0.2.10', 'not-an-address')).toBe('unknown');
   expect(await addressOf('192.0.2.10')).toBe('192.0.2.10');
   expect(lines).toEqual([]);
+});
+
+const LEGACY = {
+  LEGACY_JWT_SECRET: 'not a real secret but long enough for the test',
+  LEGACY_JWT_UNTIL: new Date(Date.now() + 86_400_000).toISOString(),
+};
+
+test.each([
+  ['in its header, while it is exchanged', LEGACY, true],
+  ['in none, where it is not', {}, false],
+])('pages of other origins may send a token of the old service %s', async (_, env, isAllowed) => {
+  const origin = 'https://app.example.test';
+  const { app } = await startWith({
+    CORS_ORIGINS: origin,
+    LEGACY_JWT_HEADER: 'X-Auth-Token',
+    ...env,
+  });
+  const headers = {
+    origin,
+    'access-control-request-method': 'GET',
+    'access-control-request-headers': 'x-auth-token',
+  };
+  const answer = await app.inject({ method: 'OPTIONS', url: '/', headers });
+  const allowed = String(answer.headers['access-control-allow-headers']).toLowerCase().split(', ');
+  expect(allowed).toContain('x-token-transport');
+  expect(allowed.includes('x-auth-token')).toBe(isAllowed);
 });
