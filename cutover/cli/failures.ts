@@ -64,7 +64,8 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof SnapshotRefused) return failure('refused', error.message, error.remedy);
   if (error instanceof FolderFailed) return failure('aborted', error.message, error.remedy);
   if (error instanceof ToolFailed) {
-    return failure('aborted', `${error.message}; what it was doing was taken back, or the store is fenced`);
+    const message = `${error.message}; what it was doing was taken back, or the store is fenced`;
+    return failure('aborted', message, error.isConnection ? TOOL_REMEDY : null);
   }
   if (error instanceof RestoredStore) {
     return { ...failure('refused', error.message, 'run `cutover snapshot clear`'), store: error.store };
@@ -83,6 +84,9 @@ export function failureOf(error: unknown): Failure {
     'look at `cutover status`',
   );
 }
+
+const TOOL_REMEDY =
+  "PostgreSQL's programs have a connection of their own, by the same URL; with an empty folder in PG_BIN a snapshot is taken without them";
 
 const COPY_REMEDIES: Readonly<Record<CopyRefused['reason'], string | null>> = {
   'schema-behind': 'run `npm run migrate`, then run it again',

@@ -4,6 +4,7 @@ import type { StoreName } from '../../db/errors.ts';
 import { connectMongo } from '../../db/mongo/snapshot/client.ts';
 import { dumpMongo, type MongoDump } from '../../db/mongo/snapshot/dump.ts';
 import { controlDocument } from '../../db/mongo/snapshot/load.ts';
+import { placeOf } from '../../db/postgres/snapshot/client.ts';
 import { dumpPostgres, type PostgresDump } from '../../db/postgres/snapshot/dump.ts';
 import type { Json } from '../../db/replica.ts';
 import { logEvent } from '../event-log.ts';
@@ -144,7 +145,7 @@ async function dumpedPostgres({ context, folder }: Scope, url: string): Promise<
   });
   return {
     server: await serverOf(context, 'postgres'),
-    database: decodeURIComponent(new URL(url).pathname.slice(1)),
+    database: placeOf(url).database,
     major,
     at: at.toISOString(),
     tookMs: now().monotonicMs - startedMs,

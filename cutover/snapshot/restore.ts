@@ -20,6 +20,7 @@ import {
   loadCopies,
   firstControl as postgresControl,
   putFirstControl as putPostgres,
+  tryArchive,
   unknownMigration,
 } from '../../db/postgres/snapshot/load.ts';
 import { findTools, majorOf, type PostgresTools } from '../../db/postgres/snapshot/tools.ts';
@@ -28,7 +29,7 @@ import { type Fence, fenceEntry } from './fence.ts';
 import { fileName } from './folder.ts';
 import type { Manifest, MongoPart, PostgresPart } from './manifest.ts';
 import { readManifest, verifySnapshot } from './read.ts';
-import { assertFree, isSameDatabase } from './target.ts';
+import { assertFree, databaseOf, isSameDatabase } from './target.ts';
 import { type Restored, type RestoreRequest, type SnapshotContext, SnapshotRefused } from './types.ts';
 
 /**
@@ -75,7 +76,7 @@ async function assertNotConfigured(
   { into, url }: RestoreRequest,
 ): Promise<void> {
   const configured = urls[into];
-  if (configured === null || !isSameDatabase(configured, url)) return;
+  if (configured === null || !isSameDatabase(into, configured, url)) return;
   const entry = (await stores[into === 'mongo' ? 'postgres' : 'mongo']?.books.readControl()) ?? null;
   assertFree(into, entry);
 }
@@ -151,7 +152,7 @@ function finished(entry: ControlEntry): ControlEntry {
 async function restorePostgres(job: Job, part: PostgresPart): Promise<Restored> {
   const { context, request, root } = job;
   const { url } = request;
-  const database = decodeURIComponent(new URL(url).pathname.slice(1));
+  const database = databaseOf('postgres', url);
   if (part.migrations.length === 0) {
     throw new SnapshotRefused('not-in-snapshot', 'its PostgreSQL had no tables yet', 'npm run migrate');
   }
@@ -161,15 +162,17 @@ async function restorePostgres(job: Job, part: PostgresPart): Promise<Restored> 
     if (tools === null) await assertMigrations(part);
     assertFree('postgres', await postgresControl(client));
     assertConfirmed(job, await isEmptyPostgres(client), database);
+    const { signal } = context;
+    const at = { url, client, ...(signal === undefined ? {} : { signal }) };
+    const folder = join(root, 'postgres');
+    if (tools !== null) await tryArchive(at, tools, join(folder, ARCHIVE));
     assertFree('postgres', await postgresControl(client));
     await emptyPostgres(client);
     const entry = entryFor(job, part);
     const fence = async () => {
       if (!(await putPostgres(client, entry))) throw begun();
     };
-    const { signal } = context;
-    const loading = { url, client, fence, ...(signal === undefined ? {} : { signal }) };
-    const folder = join(root, 'postgres');
+    const loading = { ...at, fence };
     const open = (file: string) => createReadStream(join(folder, fileName(file)));
     if (tools === null) await loadCopies(loading, part, open);
     else await loadArchive(loading, tools, join(folder, ARCHIVE));

@@ -1,5 +1,7 @@
 /** Whether a database may be restored into. */
+import mongoose from 'mongoose';
 import type { StoreName } from '../../db/errors.ts';
+import { placeOf } from '../../db/postgres/snapshot/client.ts';
 import type { ControlEntry } from '../../db/replica.ts';
 import { toControl } from '../control.ts';
 import { authorityOf, mirrorOf } from '../mode.ts';
@@ -22,17 +24,26 @@ export function assertFree(name: StoreName, entry: ControlEntry | null): void {
   );
 }
 
-/** Whether two URLs lead to the same database, as far as their text says. */
-export function isSameDatabase(a: string, b: string): boolean {
-  return placeOf(a) === placeOf(b);
+/** Whether two URLs of one kind of store lead to the same database, as far as their text says. */
+export function isSameDatabase(name: StoreName, a: string, b: string): boolean {
+  return name === 'mongo' ? placeOfMongo(a) === placeOfMongo(b) : placeOfPostgres(a) === placeOfPostgres(b);
 }
 
-function placeOf(url: string): string {
+/** The name of the database that a URL leads to, as its driver reads it. */
+export function databaseOf(name: StoreName, url: string): string {
+  return name === 'mongo' ? new mongoose.mongo.MongoClient(url).db().databaseName : placeOf(url).database;
+}
+
+function placeOfPostgres(url: string): string {
+  const { host, port, database } = placeOf(url);
+  return `${host.toLowerCase()}:${port}/${database}`;
+}
+
+function placeOfMongo(url: string): string {
   const [, hosts = '', path = ''] = /^[a-z+]+:\/\/(?:[^@/]*@)?([^/?]*)\/?([^?]*)/i.exec(url) ?? [];
-  const port = /^mongodb/i.test(url) ? '27017' : '5432';
   const named = hosts
     .toLowerCase()
     .split(',')
-    .map((host) => (/:\d+$/.test(host) ? host : `${host}:${port}`));
+    .map((host) => (/:\d+$/.test(host) ? host : `${host}:27017`));
   return `${named.sort().join(',')}/${path}`;
 }

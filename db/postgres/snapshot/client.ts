@@ -5,14 +5,28 @@ import { connectionTo } from '../session.ts';
 
 const CONNECT_MS = 10_000;
 
-/** The signal ends the connection, whatever it waits for. Throws `StoreUnavailable`. */
-export async function connectPostgres(url: string, signal?: AbortSignal): Promise<pg.Client> {
-  const client = new pg.Client({
+/** Not connected yet. Throws what the driver does, where it cannot read the URL. */
+export const clientOf = (url: string): pg.Client =>
+  new pg.Client({
     ...connectionTo(url),
     application_name: 'auth-snapshot',
     connectionTimeoutMillis: CONNECT_MS,
     keepAlive: true,
   });
+
+/** Where the driver goes by a URL, which need not name all of it, nor in its place. */
+export function placeOf(url: string): {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+} {
+  const { host, port, database = '' } = clientOf(url);
+  return { host, port, database };
+}
+
+/** The signal ends the connection, whatever it waits for. Throws `StoreUnavailable`. */
+export async function connectPostgres(url: string, signal?: AbortSignal): Promise<pg.Client> {
+  const client = clientOf(url);
   client.on('error', () => {});
   try {
     await client.connect();

@@ -3,7 +3,8 @@ import type pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { toStoreError } from '../errors.ts';
 import { connectPostgres, presentSchema, serverMajor, tablesOf } from './client.ts';
-import { connectionOf, findTools, runTool } from './tools.ts';
+import { withLibpq } from './libpq.ts';
+import { findTools, runTool } from './tools.ts';
 
 export type WriteFile = (name: string, chunks: AsyncIterable<Uint8Array>) => Promise<void>;
 /** Tells which path a program may write to, and takes the file in when it is whole. */
@@ -64,24 +65,21 @@ export async function dumpPostgres(options: DumpOptions): Promise<PostgresDump> 
       await client.query('commit');
       return { ...facts, method: 'copy', tool: null, tables };
     }
-    const { dbname, env: secret } = connectionOf(url);
-    await options.writeByPath(ARCHIVE, (path) =>
-      runTool(
-        tools.dump,
-        [
-          `--dbname=${dbname}`,
-          '--no-password',
-          `--snapshot=${snapshot}`,
-          '--format=custom',
-          '--no-owner',
-          '--no-privileges',
-          '--no-unlogged-table-data',
-          // Others may have theirs in the same database; staging and jobs are no part of a backup.
-          `--schema=${quoted(schema)}`,
-          ...CONTROL_TABLES.map((table) => `--exclude-table-data=*.${table}`),
-          `--file=${path}`,
-        ],
-        { env: secret, ...(signal === undefined ? {} : { signal }) },
+    const args = [
+      '--no-password',
+      `--snapshot=${snapshot}`,
+      '--format=custom',
+      '--no-owner',
+      '--no-privileges',
+      '--no-unlogged-table-data',
+      // Others may have theirs in the same database; staging and jobs are no part of a backup.
+      `--schema=${quoted(schema)}`,
+      ...CONTROL_TABLES.map((table) => `--exclude-table-data=*.${table}`),
+    ];
+    const signalled = signal === undefined ? {} : { signal };
+    await withLibpq(url, (to) =>
+      options.writeByPath(ARCHIVE, (path) =>
+        runTool(tools.dump, [`--dbname=${to.dbname}`, ...args, `--file=${path}`], { ...to, ...signalled }),
       ),
     );
     await client.query('commit');

@@ -7,8 +7,9 @@ import { toStoreError } from '../errors.ts';
 import { migrate, readMigrations } from '../migrate.ts';
 import { presentSchema, serverMajor } from './client.ts';
 import { type DumpedTable, type PostgresDump, quoted } from './dump.ts';
-import { runScript } from './script.ts';
-import { connectionOf, type PostgresTools, runTool } from './tools.ts';
+import { withLibpq } from './libpq.ts';
+import { PSQL, runScript } from './script.ts';
+import { type PostgresTools, runTool } from './tools.ts';
 
 const MIGRATION_MS = 600_000;
 
@@ -77,23 +78,44 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Whether the programs get into the database, before it is emptied for them; changes nothing. Throws `ToolFailed`. */
+export async function tryArchive(
+  { url, client, signal }: Omit<LoadOptions, 'fence'>,
+  tools: PostgresTools,
+  path: string,
+): Promise<void> {
+  const isNewer = await isNewerThan(client, tools);
+  await withLibpq(url, ({ dbname, env }) => {
+    const options = { env, ...(signal === undefined ? {} : { signal }) };
+    const into = `--dbname=${dbname}`;
+    if (isNewer) return runTool(tools.psql, [...PSQL, into, '--command=select'], options);
+    // Of all that the archive holds an empty list chooses nothing.
+    return runTool(tools.restore, [into, '--no-password', '--use-list=/dev/null', path], options);
+  });
+}
+
+/** Then what they send has to be adapted to the server. */
+const isNewerThan = async (client: pg.Client, { major }: PostgresTools): Promise<boolean> =>
+  major > (await serverMajor(client));
+
 /** What pg_dump wrote. Throws `ToolFailed`; what was loaded until then stays. */
 export async function loadArchive(
   { url, client, fence, signal }: LoadOptions,
   tools: PostgresTools,
   path: string,
 ): Promise<void> {
-  const { dbname, env } = connectionOf(url);
-  const options = { env, ...(signal === undefined ? {} : { signal }) };
-  const isNewer = tools.major > (await serverMajor(client));
+  const isNewer = await isNewerThan(client, tools);
   const known = isNewer ? await settingsOf(client) : new Set<string>();
   // It is there; and an archive of an older version of this program holds those of others too.
   const schema = await presentSchema(client);
   const section = (name: string) => {
     const what = ['--no-owner', '--no-privileges', `--schema=${schema}`, `--section=${name}`, path];
-    if (isNewer) return runScript(tools, what, { ...options, dbname, known });
-    const how = [`--dbname=${dbname}`, '--no-password', '--single-transaction', '--exit-on-error'];
-    return runTool(tools.restore, [...how, ...what], options);
+    return withLibpq(url, (to) => {
+      const options = { ...to, ...(signal === undefined ? {} : { signal }) };
+      if (isNewer) return runScript(tools, what, { ...options, known });
+      const how = [`--dbname=${to.dbname}`, '--no-password', '--single-transaction', '--exit-on-error'];
+      return runTool(tools.restore, [...how, ...what], options);
+    });
   };
   await section('pre-data');
   await fence();

@@ -4,7 +4,8 @@
  */
 import { spawn } from 'node:child_process';
 import { pipeline } from 'node:stream/promises';
-import { type PostgresTools, ToolFailed } from './tools.ts';
+import type { LibpqConnection } from './libpq.ts';
+import { endOf, type PostgresTools, ToolFailed } from './tools.ts';
 
 const HEAD_LINE = /^(SET |SELECT pg_catalog\.set_config|--|\\restrict |\s*$)/;
 const SETTING = /^SET (\w+) = [^\n]*;\r?$/;
@@ -36,41 +37,31 @@ export async function* withoutUnknownSettings(
   if (head !== null && head !== '') yield Buffer.from(head, 'latin1');
 }
 
+/** Without a file of the user's, or a question. */
+export const PSQL: readonly string[] = ['--no-psqlrc', '--quiet', '--no-password', '--set=ON_ERROR_STOP=1'];
+
 /** Runs `pg_restore` into `psql`, all of it or nothing. Throws `ToolFailed`. */
 export async function runScript(
   tools: PostgresTools,
   restoreArgs: readonly string[],
-  options: {
-    readonly dbname: string;
-    readonly env: Readonly<Record<string, string>>;
-    readonly known: ReadonlySet<string>;
-    readonly signal?: AbortSignal;
-  },
+  options: LibpqConnection & { readonly known: ReadonlySet<string>; readonly signal?: AbortSignal },
 ): Promise<void> {
-  const { dbname, known, signal } = options;
-  const env = { ...process.env, ...options.env };
+  const { dbname, env, known, signal } = options;
   const signalled = signal === undefined ? {} : { signal };
   const restore = spawn(tools.restore, [...restoreArgs, '--file=-'], {
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     env,
     ...signalled,
   });
-  const args = ['--no-psqlrc', '--quiet', '--no-password', '--single-transaction', '--set=ON_ERROR_STOP=1'];
-  const psql = spawn(tools.psql, [...args, `--dbname=${dbname}`], {
-    stdio: ['pipe', 'ignore', 'ignore'],
+  const psql = spawn(tools.psql, [...PSQL, '--single-transaction', `--dbname=${dbname}`], {
+    stdio: ['pipe', 'ignore', 'pipe'],
     env,
     ...signalled,
   });
-  const ended = Promise.all([restore, psql].map(endOf));
+  const ended = Promise.all([endOf(restore), endOf(psql)]);
   // Whichever ends early says so by its code.
   await pipeline(withoutUnknownSettings(restore.stdout, known), psql.stdin).catch(() => restore.kill());
   const [restored, loaded] = await ended;
-  if (loaded !== 0) throw new ToolFailed('psql', loaded ?? null);
-  if (restored !== 0) throw new ToolFailed('pg_restore', restored ?? null);
-}
-
-function endOf(child: ReturnType<typeof spawn>): Promise<number | string | null> {
-  return new Promise((resolve) => {
-    child.once('close', (exit, killed) => resolve(exit ?? killed)).once('error', () => resolve(null));
-  });
+  if (loaded.code !== 0) throw new ToolFailed('psql', loaded);
+  if (restored.code !== 0) throw new ToolFailed('pg_restore', restored);
 }

@@ -1,8 +1,8 @@
 /** PostgreSQL's own programs for dumps, when there are some that fit the server. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import type { Writable } from 'node:stream';
+import type { LibpqConnection } from './libpq.ts';
 
 export interface PostgresTools {
   readonly dump: string;
@@ -14,12 +14,55 @@ export interface PostgresTools {
   readonly major: number;
 }
 
-/** A program failed. What it said may quote a row, so only its exit code travels. */
+const INHERITED = ['PATH', 'HOME', 'TMPDIR', 'LD_LIBRARY_PATH', 'DYLD_LIBRARY_PATH', 'PGPASSFILE'] as const;
+
+/** Of ours, what such a program needs to find libraries and the file of passwords: the rest holds secrets that are not its. */
+export const bareEnvironment = (): NodeJS.ProcessEnv => ({
+  ...Object.fromEntries(INHERITED.map((name) => [name, process.env[name]])),
+  // What it says of a connection is looked for in English.
+  LC_ALL: 'C',
+});
+
+/** A program failed. What it said may quote a row, so only its exit code travels, and why it could not connect. */
 export class ToolFailed extends Error {
   override readonly name = 'ToolFailed';
-  constructor(program: string, code: number | string | null) {
-    super(`${program} failed (${code ?? 'it did not start'})`);
+  /** Whether it did not get as far as the database. */
+  readonly isConnection: boolean;
+  constructor(program: string, { code, said }: ToolEnd) {
+    const lines = NOT_CONNECTED.test(said) ? (said.match(EACH_TRY) ?? []) : null;
+    // A server that is not ours may say anything there.
+    const why = lines
+      ?.join('; ')
+      .replace(/[^\x20-\x7e]/g, ' ')
+      .slice(0, SAID_CHARS);
+    super(`${program} failed (${code ?? 'it did not start'})${why === undefined ? '' : `: ${why}`}`);
+    this.isConnection = why !== undefined;
   }
+}
+
+/** libpq's own words, before anything has been read; for each address that a name has. */
+const NOT_CONNECTED = /^\w+: error: connection to [^\n]* failed: /m;
+const EACH_TRY = /(?<=^|^\w+: error: )connection to [^\n]* failed: [^\n]*/gm;
+const SAID_CHARS = 400;
+
+/** How a program ended: its exit code or signal, null when it did not start, and the first of what it complained of. */
+export interface ToolEnd {
+  readonly code: number | string | null;
+  readonly said: string;
+}
+
+const SAID_MAX_CHARS = 8_192;
+
+/** Of a child whose standard error is piped. */
+export async function endOf(child: ChildProcess): Promise<ToolEnd> {
+  let said = '';
+  child.stderr?.setEncoding('utf8').on('data', (part: string) => {
+    if (said.length < SAID_MAX_CHARS) said += part;
+  });
+  const code = await new Promise<number | string | null>((resolve) => {
+    child.once('close', (exit, killed) => resolve(exit ?? killed)).once('error', () => resolve(null));
+  });
+  return { code, said };
 }
 
 /** The first pg_dump and pg_restore, in `PG_BIN` or on PATH, of this major version or a newer one; null: none. */
@@ -46,7 +89,10 @@ const isExecutable = (path: string): Promise<boolean> =>
   );
 
 async function versionOf(program: string): Promise<string> {
-  const child = spawn(program, ['--version'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn(program, ['--version'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+    env: bareEnvironment(),
+  });
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (part: string) => {
     text += part;
@@ -57,53 +103,18 @@ async function versionOf(program: string): Promise<string> {
   return text.trim();
 }
 
-/** What libpq knows; `pg` takes some more, which would be an error there. */
-const LIBPQ_PARAMETERS: ReadonlySet<string> = new Set([
-  'sslmode',
-  'sslcert',
-  'sslkey',
-  'sslrootcert',
-  'sslcrl',
-  'host',
-  'port',
-  'target_session_attrs',
-  'connect_timeout',
-  'options',
-]);
-
-/** The URL as an argument that everybody may see, and what nobody may as an environment. */
-export function connectionOf(url: string): {
-  readonly dbname: string;
-  readonly env: Readonly<Record<string, string>>;
-} {
-  const parsed = new URL(url);
-  const password = parsed.searchParams.get('password') ?? decodeURIComponent(parsed.password);
-  parsed.password = '';
-  for (const name of [...parsed.searchParams.keys()]) {
-    if (!LIBPQ_PARAMETERS.has(name)) parsed.searchParams.delete(name);
-  }
-  return { dbname: parsed.href, env: password === '' ? {} : { PGPASSWORD: password } };
-}
-
-/** Runs a program to its end; its output goes to `out`. Throws `ToolFailed`. */
+/** Runs a program to its end. Throws `ToolFailed`. */
 export async function runTool(
   program: string,
   args: readonly string[],
-  options: {
-    readonly env: Readonly<Record<string, string>>;
-    readonly signal?: AbortSignal;
-    readonly out?: Writable;
-  },
+  { env, signal }: Pick<LibpqConnection, 'env'> & { readonly signal?: AbortSignal },
 ): Promise<void> {
-  const { env, signal, out } = options;
-  const child = spawn(program, args, {
-    stdio: ['ignore', out === undefined ? 'ignore' : 'pipe', 'ignore'],
-    env: { ...process.env, ...env },
-    ...(signal === undefined ? {} : { signal }),
-  });
-  if (out !== undefined) child.stdout?.pipe(out, { end: false });
-  const code = await new Promise<number | string | null>((resolve) => {
-    child.once('close', (exit, killed) => resolve(exit ?? killed)).once('error', () => resolve(null));
-  });
-  if (code !== 0) throw new ToolFailed(program.replace(/^.*[\\/]/, ''), code);
+  const ended = await endOf(
+    spawn(program, args, {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env,
+      ...(signal === undefined ? {} : { signal }),
+    }),
+  );
+  if (ended.code !== 0) throw new ToolFailed(program.replace(/^.*[\\/]/, ''), ended);
 }
