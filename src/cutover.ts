@@ -64,6 +64,7 @@ async function open(given: Given): Promise<Opened> {
     await configOf(given);
   const mongo = await openMongo(mongoUrl, mongoCodec, storeTimeoutMs);
   const postgres = await openPostgres(databaseUrl, storeTimeoutMs);
+  const env = environmentOf(given.envFile);
   const closing = () => Promise.allSettled([mongo?.close(), postgres?.close()]);
   const limit = () => new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref());
   return {
@@ -71,7 +72,11 @@ async function open(given: Given): Promise<Opened> {
     configuredMode,
     codec: mongoCodec,
     urls: { mongo: mongoUrl, postgres: databaseUrl },
-    env: environmentOf(given.envFile),
+    env,
+    restoreUrl: async (into, url) => {
+      const { readRestoreUrl } = await import('../plugins/config/restore-url.ts');
+      return readRestoreUrl(env, into, url);
+    },
     retentionMs,
     storeTimeoutMs,
     close: async () => {

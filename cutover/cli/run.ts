@@ -9,7 +9,7 @@ import { askTime, clockNotice } from './clock.ts';
 import { EXIT_CODES, type Outcome } from './exit-codes.ts';
 import { diagnose, type Failure, failureOf } from './failures.ts';
 import { abort, endSessions, eraseUser, failover, set } from './handlers/actions.ts';
-import { type Answer, type Handler, whenAborted } from './handlers/call.ts';
+import { type Answer, type Call, type Handler, whenAborted } from './handlers/call.ts';
 import * as copy from './handlers/copy.ts';
 import { conflicts, diffs, foreign, log, pending } from './handlers/lists.ts';
 import { promote, rollback } from './handlers/moves.ts';
@@ -37,8 +37,10 @@ export interface Opened {
   readonly codec?: Codec;
   /** Where they are; a verb that moves much has connections of its own. */
   readonly urls?: PerStore<string | null>;
-  /** What else a verb may read: `PG_BIN`, `PATH`, `RESTORE_URL`. */
+  /** What else a verb may read: `PG_BIN`, `PATH`. */
   readonly env?: NodeJS.ProcessEnv;
+  /** For `snapshot restore`, which needs one; see `Call`. */
+  readonly restoreUrl?: Call['restoreUrl'];
   /** How long expired records are kept. */
   readonly retentionMs: number;
   /** How long a store may take to answer; only shown. */
@@ -157,6 +159,7 @@ async function runVerb(program: Program, command: Extract<Command, { kind: 'run'
       },
       urls: opened.urls ?? { mongo: null, postgres: null },
       env: opened.env ?? {},
+      restoreUrl: opened.restoreUrl ?? (async () => null),
       retentionMs: opened.retentionMs,
       tell: progress.tell,
       interrupted,

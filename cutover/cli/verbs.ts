@@ -522,8 +522,9 @@ const VERBS = {
     usage: 'NAME --into mongo|postgres [URL] [--dir DIR] [--replace --confirm DATABASE]',
     words: [1, 2],
     details: [
-      'Never into the authority of a running system, or its mirror. Without URL it is read from RESTORE_URL, where ' +
-        'others on this machine do not see its password.',
+      'Never into the authority of a running system, or its mirror. Without URL it is read from RESTORE_URL, or the file ' +
+        'in RESTORE_URL_FILE, where others on this machine do not see its password. Production asks the same of it as of ' +
+        'MONGO_URL and DATABASE_URL.',
       'The database starts fenced: an instance that finds it serves nothing, until `cutover snapshot clear`.',
     ],
     options: {

@@ -12,16 +12,17 @@ export function collect(env: NodeJS.ProcessEnv): Sources {
   const texts: Record<string, string> = {};
   const problems: string[] = [];
   for (const variable of configVariables) {
-    const found = find(env, variable);
+    const found = read(env, variable);
     if ('problem' in found) problems.push(found.problem);
     else if (found.text !== '') texts[variable.name] = found.text;
   }
   return { texts, problems };
 }
 
-function find(
+/** The text of one variable; empty when it is not set. */
+export function read(
   env: NodeJS.ProcessEnv,
-  { name, secret }: ConfigVariable,
+  { name, secret }: Pick<ConfigVariable, 'name' | 'secret'>,
 ): { readonly text: string } | { readonly problem: string } {
   const text = env[name] ?? '';
   const file = secret ? (env[`${name}_FILE`] ?? '') : '';

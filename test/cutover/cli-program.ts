@@ -6,6 +6,7 @@ import { type Opened, type Program, run } from '../../cutover/cli/run.ts';
 import { OUTPUTS, type Output, type OutputName } from '../../cutover/cli/schemas.ts';
 import { PLAIN } from '../../cutover/cli/style.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
+import { readRestoreUrl } from '../../plugins/config/restore-url.ts';
 import { inherited } from '../support/inherited.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -75,9 +76,10 @@ export async function inside(
 }
 
 /** No store: whoever asks one fails. */
-const noStores = async () => ({
+const noStores = async (): Promise<Omit<Opened, 'retentionMs'>> => ({
   stores: { mongo: null, postgres: null },
   configuredMode: null,
+  restoreUrl: async (into, given) => readRestoreUrl({}, into, given),
   close: async () => {},
 });
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openPostgresStore } from '../../db/postgres/store.ts';
+import { readRestoreUrl } from '../../plugins/config/restore-url.ts';
 import { createDatabase, dropDatabase, newDatabaseName } from '../support/databases.ts';
 import { eventually } from '../support/wait.ts';
 import { cutover, inside, json, start } from './cli-program.ts';
@@ -17,7 +18,8 @@ test('create, list, verify, restore, clear', async () => {
   const asked = async (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
     inside([...args, '--json'], async () => ({
       ...world,
-      env: { ...process.env, ...env },
+      env: process.env,
+      restoreUrl: async (into, given) => readRestoreUrl(env, into, given),
       configuredMode: null,
       close: async () => {},
     }));
@@ -148,6 +150,9 @@ describe('usage', () => {
         `mongodb://u:${PLANTED_PASSWORD}@127.0.0.1:9/x?journal=false`,
       ],
     ],
+    [['snapshot', 'restore', 'x', '--into', 'postgres']],
+    [['snapshot', 'restore', 'x', '--into', 'postgres', `postgres://u:${PLANTED_PASSWORD}@h:x/db`]],
+    [['snapshot', 'restore', 'x', '--into', 'mongo', `mongodb://u:${PLANTED_PASSWORD}@h/db?tls=maybe`]],
     [['snapshot', 'clear', '--store', 'both']],
   ])('%j ends with 2, and shows no password', async (args) => {
     const { code, out, err } = await inside([...args, '--json']);

@@ -29,6 +29,11 @@ export interface Call {
   readonly urls: PerStore<string | null>;
   /** Variables besides those of the configuration. */
   readonly env: NodeJS.ProcessEnv;
+  /**
+   * The URL to restore into, the given one or that of the environment; null: there is none. Throws
+   * `ConfigurationProblem` for one that the configuration would refuse, too.
+   */
+  readonly restoreUrl: (into: StoreName, given: string | null) => Promise<string | null>;
   /** How long expired records are kept, as the service is configured. */
   readonly retentionMs: number;
   /** Tells how far a copy is. */

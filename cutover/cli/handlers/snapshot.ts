@@ -74,20 +74,19 @@ export const verify: Handler = async (call) => {
 export const restore: Handler = async (call) => {
   const into = storeOf(call, 'into');
   if (into === null) throw new UsageError('--into mongo or --into postgres is needed', call.verb);
-  const url = call.words[1] ?? call.env['RESTORE_URL'] ?? null;
-  if (url === null || !SCHEMES[into].test(url) || !URL.canParse(url)) {
+  const url = await call.restoreUrl(into, call.words[1] ?? null);
+  if (url === null) {
     throw new UsageError(
       `after NAME, or in RESTORE_URL: the URL of the database to restore into, a ${into} one`,
       call.verb,
     );
   }
-  if (into === 'mongo') await assertStrong(call, url);
   const request = {
     dir: dirOf(call),
     name: nameOf(call),
     into,
     url,
-    replace: call.options.has('replace') ? { confirm: await confirmed(call, url) } : null,
+    replace: call.options.has('replace') ? { confirm: await confirmed(call, into, url) } : null,
   };
   const { restoreSnapshot } = await import('../../snapshot/restore.ts');
   const restored = await orInterrupted(call, () => restoreSnapshot(contextOf(call), request)).catch(
@@ -107,21 +106,6 @@ export const clear: Handler = async (call) => {
   ]);
 };
 
-/** By options of its own a URL could have writes answered before they are safe. */
-async function assertStrong({ verb }: Call, url: string): Promise<void> {
-  const [{ default: mongoose }, { weakenings }] = await Promise.all([
-    import('mongoose'),
-    import('../../../db/mongo/url.ts'),
-  ]);
-  const weak = weakenings(new mongoose.mongo.MongoClient(url).options);
-  if (weak.length > 0) throw new UsageError(`the URL must leave out ${weak.join(', ')}`, verb);
-}
-
-const SCHEMES: Readonly<Record<StoreName, RegExp>> = {
-  mongo: /^mongodb(\+srv)?:\/\//,
-  postgres: /^postgres(ql)?:\/\//,
-};
-
 function storeOf({ options, verb }: Call, option: string): StoreName | null {
   const value = options.text(option);
   if (value === null || value === 'mongo' || value === 'postgres') return value;
@@ -129,10 +113,11 @@ function storeOf({ options, verb }: Call, option: string): StoreName | null {
 }
 
 /** The name of the database whose content goes, as the operator says it. */
-async function confirmed({ options, ask }: Call, url: string): Promise<string> {
+async function confirmed({ options, ask }: Call, into: StoreName, url: string): Promise<string> {
   const given = options.text('confirm');
   if (given !== null || ask === null) return given ?? '';
-  const name = decodeURIComponent(new URL(url).pathname.slice(1));
+  const { databaseOf } = await import('../../snapshot/target.ts');
+  const name = databaseOf(into, url);
   return (await ask(`Everything in the database ${name} will be deleted. Type its name: `)).trim();
 }
 

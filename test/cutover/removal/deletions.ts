@@ -7,6 +7,7 @@ export const DELETIONS: readonly string[] = [
   'plugins/mongo.ts',
   'plugins/config/mapping.ts',
   'plugins/config/mongo-url.ts',
+  'plugins/config/restore-url.ts',
   'plugins/config/stores.ts',
   'plugins/repositories/gauges.ts',
   'plugins/repositories/telemetry.ts',
