@@ -551,6 +551,8 @@ const VERBS = {
     details: [
       'MongoDB begins in mongo-only, PostgreSQL in postgres-only, under a new epoch. It begins alone: the other URL ' +
         'must be unset, or lead to a database without a control record, to be filled by a backfill.',
+      'What was ended since the snapshot lives again: sessions, used links by mail, old passwords, burnt tokens of the old ' +
+        'service, erased users. `cutover sessions end` and `cutover users erase` end it, user by user.',
     ],
     options: { store: { value: 'STORE', description: 'mongo or postgres; needed when both are fenced' } },
     ends: STORE_ENDS,

@@ -98,11 +98,19 @@ export const restore: Handler = async (call) => {
   return answer('snapshotRestored', 'done', restored, (style) => restoredLines(restored, style));
 };
 
+/** A snapshot holds it as it was. */
+const LIVES_AGAIN = [
+  'What was ended since that snapshot lives again: sessions, used links by mail, old passwords, burnt tokens of the old',
+  'service, erased users. By user: `cutover sessions end --user ID`, `cutover users erase --user ID`; see cutover/README.md,',
+  '"Back from a snapshot".',
+];
+
 export const clear: Handler = async (call) => {
   const cleared = await clearRestored(call.context, storeOf(call, 'store'));
   const { store, mode, epoch, snapshot: name } = cleared;
   return answer('snapshotCleared', 'done', cleared, (style) => [
     style.good(`${store} may serve: ${mode}, epoch ${epoch}, as restored from ${name}`),
+    ...LIVES_AGAIN.map(style.warn),
   ]);
 };
 
