@@ -110,7 +110,17 @@ export interface PostgresWanted extends Wanted {
 }
 
 export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): readonly Check[] {
-  const { major, encoding, isWritable, mayCreateTables, missing, forbidden, mayAnalyze, connections } = facts;
+  const {
+    major,
+    encoding,
+    isWritable,
+    mayCreateTables,
+    missing,
+    forbidden,
+    mayAnalyze,
+    mayDump,
+    connections,
+  } = facts;
   const { migrated, tools, durability, session, comingBytes, server } = wanted;
   const checks: readonly Judged[] = [
     major < POSTGRES_MIN
@@ -172,7 +182,13 @@ export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): rea
           `none of version ${major} or newer: snapshots go by COPY`,
           'install it, or set PG_BIN',
         )
-      : ok('pg_dump', tools.version),
+      : mayDump
+        ? ok('pg_dump', tools.version)
+        : block(
+            'pg_dump',
+            `${tools.version}, which may not read where sequences stand: it makes no snapshot`,
+            'run db/postgres/roles.sql once more',
+          ),
   ];
   return checks.map((check) => ({ ...check, store: 'postgres' }));
 }

@@ -1,4 +1,6 @@
 /** A first look at real stores: it names what is in the way, and changes nothing. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { ObjectId } from 'bson';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openBulk } from '../../cutover/copy/index.ts';
@@ -14,6 +16,7 @@ import { inside, json } from './cli-program.ts';
 import {
   contentOfMongo,
   contentOfPostgres,
+  newFolder,
   openWorld,
   PLANTED,
   type SnapshotWorld,
@@ -243,7 +246,11 @@ describe('preflight', async () => {
     const url = new URL(await createDatabase(main, database));
     try {
       await asSuperuser(url.href, `create role ${role} login password 'fixture'`);
-      await asSuperuser(url.href, 'create table users (id text)');
+      await asSuperuser(url.href, 'create table users (id text, seq int generated always as identity)');
+      const tools = newFolder();
+      for (const tool of ['pg_dump', 'pg_restore']) {
+        writeFileSync(join(tools, tool), `#!/bin/sh\necho '${tool} (PostgreSQL) 99.0'\n`, { mode: 0o755 });
+      }
       url.username = role;
       url.password = 'fixture';
       const { stores } = tidy.context;
@@ -254,6 +261,7 @@ describe('preflight', async () => {
           ...tidy.context,
           stores: { ...stores, postgres: stores.postgres && { ...stores.postgres, sessionProblems } },
           urls: { ...tidy.urls, postgres: url.href },
+          env: { PG_BIN: tools },
         },
       });
       expect(named(found, 'privileges')).toContainEqual(
@@ -264,6 +272,9 @@ describe('preflight', async () => {
         }),
       );
       expect(named(found, 'staging')).toMatchObject([{ level: 'block' }]);
+      expect(named(found, 'pg_dump')).toMatchObject([
+        { level: 'block', remedy: expect.stringMatching(/roles\.sql/) },
+      ]);
       expect(named(found, 'session')).toMatchObject([{ level: 'block', found: 'an odd setting' }]);
     } finally {
       await dropDatabase(main, database);

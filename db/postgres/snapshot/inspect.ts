@@ -16,6 +16,8 @@ export interface PostgresFacts {
   readonly forbidden: readonly string[];
   /** Whether the statistics of the live tables can be brought up to date after a copy. */
   readonly mayAnalyze: boolean;
+  /** Whether pg_dump may read all that it asks for besides the tables: where each sequence stands. */
+  readonly mayDump: boolean;
   /** Connections: what the server gives to such users, and what is in use. */
   readonly connections: { readonly max: number; readonly used: number };
   /** How long a transaction may take, as the server says it; `0`: as long as it likes. */
@@ -38,6 +40,7 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
       read_only: string;
       may_create: boolean;
       forbidden: string[];
+      may_dump: boolean;
       max: number;
       used: number;
       transaction_timeout: string;
@@ -53,6 +56,9 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
         array(select name from unnest($1::text[]) as name where not
           case when to_regnamespace(name) is null then has_database_privilege(current_database(), 'create')
           else has_schema_privilege(name, 'create') end) as forbidden,
+        not exists (select from pg_sequence join pg_class on pg_class.oid = seqrelid
+          where relnamespace = to_regnamespace(quote_ident(current_schema()))
+            and not has_sequence_privilege(seqrelid, 'select')) as may_dump,
         current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
           - coalesce(current_setting('reserved_connections', true)::int, 0) as max,
         (select count(*)::int from pg_stat_activity where backend_type = 'client backend') as used,
@@ -72,6 +78,7 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
       mayCreateTables: row.may_create,
       missing: await missingPrivileges(client),
       forbidden: row.forbidden,
+      mayDump: row.may_dump,
       mayAnalyze: ways.rows[0]?.way !== 'none',
       connections: { max: row.max, used: row.used },
       transactionTimeout: row.transaction_timeout,
