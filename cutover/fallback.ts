@@ -9,7 +9,8 @@
  * which happens only once MongoDB holds that very state. MongoDB is read after both answers. Asked before the failure, or
  * after MongoDB's answer, PostgreSQL would speak of another moment. And MongoDB answers nothing that PostgreSQL did not
  * commit: it names this very epoch and holds no mark, which is what a write of an epoch that is over would have left;
- * asked again after its answer, since such a write may land at any time. Whether this instance's lease still holds is
+ * asked again after its answer, since such a write may land at any time. What an operator has left behind is the exception:
+ * only MongoDB has it, so its answer is looked through for that, on the same connection of PostgreSQL's. Whether this instance's lease still holds is
  * asked by the router, last.
  */
 import type { StoreUnavailable } from '../db/errors.ts';
@@ -17,6 +18,7 @@ import type { Assurance, Store } from '../db/port.ts';
 import { readControl } from './control.ts';
 import type { Environment } from './environment.ts';
 import type { Member } from './instance/member.ts';
+import { leftBehindAmong } from './left-behind.ts';
 import { MODE_FACTS } from './mode.ts';
 import { NOTES } from './notes.ts';
 import type { Ticket } from './protocol/admission.ts';
@@ -24,7 +26,7 @@ import type { ControlRecord, PerStore } from './protocol/types.ts';
 import type { ReadOperation } from './router.ts';
 import { createFallbackEvidence } from './shadow/fallback-evidence.ts';
 import { createRate } from './shadow/rate.ts';
-import { type AnswerOf, type ArgsOf, isCompared, runRead } from './shadow/reads.ts';
+import { type AnswerOf, type ArgsOf, isCompared, partsOf, runRead } from './shadow/reads.ts';
 import { within } from './shadow/within.ts';
 import type { Telemetry } from './telemetry.ts';
 
@@ -144,7 +146,11 @@ export function createFallback(options: FallbackOptions): Fallback {
         outcome = 'failed';
         const repository = mongo.at({ epoch: ticket.epoch, pending: false });
         const answer = await timed(operation, ticket, () => runRead(repository, operation, args));
-        why = await obstacleInMongo(mongo, ticket);
+        const [inMongo, behind] = await Promise.all([
+          obstacleInMongo(mongo, ticket),
+          ask(() => leftBehindAmong(postgres, partsOf(operation, answer).records)),
+        ]);
+        why = inMongo ?? (behind.size > 0 ? 'left-behind' : null);
         if (why !== null) {
           outcome = 'refused';
           return null;

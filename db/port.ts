@@ -17,7 +17,7 @@ import type {
   UserRecord,
   VerificationTokenRecord,
 } from './records.ts';
-import type { Books, Replica } from './replica.ts';
+import type { Books, RecordName, Replica } from './replica.ts';
 
 /** A token as the client presents it: legacy documents hold the clear text, everything newer only the hash. */
 export interface PresentedToken {
@@ -262,6 +262,8 @@ export interface Store {
    * pool is exhausted. Throws `StoreUnavailable` within some 250 ms when the store cannot say, or is not the primary.
    */
   assurance(): Promise<Assurance>;
+  /** As the replica's, asked like `assurance`. */
+  leftBehind(names: readonly RecordName[]): Promise<ReadonlySet<string>>;
   /** As it is now. A store without connections has none. */
   poolUse(): PoolUse;
   /** Why an acknowledged write could be lost in a crash of the server; empty when none could. */

@@ -39,9 +39,12 @@ export type ApplyOutcome =
   /** The store takes no such record. The reason names a constraint or code, never a value. */
   | { readonly kind: 'refused'; readonly reason: string };
 
-export interface Marked {
+export interface RecordName {
   readonly entity: Entity;
   readonly id: string;
+}
+
+export interface Marked extends RecordName {
   readonly stamp: Stamp;
 }
 
@@ -149,6 +152,12 @@ export interface Replica {
 
   /** Whether there is any user, tombstones included. */
   holdsUsers(): Promise<boolean>;
+
+  /**
+   * Which of these stay behind in MongoDB by an operator's word, or by a policy of the copy: accepted or dropped, and not
+   * here. As `entity/id`. MongoDB keeps no list of them: none.
+   */
+  leftBehind(names: readonly RecordName[]): Promise<ReadonlySet<string>>;
 }
 
 /** What JSON can say. */

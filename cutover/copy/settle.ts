@@ -212,8 +212,27 @@ async function excusesFor(
   }
   const [documents, rows] = authority === 'mongo' ? [before, mirror] : [mirror, before];
   const notThere = ids.filter((id) => !excused.has(id) && (rows.get(id) ?? 'absent') === 'absent');
+  for (const id of await ofLeftBehind(scope, entity, notThere, documents)) excused.add(id);
   for (const id of await stillAside(scope, entity, notThere, documents)) excused.add(id);
   return excused;
+}
+
+/** Sessions of users who were left behind, whenever they were opened: PostgreSQL can take none of them. */
+async function ofLeftBehind(
+  { stores }: CopyScope,
+  entity: Entity,
+  ids: readonly string[],
+  documents: ReadonlyMap<string, State>,
+): Promise<readonly string[]> {
+  if (entity !== 'session') return [];
+  const owners = ids.flatMap((id) => {
+    const state = documents.get(id) ?? 'absent';
+    const owner = typeof state === 'string' ? null : ownerIn(entity, state.text);
+    return owner === null ? [] : [[id, owner] as const];
+  });
+  const names = [...new Set(owners.map(([, id]) => id))].map((id) => ({ entity: 'user', id }) as const);
+  const behind = await stores.postgres.replica.leftBehind(names);
+  return owners.flatMap(([id, owner]) => (behind.has(`user/${owner}`) ? [id] : []));
 }
 
 /** What was good by itself and put aside for the sake of others. */
@@ -223,7 +242,8 @@ const COMPARED_MAX = 20;
 
 /**
  * Which of these a copy has put aside, and are what they were then: no record, or the very document. One that was mended
- * since was to be moved, and may not be missing.
+ * since was to be moved, and may not be missing. There was nothing to mend in one that only others kept back: of those an
+ * operator has spoken by name, and their owners go on using them in MongoDB.
  */
 async function stillAside(
   scope: CopyScope,
@@ -235,12 +255,12 @@ async function stillAside(
   const isBad = (id: string) => documents.get(id) === 'unreadable';
   const still = [...aside.keys()].filter(isBad);
   const good = [...aside].filter(([id]) => !isBad(id));
-  // Nothing was kept to compare these with.
-  const forgotten = good.filter(([, { state }]) => state === 'dropped');
-  for (const [id, { reasons }] of forgotten) {
-    if (reasons.every(({ reason }) => OF_OTHERS.has(reason))) still.push(id);
-  }
-  const kept = good.flatMap(([id, { state }]) => (state === 'dropped' ? [] : [id]));
+  const byName = good.filter(
+    ([, { state, reasons }]) => state !== 'held' && reasons.every(({ reason }) => OF_OTHERS.has(reason)),
+  );
+  still.push(...byName.map(([id]) => id));
+  // Of what was dropped nothing was kept to compare with.
+  const kept = good.flatMap(([id, { state }]) => (state === 'dropped' || still.includes(id) ? [] : [id]));
   for (let from = 0; from < kept.length; from += COMPARED_MAX) {
     const part = kept.slice(from, from + COMPARED_MAX);
     const originals: Original[] = [];

@@ -33,29 +33,38 @@ export function isMirrored({ kind }: ApplyOutcome): boolean {
   return kind === 'applied' || kind === 'same' || kind === 'expired';
 }
 
-/** Takes the marks off exactly these states. */
+/** Takes the marks off exactly these states, which the mirror holds. */
 export async function clear<E extends Entity>(
   pass: Pass,
   entity: E,
   mirrored: readonly Held<E>[],
 ): Promise<void> {
   if (mirrored.length === 0) return;
-  const { telemetry, authority, mirror } = pass;
-  const marks = mirrored.flatMap(({ record: { id, stamp }, pendingAt }): Marked[] =>
-    pendingAt === null ? [] : [{ entity, id, stamp }],
-  );
+  const { telemetry, mirror } = pass;
   const nowMs = pass.environment.date().getTime();
-  for (let from = 0; from < marks.length; from += CLEAR_MAX) {
-    await pass.lull();
-    // After it, for the permit may end meanwhile.
-    pass.assertMayContinue();
-    await authority.replica.clearMarks(marks.slice(from, from + CLEAR_MAX));
-  }
+  await unmark(pass, entity, mirrored);
   telemetry.count('cutover_mirror_applied_total', { store: mirror.name }, mirrored.length);
   for (const { pendingAt } of mirrored) {
     if (pendingAt === null) continue;
     const lagSeconds = Math.max(0, nowMs - pendingAt.getTime()) / 1_000;
     telemetry.observe('cutover_mirror_lag_seconds', { store: mirror.name }, lagSeconds);
+  }
+}
+
+/** Takes the marks off exactly these states, of which nothing more is said. */
+export async function unmark<E extends Entity>(
+  pass: Pass,
+  entity: E,
+  helds: readonly Held<E>[],
+): Promise<void> {
+  const marks = helds.flatMap(({ record: { id, stamp }, pendingAt }): Marked[] =>
+    pendingAt === null ? [] : [{ entity, id, stamp }],
+  );
+  for (let from = 0; from < marks.length; from += CLEAR_MAX) {
+    await pass.lull();
+    // After it, for the permit may end meanwhile.
+    pass.assertMayContinue();
+    await pass.authority.replica.clearMarks(marks.slice(from, from + CLEAR_MAX));
   }
 }
 

@@ -7,9 +7,10 @@ import type { Entity, RecordOf } from '../../db/records.ts';
 import type { ApplyOutcome, Held } from '../../db/replica.ts';
 import { applyRecords, clear, isMirrored } from './apply.ts';
 import { resolveClash } from './clash.ts';
+import { leave } from './left-behind.ts';
 import type { Pass } from './pass.ts';
 import { repairAhead, repairDiffering } from './repair.ts';
-import { AGAIN, DONE, LATER, type Verdict } from './verdict.ts';
+import { AGAIN, DONE, LATER, LEFT, type Verdict } from './verdict.ts';
 
 export type Verdicts = ReadonlyMap<string, Verdict>;
 
@@ -63,6 +64,8 @@ async function applyHeld<E extends Entity>(
     if (verdicts.has(held.record.id)) continue;
     verdicts.set(held.record.id, await seeTo(pass, entity, held, outcome));
   }
+  const refused = batch.filter(({ record: { id } }) => verdicts.get(id)?.kind === 'poison');
+  for (const id of await leave(pass, entity, refused)) verdicts.set(id, LEFT);
   return verdicts;
 }
 
@@ -124,7 +127,7 @@ async function takeUsersAlong<E extends Entity>(
     const user = users.get(userIdOf(held.record));
     if (user?.kind === 'done') ready.push(held);
     else if (user?.kind === 'again' || user?.kind === 'later') verdicts.set(id, LATER);
-    // Absent, unreadable, refused or in conflict: named for itself where that is so.
+    // Absent, unreadable, refused, in conflict or left behind: named for itself where that is so.
     else verdicts.set(id, { kind: 'poison', reason: 'user-missing', stamp });
   }
   if (ready.length === 0) return verdicts;

@@ -7,9 +7,10 @@ import type { Held } from '../../db/replica.ts';
 import { NOTES } from '../notes.ts';
 import { decideClash, nextStamp } from '../protocol/stamps.ts';
 import { applyRecords, clear, isMirrored } from './apply.ts';
+import { leave, staysInMirror } from './left-behind.ts';
 import type { Pass } from './pass.ts';
 import { keyOf } from './queue.ts';
-import { AGAIN, DONE, LATER, type Verdict } from './verdict.ts';
+import { AGAIN, DONE, LATER, LEFT, type Verdict } from './verdict.ts';
 
 /** A longer chain is resolved from its end, for all of it is marked. */
 const STEPS_MAX = 300;
@@ -29,7 +30,7 @@ type Way =
   | { readonly kind: 'first'; readonly holder: User }
   | { readonly kind: 'unresolved'; readonly resolution: Resolution; readonly doubtful: boolean };
 
-/** `done` once the user is in place. */
+/** `done` once the user is in place; `left` where another is, to whom an operator has given the e-mail. */
 export async function resolveClash(pass: Pass, userId: string, holderId: string): Promise<Verdict> {
   const first = (await pass.authority.replica.read('user', [userId])).found.get(userId);
   if (first === undefined) return AGAIN;
@@ -37,6 +38,7 @@ export async function resolveClash(pass: Pass, userId: string, holderId: string)
   const placed = new Set<string>();
   const doubted = new Set<string>();
   const unresolved = async (resolution: Resolution): Promise<Verdict> => {
+    if ((await leave(pass, 'user', [first])).length > 0) return LEFT;
     await note(pass, first, holderId, resolution);
     return { kind: 'conflict', stamp: first.record.stamp };
   };
@@ -107,10 +109,12 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
   const copy = copies.found.get(holderId);
 
   const begun = chain.find(({ record }) => record.id === holderId) ?? null;
+  const isOnlyThere = holder === null && copy !== undefined;
   const decision = decideClash(
     now.record.emailKey,
     holder === null ? null : { key: holder.record.emailKey },
     begun !== null,
+    isOnlyThere && (await staysInMirror(pass, 'user', copy.record)),
   );
   if (decision === 'corrupt') return { kind: 'unresolved', resolution: decision, doubtful: true };
   if (decision !== 'apply-holder-first' && copy === undefined) {
@@ -127,7 +131,8 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
       const move = { expected, reason: 'clash', now: environment.date() };
       await pass.callMirror((replica) => replica.moveAside('user', holderId, move));
     } else {
-      // Older than what the chain has of it, which is marked as long as the mirror has not got it.
+      // Left behind: it stays, without the key. Or older than what the chain has of it, which is marked as long as the
+      // mirror has not got it.
       await pass.callMirror((replica) => replica.releaseEmailKey(holderId, { expected }));
     }
   });

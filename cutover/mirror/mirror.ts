@@ -222,6 +222,7 @@ export function createMirror(options: MirrorOptions): Mirror {
       const attempts = item.attempts + 1;
       switch (verdict.kind) {
         case 'done':
+        case 'left':
           if (known !== null) await pass.authority.books.deleteNote(known.kind, `${entity}/${id}`);
           break;
         case 'again':

@@ -3,6 +3,7 @@ import { UnfaithfulWrite } from '../../db/errors.ts';
 import { ENTITIES, type Entity } from '../../db/records.ts';
 import type { Mark } from '../../db/replica.ts';
 import { decideOrphan } from '../protocol/stamps.ts';
+import { leaveOrphan } from './left-behind.ts';
 import type { Pass } from './pass.ts';
 
 export type OrphanResolution = ReturnType<typeof decideOrphan>['kind'];
@@ -38,14 +39,16 @@ export async function resolveOrphans(
 /** Null: no repair may begin now. */
 async function resolveOrphan(
   pass: Pass,
-  { entity, id, stamp }: Mark,
+  mark: Mark,
   inAuthority: Parameters<typeof decideOrphan>[1],
 ): Promise<OrphanResolution | null> {
   const { authority, mirror, telemetry, environment } = pass;
+  const { entity, id, stamp } = mark;
   // Whoever wrote it knows of a later authority than this instance does.
   if (stamp.epoch > pass.epoch) return 'wait';
   const decision = decideOrphan(stamp, inAuthority, pass.epoch);
   if (decision.kind === 'wait') return 'wait';
+  if (decision.kind === 'move-aside' && (await leaveOrphan(pass, mark))) return 'wait';
   const { expected } = decision;
   const done = await pass
     .repair(() =>

@@ -4,6 +4,8 @@ import type { Stamp } from '../../db/records.ts';
 export type Verdict =
   /** The mirror holds it and its mark is off, or there is nothing to mirror. */
   | { readonly kind: 'done' }
+  /** An operator has left it behind, and the mirror does not take it: its mark is off, for it will never be there. */
+  | { readonly kind: 'left' }
   /** It has changed meanwhile, or was touched: to be looked at anew. */
   | { readonly kind: 'again' }
   /** Something else has to happen first. */
@@ -14,5 +16,6 @@ export type Verdict =
   | { readonly kind: 'conflict'; readonly stamp: Stamp };
 
 export const DONE: Verdict = { kind: 'done' };
+export const LEFT: Verdict = { kind: 'left' };
 export const AGAIN: Verdict = { kind: 'again' };
 export const LATER: Verdict = { kind: 'later' };

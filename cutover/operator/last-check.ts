@@ -12,6 +12,8 @@ import { isExpired, isSameContent } from '../../db/apply.ts';
 import { idAt } from '../../db/ids.ts';
 import type { Store } from '../../db/port.ts';
 import { compareStamps, ENTITIES, type Entity } from '../../db/records.ts';
+import { leftBehindAmong } from '../left-behind.ts';
+import type { AnyRecord } from '../shadow/reads.ts';
 
 /** Seen marked, or known otherwise to be new, by entity. */
 export type Suspects = Readonly<Record<Entity, Set<string>>>;
@@ -58,16 +60,20 @@ async function checkEntity<E extends Entity>(
   if (all.length === 0) return [];
   const [a, b] = await Promise.all([loser.replica.read(entity, all), winner.replica.read(entity, all)]);
   const expiredBefore = new Date(date.getTime() - RETENTION_MIN_MS);
-  return all
-    .filter((id) => {
-      const one = a.found.get(id)?.record;
-      const other = b.found.get(id)?.record;
-      const known = one ?? other;
-      // What nobody holds was moved aside, or purged, meanwhile.
-      if (known === undefined) return a.unreadable.includes(id) || b.unreadable.includes(id);
-      if (isExpired(known, expiredBefore)) return false;
-      if (one === undefined || other === undefined) return true;
+  const lone: AnyRecord[] = [];
+  const differing = all.filter((id) => {
+    const one = a.found.get(id)?.record;
+    const other = b.found.get(id)?.record;
+    const known = one ?? other;
+    // What nobody holds was moved aside, or purged, meanwhile.
+    if (known === undefined) return a.unreadable.includes(id) || b.unreadable.includes(id);
+    if (isExpired(known, expiredBefore)) return false;
+    if (one !== undefined && other !== undefined) {
       return compareStamps(one.stamp, other.stamp) !== 0 || !isSameContent(one, other);
-    })
-    .map((id) => `${entity}/${id}`);
+    }
+    lone.push({ entity, record: known } as AnyRecord);
+    return true;
+  });
+  const behind = await leftBehindAmong(postgres.replica, lone);
+  return differing.map((id) => `${entity}/${id}`).filter((name) => !behind.has(name));
 }

@@ -68,15 +68,17 @@ export function decideOrphan(
 
 /**
  * An apply met another record holding the same unique key in the mirror. The authority, asked for that holder, decides:
- * it has none (an orphan holds the key), or has it with another key (it moved on: apply it first), unless that holder is
- * itself waiting on this very record, when its key is released in the mirror and both stay marked.
+ * it has none (an orphan holds the key; or one that was left behind, which is to stay there, without the key), or has it with
+ * another key (it moved on: apply it first), unless that holder is itself waiting on this very record, when its key is
+ * released in the mirror and both stay marked.
  */
 export function decideClash(
   key: string,
   holderInAuthority: { readonly key: string | null } | null,
   waitsOnThis: boolean,
+  isLeftBehind = false,
 ): 'move-holder-aside' | 'apply-holder-first' | 'release-key' | 'corrupt' {
-  if (holderInAuthority === null) return 'move-holder-aside';
+  if (holderInAuthority === null) return isLeftBehind ? 'release-key' : 'move-holder-aside';
   if (holderInAuthority.key === key) return 'corrupt';
   return waitsOnThis ? 'release-key' : 'apply-holder-first';
 }

@@ -8,7 +8,7 @@ import { NO_TRAFFIC, type Traffic } from '../traffic.ts';
 import { askOther, LULL_MAX_MS } from './ask.ts';
 import { createEnding, type EndingOptions } from './ending.ts';
 import type { Earlier, Item } from './item.ts';
-import { type Finding, look, readAll, stateOf } from './look.ts';
+import { type Finding, leftBehind, look, readAll, stateOf } from './look.ts';
 import { createPairs, KeptAway, OtherFailed, type Pair, type PairOptions } from './pair.ts';
 import type { Parts } from './reads.ts';
 import { nameOf, namesOf, type RecordName, union } from './records.ts';
@@ -32,6 +32,13 @@ export interface ComparisonOptions extends PairOptions, EndingOptions {
 export interface Comparison {
   /** Goes one step with each; gives back what is to go on later. Never throws but for a defect. */
   run(items: readonly Item[]): Promise<readonly Item[]>;
+}
+
+/** What differs among the records of one. */
+interface Found {
+  readonly findings: readonly Finding[];
+  /** Whether others that differ were left behind by an operator: they are not to be alike. */
+  readonly isLeft: boolean;
 }
 
 /** One whose records are to be looked at. */
@@ -100,7 +107,7 @@ export function createComparison(options: ComparisonOptions): Comparison {
   }
 
   /** What differs among the records of all of them. What counts at once is looked at twice. */
-  async function findingsOf(pair: Pair, open: readonly Open[]): Promise<(one: Open) => readonly Finding[]> {
+  async function findingsOf(pair: Pair, open: readonly Open[]): Promise<(one: Open) => Found> {
     await traffic.lull(LULL_MAX_MS);
     const found = new Map<string, Finding>();
     const lookAt = async (ones: readonly Open[]): Promise<void> => {
@@ -114,10 +121,15 @@ export function createComparison(options: ComparisonOptions): Comparison {
     await lookAt(open);
     const plain = open.filter((one) => of(one).some(isPlain));
     if (plain.length > 0) await lookAt(plain);
-    return of;
+    const left = await leftBehind(pair.postgres, [...found.values()]);
+    return (one) => {
+      const all = of(one);
+      const findings = all.filter((finding) => !left.has(nameOf(finding)));
+      return { findings, isLeft: findings.length < all.length };
+    };
   }
 
-  async function judge(pair: Pair, one: Open, found: readonly Finding[]): Promise<readonly Item[]> {
+  async function judge(pair: Pair, one: Open, { findings: found, isLeft }: Found): Promise<readonly Item[]> {
     const { item, names, answered } = one;
     if (!holds(member, item)) return end(item, 'shed');
     const plain = found.filter(isPlain);
@@ -128,6 +140,8 @@ export function createComparison(options: ComparisonOptions): Comparison {
       const settled = found.filter((each) => isSettled(each, waits));
       return ending.differing(item, settled, pair, expiredBefore());
     }
+    // The answers cannot be alike, either: nobody else was asked for.
+    if (isLeft) return ending.leaving(item, names);
     // The same records in other states, which are the same by now: a write came between the two answers.
     if (!item.counted || (answered !== null && isSameButStates(item.offered(), answered))) {
       return matched(item, names);

@@ -33,6 +33,8 @@ export interface Ending {
   matched(item: Item, names: readonly RecordName[]): readonly Item[];
   /** These records differ; gives back what follows their repair up. */
   differing(item: Item, found: readonly Finding[], pair: Pair, expiredBefore: Date): Promise<readonly Item[]>;
+  /** What differs was left behind by an operator: it counts as a known difference, and nothing is repaired. */
+  leaving(item: Item, names: readonly RecordName[]): readonly Item[];
   /** The records are the same, the answers are not. */
   answering(item: Item, ours: Parts, theirs: Parts): readonly Item[];
   /** A failure that a client would have met, had it asked that store. */
@@ -71,15 +73,24 @@ export function createEnding(options: EndingOptions): Ending {
     }
   }
 
+  function heal(item: Item, names: readonly RecordName[]): void {
+    for (const name of names) {
+      differences.healed(nameOf(name));
+      if (item.counted) differences.healed(`${nameOf(name)}/${item.operation}`);
+    }
+  }
+
   return {
     end,
 
     matched(item, names) {
-      for (const name of names) {
-        differences.healed(nameOf(name));
-        if (item.counted) differences.healed(`${nameOf(name)}/${item.operation}`);
-      }
+      heal(item, names);
       return end(item, 'match');
+    },
+
+    leaving(item, names) {
+      heal(item, names);
+      return end(item, 'ignored');
     },
 
     async differing(item, found, pair, expiredBefore) {

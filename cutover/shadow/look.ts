@@ -1,6 +1,8 @@
 /** Looks at records in both stores, so that a write that passes in between shows. */
 import { ENTITIES, type Entity } from '../../db/records.ts';
 import type { Replica } from '../../db/replica.ts';
+import { leftBehindAmong } from '../left-behind.ts';
+import type { AnyRecord } from './reads.ts';
 import { nameOf, type RecordName } from './records.ts';
 import { isHeld, judgeRecord, type Seen, type Verdict } from './verdict.ts';
 
@@ -40,6 +42,21 @@ export async function look(
     ...finding,
     stable: stateOf(finding.authority) === stateOf(after(finding)),
   }));
+}
+
+/**
+ * Those that MongoDB alone has because an operator has left them behind, as `entity/id`. `postgres` reads there. What is
+ * marked is on its way to it, or to being told apart.
+ */
+export async function leftBehind(
+  postgres: Sides['authority'],
+  findings: readonly Finding[],
+): Promise<ReadonlySet<string>> {
+  const lone = findings.flatMap(({ entity, authority, other }): AnyRecord[] => {
+    const one = authority === null ? other : other === null ? authority : null;
+    return isHeld(one) && one.pendingAt === null ? [{ entity, record: one.record } as AnyRecord] : [];
+  });
+  return lone.length === 0 ? new Set() : postgres((replica) => leftBehindAmong(replica, lone));
 }
 
 /** Which state of a record was seen: its stamp, and whether it is marked since when. */

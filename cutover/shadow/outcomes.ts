@@ -2,7 +2,7 @@
 
 export const OUTCOMES = [
   'match',
-  /** Differs only in fields that the setting `shadow-ignore` lists. */
+  /** Differs only in fields that the setting `shadow-ignore` lists, or in what an operator has left behind. */
   'ignored',
   /** Put off: the mirror may still be on its way. Counted once for each comparison, whose end is counted too, if it comes. */
   'lagging',

@@ -21,6 +21,8 @@ export interface Pair {
   readonly authority: Store;
   readonly other: Store;
   readonly sides: Sides;
+  /** That of the two which reads PostgreSQL. */
+  readonly postgres: Sides['authority'];
   /** A read of the port. */
   askAuthority<T>(read: (repository: Repository) => Promise<T>): Promise<T>;
   /** Whether nothing may be written to the other store. Throws as `askOther`. */
@@ -73,13 +75,15 @@ export function createPairs(options: PairOptions): (ticket: Ticket) => Pair | nu
     const other = stores[otherStore(store)];
     if (authority === null || other === null) return null;
     const reading = { epoch, pending: false };
+    const sides: Sides = {
+      authority: (read) => bounded(() => read(authority.replica)),
+      other: (read) => guarded(other.name, () => read(other.replica)),
+    };
     return {
       authority,
       other,
-      sides: {
-        authority: (read) => bounded(() => read(authority.replica)),
-        other: (read) => guarded(other.name, () => read(other.replica)),
-      },
+      sides,
+      postgres: store === 'postgres' ? sides.authority : sides.other,
       isOtherFenced: () => guarded(other.name, () => restored.look(other)),
       askAuthority: (read) => bounded(() => read(authority.at(reading))),
       askOther: (read) => guarded(other.name, () => read(other.at(reading))),

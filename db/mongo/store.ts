@@ -70,6 +70,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     books,
     changes,
     assurance: createAssurance(client, options.assuranceTimeoutMs ?? 200),
+    leftBehind: async () => new Set(),
     poolUse: client.use,
     ping: () => client.read(({ db }) => assertWritable(db)),
     // Every write asks for the journal and a majority by itself; a server that has no journal refuses it.

@@ -2,9 +2,11 @@
 import pg from 'pg';
 import { StoreUnavailable } from '../errors.ts';
 import type { Assurance } from '../port.ts';
+import type { RecordName } from '../replica.ts';
 import { shared, within } from '../within.ts';
 import { TABLES } from './database.ts';
 import { isFatal, toStoreError } from './errors.ts';
+import { leftBehindAmong } from './left-behind.ts';
 import { connectionTo } from './session.ts';
 
 const MARKS = Object.values(TABLES).map(
@@ -20,6 +22,7 @@ const QUESTION = `
 
 export interface Assurer {
   ask(): Promise<Assurance>;
+  leftBehind(names: readonly RecordName[]): Promise<ReadonlySet<string>>;
   close(): Promise<void>;
 }
 
@@ -41,27 +44,37 @@ export function createAssurer(url: string, timeoutMs: number): Assurer {
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));
 
-  async function ask(): Promise<Assurance> {
+  async function query<T extends pg.QueryResultRow>(given: pg.QueryConfig): Promise<{ readonly rows: T[] }> {
     const client = await pool.connect().catch((error: unknown) => {
       throw toStoreError(error, 'connecting');
     });
     try {
-      const query = { name: 'assurance', text: QUESTION };
-      const { rows } = await client.query<Assurance & { readonly standby: boolean }>(query);
+      const answer = await client.query<T>(given);
       client.release();
-      const [answer] = rows;
-      if (answer === undefined || answer.standby) throw new StoreUnavailable('postgres', 'none', 'read-only');
-      return { marks: answer.marks, notes: answer.notes };
+      return answer;
     } catch (error) {
-      if (error instanceof StoreUnavailable) throw error;
       client.release(isFatal(error));
       throw toStoreError(error, 'uncommitted');
     }
   }
 
+  async function ask(): Promise<Assurance> {
+    const { rows } = await query<Assurance & { readonly standby: boolean }>({
+      name: 'assurance',
+      text: QUESTION,
+    });
+    const [answer] = rows;
+    if (answer === undefined || answer.standby) throw new StoreUnavailable('postgres', 'none', 'read-only');
+    return { marks: answer.marks, notes: answer.notes };
+  }
+
   const askShared = shared(ask);
+  const timely = <T>(answer: Promise<T>): Promise<T> =>
+    within(timeoutMs, answer, () => new StoreUnavailable('postgres', 'none', 'timeout'));
   return {
-    ask: () => within(timeoutMs, askShared(), () => new StoreUnavailable('postgres', 'none', 'timeout')),
+    ask: () => timely(askShared()),
+    leftBehind: (names) =>
+      timely(leftBehindAmong((text, values) => query({ name: 'left-behind', text, values }), names)),
     close: () => pool.end(),
   };
 }

@@ -51,6 +51,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     },
 
     assurance: assurer.ask,
+    leftBehind: assurer.leftBehind,
     poolUse: opened.use,
 
     durabilityProblems: () => durabilityProblems(db),

@@ -169,6 +169,21 @@ describe('MongoDB does not stand in', () => {
     expect([total('answered'), total('refused')]).toEqual([0, 1]);
   });
 
+  test('for what an operator has left behind in it, nor for its sessions', async () => {
+    const { user, session } = account;
+    const ask = () =>
+      Promise.all([
+        fallback.tryRead('findUserByEmail', [user.email ?? ''], world.member.ticket(), TIMED_OUT),
+        fallback.tryRead('listSessions', [{ userId: user.id, now: NOW }], world.member.ticket(), TIMED_OUT),
+      ]);
+    world.postgres.decided.add(`user/${user.id}`);
+    expect(await ask()).toMatchObject([{ answer: { id: user.id } }, { answer: [{ id: session.id }] }]);
+    world.postgres.tables.session.clear();
+    world.postgres.tables.user.clear();
+    expect(await ask()).toEqual([null, null]);
+    expect([total('answered'), total('refused')]).toEqual([2, 2]);
+  });
+
   test('when it was emptied, or its URL leads elsewhere', async () => {
     const { postgres, environment, member } = world;
     const mongo = createMemoryStore({ name: 'mongo', now: environment.date });

@@ -344,6 +344,7 @@ describe('what may be written over what', () => {
     expect(decideOrphan(stamp(1, 5), { ...inAuthority, pending: true }, 2)).toEqual({ kind: 'wait' });
     expect(decideOrphan(stamp(1, 5), null, 2)).toEqual({ kind: 'move-aside', expected: stamp(1, 5) });
     expect(decideClash('k', null, false)).toBe('move-holder-aside');
+    expect(decideClash('k', null, false, true)).toBe('release-key');
     expect(decideClash('k', { key: null }, false)).toBe('apply-holder-first');
     expect(decideClash('k', { key: 'other' }, true)).toBe('release-key');
     expect(decideClash('k', { key: 'k' }, false)).toBe('corrupt');

@@ -3,6 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { Store } from '../../db/port.ts';
 import { openPostgresStore, type PostgresStoreOptions } from '../../db/postgres/store.ts';
 import { NOW, parallel, signUp } from '../contract/fixtures.ts';
+import { asSuperuser } from '../support/databases.ts';
 import { freezePostgres } from '../support/faults.ts';
 import { newPostgresDatabase, ownPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
@@ -50,9 +51,31 @@ describe('assurance', async () => {
     expect(store.poolUse()).toEqual({ used: 0, idle: 2, waiting: 0, max: 2 });
   });
 
+  it('says what was decided upon, and never came here', async () => {
+    const store = await open({ url });
+    const { user } = await signUp(store.at({ epoch: 1, pending: false }));
+    const states = ['held', 'moved', 'accepted', 'dropped'];
+    for (const id of [...states, user.id]) {
+      const state = states.includes(id) ? id : 'accepted';
+      await asSuperuser(
+        url,
+        `insert into copy_quarantine (entity, record_id, run, state, reasons, document, put_at)
+         values ('user', $1, 'r', $2, '[]', '', now())`,
+        [id, state],
+      );
+    }
+    const users = [...states, user.id, 'unknown'].map((id) => ({ entity: 'user', id }) as const);
+    const names = [...users, { entity: 'session', id: 'accepted' } as const];
+    const behind = new Set(['user/accepted', 'user/dropped']);
+    expect(await store.leftBehind(names)).toEqual(behind);
+    expect(await store.replica.leftBehind(names)).toEqual(behind);
+    expect(await store.replica.leftBehind([])).toEqual(new Set());
+  });
+
   it('keeps one connection for any number of questions', async () => {
     const store = await open({ url: `${url}?application_name=counted` });
     await parallel(20, () => store.assurance());
+    await parallel(20, () => store.leftBehind([{ entity: 'user', id: 'accepted' }]));
     await store.assurance();
     const admin = new pg.Client({ connectionString: url });
     await admin.connect();

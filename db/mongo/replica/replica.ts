@@ -13,5 +13,6 @@ export function createReplica(client: Client, books: Books): Replica {
     ...createMarks(client),
     ...createRepair(client),
     purge: (query) => deleteExpired(client, query),
+    leftBehind: async () => new Set(),
   };
 }

@@ -1,6 +1,7 @@
-import type { Kysely } from 'kysely';
-import type { Replica } from '../../replica.ts';
+import { CompiledQuery, type Kysely } from 'kysely';
+import type { RecordName, Replica } from '../../replica.ts';
 import type { Database } from '../database.ts';
+import { leftBehindAmong } from '../left-behind.ts';
 import { deleteExpired } from '../purge.ts';
 import { createApply } from './apply.ts';
 import { createMarks } from './marks.ts';
@@ -12,5 +13,10 @@ export function createReplica(db: Kysely<Database>): Replica {
     ...createApply(db),
     ...createMarks(db),
     purge: (query) => deleteExpired(db, query),
+    leftBehind: (names) =>
+      leftBehindAmong(
+        (text, values) => db.executeQuery(CompiledQuery.raw(text, values) as CompiledQuery<RecordName>),
+        names,
+      ),
   };
 }

@@ -94,7 +94,7 @@ export interface Network {
 
 /** Reads leave no trace, whatever became of them. */
 const isRead = (name: string): boolean =>
-  /^(find|list|read|marks|countMarks|asides|scan|holdsUsers|notes|countNotes|ping|describe|durability|sessionProblems|assurance)/.test(
+  /^(find|list|read|marks|countMarks|asides|scan|holdsUsers|leftBehind|notes|countNotes|ping|describe|durability|sessionProblems|assurance)/.test(
     name,
   );
 
@@ -273,8 +273,9 @@ export function createNetwork(options: NetworkOptions): Network {
         books,
         at: _,
         tables: __,
-        name: ___,
-        close: ____,
+        decided: ___,
+        name: ____,
+        close: _____,
         poolUse,
         changes,
         ...rest

@@ -2,7 +2,7 @@
 import { IdTaken, StaleWrite, type StoreName, StoreUnavailable } from '../../../db/errors.ts';
 import type { WriteContext } from '../../../db/port.ts';
 import { ENTITIES, type Entity, type New, type RecordOf } from '../../../db/records.ts';
-import type { Aside, Held } from '../../../db/replica.ts';
+import type { Aside, Held, RecordName } from '../../../db/replica.ts';
 import type { Decision } from '../../../db/transitions.ts';
 
 export type Tables = { readonly [E in Entity]: Map<string, Held<E>> };
@@ -35,6 +35,9 @@ export interface Engine {
   remove(entity: Entity, id: string): void;
   /** What was moved aside, the latest first. */
   readonly asides: (Aside & { readonly userId: string })[];
+  /** See `MemoryStore`. */
+  readonly decided: Set<string>;
+  leftBehind(names: readonly RecordName[]): ReadonlySet<string>;
   /** Takes out of it what is these users'; how many. */
   forgetKept(userIds: readonly string[]): number;
 }
@@ -47,6 +50,7 @@ export function createEngine(store: StoreName, now: () => Date, hooks: Hooks): E
     session: new Map(),
   };
   const asides: Engine['asides'] = [];
+  const decided = new Set<string>();
   let undo: (() => void)[] = [];
 
   function remember<E extends Entity>(entity: E, id: string): void {
@@ -88,6 +92,13 @@ export function createEngine(store: StoreName, now: () => Date, hooks: Hooks): E
       tables[entity].delete(id);
     },
     asides,
+    decided,
+    leftBehind: (names) =>
+      new Set(
+        names.flatMap(({ entity, id }) =>
+          decided.has(`${entity}/${id}`) && !tables[entity].has(id) ? [`${entity}/${id}`] : [],
+        ),
+      ),
     forgetKept(userIds) {
       const kept = asides.filter(({ userId }) => !userIds.includes(userId));
       const count = asides.length - kept.length;

@@ -162,6 +162,8 @@ export function createReplica(engine: Engine, control: () => ControlEntry | null
     purge: (query) => operate('purge', 'write', () => deleteExpired(engine, query)),
 
     holdsUsers: () => operate('holdsUsers', 'read', () => tables.user.size > 0),
+
+    leftBehind: (names) => operate('leftBehind', 'read', () => engine.leftBehind(names)),
   };
 }
 

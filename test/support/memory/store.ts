@@ -23,6 +23,8 @@ export interface MemoryStoreOptions {
 export interface MemoryStore extends Store {
   /** What is stored, for looking behind its back. */
   readonly tables: Tables;
+  /** What a copy put aside for good, as `entity/id`: whatever of it is not here was left behind. */
+  readonly decided: Set<string>;
 }
 
 export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
@@ -33,6 +35,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
   return {
     name,
     tables: engine.tables,
+    decided: engine.decided,
     at: (context) => createRepository(engine, context),
     limits: createLimits(operate),
     replica: createReplica(engine, control),
@@ -42,6 +45,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
     describe: () => operate('describe', 'read', () => 'Memory 1.0'),
     clock: () => operate('clock', 'read', now),
     assurance: () => operate('assurance', 'read', () => ({ marks: countMarks(engine), notes: noteCounts() })),
+    leftBehind: (names) => operate('leftBehind', 'read', () => engine.leftBehind(names)),
     poolUse: () => ({ used: 0, idle: 0, waiting: 0, max: 0 }),
     durabilityProblems: () => operate('durabilityProblems', 'read', () => []),
     sessionProblems: () => operate('sessionProblems', 'read', () => []),
