@@ -158,6 +158,9 @@ export interface Replica {
    * here. As `entity/id`. MongoDB keeps no list of them: none.
    */
   leftBehind(names: readonly RecordName[]): Promise<ReadonlySet<string>>;
+
+  /** The same of those that were to stay behind, whether or not they are here. */
+  toLeaveBehind(names: readonly RecordName[]): Promise<ReadonlySet<string>>;
 }
 
 /** What JSON can say. */

@@ -7,7 +7,7 @@ import type { Held } from '../../db/replica.ts';
 import { NOTES } from '../notes.ts';
 import { decideClash, nextStamp } from '../protocol/stamps.ts';
 import { applyRecords, clear, isMirrored } from './apply.ts';
-import { leave, staysInMirror } from './left-behind.ts';
+import { givesWay, leave } from './left-behind.ts';
 import type { Pass } from './pass.ts';
 import { keyOf } from './queue.ts';
 import { AGAIN, DONE, LATER, LEFT, type Verdict } from './verdict.ts';
@@ -109,12 +109,11 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
   const copy = copies.found.get(holderId);
 
   const begun = chain.find(({ record }) => record.id === holderId) ?? null;
-  const isOnlyThere = holder === null && copy !== undefined;
   const decision = decideClash(
     now.record.emailKey,
     holder === null ? null : { key: holder.record.emailKey },
     begun !== null,
-    isOnlyThere && (await staysInMirror(pass, 'user', copy.record)),
+    copy !== undefined && (await givesWay(pass, holderId, id)),
   );
   if (decision === 'corrupt') return { kind: 'unresolved', resolution: decision, doubtful: true };
   if (decision !== 'apply-holder-first' && copy === undefined) {
@@ -131,7 +130,7 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
       const move = { expected, reason: 'clash', now: environment.date() };
       await pass.callMirror((replica) => replica.moveAside('user', holderId, move));
     } else {
-      // Left behind: it stays, without the key. Or older than what the chain has of it, which is marked as long as the
+      // Left behind in MongoDB: it stays, without the key. Or older than what the chain has of it, which is marked as long as the
       // mirror has not got it.
       await pass.callMirror((replica) => replica.releaseEmailKey(holderId, { expected }));
     }

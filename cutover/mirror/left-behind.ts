@@ -21,21 +21,25 @@ export async function leave<E extends Entity>(
   return left.map(({ record: { id } }) => id);
 }
 
-/** Whether this record, which only the mirror has, is to stay there. */
-export async function staysInMirror<E extends Entity>(
-  pass: Pass,
-  entity: E,
-  record: Held<E>['record'],
-): Promise<boolean> {
-  if (pass.mirror.name !== 'mongo') return false;
-  return (await leftBehindAmong(pass.authority.replica, [named(entity, record)])).size > 0;
+/**
+ * Whether the holder of a key in the mirror is to give it up because an operator has left the holder behind, and not the
+ * other. MongoDB keeps such a holder without the key; out of PostgreSQL, where it came before that was said, it is moved.
+ */
+export async function givesWay(pass: Pass, holderId: string, otherId: string): Promise<boolean> {
+  const [holder, other] = [holderId, otherId].map((id) => ({ entity: 'user', id }) as const);
+  if (holder === undefined || other === undefined) return false;
+  if (pass.mirror.name === 'mongo') return (await pass.authority.replica.leftBehind([holder])).size > 0;
+  const behind = await pass.callMirror((replica) => replica.toLeaveBehind([holder, other]));
+  return behind.has(keyOf('user', holderId)) && !behind.has(keyOf('user', otherId));
 }
 
 /** Takes the mark of such a record off: a write that landed late, of which nobody was told. False: it is none. */
 export async function leaveOrphan(pass: Pass, { entity, id, stamp }: Mark): Promise<boolean> {
   if (pass.mirror.name !== 'mongo') return false;
   const held = (await pass.callMirror((replica) => replica.read(entity, [id]))).found.get(id);
-  if (held === undefined || !(await staysInMirror(pass, entity, held.record))) return false;
+  if (held === undefined) return false;
+  const behind = await leftBehindAmong(pass.authority.replica, [named(entity, held.record)]);
+  if (behind.size === 0) return false;
   await pass.repair(() => pass.callMirror((replica) => replica.clearMarks([{ entity, id, stamp }])));
   return true;
 }

@@ -68,9 +68,9 @@ export function decideOrphan(
 
 /**
  * An apply met another record holding the same unique key in the mirror. The authority, asked for that holder, decides:
- * it has none (an orphan holds the key; or one that was left behind, which is to stay there, without the key), or has it with
- * another key (it moved on: apply it first), unless that holder is itself waiting on this very record, when its key is
- * released in the mirror and both stay marked.
+ * it has none (an orphan holds the key), or has it with another key (it moved on: apply it first), unless that holder is
+ * itself waiting on this very record, when its key is released in the mirror and both stay marked. A holder that an operator
+ * has left behind gives way: where it is to stay, in MongoDB, only the key is released.
  */
 export function decideClash(
   key: string,
@@ -79,6 +79,6 @@ export function decideClash(
   isLeftBehind = false,
 ): 'move-holder-aside' | 'apply-holder-first' | 'release-key' | 'corrupt' {
   if (holderInAuthority === null) return isLeftBehind ? 'release-key' : 'move-holder-aside';
-  if (holderInAuthority.key === key) return 'corrupt';
+  if (holderInAuthority.key === key) return isLeftBehind ? 'move-holder-aside' : 'corrupt';
   return waitsOnThis ? 'release-key' : 'apply-holder-first';
 }

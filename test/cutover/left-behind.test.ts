@@ -51,17 +51,17 @@ async function go(to: Mode, direction: 'promote' | 'rollback' = 'promote'): Prom
 }
 
 /** As somebody else leaves it, while nothing is mirrored. */
-async function rewrite({ id }: Person, fields: object): Promise<void> {
+async function rewrite(id: string, fields: object): Promise<void> {
   const _id = decodeId(id);
   await bulk.mongo.collection('user').updateOne({ _id } as never, { $set: fields });
 }
 
-async function documentsOf({ id }: Person) {
-  const _id = decodeId(id);
-  return {
-    user: await bulk.mongo.collection('user').countDocuments({ _id } as never),
-    sessions: await bulk.mongo.collection('session').countDocuments({ userId: _id } as never),
-  };
+/** How many documents MongoDB has of them: users, and their sessions. */
+async function documentsOf(...people: readonly Person[]): Promise<number> {
+  const ids = { $in: people.map(({ id }) => decodeId(id)) };
+  const users = await bulk.mongo.collection('user').countDocuments({ _id: ids } as never);
+  expect(users).toBe(people.length);
+  return users + (await bulk.mongo.collection('session').countDocuments({ userId: ids } as never));
 }
 
 /** Everything that was read has been compared, and everything that was written has come to its end. */
@@ -104,7 +104,11 @@ test('they are served where MongoDB answers, are strangers where PostgreSQL does
   app.clock.advance(SECOND);
   const newer = { ...(await newPerson(app)), email: older.email };
   const refused = await newPerson(app, { name: REFUSED });
-  await rewrite(newer, { email: older.email, emailKey: false, emailKeyDuplicate: older.email });
+  const early = await newPerson(app);
+  app.clock.advance(SECOND);
+  const late = { ...(await newPerson(app)), email: early.email };
+  for (const { id, email } of [newer, late])
+    await rewrite(id, { email, emailKey: false, emailKeyDuplicate: email });
 
   await asSuperuser(
     urls.DATABASE_URL,
@@ -112,6 +116,9 @@ test('they are served where MongoDB answers, are strangers where PostgreSQL does
   );
 
   await go('dual-write');
+  // So the mirror takes this one along before anybody has chosen.
+  await login(app, early.email, early.password);
+  await expectQuiet('mongo');
   const duplicates = parsePolicy({ default: 'newest' });
   const copied = await runBackfill(scope, { from: 'mongo', onBad: 'quarantine', duplicates });
   expect(copied).toMatchObject({ outcome: 'complete', counts: { bad: 1 } });
@@ -137,13 +144,15 @@ test('they are served where MongoDB answers, are strangers where PostgreSQL does
   await readAll({ ...refused, client: second.client }, newer);
   await expectQuiet('mongo');
   expect(cutover.status().shadow.outcomes.ignored).toBeGreaterThan(0);
-  const before = [await documentsOf(older), await documentsOf(refused)];
-  await expectAlike(before.reduce((sum, { user, sessions }) => sum + user + sessions, 0));
+  const behind = [older, refused, early];
+  const before = await documentsOf(...behind);
+  await expectAlike(before);
 
   await go('postgres-primary');
   const ignored = cutover.status().shadow.outcomes.ignored;
   expect([await trial(older, changed), await trial(refused, refused.password)]).toEqual([401, 401]);
   const third = await login(app, newer.email, newer.password);
+  await login(app, late.email, late.password);
   expect([await isAlive(first.client), await isAlive(second.client)]).toEqual([false, false]);
   const moved = newPassword();
   const next = { currentPassword: newer.password, newPassword: moved };
@@ -152,7 +161,7 @@ test('they are served where MongoDB answers, are strangers where PostgreSQL does
   const successor = await newPerson(app, { email: refused.email });
   await expectQuiet('postgres');
   expect(cutover.status().shadow.outcomes.ignored).toBeGreaterThan(ignored);
-  expect([await documentsOf(older), await documentsOf(refused)]).toEqual(before);
+  expect(await documentsOf(...behind)).toBe(before);
   expect(await stores.mongo.replica.asides({ limit: 1 })).toEqual([]);
 
   const bounds = { assuranceMs: 10_000, timeoutMs: 10_000 };
@@ -169,7 +178,7 @@ test('they are served where MongoDB answers, are strangers where PostgreSQL does
   await eventually(async () => expect(await ask()).toMatchObject([{ answer: { id: newer.id } }, null, null]));
   settle();
   fallback.stop();
-  await expectAlike(before.reduce((sum, { user, sessions }) => sum + user + sessions, 0));
+  await expectAlike(before);
 
   await go('shadow-read', 'rollback');
   expect([await isAlive(first.client), await isAlive(second.client), await isAlive(third.client)]).toEqual([

@@ -47,6 +47,22 @@ test('what is noted of them goes once it is decided', async () => {
   expect(disagreements(world)).toEqual(['user not in the mirror', 'session not in the mirror']);
 });
 
+test('one who came to PostgreSQL before makes way for the one who was chosen', async () => {
+  const { mongo, postgres, mirror, idle, clock, decide, ...world } = chosen('dual-write');
+  postgres.tables.user.clear();
+  for (const store of [mongo, postgres]) {
+    plant(store, 'user', left);
+    plant(store, 'session', session);
+  }
+  decide();
+  plant(mongo, 'user', holder, clock.date());
+  mirror.notice('user', holder.id);
+  await idle();
+  expect(disagreements(world)).toEqual(['user not in the mirror', 'session not in the mirror']);
+  expect(postgres.tables.user.get(holder.id)?.record).toEqual(holder);
+  expect(await mongo.books.countNotes()).toEqual({ clash: 1 });
+});
+
 test('what PostgreSQL takes after all comes there', async () => {
   const { mongo, mirror, idle, clock, decide, ...world } = chosen('dual-write');
   decide();

@@ -348,5 +348,6 @@ describe('what may be written over what', () => {
     expect(decideClash('k', { key: null }, false)).toBe('apply-holder-first');
     expect(decideClash('k', { key: 'other' }, true)).toBe('release-key');
     expect(decideClash('k', { key: 'k' }, false)).toBe('corrupt');
+    expect(decideClash('k', { key: 'k' }, false, true)).toBe('move-holder-aside');
   });
 });

@@ -32,7 +32,9 @@ afterAll(async () => {
 
 /** MongoDB is not asked what stays behind in it: no list of that is kept there. */
 const REPLICA: {
-  readonly [K in Exclude<keyof Replica, 'leftBehind'>]: (replica: Replica) => Promise<unknown>;
+  readonly [K in Exclude<keyof Replica, 'leftBehind' | 'toLeaveBehind'>]: (
+    replica: Replica,
+  ) => Promise<unknown>;
 } = {
   read: (replica) => replica.read('user', [userAt([1, 1]).id]),
   async apply(replica) {

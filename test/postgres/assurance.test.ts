@@ -69,6 +69,7 @@ describe('assurance', async () => {
     const behind = new Set(['user/accepted', 'user/dropped']);
     expect(await store.leftBehind(names)).toEqual(behind);
     expect(await store.replica.leftBehind(names)).toEqual(behind);
+    expect(await store.replica.toLeaveBehind(names)).toEqual(new Set([...behind, `user/${user.id}`]));
     expect(await store.replica.leftBehind([])).toEqual(new Set());
   });
 

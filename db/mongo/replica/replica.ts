@@ -14,5 +14,6 @@ export function createReplica(client: Client, books: Books): Replica {
     ...createRepair(client),
     purge: (query) => deleteExpired(client, query),
     leftBehind: async () => new Set(),
+    toLeaveBehind: async () => new Set(),
   };
 }

@@ -94,7 +94,7 @@ export interface Network {
 
 /** Reads leave no trace, whatever became of them. */
 const isRead = (name: string): boolean =>
-  /^(find|list|read|marks|countMarks|asides|scan|holdsUsers|leftBehind|notes|countNotes|ping|describe|durability|sessionProblems|assurance)/.test(
+  /^(find|list|read|marks|countMarks|asides|scan|holdsUsers|leftBehind|toLeaveBehind|notes|countNotes|ping|describe|durability|sessionProblems|assurance)/.test(
     name,
   );
 

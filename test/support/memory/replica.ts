@@ -164,6 +164,16 @@ export function createReplica(engine: Engine, control: () => ControlEntry | null
     holdsUsers: () => operate('holdsUsers', 'read', () => tables.user.size > 0),
 
     leftBehind: (names) => operate('leftBehind', 'read', () => engine.leftBehind(names)),
+
+    toLeaveBehind: (names) =>
+      operate(
+        'toLeaveBehind',
+        'read',
+        () =>
+          new Set(
+            names.map(({ entity, id }) => `${entity}/${id}`).filter((name) => engine.decided.has(name)),
+          ),
+      ),
   };
 }
 
