@@ -16,12 +16,19 @@ import { STORE_NAMES } from './words.ts';
 // Loose, all of it: whoever changes a record writes it back whole, with what a later version has added to it.
 export const copySchema: z.ZodType<CopyState> = z.discriminatedUnion('kind', [
   z.looseObject({ kind: z.literal('none') }),
-  z.looseObject({ kind: z.literal('stale'), sinceMs: z.number(), run: z.string().optional() }),
+  z.looseObject({
+    kind: z.literal('stale'),
+    sinceMs: z.number(),
+    run: z.string().optional(),
+    authorityBehind: z.literal(true).optional(),
+    history: z.string().optional(),
+  }),
   z.looseObject({
     kind: z.literal('complete'),
     run: z.string(),
     completedAtMs: z.number(),
     verifiedAtMs: z.number().nullable(),
+    history: z.string().optional(),
   }),
 ]);
 

@@ -12,7 +12,7 @@ import { createInstance, type Instance } from './instance/instance.ts';
 import { createLateWrites } from './late-writes.ts';
 import { createLatency } from './latency.ts';
 import { createMirror, type Mirror } from './mirror/mirror.ts';
-import { authorityOf, type Mode, mirrorOf, otherStore } from './mode.ts';
+import { authorityOf, countingOn, type Mode, mirrorOf, otherStore } from './mode.ts';
 import { NOTES } from './notes.ts';
 import type { Rules } from './protocol/rules.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
@@ -193,7 +193,10 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   /** MongoDB's record first, where there is a MongoDB: of two that begin at once, only one comes first. */
-  async function begin(record: ControlRecord): Promise<void> {
+  async function begin(first: ControlRecord): Promise<void> {
+    const isCounted = first.copy.kind === 'complete' && stores.postgres !== null;
+    const history = isCounted ? await stores.postgres.history() : null;
+    const record = { ...first, copy: countingOn(first.copy, history) };
     for (const store of [stores.mongo, stores.postgres]) {
       if (store === null || !(await isReadyToBegin(store, record.mode))) continue;
       const created = await store.books.createControl(fromControl(record));

@@ -45,6 +45,10 @@ export type CopyState =
       readonly sinceMs: number;
       /** The backfill that has set out to complete it: no other staleness is taken for this one, be it of the same moment. */
       readonly run?: string | undefined;
+      /** PostgreSQL has authority, and may lack what MongoDB has: nothing that MongoDB has more is put away. Ends with a backfill. */
+      readonly authorityBehind?: true | undefined;
+      /** As below, while a backfill completes it. */
+      readonly history?: string | undefined;
     }
   | {
       readonly kind: 'complete';
@@ -52,11 +56,23 @@ export type CopyState =
       readonly run: string;
       readonly completedAtMs: number;
       readonly verifiedAtMs: number | null;
+      /** The history of PostgreSQL (`Store.history`) that it counts on; without one PostgreSQL did not say, or nobody asked. */
+      readonly history?: string | undefined;
     };
 
 /** Which copy this is, if it is one. */
 export function copyRun(copy: CopyState): string | null {
   return copy.kind === 'complete' ? copy.run : null;
+}
+
+/** Which history of PostgreSQL it counts on, if on any. */
+export function historyOf(copy: CopyState): string | null {
+  return copy.kind === 'none' ? null : (copy.history ?? null);
+}
+
+/** The same, counting on this history of PostgreSQL unless it counts on one already. */
+export function countingOn<C extends CopyState>(copy: C, history: string | null): C {
+  return copy.kind === 'none' || history === null || historyOf(copy) !== null ? copy : { ...copy, history };
 }
 
 /** Whether nothing has happened to the copy in between. */
@@ -135,6 +151,12 @@ export function copyAfter(move: Move, copy: CopyState, nowMs: number): CopyState
 /** Stale from now on, which no state of this copy was before. */
 export function staleAfter(copy: CopyState, nowMs: number): Extract<CopyState, { readonly kind: 'stale' }> {
   return { kind: 'stale', sinceMs: Math.max(nowMs, lastOf(copy) + 1) };
+}
+
+/** Stale since PostgreSQL was found to go on another history than it counts on. */
+export function staleByHistory(authority: StoreName, copy: CopyState, nowMs: number): CopyState {
+  const stale = staleAfter(copy, nowMs);
+  return authority === 'postgres' ? { ...stale, authorityBehind: true } : stale;
 }
 
 function lastOf(copy: CopyState): number {

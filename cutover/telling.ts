@@ -5,9 +5,10 @@ import type { Store } from '../db/port.ts';
 import { changeControl, RestoredStore, readControl } from './control.ts';
 import type { Environment } from './environment.ts';
 import type { LogContext } from './event-log.ts';
+import { hasLeft } from './history.ts';
 import type { Member } from './instance/member.ts';
 import { lookBeforeTelling } from './lost-copy.ts';
-import { authorityOf, mirrorOf, otherStore } from './mode.ts';
+import { authorityOf, historyOf, mirrorOf, otherStore } from './mode.ts';
 import { hasLostCopy } from './protocol/changes.ts';
 import { transitionOf } from './protocol/follow.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
@@ -45,14 +46,25 @@ export function createTelling(options: TellingOptions): Telling {
   let warned: string | null = null;
   let heeding = false;
 
-  /** It may be emptied at any time; `tryToTell` looks for itself, and may take as long as an index build. */
+  /**
+   * It may be emptied at any time, and PostgreSQL replaced, whichever of the two it is; `tryToTell` looks for itself, and may
+   * take as long as an index build.
+   */
   function heed(own: ControlRecord | null): void {
     const record = member.record();
-    if (heeding || record === null || !hasLostCopy(record, own)) return;
+    if (heeding || record === null) return;
+    const isLost = hasLostCopy(record, own);
+    if (!isLost && historyOf(record.copy) === null) return;
     heeding = true;
-    void tryToTell(record).finally(() => {
+    void heedLoss(record, isLost).finally(() => {
       heeding = false;
     });
+  }
+
+  async function heedLoss(record: ControlRecord, isLost: boolean): Promise<void> {
+    // Where it does not answer it is asked again.
+    const isToBeTold = isLost || (await hasLeft(record, stores.postgres).catch(() => false));
+    if (isToBeTold) await tryToTell(record);
   }
 
   async function tell(record: ControlRecord): Promise<void> {

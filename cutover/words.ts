@@ -30,7 +30,7 @@ const WORDS: Readonly<Record<Exclude<Refusal, 'incomplete-copy' | 'changed'>, st
 
 /** What telling a store of the record may show. */
 export const LOST_COPY =
-  'the copy has become stale meanwhile, as happens when the mirror’s store is emptied, or put back from an older dump: `cutover log` says why';
+  'the copy has become stale meanwhile, as happens when the mirror’s store is emptied, or put back from an older dump, or PostgreSQL replaced by a standby: `cutover log` says why';
 
 /** Why the control record did not take a change, and how it stands. */
 export function whyRefused(reason: Refusal, { mode, revision, copy }: ControlRecord): string {

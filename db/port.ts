@@ -272,6 +272,11 @@ export interface Store {
   sessionProblems(): Promise<readonly string[]>;
   /** Product and version as the server names itself, for banners: `PostgreSQL 18.4`, `SecantusDB 0.7.0b3`. */
   describe(): Promise<string>;
+  /**
+   * Which history of the database the server goes on: another one where it was replaced by a server that may lack its last
+   * commits. Null: it does not say, or can never lack what a majority has.
+   */
+  history(): Promise<string | null>;
   /** The server's own clock. */
   clock(): Promise<Date>;
   /** Whether `migrate` would find nothing to do; of PostgreSQL also whether its tables are there, whatever became of indexes. Only reads. */

@@ -96,6 +96,8 @@ const COPY_REMEDIES: Readonly<Record<CopyRefused['reason'], string | null>> = {
   'instances-behind': 'see `cutover status`: they follow, or have to be restarted',
   'other-mapping': 'give all the same file: MONGO_MAPPING_FILE, and --mapping here',
   'mirror-gap': null,
+  'authority-behind':
+    '`cutover backfill --from postgres`, which puts it aside, or `cutover failover`, with PostgreSQL out of reach',
   'other-run': '`cutover backfill list` names all runs',
   busy: 'wait until it has ended; `cutover worker` helps it',
   'no-run': '`cutover backfill list` names all runs',

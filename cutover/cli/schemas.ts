@@ -22,6 +22,7 @@ const json = z.json();
 const setting = z.union([z.string(), z.number(), z.boolean()]);
 const reasons = z.array(z.string()).describe('Sentences for people');
 
+const history = z.string().optional().describe('The history of PostgreSQL that it counts on');
 // As it is recorded: a later version may have added to it.
 const copy: z.ZodType<CopyState> = z
   .discriminatedUnion('kind', [
@@ -30,12 +31,18 @@ const copy: z.ZodType<CopyState> = z
       kind: z.literal('stale'),
       sinceMs: ms,
       run: z.string().optional().describe('The backfill that has set out to complete it'),
+      authorityBehind: z
+        .literal(true)
+        .optional()
+        .describe('PostgreSQL has authority, and may lack what MongoDB has: it was replaced'),
+      history,
     }),
     z.looseObject({
       kind: z.literal('complete'),
       run: z.string(),
       completedAtMs: ms,
       verifiedAtMs: ms.nullable(),
+      history,
     }),
   ])
   .describe('How much of the authority the other store holds');

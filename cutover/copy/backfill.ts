@@ -9,7 +9,7 @@ import { dropStaging, sealState } from '../../db/postgres/copy/staging.ts';
 import { hasWritten } from '../../db/postgres/copy/undo.ts';
 import type { Json } from '../../db/replica.ts';
 import type { CopyState } from '../mode.ts';
-import { otherStore, staleAfter } from '../mode.ts';
+import { countingOn, historyOf, otherStore, staleAfter, staleByHistory } from '../mode.ts';
 import { copyTo } from '../telling.ts';
 import { countsOf, sumCounts } from './classify.ts';
 import { carryOutDecisions } from './duplicates.ts';
@@ -63,10 +63,9 @@ export async function runBackfill(scope: CopyScope, options: BackfillOptions): P
     const id = options.runId ?? environment.newId();
     if ((await runs.find(id)) !== null) throw new CopyRefused('other-run', `there is a run ${id} already`);
     const dryRun = options.dryRun ?? false;
-    const copy: CopyState =
-      record.copy.kind === 'complete' || dryRun
-        ? record.copy
-        : { ...staleAfter(record.copy, now.getTime()), run: id };
+    const begun: CopyState =
+      record.copy.kind === 'complete' ? record.copy : { ...staleAfter(record.copy, now.getTime()), run: id };
+    const copy = dryRun ? record.copy : countingOn(begun, await stores.postgres.history());
     if ((await markCopy(scope, authority, record.epoch, record.copy, copy)) !== null) {
       throw new CopyRefused('mirror-gap', 'the mode changed just now: try again');
     }
@@ -236,6 +235,9 @@ async function isLost(scope: CopyScope, { run, body }: Context): Promise<boolean
   return true;
 }
 
+const REPLACED =
+  'PostgreSQL was replaced, while the copy ran, by a server that may lack what was written last: run it once more';
+
 /** From here on the copy counts as complete, unless the mirror was off at some time since the run began. */
 async function complete(scope: CopyScope, { run, body }: Context): Promise<void> {
   const { environment, stores, postgres } = scope;
@@ -243,12 +245,13 @@ async function complete(scope: CopyScope, { run, body }: Context): Promise<void>
   await forgetErased(scope, body.from);
   await matchNotes(scope, body.from);
   const now = environment.date();
-  const state: CopyState = {
-    kind: 'complete',
-    run: run.id,
-    completedAtMs: now.getTime(),
-    verifiedAtMs: null,
-  };
+  // What was mirrored meanwhile, or merged, may not be there any more.
+  const [history, found] = [historyOf(body.copy), await again(scope, () => stores.postgres.history())];
+  const isReplaced = history !== null && found !== null && found !== history;
+  const whole = { kind: 'complete', run: run.id, completedAtMs: now.getTime(), verifiedAtMs: null } as const;
+  const state = isReplaced
+    ? staleByHistory(body.from, body.copy, now.getTime())
+    : countingOn<CopyState>(whole, history);
   // A process that was killed right after has said it already.
   const refusal = await markCopy(scope, authority, body.epoch, body.copy, state);
   if (refusal === 'in-transition') {
@@ -256,10 +259,10 @@ async function complete(scope: CopyScope, { run, body }: Context): Promise<void>
   }
   const runs = createRuns(postgres);
   await runs.advance(run.id, 'merging', 'done', toBody(body), now);
-  if (refusal !== null) {
+  if (isReplaced || refusal !== null) {
     throw new CopyRefused(
       'mirror-gap',
-      'the mirror was off, or authority moved, while the copy ran: run it once more',
+      isReplaced ? REPLACED : 'the mirror was off, or authority moved, while the copy ran: run it once more',
     );
   }
   const bad = await createFindings(postgres).countBad(run.id);

@@ -35,6 +35,8 @@ const SWEEP_ROWS = 1_000;
 
 /** What a verify remembers besides its ranges. */
 const verifyBody = z.object({
+  /** The history of PostgreSQL when it began; null: it did not say, or an older version began. */
+  history: z.string().nullable().default(null),
   what: z.union([z.literal('full'), z.object({ sinceMs: z.number() }), z.object({ share: z.number() })]),
   authority: z.enum(STORES),
   mapping: z.string(),

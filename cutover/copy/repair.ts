@@ -9,6 +9,7 @@ import { isNameless } from '../../db/mongo/copy/raw-document.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
 import type { Stamp } from '../../db/records.ts';
 import { compareStamps } from '../../db/records.ts';
+import { mayPutAway } from '../history.ts';
 import { otherStore } from '../mode.ts';
 import { foreignNotes, pickUp } from './foreign.ts';
 import { assertOneMapping } from './one-mapping.ts';
@@ -43,6 +44,12 @@ export async function repair(
   const { authority, record } = await authorityNow(scope);
   if (record.transition !== null) throw new CopyRefused('in-transition', 'authority is about to change');
   await assertOneMapping(scope, scope.stores[authority], record);
+  if (!(await mayPutAway(record, scope.stores[authority]))) {
+    throw new CopyRefused(
+      'authority-behind',
+      'PostgreSQL was replaced by a server that may lack what MongoDB has, which a repair would put aside',
+    );
+  }
   const foreign = run === undefined ? await foreignNotes(scope) : [];
   const id = run ?? (await latestVerify(scope)) ?? null;
   if (id === null && foreign.length === 0) throw new CopyRefused('no-run', 'nothing was verified yet');

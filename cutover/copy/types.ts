@@ -124,6 +124,7 @@ export class CopyRefused extends Error {
     | 'instances-behind'
     | 'other-mapping'
     | 'mirror-gap'
+    | 'authority-behind'
     | 'other-run'
     | 'busy'
     | 'no-run'

@@ -9,7 +9,7 @@ import { estimateRows } from '../../db/postgres/copy/fingerprint.ts';
 import { createRuns, type RangeRow, type RunRow } from '../../db/postgres/copy/runs.ts';
 import { ENTITIES } from '../../db/records.ts';
 import type { Json } from '../../db/replica.ts';
-import { copyRun } from '../mode.ts';
+import { copyRun, countingOn } from '../mode.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { settingsOf } from '../settings.ts';
 import { createCounts, sumCounts } from './classify.ts';
@@ -72,6 +72,7 @@ export async function verify(scope: CopyScope, options: VerifyOptions = {}): Pro
     authority,
     mapping: scope.mongo.codec.digest,
     copy: copyRun(record.copy),
+    history: await scope.stores.postgres.history(),
     what: what === 'full' ? what : 'since' in what ? { sinceMs: what.since.getTime() } : what,
   };
   await createRuns(scope.postgres).create(
@@ -274,10 +275,11 @@ async function conclude(
   if (body.what === 'full' || differing > 0) await putEvidence(scope, store, 'verify', { clean, run, copy });
   // Another copy may have been made while this one was looked at.
   if (body.what === 'full' && clean && record.copy.kind === 'complete' && record.copy.run === copy) {
-    await markCopy(scope, store, record.epoch, record.copy, {
-      ...record.copy,
-      verifiedAtMs: startedAt.getTime(),
-    });
+    // One that counts on none yet, as an older version completed it, counts on the history that all of this was seen in.
+    const isSame = body.history !== null && body.history === (await scope.stores.postgres.history());
+    const verified = { ...record.copy, verifiedAtMs: startedAt.getTime() };
+    const counted = countingOn(verified, isSame ? body.history : null);
+    await markCopy(scope, store, record.epoch, record.copy, counted);
   }
   await noteFindings(scope, { result, startedAt, record, isFull: body.what === 'full' });
   await logCopy(scope, store, `${run}/verified`, { run, clean, compared, differing, lagging, excused });

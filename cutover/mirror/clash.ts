@@ -10,13 +10,13 @@ import { applyRecords, clear, isMirrored } from './apply.ts';
 import { givesWay, leave } from './left-behind.ts';
 import type { Pass } from './pass.ts';
 import { keyOf } from './queue.ts';
-import { AGAIN, DONE, LATER, LEFT, type Verdict } from './verdict.ts';
+import { AGAIN, AUTHORITY_BEHIND, DONE, LATER, LEFT, type Verdict } from './verdict.ts';
 
 /** A longer chain is resolved from its end, for all of it is marked. */
 const STEPS_MAX = 300;
 
 type User = Held<'user'>;
-type Resolution = ReturnType<typeof decideClash> | 'unreadable' | 'unresolved';
+type Resolution = ReturnType<typeof decideClash> | 'unreadable' | 'unresolved' | typeof AUTHORITY_BEHIND;
 
 /** What the authority and the mirror make of one clash. */
 type Way =
@@ -118,6 +118,9 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
   if (decision === 'corrupt') return { kind: 'unresolved', resolution: decision, doubtful: true };
   if (decision !== 'apply-holder-first' && copy === undefined) {
     return copies.unreadable.includes(holderId) ? unreadable : { kind: 'free' };
+  }
+  if (decision === 'move-holder-aside' && !(await pass.mayPutAway())) {
+    return { kind: 'unresolved', resolution: AUTHORITY_BEHIND, doubtful: false };
   }
   // Another instance has put it in place meanwhile: nothing would give it back the key that it has got.
   if (begun !== null && copy !== undefined && compareStamps(copy.record.stamp, begun.record.stamp) >= 0) {

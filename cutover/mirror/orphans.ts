@@ -47,7 +47,7 @@ async function resolveOrphan(
   // Whoever wrote it knows of a later authority than this instance does.
   if (stamp.epoch > pass.epoch) return 'wait';
   const decision = decideOrphan(stamp, inAuthority, pass.epoch);
-  if (decision.kind === 'wait') return 'wait';
+  if (decision.kind === 'wait' || !(await pass.mayPutAway())) return 'wait';
   if (decision.kind === 'move-aside' && (await leaveOrphan(pass, mark))) return 'wait';
   const { expected } = decision;
   const done = await pass

@@ -4,6 +4,7 @@ import type { Store } from '../../db/port.ts';
 import type { Replica } from '../../db/replica.ts';
 import type { Breaker } from '../breaker.ts';
 import type { Environment } from '../environment.ts';
+import { mayPutAway } from '../history.ts';
 import type { WorkPermit } from '../instance/member.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -24,6 +25,8 @@ export interface Pass {
   lull(): Promise<void>;
   /** Calls the mirror, and tells its breaker how that went. */
   callMirror<T>(call: (replica: Replica) => Promise<T>): Promise<T>;
+  /** Whether what the mirror has more than the authority may go; to be asked after the authority was read. */
+  mayPutAway(): Promise<boolean>;
   /** A step that takes something out of the mirror or writes to the authority; null: none may begin now, nothing was done. */
   repair<T>(step: () => Promise<T>): Promise<T | null>;
 }
@@ -75,6 +78,8 @@ export function createPass(options: PassOptions): Pass {
         throw error;
       }
     },
+
+    mayPutAway: () => mayPutAway(record, authority),
 
     async repair(step) {
       const begun = permit.beginRepair();

@@ -3,7 +3,7 @@ import type { Entity, RecordOf, Stamp } from '../../db/records.ts';
 import { compareStamps } from '../../db/records.ts';
 import { decideOrphan, nextStamp } from '../protocol/stamps.ts';
 import type { Pass } from './pass.ts';
-import { AGAIN, DONE, LATER, type Verdict } from './verdict.ts';
+import { AGAIN, AUTHORITY_BEHIND, DONE, LATER, type Verdict } from './verdict.ts';
 
 /** The mirror holds another content under the same stamp. */
 export async function repairDiffering<E extends Entity>(
@@ -11,6 +11,7 @@ export async function repairDiffering<E extends Entity>(
   entity: E,
   { id, stamp }: RecordOf[E],
 ): Promise<Verdict> {
+  if (!(await pass.mayPutAway())) return { kind: 'poison', reason: AUTHORITY_BEHIND, stamp };
   const to = nextStamp(stamp, pass.epoch);
   const touched = await pass.repair(() => pass.authority.replica.touch(entity, id, { expected: stamp, to }));
   if (touched === null) return LATER;
@@ -40,6 +41,7 @@ export async function repairAhead(pass: Pass, entity: Entity, id: string, stored
   if (stored.epoch > pass.epoch) return { kind: 'poison', reason: 'ahead-in-epoch', stamp };
   const decision = decideOrphan(stored, { stamp, pending: held.pendingAt !== null }, pass.epoch);
   if (decision.kind !== 'touch') return AGAIN;
+  if (!(await pass.mayPutAway())) return { kind: 'poison', reason: AUTHORITY_BEHIND, stamp };
   const { expected, stamp: to } = decision;
   const touched = await pass.repair(() => authority.replica.touch(entity, id, { expected, to }));
   return touched === null ? LATER : AGAIN;

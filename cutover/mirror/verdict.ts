@@ -15,6 +15,9 @@ export type Verdict =
   /** A clash that could not be resolved; it is in the notes. */
   | { readonly kind: 'conflict'; readonly stamp: Stamp };
 
+/** Why a record waits whose mirror holds what the authority has lost. */
+export const AUTHORITY_BEHIND = 'authority-behind';
+
 export const DONE: Verdict = { kind: 'done' };
 export const LEFT: Verdict = { kind: 'left' };
 export const AGAIN: Verdict = { kind: 'again' };

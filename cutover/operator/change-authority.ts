@@ -5,6 +5,7 @@
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { changeControl, readControl, readLeases } from '../control.ts';
+import { hasLeft } from '../history.ts';
 import type { Mode } from '../mode.ts';
 import {
   type CoordinatorState,
@@ -19,7 +20,7 @@ import {
 } from '../protocol/coordinator.ts';
 import type { ControlRecord, PerStore, Timing } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
-import { whyRefused } from '../words.ts';
+import { LOST_COPY, whyRefused } from '../words.ts';
 import { lastCheck, newSuspects, noteMarked } from './last-check.ts';
 import { isOver, pause, type Run, whyOver } from './run.ts';
 
@@ -190,6 +191,20 @@ function createPerformer(
     return { kind: 'change', decision };
   }
 
+  /** In sentences. Whoever has taken PostgreSQL's place since the gates were judged may lack what they were judged on. */
+  async function lastDifferences(): Promise<readonly string[]> {
+    const [keys, isReplaced] = await Promise.all([
+      lastCheck({ loser, winner }, suspects, run.environment.date()),
+      hasLeft(record, run.stores.postgres),
+    ]);
+    return [
+      ...(isReplaced ? [LOST_COPY] : []),
+      ...keys
+        .slice(0, 10)
+        .map((key) => `${key} is not the same in both stores: see whether the mirror keeps up`),
+    ];
+  }
+
   async function perform(request: Request, stage: Stage): Promise<Reply> {
     switch (request.kind) {
       case 'rows': {
@@ -206,7 +221,7 @@ function createPerformer(
       }
       case 'last-check':
         await looking;
-        differing = await lastCheck({ loser, winner }, suspects, run.environment.date());
+        differing = await lastDifferences();
         return { kind: 'checked', clean: differing.length === 0 };
       case 'control': {
         const read = await readControl(storeOf(request.store));
@@ -228,10 +243,7 @@ function createPerformer(
       }
     },
     refusal: () => refusal,
-    differences: () =>
-      differing
-        .slice(0, 10)
-        .map((key) => `${key} is not the same in both stores: see whether the mirror keeps up`),
+    differences: () => differing,
   };
 }
 

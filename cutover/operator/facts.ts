@@ -4,6 +4,7 @@ import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { Json, Note } from '../../db/replica.ts';
 import { parseWatch, unwatchedSince } from '../foreign/watch-state.ts';
+import { hasLeft } from '../history.ts';
 import { mirrorOf } from '../mode.ts';
 import { NOTES } from '../notes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
@@ -32,20 +33,23 @@ export async function readFacts(
   const { situation, record, authority, other } = standing;
   const nowMs = context.environment.date().getTime();
   const settings = settingsOf(record);
-  const [mongo, postgres, pending, orphans, notes, foreign, shadow, evidence, soak] = await Promise.all([
-    storeFacts(situation, 'mongo'),
-    storeFacts(situation, 'postgres'),
-    backlogOf(authority, nowMs),
-    backlogOf(other, nowMs),
-    countNotes(authority),
-    readForeign(context, standing, nowMs),
-    readShadow(authority, record, settings, nowMs),
-    readEvidence([authority, other]),
-    readSoak(authority, record),
-  ]);
+  const [mongo, postgres, isReplaced, pending, orphans, notes, foreign, shadow, evidence, soak] =
+    await Promise.all([
+      storeFacts(situation, 'mongo'),
+      storeFacts(situation, 'postgres'),
+      attempt(() => hasLeft(record, context.stores.postgres)),
+      backlogOf(authority, nowMs),
+      backlogOf(other, nowMs),
+      countNotes(authority),
+      readForeign(context, standing, nowMs),
+      readShadow(authority, record, settings, nowMs),
+      readEvidence([authority, other]),
+      readSoak(authority, record),
+    ]);
   return {
     nowMs,
     record,
+    isReplaced: isReplaced === true,
     unfinished: situation.unfinished !== null,
     stores: { mongo, postgres },
     pending,

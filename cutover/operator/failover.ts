@@ -97,6 +97,8 @@ async function whyNot(run: Run, record: ControlRecord): Promise<string | null> {
     const { message } = trouble ?? missingControl('postgres');
     return `PostgreSQL answers, though ${message}: mend it, or keep it out of reach`;
   }
+  if (own.copy.kind === 'stale' && own.copy.authorityBehind === true)
+    return 'PostgreSQL answers, and would go on beside it: keep it out of reach first';
   return 'PostgreSQL answers: cutover rollback loses nothing';
 }
 

@@ -4,7 +4,7 @@ import type { Store } from '../../db/port.ts';
 import { changeControl } from '../control.ts';
 import { logEvent } from '../event-log.ts';
 import { isWholeOrMarked } from '../lost-copy.ts';
-import type { Move } from '../mode.ts';
+import { type CopyState, countingOn, type Move } from '../mode.ts';
 import { type ChangeDecision, type ControlChange, hasMoved } from '../protocol/changes.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
@@ -57,13 +57,15 @@ export async function flip(
   // Told before the copy counts as complete: afterwards a store that holds no record has lost it.
   const isTold =
     startsEmpty && behind.length === 0 && other !== null && (await copyTo(run, authority, other));
+  const history = isTold ? await attempt(async () => (await run.stores.postgres?.history()) ?? null) : null;
   if (isTold && (await attempt(() => isWholeOrMarked(authority, other))) === true) {
-    const copy = {
+    const whole = {
       kind: 'complete',
       run: 'started-empty',
       completedAtMs: nowMs,
       verifiedAtMs: null,
     } as const;
+    const copy = countingOn<CopyState & { readonly kind: 'complete' }>(whole, history);
     run.say('complete', 'every record is marked or in the mirror: the copy counts as complete');
     // Whoever stood still since the look finds another state of the copy where the mirror was off meanwhile.
     const { copy: expected, epoch } = record;

@@ -38,6 +38,8 @@ export interface Evidence {
 export interface GateFacts {
   readonly nowMs: number;
   readonly record: ControlRecord;
+  /** PostgreSQL was replaced by a server that may lack what the copy counts on, and no instance has said so yet. */
+  readonly isReplaced?: boolean;
   /** A change of authority that only one of the stores has recorded. */
   readonly unfinished: boolean;
   readonly stores: PerStore<StoreFacts>;
@@ -245,13 +247,17 @@ function foreignWritersGate({ noForeignWriters }: GateFacts): Gate {
   };
 }
 
-function copyGate({ record: { copy, mode }, verbs }: GateFacts): Gate {
+function copyGate({ record: { copy, mode }, verbs, isReplaced = false }: GateFacts): Gate {
   const from = authorityOf(mode) === 'postgres' ? ' --from postgres' : '';
   const what = authorityOf(mode) === 'postgres' ? 'a reverse backfill' : 'a backfill';
   return {
     name: 'copy',
-    ok: copy.kind === 'complete',
-    found: copy.kind === 'complete' ? `complete, by ${copy.run}` : copy.kind,
+    ok: copy.kind === 'complete' && !isReplaced,
+    found: isReplaced
+      ? 'PostgreSQL was replaced by a server on another history, which may lack what was written last'
+      : copy.kind === 'complete'
+        ? `complete, by ${copy.run}`
+        : copy.kind,
     required: 'a complete copy',
     remedy: `${what}: ${verb(`backfill${from}`, verbs.backfill)}`,
     kind: 'safety',

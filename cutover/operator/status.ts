@@ -149,6 +149,11 @@ function judgeRollback({ mode, copy }: ControlRecord, facts: GateFacts, gates: r
     const why = 'PostgreSQL keeps authority; further back only after a reverse backfill';
     return { lossless: true, why };
   }
+  if (copy.kind === 'stale' && copy.authorityBehind === true) {
+    const why =
+      'PostgreSQL was replaced by a server that may lack what MongoDB has: cutover log says what to do';
+    return { lossless: false, why };
+  }
   if (!rollbackIsLossless(mode, copy)) {
     return {
       lossless: false,

@@ -105,6 +105,8 @@ export interface PostgresWanted extends Wanted {
   readonly durability: readonly string[];
   readonly session: readonly string[];
   readonly tools: PostgresTools | null;
+  /** Null: it does not say. */
+  readonly history: string | null;
   /** Of the documents to come; null: not known. */
   readonly comingBytes: number | null;
 }
@@ -121,7 +123,7 @@ export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): rea
     mayDump,
     connections,
   } = facts;
-  const { migrated, tools, durability, session, comingBytes, server } = wanted;
+  const { migrated, tools, durability, session, comingBytes, server, history } = wanted;
   const checks: readonly Judged[] = [
     major < POSTGRES_MIN
       ? block('version', server, `PostgreSQL ${POSTGRES_MIN} or newer`)
@@ -169,6 +171,14 @@ export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): rea
             'set transaction_timeout to 0 for the role that copies',
           ),
         ]),
+    judgeStandbys(facts.followers),
+    history === null
+      ? warn(
+          'history',
+          'does not say on which timeline it is: a standby that took its place would not be noticed',
+          'let its user execute pg_control_system(), pg_current_wal_lsn() and pg_walfile_name(pg_lsn)',
+        )
+      : ok('history', 'says on which timeline it is'),
     judgeConnections(wanted, { ...connections, reserved: RESERVED, variable: 'POSTGRES_POOL_MAX' }),
     judgeSchema(wanted, 'tables and indexes'),
     judgeDisk({
@@ -191,6 +201,18 @@ export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): rea
           ),
   ];
   return checks.map((check) => ({ ...check, store: 'postgres' }));
+}
+
+/** What is promoted in its place has everything that was answered only where each commit has waited for it. */
+export function judgeStandbys({ count, isAwaited }: PostgresFacts['followers']): Judged {
+  if (count === 0) return ok('standbys', 'none now');
+  const follow = count === 1 ? '1 follows' : `${count} follow`;
+  if (isAwaited) return ok('standbys', `${follow}, and commits wait as synchronous_standby_names says`);
+  return warn(
+    'standbys',
+    `${follow}, and no commit waits for any: one that is promoted may lack what was answered last`,
+    'name those that may be promoted in synchronous_standby_names',
+  );
 }
 
 interface Space {

@@ -134,6 +134,7 @@ async function lookAtPostgres(
       server: await store.describe(),
       durability: await store.durabilityProblems(),
       session: await store.sessionProblems(),
+      history: await attempt(() => store.history()),
       tools: await findTools(env, facts.major),
     });
   } finally {

@@ -12,6 +12,7 @@ import {
   type CopyState,
   copyAfter,
   copyRun,
+  historyOf,
   isSameCopy,
   type Mode,
   mirrorOf,
@@ -201,6 +202,15 @@ function lastVerified(now: CopyState, next: CopyState): CopyState {
 export function hasLostCopy(record: ControlRecord, other: ControlRecord | null): boolean {
   const isRelied = record.copy.kind === 'complete' && mirrorOf(record.mode) !== null;
   return isRelied && (other === null || other.epoch < record.epoch);
+}
+
+/**
+ * Whether PostgreSQL goes on another history than the copy counts on: it was replaced by a server that may lack what was written
+ * last, be it mirrored or its own. Null: it does not say. `record` was read first, as above.
+ */
+export function hasLeftHistory({ mode, copy }: ControlRecord, found: string | null): boolean {
+  const counted = mirrorOf(mode) === null ? null : historyOf(copy);
+  return counted !== null && found !== null && found !== counted;
 }
 
 /** Whether somebody has moved since, be it there and back; what was only set or marked is no move. */

@@ -4,7 +4,9 @@
  */
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
+import { compareStamps } from '../../db/records.ts';
 import type { Environment } from '../environment.ts';
+import { mayPutAway } from '../history.ts';
 import type { Member, WorkPermit } from '../instance/member.ts';
 import { readAll, type Sides } from './look.ts';
 import type { RecordName } from './records.ts';
@@ -34,6 +36,7 @@ export async function repair(name: RecordName, options: RepairOptions): Promise<
   if (judgeRecord(authority, other, options.expiredBefore).kind === 'match') return false;
   const write = writeFor(name, authority, other, options);
   if (write === null || (await options.isOtherFenced())) return false;
+  if (hasMore(authority, other) && !(await mayPutAwayNow(options))) return false;
   const begun = beginRepair(permit);
   if (begun === null) return false;
   try {
@@ -45,6 +48,17 @@ export async function repair(name: RecordName, options: RepairOptions): Promise<
     else begun.settleLater();
     throw error;
   }
+}
+
+/** Whether the other store holds what the authority does not, by a stamp that is no lower. */
+function hasMore(authority: Seen, other: Seen): boolean {
+  if (!isHeld(other)) return false;
+  return !isHeld(authority) || compareStamps(other.record.stamp, authority.record.stamp) >= 0;
+}
+
+async function mayPutAwayNow({ member, authority }: RepairOptions): Promise<boolean> {
+  const record = member.record();
+  return record !== null && mayPutAway(record, authority);
 }
 
 /** After the last read that the repair builds on. */

@@ -77,6 +77,8 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     durabilityProblems: async () => [],
     sessionProblems: async () => [],
     describe: () => client.read(({ db }) => describeServer(db)),
+    // What was answered has a majority, and no election takes that back; a restored snapshot is fenced.
+    history: async () => null,
     clock: () => client.read(({ db }) => serverClock(db)),
     isMigrated: () => client.read(({ db }) => isMigrated(db, codec)),
     async migrate(line) {

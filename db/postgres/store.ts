@@ -3,6 +3,7 @@ import { StoreUnavailable } from '../errors.ts';
 import type { Store } from '../port.ts';
 import { createAssurer } from './assurance.ts';
 import type { Database } from './database.ts';
+import { createHistory } from './history.ts';
 import { createLimits } from './limits.ts';
 import { isMigrated, migrate } from './migrate.ts';
 import { createPool, type PoolOptions } from './pool.ts';
@@ -61,6 +62,8 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
       const { rows } = await sql<{ server_version: string }>`show server_version`.execute(db);
       return `PostgreSQL ${rows[0]?.server_version.split(' ')[0]}`;
     },
+
+    history: createHistory(db),
 
     async clock() {
       const { rows } = await sql<{ now: Date }>`select clock_timestamp() as now`.execute(db);

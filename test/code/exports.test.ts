@@ -17,6 +17,7 @@ const FOR_TESTS: Readonly<Record<string, string>> = {
   'cutover/cli/style.ts PLAIN': 'a terminal that is none',
   'cutover/copy/classify.ts COPY_REASONS': 'each has a case',
   'cutover/preflight/checks.ts judgeDisk': 'no test fills a disk',
+  'cutover/preflight/checks.ts judgeStandbys': 'no test starts a standby',
   'cutover/protocol/coordinator.ts STAGES': 'the search and the torture strike at each',
   'cutover/protocol/stamps.ts decideApply': 'what both stores do in their own languages (ADR 11)',
   'cutover/protocol/stamps.ts decideWrite': 'the same',

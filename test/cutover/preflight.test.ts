@@ -5,7 +5,7 @@ import { ObjectId } from 'bson';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openBulk } from '../../cutover/copy/index.ts';
 import { originalOf } from '../../cutover/copy/originals.ts';
-import { judgeDisk } from '../../cutover/preflight/checks.ts';
+import { judgeDisk, judgeStandbys } from '../../cutover/preflight/checks.ts';
 import { preflight } from '../../cutover/preflight/preflight.ts';
 import type { Check, Preflight, PreflightOptions } from '../../cutover/preflight/types.ts';
 import { readRaw } from '../../db/mongo/copy/scan.ts';
@@ -57,6 +57,18 @@ async function tidyWorld(): Promise<SnapshotWorld> {
   );
   return world;
 }
+
+test.each([
+  [{ count: 0, isAwaited: false }, 'ok', /^none now$/],
+  [{ count: 2, isAwaited: true }, 'ok', /^2 follow, and commits wait/],
+  [
+    { count: 1, isAwaited: false },
+    'warn',
+    /^1 follows, and no commit waits.* may lack what was answered last$/,
+  ],
+] as const)('standbys: %j is %s', (followers, level, found) => {
+  expect(judgeStandbys(followers)).toMatchObject({ level, found: expect.stringMatching(found) });
+});
 
 test.each([
   [{ holds: 1_024, free: 5_000, takes: 2_000 }, 'ok', /^holds 1.0 KiB, .* 2.0 KiB more, 4.9 KiB are free$/],

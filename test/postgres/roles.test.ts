@@ -63,6 +63,7 @@ describe('roles', async () => {
     await store.limits.hit([{ key: 'k', capacity: 1, windowMs: 1, backoff: null }], NOW);
     await store.limits.purge(new Date());
     await store.ping();
+    expect(await store.history()).toMatch(/^\d+\/[0-9A-F]{8}$/);
     await store.migrate(() => {});
   });
 

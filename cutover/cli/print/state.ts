@@ -8,7 +8,12 @@ import { count, counted, moment, printable } from '../words.ts';
 
 export function copyWords(copy: CopyState): string {
   if (copy.kind === 'none') return 'none';
-  if (copy.kind === 'stale') return `stale since ${moment(copy.sinceMs)}`;
+  if (copy.kind === 'stale') {
+    const since = `stale since ${moment(copy.sinceMs)}`;
+    return copy.authorityBehind === true
+      ? `${since}: PostgreSQL was replaced, and may lack what MongoDB has`
+      : since;
+  }
   const verified =
     copy.verifiedAtMs === null ? 'never verified' : `verified clean at ${moment(copy.verifiedAtMs)}`;
   return `complete since ${moment(copy.completedAtMs)} (${printable(copy.run)}), ${verified}`;

@@ -25,6 +25,8 @@ export interface PostgresFacts {
   readonly databaseBytes: number;
   /** Free where its data folder is, which this process can only look at on the same machine; null: not known. */
   readonly freeBytes: number | null;
+  /** Servers, or programs, that follow its WAL now, and whether a commit waits for any of them. */
+  readonly followers: { readonly count: number; readonly isAwaited: boolean };
 }
 
 /** Besides that of the live tables. */
@@ -46,6 +48,8 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
       transaction_timeout: string;
       bytes: string;
       folder: string | null;
+      followers: number;
+      awaited: boolean;
     }>(
       `
       select
@@ -64,7 +68,9 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
         (select count(*)::int from pg_stat_activity where backend_type = 'client backend') as used,
         coalesce(current_setting('transaction_timeout', true), '0') as transaction_timeout,
         pg_database_size(current_database())::text as bytes,
-        case when pg_has_role('pg_read_all_settings', 'usage') then current_setting('data_directory') end as folder`,
+        case when pg_has_role('pg_read_all_settings', 'usage') then current_setting('data_directory') end as folder,
+        (select count(*)::int from pg_stat_replication) as followers,
+        current_setting('synchronous_standby_names') <> '' as awaited`,
       [BULK_SCHEMAS],
     );
     const [row] = rows;
@@ -83,6 +89,7 @@ export async function inspectPostgres(client: pg.Client): Promise<PostgresFacts>
       connections: { max: row.max, used: row.used },
       transactionTimeout: row.transaction_timeout,
       databaseBytes: Number(row.bytes),
+      followers: { count: row.followers, isAwaited: row.awaited },
       freeBytes: isLocal(client.host) && row.folder !== null ? await freeIn(row.folder) : null,
     };
   } catch (error) {

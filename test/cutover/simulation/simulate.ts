@@ -15,6 +15,7 @@ import { createEpochs } from './checker/authority.ts';
 import { judge, type Violation } from './checker/judge.ts';
 import { type Climate, drawClimate } from './climate.ts';
 import { createFaults } from './faults.ts';
+import { createGoingBack, type GoingBack } from './going-back.ts';
 import { createHistory } from './history.ts';
 import { type Call, createNetwork } from './network.ts';
 import { operate } from './operator.ts';
@@ -30,6 +31,8 @@ export interface SimulationOptions {
   /** Default: long. */
   readonly kind?: Kind;
   readonly rules?: Rules;
+  /** PostgreSQL goes back by a moment while it is the mirror; `told`: and says that it goes on another history. */
+  readonly goesBack?: 'told' | 'untold';
   /** Keeps a line for everything that happens. */
   readonly traced?: boolean;
 }
@@ -54,6 +57,7 @@ export async function simulate({
   seed,
   kind = 'long',
   rules,
+  goesBack,
   traced = false,
 }: SimulationOptions): Promise<Result> {
   const random = createRandom(seed);
@@ -62,7 +66,8 @@ export async function simulate({
   const epochs = createEpochs();
   const climate = drawClimate(kind, random);
   const shape = drawShape(kind, random);
-  const { firstMode, storeTimeoutMs } = shape;
+  const { storeTimeoutMs } = shape;
+  const firstMode = goesBack === undefined ? shape.firstMode : 'shadow-read';
   const within = ([min, max]: readonly [number, number]): number => random.between(min, max);
   const counts = new Map<string, number>();
   const trace: string[] = [];
@@ -83,7 +88,11 @@ export async function simulate({
   const now = () => new Date(Math.floor(EPOCH_MS + scheduler.now()));
   const stores = {
     mongo: createMemoryStore({ name: 'mongo', now }),
-    postgres: createMemoryStore({ name: 'postgres', now }),
+    postgres: createMemoryStore({
+      name: 'postgres',
+      now,
+      history: (): string | null => (goesBack === 'told' ? (goingBack?.history() ?? null) : null),
+    }),
   };
   const first: ControlEntry = {
     epoch: 1,
@@ -95,13 +104,21 @@ export async function simulate({
       copy:
         kind === 'first'
           ? { kind: 'none' }
-          : { kind: 'complete', run: 'started-empty', completedAtMs: EPOCH_MS, verifiedAtMs: null },
+          : {
+              kind: 'complete',
+              run: 'started-empty',
+              completedAtMs: EPOCH_MS,
+              verifiedAtMs: null,
+              ...(goesBack === 'told' && { history: 'sim/1' }),
+            },
       settings: shape.settings as Json,
     },
   };
   for (const store of Object.values(stores)) await store.books.createControl(first);
   epochs.written(authorityOf(firstMode), { mode: firstMode, epoch: 1 }, history.tick());
 
+  /** That the mirror has gone back. */
+  let noticed = false;
   let latest = { mode: firstMode, epoch: 1, revision: 1, inTransition: false };
   function onLanded(call: Call): void {
     mix(`${call.process.name} ${call.store} ${call.name}`);
@@ -138,7 +155,8 @@ export async function simulate({
       replaceControl: async (expected: { epoch: number; revision: number }, next: ControlEntry) => {
         const replaced = await replaceControl(expected, next);
         if (!replaced) return false;
-        const { mode, transition } = next.body as unknown as Pick<ControlRecord, 'mode' | 'transition'>;
+        const { mode, transition, copy } = next.body as unknown as ControlRecord;
+        if (name === 'mongo' && copy.kind !== 'complete') noticed = true;
         say(
           `CONTROL ${name}: ${JSON.stringify({ ...(next.body as object), settings: undefined, copy: undefined })} epoch ${next.epoch} revision ${next.revision}`,
         );
@@ -340,6 +358,7 @@ export async function simulate({
       onStep(what, step) {
         count(what);
         script?.onStep(process, step);
+        goingBack?.onStep(step);
         faults.onStep();
       },
     });
@@ -386,6 +405,17 @@ export async function simulate({
         })
       : { ...script, onStep: () => {} };
 
+  const goingBack: GoingBack | null =
+    goesBack === undefined
+      ? null
+      : createGoingBack({
+          scheduler,
+          random: random.fork(),
+          store: stores.postgres,
+          mayGo: () => authorityOf(latest.mode) === 'mongo' && !latest.inTransition && !resting,
+          onGone: onFault,
+        });
+
   for (let index = 0; index < shape.accounts; index += 1) {
     const before = newProcess('before');
     const environment = { ...before.environment, date: () => new Date(EPOCH_MS - 3_600_000) };
@@ -417,6 +447,7 @@ export async function simulate({
   const operating = () => processes.some(({ name }) => name.startsWith('operator'));
   /** Nobody works any more, nothing is on its way, everybody follows the same, and nothing is left to be mirrored. */
   const isAtRest = (): boolean => {
+    if (goesBack === 'told' && goingBack?.isGone() === true && !noticed) return false;
     if (asking > 0 || operating() || latest.inTransition || network.underWay() > 0) return false;
     const follows = ({ engine, process }: Instance) =>
       process.isRunning() &&

@@ -163,6 +163,32 @@ suite('the real engine on simulated clocks and network', () => {
     },
   );
 
+  it('a mirror that goes back by a moment is not promoted where it says so, and would be otherwise', {
+    timeout: 600_000,
+  }, async () => {
+    let gone = 0;
+    const failed: string[] = [];
+    for (const [kind, seeds] of [
+      ['short', 60],
+      ['long', 12],
+    ] as const) {
+      for (let seed = 1; seed <= seeds; seed += 1) {
+        const result = await simulate({ kind, seed, goesBack: 'told' });
+        gone += result.counts.get('fault: postgres goes back') ?? 0;
+        if (result.violations.length > 0) failed.push(describe(result));
+      }
+    }
+    expect(failed.join('\n')).toBe('');
+    expect(gone).toBeGreaterThan(10);
+    // What it is for: the same, by a server that does not say so.
+    const rules = new Set<string>();
+    for (let seed = 1; seed <= 25 && !rules.has('lost'); seed += 1) {
+      const result = await simulate({ kind: 'long', seed, goesBack: 'untold' });
+      for (const { rule } of result.violations) rules.add(rule);
+    }
+    expect([...rules]).toContain('lost');
+  });
+
   it.each(KINDS)('replays a seed of %s runs exactly', async (kind) => {
     for (const seed of [3, 4, 5]) {
       const [first, second] = [await simulate({ kind, seed }), await simulate({ kind, seed })];

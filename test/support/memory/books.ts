@@ -8,6 +8,8 @@ export interface MemoryBooks extends Books {
   control(): ControlEntry | null;
   /** How many notes of each kind there are, within a step. */
   noteCounts(): Readonly<Record<string, number>>;
+  /** Of all that is kept now, to put it back. */
+  image(): () => void;
 }
 
 type KindNote = Note & { readonly kind: string };
@@ -28,6 +30,15 @@ export function createBooks(operate: Operate): MemoryBooks {
   return {
     control: () => control,
     noteCounts,
+
+    image() {
+      const kept = control;
+      const maps = [imageOf(leases), imageOf(entries), imageOf(notes)];
+      return () => {
+        control = kept;
+        for (const putBack of maps) putBack();
+      };
+    },
 
     readControl: () => operate('readControl', 'read', () => control),
 
@@ -99,6 +110,15 @@ export function createBooks(operate: Operate): MemoryBooks {
       }),
 
     countNotes: () => operate('countNotes', 'read', noteCounts),
+  };
+}
+
+/** What is in it is replaced, and never changed. */
+export function imageOf<K, V>(map: Map<K, V>): () => void {
+  const kept = [...map];
+  return () => {
+    map.clear();
+    for (const [key, value] of kept) map.set(key, value);
   };
 }
 
