@@ -123,12 +123,12 @@ const LEAST_FIRST: Readonly<Record<string, number>> = {
  * more, the next ones are looked at; `campaign` with `untilFailure` tells which will do instead.
  */
 const COMES_TO_IT: Readonly<Record<string, number>> = {
-  'the read after the heartbeat': 580,
-  'the lease counted from the send': 3_519,
+  'the read after the heartbeat': 863,
+  'the lease counted from the send': 3_686,
   'no self-resume': 150,
-  'nothing in flight at a stop': 140,
-  'the higher epoch counts': 323,
-  'drained marks': 465,
+  'nothing in flight at a stop': 180,
+  'the higher epoch counts': 1_015,
+  'drained marks': 620,
   'the copy that was looked at': 81,
 };
 
