@@ -134,9 +134,10 @@ export interface Replica {
 
   /**
    * Gives the user's e-mail key free for another, if its stamp is `expected`; stamp and mark stay. For a cycle of
-   * clashes in the mirror: the newer state that the authority holds gives the user its key back.
+   * clashes in the mirror: the newer state that the authority holds gives the user its key back. `expected` is null for a
+   * document that means no record, whose address an index of the old service may hold; false when there is nothing to release.
    */
-  releaseEmailKey(userId: string, guard: { readonly expected: Stamp }): Promise<boolean>;
+  releaseEmailKey(userId: string, guard: { readonly expected: Stamp | null }): Promise<boolean>;
 
   /**
    * Every record in the store's own stable order of ids, past `after`. Ids of 24 hex digits are in the same order in

@@ -107,17 +107,20 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
   const holder = own.found.get(holderId) ?? null;
   const copies = await pass.callMirror((replica) => replica.read('user', [holderId]));
   const copy = copies.found.get(holderId);
+  const isUnreadable = copies.unreadable.includes(holderId);
 
   const begun = chain.find(({ record }) => record.id === holderId) ?? null;
+  const isLeft = (copy !== undefined || isUnreadable) && (await givesWay(pass, holderId, id));
   const decision = decideClash(
     now.record.emailKey,
     holder === null ? null : { key: holder.record.emailKey },
     begun !== null,
-    copy !== undefined && (await givesWay(pass, holderId, id)),
+    isLeft,
   );
   if (decision === 'corrupt') return { kind: 'unresolved', resolution: decision, doubtful: true };
   if (decision !== 'apply-holder-first' && copy === undefined) {
-    return copies.unreadable.includes(holderId) ? unreadable : { kind: 'free' };
+    if (!isUnreadable) return { kind: 'free' };
+    if (!isLeft) return unreadable;
   }
   if (decision === 'move-holder-aside' && !(await pass.mayPutAway())) {
     return { kind: 'unresolved', resolution: AUTHORITY_BEHIND, doubtful: false };
@@ -127,18 +130,19 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
     return { kind: 'stop' };
   }
   const done = await pass.repair(async () => {
-    if (copy === undefined || decision === 'apply-holder-first') return;
-    const expected = copy.record.stamp;
-    if (decision === 'move-holder-aside') {
+    if (decision === 'apply-holder-first') return true;
+    const expected = copy?.record.stamp ?? null;
+    if (decision === 'move-holder-aside' && expected !== null) {
       const move = { expected, reason: 'clash', now: environment.date() };
-      await pass.callMirror((replica) => replica.moveAside('user', holderId, move));
-    } else {
-      // Left behind in MongoDB: it stays, without the key. Or older than what the chain has of it, which is marked as long as the
-      // mirror has not got it.
-      await pass.callMirror((replica) => replica.releaseEmailKey(holderId, { expected }));
+      return pass.callMirror((replica) => replica.moveAside('user', holderId, move));
     }
+    // Left behind in MongoDB: it stays, without the key. Or older than what the chain has of it, which is marked as long as
+    // the mirror has not got it.
+    return pass.callMirror((replica) => replica.releaseEmailKey(holderId, { expected }));
   });
   if (done === null) return { kind: 'stop' };
+  // Something else of it is in the way, or it is being changed.
+  if (!done && isUnreadable) return unreadable;
   await note(pass, now, holderId, decision);
   return decision === 'apply-holder-first' && holder !== null ? { kind: 'first', holder } : { kind: 'free' };
 }

@@ -11,6 +11,8 @@ import { openPostgresStore } from '../../db/postgres/store.ts';
 import { compareStamps, ENTITIES, type Entity, type RecordOf } from '../../db/records.ts';
 import { askReset, fakeHash, logIn, NOW, newAccount, newUser, signUp } from '../contract/fixtures.ts';
 import { UNDER } from '../contract/replica/records.ts';
+import { legacyUser } from '../mongo/legacy.ts';
+import { asSuperuser } from '../support/databases.ts';
 import { freezeProcess } from '../support/faults.ts';
 import { withDatabase } from '../support/mongo.ts';
 import { openMongo, openPostgres, ownMongo, ownPostgres } from '../support/stores.ts';
@@ -266,4 +268,35 @@ test('a field of the old service that is named as the mark keeps no write from t
     expect(ids.map((id) => found.get(id)?.record.passwordHash)).toEqual(ids.map(() => newHash));
     expect(await authority.replica.countMarks()).toMatchObject({ count: 0 });
   });
+});
+
+test('a document that no reader understands, and that was left behind, makes way for who has its address by now', async () => {
+  const [mongo, postgres] = [await openMongo(), await openPostgres()];
+  const sides = between({ mongo: mongo.store, postgres: postgres.store }, 'postgres-primary');
+  const { authority, copy, mirror } = sides;
+  const account = newAccount();
+  const { email } = account.user;
+  const banned = legacyUser({ email, status: 'banned' });
+  await withDatabase(mongo.url, async (db) => {
+    await db.collection('users').insertOne(banned);
+    await db.collection('users').createIndex({ email: 1 }, { unique: true, name: 'email_1' });
+  });
+  await asSuperuser(
+    postgres.url,
+    `insert into copy_quarantine (entity, record_id, run, state, reasons, document, put_at)
+     values ('user', $1, 'r', 'accepted', '[]', '', now())`,
+    [String(banned._id)],
+  );
+  await repoOf(sides).createAccount(account);
+  await mirror.idle();
+  await eventually(async () => {
+    expect(await authority.replica.countMarks()).toMatchObject({ count: 0 });
+    expect(await authority.books.countNotes()).toEqual({ clash: 1 });
+  });
+  const { found, unreadable } = await copy.replica.read('user', [account.user.id, String(banned._id)]);
+  expect([[...found.keys()], unreadable]).toEqual([[account.user.id], [String(banned._id)]]);
+  const answer = await copy.at({ epoch: 3, pending: false }).findUserByEmail(email ?? '');
+  expect(answer?.id).toBe(account.user.id);
+  const kept = await withDatabase(mongo.url, (db) => db.collection('users').findOne({ _id: banned._id }));
+  expect(kept).toMatchObject({ ...banned, email: expect.stringContaining(email ?? '') });
 });

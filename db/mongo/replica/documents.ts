@@ -87,19 +87,20 @@ export function touchUpdate<E extends Entity>(
 
 /**
  * Frees the key. The address stays readable, but no longer is the same text: an old unique index on it would still
- * refuse the next holder. Null when it is free.
+ * refuse the next holder. Null when it is free. `user` is null for a document that means none: only its address is in the way.
  */
-export function releaseUpdate(codec: Codec, doc: StoredDoc, user: UserRecord): Update | null {
-  if (user.emailKey === null || isReleased(codec, doc)) return null;
+export function releaseUpdate(codec: Codec, doc: StoredDoc, user: UserRecord | null): Update | null {
+  if (isReleased(codec, doc)) return null;
   const path = emailPath(codec);
   const email = at(doc, path);
+  if (user === null ? typeof email !== 'string' : user.emailKey === null) return null;
   return {
     filter: filterFor(codec, 'user', doc, [path, pathOf(KEY)]),
     update: {
       $set: {
         ...(typeof email === 'string' ? { [path.text]: email + RELEASED } : {}),
         [KEY]: false,
-        [DUPLICATE]: user.emailKey,
+        ...(user === null ? {} : { [DUPLICATE]: user.emailKey }),
       },
     },
   };

@@ -68,6 +68,18 @@ export function createRepair(client: Client): Repair {
     throw new StoreUnavailable('mongo', 'none', 'contention');
   }
 
+  /** Of a document that means no record. False also when there is nothing to release, or somebody was quicker. */
+  async function releaseUnread(userId: string): Promise<boolean> {
+    const doc = (await readDocuments(client, 'user', [userId])).get(userId);
+    const step =
+      doc === undefined || 'record' in codec.read('user', doc) ? null : releaseUpdate(codec, doc, null);
+    if (step === null) return false;
+    const { matchedCount } = await client.write(({ models, maxTimeMS }) =>
+      models.user.collection.updateOne(step.filter as never, step.update as never, { maxTimeMS }),
+    );
+    return matchedCount === 1;
+  }
+
   /** Into the log first: a crash in between leaves a second copy, never none. */
   async function move(entity: Entity, doc: StoredDoc, filter: Doc, about: AboutMove): Promise<boolean> {
     const entry: AsideDoc = {
@@ -143,7 +155,9 @@ export function createRepair(client: Client): Repair {
     forgetKept: (userIds) => forgetKept(client, userIds),
 
     releaseEmailKey: (userId, { expected }) =>
-      guarded('user', userId, expected, (doc, user) => releaseUpdate(codec, doc, user)),
+      expected === null
+        ? releaseUnread(userId)
+        : guarded('user', userId, expected, (doc, user) => releaseUpdate(codec, doc, user)),
   };
 }
 

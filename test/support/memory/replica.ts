@@ -142,7 +142,7 @@ export function createReplica(engine: Engine, control: () => ControlEntry | null
 
     releaseEmailKey: (userId, { expected }) =>
       operate('releaseEmailKey', 'write', () => {
-        const held = at('user', userId, expected);
+        const held = expected === null ? null : at('user', userId, expected);
         if (held === null || held.record.emailKey === null) return false;
         const record = { ...held.record, emailKey: `released ${userId}` };
         engine.put('user', userId, { ...held, record });
