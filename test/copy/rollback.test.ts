@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { rollbackBackfill, runBackfill } from '../../cutover/copy/index.ts';
 import { legacyUser } from '../mongo/legacy.ts';
+import { eventually } from '../support/wait.ts';
 import { clear, openBench } from './support.ts';
 
 const COMPLETE = { kind: 'complete', run: 'an earlier one', completedAtMs: 1, verifiedAtMs: null } as const;
@@ -41,6 +42,31 @@ describe('a run that is rolled back', async () => {
     expect(await bench.copyState()).toMatchObject({ kind: 'complete', run });
     await rollbackBackfill(bench, run);
     expect(await bench.copyState()).toMatchObject({ kind: 'stale' });
+  });
+
+  it('waits for a session that is being written, and spares its user', async () => {
+    const user = legacyUser();
+    await bench.insert('user', [user, legacyUser()]);
+    await bench.setMode('dual-write');
+    const { run } = await runBackfill(bench, { from: 'mongo', onBad: 'rollback' });
+    const rolledBack = await bench.postgres.transaction(async (connection) => {
+      await connection.query(
+        `insert into sessions (id, user_id, generation, token_hash, rotation, key_id, created_at, rotated_at,
+           idle_expires_at, expires_at, epoch, version)
+         values ('new', $1, 0, repeat('0', 64), 0, 'k1', now(), now(), now(), now(), 1, 1)`,
+        [String(user._id)],
+      );
+      const undoing = Promise.allSettled([rollbackBackfill(bench, run)]);
+      await eventually(async () => {
+        const waiting = await bench.postgres.query(
+          `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+        );
+        expect(waiting).toHaveLength(1);
+      });
+      return { undoing };
+    });
+    expect(await rolledBack.undoing).toMatchObject([{ value: { removed: 1, spared: 1 } }]);
+    expect(await bench.rows()).toMatchObject({ users: [expect.stringContaining(String(user._id))] });
   });
 
   it('is so although copies are paused', async () => {

@@ -227,6 +227,8 @@ export function undoStep(
     );
     const ours = `(held.epoch, held.version) = (undo.epoch, undo.version) and held.pending_at is null`;
     const added = rows.filter(({ before }) => before === null);
+    // A session that is being written is seen once its transaction has ended, and none comes after that.
+    if (entity === 'user') await lockUsers(connection, added);
     const removed = await connection.query(
       `delete from ${live} as held
        using unnest($1::text[], $2::int[], $3::int[]) as undo (id, epoch, version)
@@ -259,6 +261,15 @@ export function undoStep(
     const gone = removed.rowCount ?? 0;
     return { removed: gone, restored, spared: rows.length - gone - restored, done: rows.length < limit };
   });
+}
+
+/** Against sessions that come to be of them, until the transaction ends. */
+export async function lockUsers(
+  connection: Connection,
+  users: readonly { readonly id: string }[],
+): Promise<void> {
+  const ids = users.map(({ id }) => id);
+  await connection.query('select from users where id = any($1::text[]) order by id for update', [ids]);
 }
 
 /** A token may have been there without its user: only what has come since keeps one. */

@@ -5,7 +5,7 @@
 import { type Entity, ERASED, type Stamp } from '../../records.ts';
 import { TABLES } from '../database.ts';
 import { attempt, type Connection, type PostgresBulk } from './client.ts';
-import { assertEpoch, type MergeOptions, TAKEN_OUT, type UndoStep } from './merge.ts';
+import { assertEpoch, lockUsers, type MergeOptions, TAKEN_OUT, type UndoStep } from './merge.ts';
 import { holdRun } from './runs.ts';
 import { stagingTable } from './staging.ts';
 
@@ -52,7 +52,7 @@ export function takeOut(
       and held.pending_at is null`;
     if (entity !== 'user') return keepAndDelete(connection, { entity, run, where: isSeen, values: seen });
     // No session of theirs comes to be between the two.
-    await connection.query('select from users where id = any($1::text[]) order by id for update', [seen[0]]);
+    await lockUsers(connection, rows);
     const theirs = 'held.user_id = any($3::text[]) and held.pending_at is null';
     const unused = `${isSeen} and not exists (select from sessions where sessions.user_id = held.id)`;
     const sessions = await keepAndDelete(connection, {
