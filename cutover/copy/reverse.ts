@@ -104,8 +104,9 @@ export async function applyRange(
     const { upTo } = bounds;
     const within = records.filter(({ id }) => upTo === null || compareIds(id, upTo) <= 0);
     await scope.postgres.transaction(async (connection) => {
-      await hold(connection, range);
-      bad.push(...(await applyBatch(scope, entity, within, { run, body }, counts)));
+      const held = () => hold(connection, range);
+      await held();
+      bad.push(...(await applyBatch(scope, entity, within, { run, body, held }, counts)));
     });
     done += within.length;
     after = within.at(-1)?.id ?? after;
@@ -128,7 +129,7 @@ async function applyBatch<E extends Entity>(
   scope: CopyScope,
   entity: E,
   given: readonly RecordOf[E][],
-  { run, body }: Pick<Options, 'run' | 'body'>,
+  { run, body, held }: Pick<Options, 'run' | 'body'> & { readonly held: () => Promise<void> },
   counts: Counts,
 ): Promise<readonly BadDocument[]> {
   counts.add('read', given.length);
@@ -141,6 +142,8 @@ async function applyBatch<E extends Entity>(
   counts.add('deferred', marked.size);
   if (records.length === 0) return [];
   const kept = await keepBefore(scope, entity, records, run);
+  // Of a connection that ended meanwhile nobody else hears: the run may have been undone, and what is kept of this been forgotten.
+  await held();
   const under = { epoch: body.epoch, expiredBefore: new Date(body.expiredBeforeMs) };
   const outcomes = await again(scope, () => scope.stores.mongo.replica.apply(entity, records, under));
   const bad: BadDocument[] = [];

@@ -125,6 +125,39 @@ describe('backfill from PostgreSQL', async () => {
     expect(await bench.documents('user')).toEqual(before);
   });
 
+  it('writes nothing once the connection that holds its run is gone', async () => {
+    await put('postgres', 'user', userAt([2, 1]));
+    let [ended, applied] = [0, 0];
+    const query: typeof bench.postgres.query = async (sql, values) => {
+      const rows = await bench.postgres.query(sql, values);
+      if (sql.startsWith('insert into copy_undo')) {
+        const gone = await bench.postgres.query(
+          `select pg_terminate_backend(pid, 30000) from pg_stat_activity
+           where datname = current_database() and state = 'idle in transaction' and query like '%copy_ranges%'`,
+        );
+        ended += gone.length;
+      }
+      return rows as never;
+    };
+    const replica: typeof stores.mongo.replica = {
+      ...stores.mongo.replica,
+      apply(...given) {
+        applied += 1;
+        return stores.mongo.replica.apply(...given);
+      },
+    };
+    const scope = {
+      ...bench,
+      postgres: { ...bench.postgres, query },
+      stores: { ...stores, mongo: { ...stores.mongo, replica } },
+    };
+    await expect(
+      runBackfill(scope, { from: 'postgres', onBad: 'rollback', runId: 'let-go', jobs: 1 }),
+    ).rejects.toMatchObject({ name: 'StoreUnavailable', store: 'postgres' });
+    expect({ ended, applied }).toEqual({ ended: 1, applied: 0 });
+    expect(await rollbackBackfill(bench, 'let-go')).toMatchObject({ removed: 0, spared: 1 });
+  });
+
   it('says what of it nobody can put back', async () => {
     const old = legacyUser({ note: 'no UTF?8' });
     await bench.insert('user', [old]);
