@@ -24,6 +24,8 @@ const STEP_ROWS = 1_000;
 /** Few, because each step looks once whether it may still be taken. */
 const STEP_DOCUMENTS = 100;
 const RACES_MAX = 20;
+/** How far the clock of whoever made a token may be behind that of the run: such a token keeps its user rather than losing it. */
+const CLOCKS_MS = 3_600_000;
 const ALL = 1_000_000;
 
 export interface RollbackResult {
@@ -128,10 +130,11 @@ export interface Undo {
 /** Every write of the run, back; but nobody who has been erased since. */
 export async function undoRun(
   scope: CopyScope,
-  { run: { id: run, startedAt: since }, body, pace }: Undo,
+  { run: { id: run, startedAt }, body, pace }: Undo,
 ): Promise<Omit<RollbackResult, 'run'>> {
   pace.phase('undoing', null);
   await forgetErased(scope, body.from);
+  const since = new Date(startedAt.getTime() - CLOCKS_MS);
   const sum = { removed: 0, restored: 0, spared: 0, unrestorable: 0 };
   const { epoch } = body;
   if (body.from === 'postgres') {

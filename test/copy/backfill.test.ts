@@ -284,8 +284,10 @@ describe('backfill from MongoDB', async () => {
   it('can be undone exactly where tokens had been copied before their users', async () => {
     const [mended, used] = [legacyUser({ email: {} }), legacyUser({ email: {} })];
     await bench.insert('user', [mended, used]);
-    await bench.insert('verificationToken', [legacyToken(mended._id), legacyToken(used._id)]);
-    await bench.insert('resetToken', [legacyToken(mended._id)]);
+    // Older than any clock is wrong by.
+    const old = { createdAt: new Date(Date.now() - 2 * 3_600_000) };
+    await bench.insert('verificationToken', [legacyToken(mended._id, old), legacyToken(used._id, old)]);
+    await bench.insert('resetToken', [legacyToken(mended._id, old)]);
     expect(await backfill({ onBad: 'quarantine' })).toMatchObject({ counts: { inserted: 3, bad: 2 } });
     const before = await bench.rows();
     for (const { _id } of [mended, used]) {

@@ -1,6 +1,7 @@
 /** A run that is taken back before it wrote anything, and while copies are paused. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { rollbackBackfill, runBackfill } from '../../cutover/copy/index.ts';
+import { applyTo, resetAt } from '../contract/replica/records.ts';
 import { legacyUser } from '../mongo/legacy.ts';
 import { eventually } from '../support/wait.ts';
 import { clear, openBench } from './support.ts';
@@ -67,6 +68,22 @@ describe('a run that is rolled back', async () => {
     });
     expect(await rolledBack.undoing).toMatchObject([{ value: { removed: 1, spared: 1 } }]);
     expect(await bench.rows()).toMatchObject({ users: [expect.stringContaining(String(user._id))] });
+  });
+
+  it('spares a user of a token by an instance whose clock is behind', async () => {
+    const [asking, other] = [legacyUser(), legacyUser()];
+    await bench.insert('user', [asking, other]);
+    await bench.setMode('dual-write');
+    const { run } = await runBackfill(bench, { from: 'mongo', onBad: 'rollback' });
+    const createdAt = new Date(Date.now() - 600_000);
+    const token = {
+      ...resetAt([1, 1], String(asking._id)),
+      createdAt,
+      expiresAt: new Date(Date.now() + 600_000),
+    };
+    expect(await applyTo(bench.stores.postgres, 'resetToken', token)).toEqual(['applied']);
+    expect(await rollbackBackfill(bench, run)).toMatchObject({ removed: 1, spared: 1 });
+    expect(await bench.rows()).toMatchObject({ users: [expect.stringContaining(String(asking._id))] });
   });
 
   it('is so although copies are paused', async () => {

@@ -12,8 +12,8 @@ export interface Written extends Stamp {
 }
 
 /**
- * Puts back what was there before a copy that began at `since`, unless it was written since, its user was erased, or no driver
- * can write it.
+ * Puts back what was there before a copy, unless it was written since, its user was erased, or no driver can write it. A user
+ * whom it added stays where a token made since `since` refers to them.
  */
 export async function undoDocument(
   bulk: MongoBulk,

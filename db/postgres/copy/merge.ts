@@ -193,7 +193,7 @@ export interface UndoStep {
 }
 
 export interface UndoOptions extends MergeOptions {
-  /** When the run began. */
+  /** Users whom the run added stay where a token made since then refers to them. */
   readonly since: Date;
   readonly limit: number;
 }
