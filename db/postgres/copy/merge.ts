@@ -28,6 +28,8 @@ export interface Stretch {
   readonly after: string;
   /** Included. */
   readonly upTo: string;
+  /** That were staged in it when it was cut. */
+  readonly rows: number;
 }
 
 export interface MergeOptions {
@@ -41,28 +43,35 @@ export async function stretchesOf(
   entity: Entity,
   rows: number,
 ): Promise<readonly Stretch[]> {
-  const ends = await bulk.query<{ id: string }>(
-    `select id from (select id, row_number() over (order by id) as place, count(*) over () as count
+  const ends = await bulk.query<{ id: string; place: number }>(
+    `select id, place::int from (select id, row_number() over (order by id) as place, count(*) over () as count
        from ${stagingTable(entity)}) as staged
      where place % $1 = 0 or place = count order by id`,
     [rows],
   );
-  return ends.map(({ id }, place) => ({ entity, after: ends[place - 1]?.id ?? '', upTo: id }));
+  return ends.map(({ id, place }, index) => {
+    const before = ends[index - 1];
+    return { entity, after: before?.id ?? '', upTo: id, rows: place - (before?.place ?? 0) };
+  });
 }
 
 /** Merges a stretch. Throws `StaleEpoch`, or `RangeLost`; may be made again. */
 export function mergeStep(
   bulk: PostgresBulk,
-  { entity, after, upTo }: Stretch,
+  { entity, after, upTo, rows: staged }: Stretch,
   { run, epoch }: MergeOptions,
 ): Promise<MergeStep> {
   return bulk.transaction(async (connection) => {
     await holdRun(connection, run, 'merging');
     await assertEpoch(connection, epoch);
     const within = [run, entity, after, upTo];
-    const updated = await updateOlder(connection, entity, within);
+    const updated = (await isEmpty(connection, entity, after, upTo))
+      ? 0
+      : await updateOlder(connection, entity, within);
     const inserted = await insertNew(connection, entity, within);
     if (entity === 'user') await forgetOfTombstones(connection, after, upTo);
+    // Each was written, so nothing is left to look for, which costs a row as much as writing it.
+    if (inserted + updated === staged) return { inserted, updated, deferred: [] };
     const { rows } = await connection.query<{ id: string }>(
       `select s.id from ${stagingTable(entity)} as s where s.id > $1 and s.id <= $2 and (
          select not (${isOlder(entity, 'held')}) from ${TABLES[entity]} as held where held.id = s.id) is not true`,
@@ -70,6 +79,20 @@ export function mergeStep(
     );
     return { inserted, updated, deferred: rows.map(({ id }) => id) };
   });
+}
+
+/** Whether the live table has nothing there to write over. What comes meanwhile is left, like all that is newer. */
+async function isEmpty(
+  connection: Connection,
+  entity: Entity,
+  after: string,
+  upTo: string,
+): Promise<boolean> {
+  const { rowCount } = await connection.query(
+    `select from ${TABLES[entity]} where id > $1 and id <= $2 limit 1`,
+    [after, upTo],
+  );
+  return rowCount === 0;
 }
 
 /** Tombstones come here as well: what an earlier copy, or this one, keeps of their users goes. */
@@ -153,6 +176,7 @@ async function updateOlder(
   return rowCount ?? 0;
 }
 
+/** Of whatever has the id or the e-mail nothing is written over: that is found in the indexes which the row goes into anyway. */
 async function insertNew(connection: Connection, entity: Entity, within: readonly string[]): Promise<number> {
   const [live, staging] = [TABLES[entity], stagingTable(entity)];
   const columns = columnsOf(entity);
@@ -160,10 +184,9 @@ async function insertNew(connection: Connection, entity: Entity, within: readonl
     `with added as (
        insert into ${live} (${columns.join(', ')})
        select ${columns.map((column) => `s.${column}`).join(', ')} from ${staging} as s
-       where s.id > $3 and s.id <= $4 and (select true from ${live} as held where held.id = s.id) is null
-         and ${fits(entity)}
+       where s.id > $3 and s.id <= $4 and ${entity === 'user' ? 'not s.is_marked' : fits(entity)}
        order by s.id
-       on conflict (id) do nothing returning id, epoch, version)
+       on conflict do nothing returning id, epoch, version)
      insert into copy_undo (run, entity, record_id, epoch, version)
      select $1, $2, id, epoch, version from added on conflict do nothing`,
     [...within],
