@@ -42,8 +42,6 @@ export const REASONS = [
   'switched-off',
   /** A token that the old service kept after its use, or took back: it ends at once. */
   'used',
-  /** A reset token of the old service that it gave more than seven days: it ends then. */
-  'cut-short',
 ] as const;
 export type Reason = (typeof REASONS)[number];
 

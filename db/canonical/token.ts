@@ -16,21 +16,10 @@ export function canonicalVerificationToken(doc: Doc, F: TokenFields): Canonical<
   return conclude(notes, mailedToken(doc, F, notes));
 }
 
-/**
- * The longest life of an old service's reset token. Of these of one user the newest works, which only its presence tells: no older
- * one may be left when it has gone, and retention keeps each for at least as long (RETENTION's least).
- */
-const OLD_RESET_MAX_MS = 7 * 86_400_000;
-
 /** A reset token's document of any shape as the canonical record. Pure; never throws. */
 export function canonicalResetToken(doc: Doc, F: TokenFields): Canonical<ResetTokenRecord> {
   const notes = newNotes();
-  const token = mailedToken(doc, F, notes);
-  const last = new Date(token.createdAt.getTime() + OLD_RESET_MAX_MS);
-  const isCut = !isStamped(doc) && token.expiresAt > last;
-  if (isCut) clean(notes, F.expiresAt.name, 'cut-short');
-  const expiresAt = isCut ? last : token.expiresAt;
-  return conclude(notes, { ...token, expiresAt, generation: count(doc, F.generation, notes) });
+  return conclude(notes, { ...mailedToken(doc, F, notes), generation: count(doc, F.generation, notes) });
 }
 
 function mailedToken(doc: Doc, F: TokenFields, notes: Notes): MailedToken {
