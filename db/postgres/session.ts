@@ -7,7 +7,6 @@ import { type Kysely, sql } from 'kysely';
  */
 const NEEDED = {
   DateStyle: 'ISO',
-  TimeZone: 'UTC',
   default_transaction_isolation: 'read committed',
   array_nulls: 'on',
   standard_conforming_strings: 'on',
@@ -23,14 +22,26 @@ const OWN_TIMES = {
   idle_session_timeout: '0',
 } as const;
 
+/** Asked for as well; nothing rests on it, for times are read with their offset. */
+const WISHED = { TimeZone: 'UTC' } as const;
+
 /** Not for a connection to choose, unless it is a superuser's: with `replica` no foreign key is looked at. */
 const SERVERS = { session_replication_role: 'origin' } as const;
 
 type Settings = Readonly<Record<string, string>>;
 
+/** What `pg` would take from a URL above what the connection says. */
+const NOT_BY_URL = new Set([
+  'options',
+  'statement_timeout',
+  'lock_timeout',
+  'idle_in_transaction_session_timeout',
+  'query_timeout',
+]);
+
 /**
  * How `pg` is to connect: under `own` settings, then what the URL's `options` say, and what is needed in any case. `pg` alone would
- * take the URL's in place of all others. Its own time-outs (`statement_timeout` and so on) stand above these.
+ * take the URL's in place of all others, and its time-outs above the connection's own.
  */
 export function connectionTo(
   url: string,
@@ -38,12 +49,14 @@ export function connectionTo(
 ): { readonly connectionString: string; readonly options: string } {
   const [base = '', query = ''] = url.split(/\?(.*)/s, 2);
   const asked = new URLSearchParams(query).getAll('options');
-  const others = query.split('&').filter((pair) => !pair.startsWith('options='));
+  const others = query.split('&').filter((pair) => !NOT_BY_URL.has(nameOf(pair)));
   return {
     connectionString: query === '' ? url : `${base}?${others.join('&')}`,
-    options: [optionsOf({ ...OWN_TIMES, ...own }), ...asked, optionsOf(NEEDED)].join(' '),
+    options: [optionsOf({ ...OWN_TIMES, ...own }), ...asked, optionsOf({ ...NEEDED, ...WISHED })].join(' '),
   };
 }
+
+const nameOf = (pair: string): string => [...new URLSearchParams(pair).keys()][0] ?? '';
 
 const optionsOf = (settings: Settings): string =>
   Object.entries(settings)

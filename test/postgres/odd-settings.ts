@@ -54,6 +54,6 @@ export async function createOddDatabase(server: string, name: string): Promise<s
   return url;
 }
 
-/** With options of its own. */
+/** With options, and time-outs, of its own. */
 export const askingUrl = (url: string): string =>
-  `${url}?application_name=odd&options=${encodeURIComponent('-c work_mem=1234kB -c datestyle=German')}`;
+  `${url}?statement_timeout=1&lock_timeout=1&query_timeout=1&application_name=odd&options=${encodeURIComponent('-c work_mem=1234kB -c datestyle=German')}`;
