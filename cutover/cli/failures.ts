@@ -86,7 +86,7 @@ export function failureOf(error: unknown): Failure {
 }
 
 const TOOL_REMEDY =
-  "PostgreSQL's programs have a connection of their own, by the same URL; with an empty folder in PG_BIN a snapshot is taken without them";
+  "PostgreSQL's programs have a connection of their own, by the same URL; with an empty folder in PG_BIN a new snapshot is made without them";
 
 const COPY_REMEDIES: Readonly<Record<CopyRefused['reason'], string | null>> = {
   'schema-behind': 'run `npm run migrate`, then run it again',

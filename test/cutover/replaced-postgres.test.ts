@@ -133,7 +133,13 @@ describe('PostgreSQL behind shadow-read', { timeout: 60_000 }, () => {
   });
 
   it('is noticed by who moves: in the status, at the gates, and behind the fence', async () => {
-    const settings = { 'flip-attempts': 1, 'heartbeat-ms': 50 };
+    const settings = {
+      ...SETTINGS,
+      'flip-attempts': 1,
+      'heartbeat-ms': 50,
+      'fence-max-ms': 60_000,
+      'deadline-ms': 120_000,
+    };
     await bench.setMode('shadow-read', COMPLETE, settings);
     for (const key of ['verify', 'snapshot'] as const)
       await putEvidence(bench, stores.mongo, key, { clean: true, run: key, copy: COMPLETE.run });

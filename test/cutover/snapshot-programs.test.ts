@@ -23,7 +23,7 @@ describe('what libpq is told of a URL is what the driver makes of it', () => {
   writeFileSync(file, 'looked at by none of these');
 
   test.each([
-    ['', 'disable'],
+    ['sslmode=disable', 'disable'],
     ['ssl=true', 'verify-full'],
     ['sslmode=require', 'verify-full'],
     ['sslmode=verify-full', 'verify-full'],
@@ -41,6 +41,12 @@ describe('what libpq is told of a URL is what the driver makes of it', () => {
       return PGSSLROOTCERT;
     });
     expect(existsSync(path)).toBe(false);
+  });
+
+  test('where the URL wants none of them, libpq finds none in the home folder either', async () => {
+    await withLibpq(at(5432, `sslmode=no-verify&sslrootcert=${file}`), async ({ env }) =>
+      expect(existsSync(env['PGSSLROOTCERT'] ?? file)).toBe(false),
+    );
   });
 
   test('or those that the URL names', async () => {

@@ -4,7 +4,7 @@
  * the URL is said in libpq's words.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { devNull, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ConnectionOptions, getCACertificates } from 'node:tls';
 import { clientOf } from './client.ts';
@@ -38,6 +38,9 @@ const BY_PARAMETER = {
   connect_timeout: 'PGCONNECT_TIMEOUT',
 } as const;
 
+/** libpq verifies by a file of authorities wherever it finds one, in the home folder too; the driver does not where it was told not to. */
+const NO_FILES = { PGSSLROOTCERT: join(devNull, 'none') } as const;
+
 /**
  * Hands `work` the connection that `pg` would make by this URL: to the same server as the same user, encrypted if that is,
  * and verified by the same authorities.
@@ -54,6 +57,7 @@ export async function withLibpq<T>(
   try {
     const rootCert = folder === null ? query['sslrootcert'] : join(folder, 'authorities.pem');
     if (folder !== null) await writeFile(join(folder, 'authorities.pem'), authorities().join('\n'));
+    const unasked = isVerified(to) || !to.ssl ? {} : NO_FILES;
     const words = {
       ...bareEnvironment(),
       PGHOST: to.host,
@@ -66,6 +70,7 @@ export async function withLibpq<T>(
       PGSSLNEGOTIATION: to.sslnegotiation,
       PGSSLROOTCERT: rootCert,
       ...Object.fromEntries(Object.entries(BY_PARAMETER).map(([name, word]) => [word, query[name]])),
+      ...unasked,
     };
     const said = Object.entries(words).filter((entry): entry is [string, string] => !!entry[1]);
     const dbname = `postgresql:///${encodeURIComponent(to.database ?? '')}`;

@@ -1,4 +1,5 @@
 /** A dump back into a database. Its tables come first, then the control record, then what they hold. */
+import { devNull } from 'node:os';
 import { pipeline } from 'node:stream/promises';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
@@ -90,7 +91,7 @@ export async function tryArchive(
     const into = `--dbname=${dbname}`;
     if (isNewer) return runTool(tools.psql, [...PSQL, into, '--command=select'], options);
     // Of all that the archive holds an empty list chooses nothing.
-    return runTool(tools.restore, [into, '--no-password', '--use-list=/dev/null', path], options);
+    return runTool(tools.restore, [into, '--no-password', `--use-list=${devNull}`, path], options);
   });
 }
 
