@@ -7,7 +7,7 @@ import type { Entity, RecordOf } from '../../db/records.ts';
 import type { ApplyOutcome, Held } from '../../db/replica.ts';
 import { applyRecords, clear, isMirrored } from './apply.ts';
 import { resolveClash } from './clash.ts';
-import { leave } from './left-behind.ts';
+import { bringSessions, leave } from './left-behind.ts';
 import type { Pass } from './pass.ts';
 import { repairAhead, repairDiffering } from './repair.ts';
 import { AGAIN, DONE, LATER, LEFT, type Verdict } from './verdict.ts';
@@ -52,9 +52,18 @@ async function applyHeld<E extends Entity>(
     held,
     outcome: outcomes[index] ?? ({ kind: 'refused', reason: 'no-outcome' } as const),
   }));
-  const mirrored = judged.filter(({ outcome }) => isMirrored(outcome)).map(({ held }) => held);
+  const taken = judged.filter(({ outcome }) => isMirrored(outcome)).map(({ held }) => held);
+  const waiting =
+    entity === 'user'
+      ? await bringSessions(
+          pass,
+          taken.map(({ record: { id } }) => id),
+        )
+      : new Set<string>();
+  const mirrored = taken.filter(({ record }) => !waiting.has(record.id));
   await clear(pass, entity, mirrored);
   for (const { record } of mirrored) verdicts.set(record.id, DONE);
+  for (const id of waiting) verdicts.set(id, LATER);
 
   const userless = judged.filter(({ outcome }) => outcome.kind === 'user-missing').map(({ held }) => held);
   if (userless.length > 0) {

@@ -7,7 +7,7 @@ import type { Held } from '../../db/replica.ts';
 import { NOTES } from '../notes.ts';
 import { decideClash, nextStamp } from '../protocol/stamps.ts';
 import { applyRecords, clear, isMirrored } from './apply.ts';
-import { givesWay, leave } from './left-behind.ts';
+import { bringSessions, givesWay, leave } from './left-behind.ts';
 import type { Pass } from './pass.ts';
 import { keyOf } from './queue.ts';
 import { AGAIN, AUTHORITY_BEHIND, DONE, LATER, LEFT, type Verdict } from './verdict.ts';
@@ -51,6 +51,8 @@ export async function resolveClash(pass: Pass, userId: string, holderId: string)
       if (outcome === 'placed') {
         placed.add(top.record.id);
         chain.pop();
+      } else if (outcome === 'later') {
+        return LATER;
       } else if (outcome === 'other') {
         if (chain.length === 1) return AGAIN;
         await mark(pass, top);
@@ -84,10 +86,14 @@ export async function resolveClash(pass: Pass, userId: string, holderId: string)
 }
 
 /** Applies one user; its mark and its note go once it is in place. */
-async function put(pass: Pass, user: User): Promise<'placed' | 'other' | { readonly holderId: string }> {
+async function put(
+  pass: Pass,
+  user: User,
+): Promise<'placed' | 'later' | 'other' | { readonly holderId: string }> {
   const [outcome] = await applyRecords(pass, 'user', [user.record]);
   if (outcome?.kind === 'clash') return { holderId: outcome.holderId };
   if (outcome === undefined || !isMirrored(outcome)) return 'other';
+  if ((await bringSessions(pass, [user.record.id])).size > 0) return 'later';
   await clear(pass, 'user', [user]);
   await pass.authority.books.deleteNote(NOTES.conflict, keyOf('user', user.record.id));
   return 'placed';

@@ -184,6 +184,7 @@ export function createMirror(options: MirrorOptions): Mirror {
       noteOutage,
       retentionMs,
       lull,
+      onTouch: queue.add,
     });
   }
 

@@ -1,6 +1,7 @@
 /** One permitted piece of the mirror's work: from which store into which, under what authority, and until when. */
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
+import type { Entity } from '../../db/records.ts';
 import type { Replica } from '../../db/replica.ts';
 import type { Breaker } from '../breaker.ts';
 import type { Environment } from '../environment.ts';
@@ -29,6 +30,8 @@ export interface Pass {
   mayPutAway(): Promise<boolean>;
   /** A step that takes something out of the mirror or writes to the authority; null: none may begin now, nothing was done. */
   repair<T>(step: () => Promise<T>): Promise<T | null>;
+  /** This record was touched besides the work at hand: it is to be mirrored now. */
+  onTouch(entity: Entity, id: string): void;
 }
 
 /** This instance may not go on with what it has begun. Nothing is lost by that: what was not finished is still marked. */
@@ -47,11 +50,12 @@ export interface PassOptions {
   readonly noteOutage: NoteOutage;
   readonly retentionMs: number;
   readonly lull: () => Promise<void>;
+  readonly onTouch: (entity: Entity, id: string) => void;
 }
 
 export function createPass(options: PassOptions): Pass {
   const { permit, breaker, mirror, noteOutage } = options;
-  const { environment, telemetry, authority, record, retentionMs, lull } = options;
+  const { environment, telemetry, authority, record, retentionMs, lull, onTouch } = options;
   return {
     environment,
     telemetry,
@@ -61,6 +65,7 @@ export function createPass(options: PassOptions): Pass {
     record,
     retentionMs,
     lull,
+    onTouch,
 
     assertMayContinue() {
       if (!permit.mayContinue()) throw new PermitEnded('the permit has ended');

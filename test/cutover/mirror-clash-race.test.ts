@@ -1,21 +1,10 @@
 /** Two instances at one cycle of clashes: what one has put in place, the other leaves alone. */
 import { expect, test } from 'vitest';
-import { createBreaker } from '../../cutover/breaker.ts';
 import { mirrorBatch } from '../../cutover/mirror/batch.ts';
-import { createPass, type Pass } from '../../cutover/mirror/pass.ts';
+import type { Pass } from '../../cutover/mirror/pass.ts';
 import type { Mode } from '../../cutover/mode.ts';
 import { next, userAt } from '../contract/replica/records.ts';
-import { disagreements, type MirrorWorld, mirrorWorld, plant, RETENTION_MS } from './support/mirror.ts';
-
-function passOf({ authority, copy, clock, telemetry, member }: MirrorWorld): Pass {
-  const [record, permit] = [member.record(), member.permitWork()];
-  if (record === null || permit === null) throw new Error('no permit');
-  const breaker = createBreaker({ environment: clock, settings: member.settings, onChange() {} });
-  return createPass({
-    ...{ environment: clock, telemetry, authority, mirror: copy },
-    ...{ record, permit, breaker, noteOutage() {}, retentionMs: RETENTION_MS, lull: async () => {} },
-  });
-}
+import { disagreements, mirrorWorld, passOf, plant } from './support/mirror.ts';
 
 /** Until nothing is left to do about them; who is left after so many turns is not done. */
 async function finish(pass: Pass, ids: readonly string[]): Promise<void> {

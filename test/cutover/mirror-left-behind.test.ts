@@ -1,8 +1,9 @@
 /** What an operator has left behind in MongoDB: no work for the mirror, and nothing that it takes out. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { mirrorBatch } from '../../cutover/mirror/batch.ts';
 import { NOW } from '../contract/fixtures.ts';
 import { next, sessionAt, userAt } from '../contract/replica/records.ts';
-import { disagreements, mirrorWorld, plant } from './support/mirror.ts';
+import { disagreements, mirrorWorld, passOf, plant } from './support/mirror.ts';
 
 const EMAIL = 'a@example.org';
 const [holder, left] = [userAt([1, 1], { email: EMAIL }), userAt([1, 1], { email: EMAIL })];
@@ -76,6 +77,87 @@ test('what PostgreSQL takes after all comes there', async () => {
   mirror.notice('session', session.id);
   await idle();
   expect(disagreements(world)).toEqual([]);
+});
+
+describe('a session that was let go of comes after its user', () => {
+  const freed = next(left, [1, 2], { email: 'b@example.org', emailKey: 'b@example.org' });
+
+  /** The session is in MongoDB, and has no mark any more. */
+  async function letGo() {
+    const world = chosen('dual-write');
+    world.decide();
+    for (const entity of ['user', 'session'] as const) {
+      plant(world.mongo, entity, entity === 'user' ? left : session, world.clock.date());
+      world.mirror.notice(entity, entity === 'user' ? left.id : session.id);
+    }
+    await world.idle();
+    expect(disagreements(world)).toEqual(['user not in the mirror', 'session not in the mirror']);
+    expect(await world.mongo.replica.countMarks()).toMatchObject({ count: 0 });
+    return world;
+  }
+
+  test('who is written again', async () => {
+    const { mongo, mirror, clock, idle, ...world } = await letGo();
+    plant(mongo, 'user', freed, clock.date());
+    mirror.notice('user', left.id);
+    await idle();
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('whom another session takes along', async () => {
+    const { mongo, mirror, clock, idle, ...world } = await letGo();
+    plant(mongo, 'user', freed);
+    const second = sessionAt([1, 1], left.id);
+    plant(mongo, 'session', second, clock.date());
+    mirror.notice('session', second.id);
+    await idle();
+    expect(disagreements(world)).toEqual([]);
+    expect(mongo.tables.session.size).toBe(2);
+  });
+
+  test('who is in place once another has given up the address', async () => {
+    const { mongo, mirror, clock, idle, ...world } = await letGo();
+    plant(mongo, 'user', next(holder, [1, 2], { email: 'c@example.org', emailKey: 'c@example.org' }));
+    plant(mongo, 'user', next(left, [1, 2]), clock.date());
+    mirror.notice('user', left.id);
+    await idle();
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('who came while nothing might be repaired', async () => {
+    const { mongo, mirror, member, clock, idle, ...world } = await letGo();
+    const transition = { id: 't', target: 'shadow-read', phase: 'fenced', deadlineMs: 10_000 } as const;
+    member.follow({ transition });
+    plant(mongo, 'user', freed, clock.date());
+    mirror.notice('user', left.id);
+    await clock.pass(5_000);
+    expect(disagreements(world)).toEqual(['user still marked', 'session not in the mirror']);
+    member.follow({ transition: null });
+    await clock.pass(60_000);
+    expect(disagreements(world)).toEqual([]);
+  });
+
+  test('who came by another instance, after it was asked here whether the user was away', async () => {
+    const { mongo, clock, ...world } = chosen('dual-write');
+    world.decide();
+    plant(mongo, 'user', left);
+    plant(mongo, 'session', session, clock.date());
+    const pass = passOf({ ...world, clock });
+    let comes = true;
+    world.hooks.authority = {
+      async before({ name }) {
+        if (name !== 'clearMarks' || !comes) return;
+        comes = false;
+        plant(mongo, 'user', freed, clock.date());
+        await mirrorBatch(pass, 'user', [left.id]);
+      },
+    };
+    await mirrorBatch(pass, 'session', [session.id]);
+    expect(comes).toBe(false);
+    world.mirror.notice('session', session.id);
+    await world.idle();
+    expect(disagreements(world)).toEqual([]);
+  });
 });
 
 test('they make way for the address in MongoDB, and stay', async () => {

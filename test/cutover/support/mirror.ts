@@ -1,7 +1,9 @@
 /** Mirrors of several instances over two stores, with a member that does as it is told instead of keeping a lease. */
+import { createBreaker } from '../../../cutover/breaker.ts';
 import type { Environment } from '../../../cutover/environment.ts';
 import type { Member, WorkPermit } from '../../../cutover/instance/member.ts';
 import { createMirror, type Mirror, type MirrorOptions } from '../../../cutover/mirror/mirror.ts';
+import { createPass, type Pass } from '../../../cutover/mirror/pass.ts';
 import { authorityOf, type Mode, otherStore } from '../../../cutover/mode.ts';
 import { newInstance } from '../../../cutover/protocol/lease.ts';
 import type { ControlRecord, PerStore, Setting } from '../../../cutover/protocol/types.ts';
@@ -164,6 +166,24 @@ export function mirrorWorld(mode: Mode = 'dual-write', epoch = 1): MirrorWorld {
 }
 
 export const RETENTION_MS = 7 * 86_400_000;
+
+/** As one more instance works, batch by batch. */
+export function passOf({
+  authority,
+  copy,
+  clock,
+  telemetry,
+  member,
+}: Pick<MirrorWorld, 'authority' | 'copy' | 'clock' | 'telemetry' | 'member'>): Pass {
+  const [record, permit] = [member.record(), member.permitWork()];
+  if (record === null || permit === null) throw new Error('no permit');
+  const breaker = createBreaker({ environment: clock, settings: member.settings, onChange() {} });
+  return createPass({
+    ...{ environment: clock, telemetry, authority, mirror: copy },
+    ...{ record, permit, breaker, noteOutage() {}, onTouch() {} },
+    ...{ retentionMs: RETENTION_MS, lull: async () => {} },
+  });
+}
 
 export function startMirror(
   stores: PerStore<Store | null>,
