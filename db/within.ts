@@ -25,3 +25,19 @@ export function shared<T>(ask: () => Promise<T>): () => Promise<T> {
     return next;
   };
 }
+
+/** As `shared`, in one question about all that each of them names. The answer may tell of what others have named. */
+export function gathered<T, A>(
+  ask: (named: readonly T[]) => Promise<A>,
+): (names: readonly T[]) => Promise<A> {
+  let waiting: T[] = [];
+  const askAll = shared(() => {
+    const all = waiting;
+    waiting = [];
+    return ask(all);
+  });
+  return (names) => {
+    waiting.push(...names);
+    return askAll();
+  };
+}

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { StoreUnavailable } from '../errors.ts';
 import type { Assurance } from '../port.ts';
 import type { RecordName } from '../replica.ts';
-import { shared, within } from '../within.ts';
+import { gathered, shared, within } from '../within.ts';
 import { TABLES } from './database.ts';
 import { isFatal, toStoreError } from './errors.ts';
 import { leftBehindAmong } from './left-behind.ts';
@@ -68,13 +68,23 @@ export function createAssurer(url: string, timeoutMs: number): Assurer {
     return { marks: answer.marks, notes: answer.notes };
   }
 
-  const askShared = shared(ask);
   const timely = <T>(answer: Promise<T>): Promise<T> =>
     within(timeoutMs, answer, () => new StoreUnavailable('postgres', 'none', 'timeout'));
+  const askShared = shared(ask);
+  // Reads fall back in crowds: one turn each on the one connection would take longer than any of them waits.
+  const askOfAll = gathered((names: readonly RecordName[]) =>
+    leftBehindAmong((text, values) => query({ name: 'left-behind', text, values }), names),
+  );
+
+  async function leftBehind(names: readonly RecordName[]): Promise<ReadonlySet<string>> {
+    if (names.length === 0) return new Set();
+    const behind = await timely(askOfAll(names));
+    return new Set(names.map(({ entity, id }) => `${entity}/${id}`).filter((name) => behind.has(name)));
+  }
+
   return {
     ask: () => timely(askShared()),
-    leftBehind: (names) =>
-      timely(leftBehindAmong((text, values) => query({ name: 'left-behind', text, values }), names)),
+    leftBehind,
     close: () => pool.end(),
   };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { shared, within } from '../../db/within.ts';
+import { gathered, shared, within } from '../../db/within.ts';
 
 describe('a shared question', () => {
   it('is never one that began before the caller called', async () => {
@@ -27,6 +27,24 @@ describe('a shared question', () => {
     expect(await last).toBe(3);
     expect(begun).toHaveLength(3);
   });
+});
+
+it('a gathered question is about all that those name who wait for it', async () => {
+  const asked: (readonly number[])[] = [];
+  const first = Promise.withResolvers<number>();
+  const ask = gathered(async (named: readonly number[]) => {
+    asked.push(named);
+    return asked.length === 1 ? first.promise : asked.length;
+  });
+  const early = [ask([1]), ask([2, 3])];
+  await new Promise((resolve) => setImmediate(resolve));
+  const late = [ask([4]), ask([5])];
+  first.resolve(1);
+  expect(await Promise.all([...early, ...late])).toEqual([1, 1, 2, 2]);
+  expect(asked).toEqual([
+    [1, 2, 3],
+    [4, 5],
+  ]);
 });
 
 describe('a limit in time', () => {

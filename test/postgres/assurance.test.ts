@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import type { Store } from '../../db/port.ts';
 import { openPostgresStore, type PostgresStoreOptions } from '../../db/postgres/store.ts';
 import { NOW, parallel, signUp } from '../contract/fixtures.ts';
@@ -71,6 +71,18 @@ describe('assurance', async () => {
     expect(await store.replica.leftBehind(names)).toEqual(behind);
     expect(await store.replica.toLeaveBehind(names)).toEqual(new Set([...behind, `user/${user.id}`]));
     expect(await store.replica.leftBehind([])).toEqual(new Set());
+
+    const query = vi.spyOn(pg.Client.prototype, 'query');
+    try {
+      const each = await Promise.all(names.map((name) => store.leftBehind([name])));
+      expect(each.flatMap((those) => [...those])).toEqual([...behind]);
+      const questions = query.mock.calls.filter(
+        ([given]) => (given as unknown as pg.QueryConfig).name === 'left-behind',
+      );
+      expect(questions).toHaveLength(1);
+    } finally {
+      query.mockRestore();
+    }
   });
 
   it('keeps one connection for any number of questions', async () => {
