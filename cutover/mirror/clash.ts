@@ -116,7 +116,10 @@ async function makeWay(pass: Pass, chain: readonly User[], top: User, holderId: 
   const isUnreadable = copies.unreadable.includes(holderId);
 
   const begun = chain.find(({ record }) => record.id === holderId) ?? null;
-  const isLeft = (copy !== undefined || isUnreadable) && (await givesWay(pass, holderId, id));
+  // Whom MongoDB does not have either is left behind nowhere, and nothing would take a row without its key out of PostgreSQL.
+  const mayStay = holder !== null || pass.mirror.name === 'mongo';
+  const isThere = copy !== undefined || isUnreadable;
+  const isLeft = mayStay && isThere && (await givesWay(pass, holderId, id));
   const decision = decideClash(
     now.record.emailKey,
     holder === null ? null : { key: holder.record.emailKey },

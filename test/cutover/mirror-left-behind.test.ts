@@ -79,6 +79,19 @@ test('what PostgreSQL takes after all comes there', async () => {
   expect(disagreements(world)).toEqual([]);
 });
 
+test('one who came to PostgreSQL before, and is in MongoDB no more, is moved aside', async () => {
+  const { mongo, postgres, mirror, idle, clock, decide, ...world } = chosen('dual-write');
+  postgres.tables.user.clear();
+  plant(postgres, 'user', left);
+  plant(postgres, 'session', session);
+  decide();
+  plant(mongo, 'user', holder, clock.date());
+  mirror.notice('user', holder.id);
+  await idle();
+  expect(disagreements(world)).toEqual([]);
+  expect(await postgres.replica.asides({ limit: 3 })).toHaveLength(2);
+});
+
 describe('a session that was let go of comes after its user', () => {
   const freed = next(left, [1, 2], { email: 'b@example.org', emailKey: 'b@example.org' });
 
