@@ -77,6 +77,14 @@ async function expectQuiet(authority: StoreName): Promise<void> {
   expect(MISMATCHES.map((outcome) => outcomes[outcome])).toEqual([0, 0, 0]);
 }
 
+/** Comparisons are shed when there is too much to do, so one of these is asked for until it has counted. */
+const expectIgnored = (above: number, { client }: Pick<Person, 'client'>) =>
+  eventually(async () => {
+    await isAlive(client);
+    await cutover.shadow.idle();
+    expect(cutover.status().shadow.outcomes.ignored).toBeGreaterThan(above);
+  }, PATIENT);
+
 const expectAlike = (excused: number) =>
   eventually(
     async () => expect(await verify(scope)).toMatchObject({ clean: true, differing: 0, lagging: 0, excused }),
@@ -142,8 +150,8 @@ test('they are served where MongoDB answers, are strangers where PostgreSQL does
   expect([await trial(older, changed), await trial(older, newer.password)]).toEqual([200, 401]);
   await readAll(settled, newer);
   await readAll({ ...refused, client: second.client }, newer);
+  await expectIgnored(0, first);
   await expectQuiet('mongo');
-  expect(cutover.status().shadow.outcomes.ignored).toBeGreaterThan(0);
   const behind = [older, refused, early];
   const before = await documentsOf(...behind);
   await expectAlike(before);
@@ -159,8 +167,8 @@ test('they are served where MongoDB answers, are strangers where PostgreSQL does
   expect((await third.client.post('/auth/change-password', next)).status).toBe(200);
   await readAll(settled, newer);
   const successor = await newPerson(app, { email: refused.email });
+  await expectIgnored(ignored, first);
   await expectQuiet('postgres');
-  expect(cutover.status().shadow.outcomes.ignored).toBeGreaterThan(ignored);
   expect(await documentsOf(...behind)).toBe(before);
   expect(await stores.mongo.replica.asides({ limit: 1 })).toEqual([]);
 
