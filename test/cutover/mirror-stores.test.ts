@@ -300,3 +300,33 @@ test('a document that no reader understands, and that was left behind, makes way
   const kept = await withDatabase(mongo.url, (db) => db.collection('users').findOne({ _id: banned._id }));
   expect(kept).toMatchObject({ ...banned, email: expect.stringContaining(email ?? '') });
 });
+
+test('sessions that were let go of come after their user, whom PostgreSQL takes by now', async () => {
+  const [mongo, postgres] = [await openMongo(), await openPostgres()];
+  const sides = between({ mongo: mongo.store, postgres: postgres.store }, 'dual-write');
+  const { authority, copy } = sides;
+  const repo = repoOf(sides);
+  const made = newAccount();
+  // By the clock of the process, which is the mirror's here.
+  const good = new Date(Date.now() + 86_400_000);
+  const account = { ...made, session: { ...made.session, idleExpiresAt: good, expiresAt: good } };
+  const { id: userId, passwordHash, name } = account.user;
+  await asSuperuser(
+    postgres.url,
+    `alter table users add constraint users_not_this check (name <> '${name}');
+     insert into copy_quarantine (entity, record_id, run, state, reasons, document, put_at)
+     values ('user', '${userId}', 'r', 'accepted', '[]', '', now())`,
+  );
+  await repo.createAccount(account);
+  await eventually(async () => expect(await authority.replica.countMarks()).toMatchObject({ count: 0 }));
+  expect((await copy.replica.read('session', [account.session.id])).found.size).toBe(0);
+  await asSuperuser(postgres.url, 'alter table users drop constraint users_not_this');
+  const change = { userId, oldHash: passwordHash ?? '', newHash: fakeHash('new'), now: NOW };
+  expect(await repo.upgradeHash(change)).toBe(true);
+  await eventually(async () => {
+    const { found } = await copy.replica.read('session', [account.session.id]);
+    expect(found.get(account.session.id)?.record.userId).toBe(userId);
+    expect(await authority.replica.countMarks()).toMatchObject({ count: 0 });
+    expect(await authority.books.countNotes()).toEqual({});
+  });
+});
