@@ -62,7 +62,7 @@ describe('a run that is rolled back', async () => {
         const waiting = await bench.postgres.query(
           `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
         );
-        expect(waiting).toHaveLength(1);
+        expect(waiting).not.toEqual([]);
       });
       return { undoing };
     });
