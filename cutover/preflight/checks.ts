@@ -176,7 +176,7 @@ export function judgePostgres(facts: PostgresFacts, wanted: PostgresWanted): rea
       ? warn(
           'history',
           'does not say on which timeline it is: a standby that took its place would not be noticed',
-          'let its user execute pg_control_system(), pg_current_wal_lsn() and pg_walfile_name(pg_lsn)',
+          'let its user execute pg_control_system(), pg_current_wal_lsn() and pg_walfile_name(pg_lsn), and restart the instances',
         )
       : ok('history', 'says on which timeline it is'),
     judgeConnections(wanted, { ...connections, reserved: RESERVED, variable: 'POSTGRES_POOL_MAX' }),
