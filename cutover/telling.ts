@@ -121,7 +121,11 @@ export async function copyTo(context: LogContext, authority: Store, other: Store
   try {
     for (let race = 0; race < RACES_MAX; race += 1) {
       const looked = await lookBeforeTelling(context, authority, other);
-      if (looked === null) continue;
+      if (looked === null) {
+        // The copy cannot be made stale before that has ended.
+        if (((await readControl(authority))?.transition ?? null) !== null) return false;
+        continue;
+      }
       const own = await readControl(other);
       const record = await readControl(authority);
       if (record === null || authorityOf(record.mode) !== authority.name) return false;

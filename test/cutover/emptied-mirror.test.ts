@@ -288,6 +288,27 @@ it('emptied after it was looked at, and before it is told: that is seen before i
   expect((await readControl(empty))?.copy.kind).toBe('stale');
 });
 
+it('emptied while authority changes: it is not told, and looked at once', async () => {
+  const [mongo, empty] = (['mongo', 'postgres'] as const).map((name) => createMemoryStore({ name })) as [
+    MemoryStore,
+    MemoryStore,
+  ];
+  const transition = { id: 't', target: 'postgres-primary', phase: 'announced', deadlineMs: 1_000 } as const;
+  const record = controlOf('shadow-read', { copy: COMPLETE, revision: 5, transition });
+  await mongo.books.createControl(fromControl(record));
+  let looks = 0;
+  const books: Store['books'] = {
+    ...empty.books,
+    readControl() {
+      looks += 1;
+      return empty.books.readControl();
+    },
+  };
+  expect(await copyTo(context, mongo, { ...empty, books })).toBe(false);
+  expect(looks).toBe(1);
+  expect(await readControl(empty)).toBeNull();
+});
+
 describe('what is no loss', () => {
   it('a store that nobody ever told: the backfill does, and its copy stays complete', async () => {
     await setMode('dual-write');
