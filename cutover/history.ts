@@ -3,7 +3,7 @@
  * last: as the mirror what was mirrored to it, as the authority its own, of which MongoDB then has more.
  */
 import type { Store } from '../db/port.ts';
-import { authorityOf, historyOf } from './mode.ts';
+import { authorityOf, historyOf, isAuthorityBehind } from './mode.ts';
 import { hasLeftHistory } from './protocol/changes.ts';
 import type { ControlRecord } from './protocol/types.ts';
 
@@ -19,6 +19,6 @@ export async function hasLeft(record: ControlRecord, postgres: Store | null): Pr
  */
 export async function mayPutAway(record: ControlRecord, authority: Store): Promise<boolean> {
   if (authorityOf(record.mode) !== 'postgres') return true;
-  if (record.copy.kind === 'stale' && record.copy.authorityBehind === true) return false;
+  if (isAuthorityBehind(record.copy)) return false;
   return !(await hasLeft(record, authority));
 }

@@ -45,7 +45,7 @@ export type CopyState =
       readonly sinceMs: number;
       /** The backfill that has set out to complete it: no other staleness is taken for this one, be it of the same moment. */
       readonly run?: string | undefined;
-      /** PostgreSQL has authority, and may lack what MongoDB has: nothing that MongoDB has more is put away. Ends with a backfill. */
+      /** PostgreSQL has authority, and may lack what MongoDB has: nothing that MongoDB has more is put away until a backfill is complete. */
       readonly authorityBehind?: true | undefined;
       /** As below, while a backfill completes it. */
       readonly history?: string | undefined;
@@ -148,15 +148,23 @@ export function copyAfter(move: Move, copy: CopyState, nowMs: number): CopyState
   return move.stopsMirror ? staleAfter(copy, nowMs) : copy;
 }
 
-/** Stale from now on, which no state of this copy was before. */
-export function staleAfter(copy: CopyState, nowMs: number): Extract<CopyState, { readonly kind: 'stale' }> {
-  return { kind: 'stale', sinceMs: Math.max(nowMs, lastOf(copy) + 1) };
+type Stale = Extract<CopyState, { readonly kind: 'stale' }>;
+
+/** Stale from now on, which no state of this copy was before. Whether the authority is behind stays as it is. */
+export function staleAfter(copy: CopyState, nowMs: number): Stale {
+  const stale: Stale = { kind: 'stale', sinceMs: Math.max(nowMs, lastOf(copy) + 1) };
+  return isAuthorityBehind(copy) ? { ...stale, authorityBehind: true } : stale;
 }
 
 /** Stale since PostgreSQL was found to go on another history than it counts on. */
 export function staleByHistory(authority: StoreName, copy: CopyState, nowMs: number): CopyState {
   const stale = staleAfter(copy, nowMs);
   return authority === 'postgres' ? { ...stale, authorityBehind: true } : stale;
+}
+
+/** Whether PostgreSQL has authority and may lack what MongoDB has. */
+export function isAuthorityBehind(copy: CopyState): boolean {
+  return copy.kind === 'stale' && copy.authorityBehind === true;
 }
 
 function lastOf(copy: CopyState): number {

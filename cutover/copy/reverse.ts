@@ -10,6 +10,7 @@ import { cutIds, forgetUndo, type KeptEntry, keepUndo, markedAmong } from '../..
 import { TABLES } from '../../db/postgres/database.ts';
 import { compareStamps, ENTITIES, type Entity, ERASED, type RecordOf } from '../../db/records.ts';
 import type { ApplyOutcome } from '../../db/replica.ts';
+import { isAuthorityBehind } from '../mode.ts';
 import { type Counts, createCounts } from './classify.ts';
 import { again } from './merge.ts';
 import type { Pace } from './pace.ts';
@@ -163,7 +164,8 @@ async function applyBatch<E extends Entity>(
     }
     if (outcome.kind === 'clash' || outcome.kind === 'differs' || outcome.kind === 'ahead') {
       counts.add('deferred');
-      const above = outcome.kind === 'ahead' ? outcome.stored.version : 0;
+      // Nothing that PostgreSQL lacks is gone over before the copy is complete: the mirror sees to it then.
+      const above = outcome.kind === 'ahead' && !isAuthorityBehind(body.copy) ? outcome.stored.version : 0;
       const version = Math.max(record.stamp.version, above) + 1;
       // The mirror resolves it: its rule for clashes, or a stamp above both.
       await scope.stores.postgres.replica.touch(entity, record.id, {

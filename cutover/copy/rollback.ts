@@ -10,7 +10,7 @@ import { forgetUndo, hasTouched, undoEntries } from '../../db/postgres/copy/undo
 import { putBackStep } from '../../db/postgres/copy/vanished.ts';
 import type { Entity } from '../../db/records.ts';
 import { readControl } from '../control.ts';
-import { authorityOf, mirrorOf, staleAfter } from '../mode.ts';
+import { authorityOf, isAuthorityBehind, mirrorOf, staleAfter, staleByHistory } from '../mode.ts';
 import { NOTES } from '../notes.ts';
 import { forgetErased } from './erased.ts';
 import { coordinating } from './lock.ts';
@@ -108,7 +108,11 @@ async function markStale(scope: CopyScope, run: RunRow, body: RunBody): Promise<
     const { copy, mode } = record;
     if (copy.kind === 'none' || (copy.kind === 'stale' && mirrorOf(mode) === null)) return record.epoch;
     if (copy.kind === 'complete' && copy.run !== run.id && !touches) return record.epoch;
-    const stale = staleAfter(copy, scope.environment.date().getTime());
+    const nowMs = scope.environment.date().getTime();
+    // What was decided by it, and ended with its completion, is open once more.
+    const stale = isAuthorityBehind(body.copy)
+      ? staleByHistory(body.from, copy, nowMs)
+      : staleAfter(copy, nowMs);
     if ((await markCopy(scope, authority, record.epoch, record.copy, stale)) === null) return record.epoch;
   }
   throw new CopyRefused('busy', 'the control record is being changed all the time');

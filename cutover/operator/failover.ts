@@ -14,6 +14,7 @@ import type { Replica, Scanned } from '../../db/replica.ts';
 import { WrongArgument } from '../argument.ts';
 import { changeControl, missingControl, readControl, readLeases } from '../control.ts';
 import { logEvent } from '../event-log.ts';
+import { isAuthorityBehind } from '../mode.ts';
 import type { ControlRecord } from '../protocol/types.ts';
 import { DEFAULT_TIMING } from '../protocol/types.ts';
 import { settingsOf, timingOf } from '../settings.ts';
@@ -97,7 +98,7 @@ async function whyNot(run: Run, record: ControlRecord): Promise<string | null> {
     const { message } = trouble ?? missingControl('postgres');
     return `PostgreSQL answers, though ${message}: mend it, or keep it out of reach`;
   }
-  if (own.copy.kind === 'stale' && own.copy.authorityBehind === true)
+  if (isAuthorityBehind(own.copy))
     return 'PostgreSQL answers, and would go on beside it: keep it out of reach first';
   return 'PostgreSQL answers: cutover rollback loses nothing';
 }

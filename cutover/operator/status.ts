@@ -2,6 +2,7 @@ import { STORES, type StoreName } from '../../db/errors.ts';
 import { missingControl, RestoredStore, UnreadableControl } from '../control.ts';
 import {
   authorityOf,
+  isAuthorityBehind,
   type Mode,
   mirrorOf,
   moveBetween,
@@ -149,7 +150,7 @@ function judgeRollback({ mode, copy }: ControlRecord, facts: GateFacts, gates: r
     const why = 'PostgreSQL keeps authority; further back only after a reverse backfill';
     return { lossless: true, why };
   }
-  if (copy.kind === 'stale' && copy.authorityBehind === true) {
+  if (isAuthorityBehind(copy)) {
     const why =
       'PostgreSQL was replaced by a server that may lack what MongoDB has: cutover log says what to do';
     return { lossless: false, why };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { hasLeft, mayPutAway } from '../../cutover/history.ts';
-import { type CopyState, MODES, staleByHistory } from '../../cutover/mode.ts';
+import { type CopyState, MODES, staleAfter, staleByHistory } from '../../cutover/mode.ts';
 import type { Store } from '../../db/port.ts';
 import { createMemoryStore } from '../support/memory/store.ts';
 import { controlOf } from './support/shadow-world.ts';
@@ -37,6 +37,8 @@ describe('the history that a copy counts on', () => {
     const behind = staleByHistory('postgres', COUNTED, 0);
     expect(behind).toEqual({ kind: 'stale', sinceMs: 6, authorityBehind: true });
     expect(await mayPutAway(primary(behind), postgres('a/2'))).toBe(false);
+    // Until a backfill is complete: whatever else makes the copy stale once more.
+    expect(staleAfter(behind, 9)).toEqual({ kind: 'stale', sinceMs: 9, authorityBehind: true });
   });
 
   it('what PostgreSQL has more as the mirror may always be put away', async () => {

@@ -1,7 +1,7 @@
 /** PostgreSQL is replaced, under the same control record, by a server that lacks the last commits, as a standby that lagged. */
 import { afterAll, afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { fromControl, readControl } from '../../cutover/control.ts';
-import { openBulk, repair, runBackfill, verify } from '../../cutover/copy/index.ts';
+import { openBulk, repair, rollbackBackfill, runBackfill, verify } from '../../cutover/copy/index.ts';
 import { putEvidence } from '../../cutover/copy/ready.ts';
 import { createEngine, type Engine } from '../../cutover/engine.ts';
 import type { Environment } from '../../cutover/environment.ts';
@@ -13,6 +13,7 @@ import type { ControlRecord, PerStore } from '../../cutover/protocol/types.ts';
 import type { Store } from '../../db/port.ts';
 import { openPostgresStore } from '../../db/postgres/store.ts';
 import type { UserRecord } from '../../db/records.ts';
+import { userAt } from '../contract/replica/records.ts';
 import { type Bench, clear, DAY_MS, openBench } from '../copy/support.ts';
 import { newAccount } from '../mongo/legacy.ts';
 import { forked } from '../support/older-copy.ts';
@@ -108,6 +109,12 @@ async function goBack(users: readonly UserRecord[]): Promise<void> {
   await postgres.replica.apply('user', users, under);
   history = 'a/2';
 }
+
+const noted = (kind: string, key: string) =>
+  eventually(async () => {
+    const notes = await postgres.books.notes(kind, { limit: 10 });
+    expect(notes.map((note) => note.key)).toContain(key);
+  });
 
 const STALE = { kind: 'stale', authorityBehind: true };
 
@@ -246,11 +253,6 @@ describe('PostgreSQL in postgres-primary', { timeout: 60_000 }, () => {
     );
     await end(served, annId);
     const newBobId = await signUp(served, 'bob@example.test');
-    const noted = (kind: string, key: string) =>
-      eventually(async () => {
-        const notes = await postgres.books.notes(kind, { limit: 10 });
-        expect(notes.map((note) => note.key)).toContain(key);
-      });
     await noted(NOTES.poison, `user/${annId}`);
     await noted(NOTES.conflict, `user/${newBobId}`);
     await eventually(async () => (await bench.copyState())?.kind === 'stale');
@@ -283,6 +285,64 @@ describe('PostgreSQL in postgres-primary', { timeout: 60_000 }, () => {
     expect(await held(stores.mongo, annId)).toMatchObject({ sessionGeneration: 1 });
     expect(await held(stores.mongo, newBobId)).toMatchObject({ email: 'bob@example.test' });
     expect(await stores.mongo.replica.asides({ limit: 10 })).toContainEqual(aside);
+  });
+
+  const BACK = { from: 'postgres', onBad: 'rollback', runId: 'back' } as const;
+  /** Once all is applied, and before it says so. */
+  async function killed(): Promise<void> {
+    let isMerging = false;
+    const ending: Store = {
+      ...postgres,
+      async history() {
+        if (isMerging) throw new Error('killed');
+        return history;
+      },
+    };
+    const beforeMerge = async () => {
+      isMerging = true;
+    };
+    const scope = { ...bench, stores: { ...stores, postgres: ending } };
+    await expect(runBackfill(scope, { ...BACK, beforeMerge })).rejects.toThrow('killed');
+  }
+
+  it.each([
+    ['killed', killed],
+    [
+      'killed and taken back',
+      async () => {
+        await killed();
+        await rollbackBackfill(bench, BACK.runId);
+      },
+    ],
+    [
+      'completed and taken back',
+      async () => {
+        expect(await runBackfill(bench, BACK)).toMatchObject({ outcome: 'complete' });
+        await rollbackBackfill(bench, BACK.runId);
+      },
+    ],
+    [
+      'ended by a record that MongoDB refuses',
+      async () => {
+        const under = { epoch: (await readControl(postgres))?.epoch ?? 0, expiredBefore: new Date(0) };
+        const bogus = userAt([under.epoch, 1], { id: '~bogus' });
+        await postgres.replica.apply('user', [bogus], under);
+        expect(await runBackfill(bench, BACK)).toMatchObject({ outcome: 'rolled-back' });
+      },
+    ],
+  ])('a backfill that was %s has decided nothing', async (_, attempt) => {
+    const { annId, bobId } = await lose();
+    const before = await Promise.all([held(stores.mongo, annId), held(stores.mongo, bobId)]);
+    await attempt();
+    expect(await bench.copyState()).toMatchObject(STALE);
+    // She is marked by now.
+    const served = await serve();
+    await noted(NOTES.poison, `user/${annId}`);
+    const newBobId = await signUp(served, 'bob@example.test');
+    await noted(NOTES.conflict, `user/${newBobId}`);
+    expect(await Promise.all([held(stores.mongo, annId), held(stores.mongo, bobId)])).toEqual(before);
+    await expect(repair(bench, {})).rejects.toMatchObject({ reason: 'authority-behind' });
+    expect(await bench.copyState()).toMatchObject(STALE);
   });
 });
 
