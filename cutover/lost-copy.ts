@@ -18,7 +18,7 @@ const REPLACED =
 /** By who has authority. */
 const LEFT: PerStore<string> = {
   mongo: `${REPLACED}: it may lack what was mirrored last; the copy is stale until \`cutover backfill\`, then \`cutover verify\``,
-  postgres: `${REPLACED}: it may lack what it answered last, which MongoDB keeps where it was mirrored. \`cutover verify --full\` names it. \`cutover backfill --from postgres\` takes PostgreSQL for right and puts that aside; \`cutover failover\`, with PostgreSQL out of reach, takes MongoDB`,
+  postgres: `${REPLACED}: it may lack what it answered last, which MongoDB keeps where it was mirrored, until newer writes go over it. \`cutover verify --full\` names it. \`cutover backfill --from postgres\` takes PostgreSQL for right; \`cutover failover\`, with PostgreSQL out of reach, takes MongoDB`,
 };
 
 /** Records of one kind that are looked at: more, and it takes a backfill to complete the copy. */
