@@ -3,14 +3,11 @@
  * and again. What counts is what clients see: the longest latency among the requests that a fence can have held up.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { systemEnvironment } from '../../../cutover/environment.ts';
 import type { Mode } from '../../../cutover/mode.ts';
-import { move, setSetting } from '../../../cutover/operator/index.ts';
+import { setSetting } from '../../../cutover/operator/index.ts';
 import type { OperatorContext } from '../../../cutover/operator/types.ts';
-import { SILENT } from '../../../cutover/telemetry.ts';
-import { openMongoStore } from '../../../db/mongo/store.ts';
-import { openPostgresStore } from '../../../db/postgres/store.ts';
 import type { LoadAnswer, Mix, Sample } from '../entry/load.ts';
+import { type Operator, openOperator, whyNot } from '../lib/operator.ts';
 import type { Options } from '../lib/options.ts';
 import { below, info, type PartResult } from '../lib/results.ts';
 import type { Run } from '../lib/run.ts';
@@ -23,7 +20,6 @@ const RATE_EACH = 30;
 const PEOPLE = 60;
 const MIX: Mix = { me: 60, list: 15, refresh: 25 };
 const REST_MS = 500;
-const MOVE_TIMEOUT_MS = 60_000;
 /** A busy machine may not fence in time, or have something pending for too long. */
 const TRIES_MAX = 5;
 /** The traffic is stopped when the flips are over; this only bounds it. */
@@ -80,36 +76,26 @@ async function failureOf(traffic: Promise<unknown>): Promise<never> {
 }
 
 async function flipOften(
-  { urls }: InstallationOfBoth,
+  installation: InstallationOfBoth,
   each: number,
   progress: Run['progress'],
 ): Promise<readonly Flip[]> {
-  const limits = { timeoutMs: 2_000, poolMax: 4 };
-  const stores = {
-    mongo: await openMongoStore({ url: urls.mongo, emailKeyPass: false, ...limits }),
-    postgres: await openPostgresStore({ url: urls.postgres, ...limits }),
-  };
-  const context: OperatorContext = {
-    stores,
-    environment: systemEnvironment(),
-    telemetry: SILENT,
-    report: () => {},
-  };
+  const operator = await openOperator(installation);
   try {
     // A minute's traffic is no evidence for anybody's data, and none is asked for.
-    await setSetting(context, 'gate-primary-comparisons', '0');
+    await setSetting(operator.context, 'gate-primary-comparisons', '0');
     const flips: Flip[] = [];
     for (let made = 0; made < each; made += 1) {
       progress(`flip: ${made + 1} of ${each}, there and back`);
-      flips.push(await flip(context, 'postgres-primary'), await flip(context, 'shadow-read'));
+      flips.push(await flip(operator, 'postgres-primary'), await flip(operator, 'shadow-read'));
     }
     return flips;
   } finally {
-    await Promise.allSettled([stores.mongo.close(), stores.postgres.close()]);
+    await operator.close();
   }
 }
 
-async function flip(context: OperatorContext, to: Mode): Promise<Flip> {
+async function flip(operator: Operator, to: Mode): Promise<Flip> {
   let fromMs = 0;
   const begun: { readonly step: string; readonly atMs: number }[] = [];
   const report: OperatorContext['report'] = ({ step }) => {
@@ -118,18 +104,17 @@ async function flip(context: OperatorContext, to: Mode): Promise<Flip> {
     if (fromMs > 0) begun.push({ step, atMs: performance.now() });
   };
   const direction = to === 'postgres-primary' ? 'promote' : 'rollback';
-  const request = { to, direction, force: null, timeoutMs: MOVE_TIMEOUT_MS, noForeignWriters: true } as const;
   for (let tries = 1, attempts = 0; ; tries += 1) {
-    const result = await move({ ...context, report }, request);
+    const result = await operator.move(to, direction, { report });
     const untilMs = Date.now();
-    const { kind, reasons, failing, longestPauseMs } = result;
+    const { kind, longestPauseMs } = result;
     attempts += result.attempts;
     await delay(REST_MS * tries);
     if (kind === 'done' && longestPauseMs !== null) {
       return { to, fromMs, untilMs, pauseMs: longestPauseMs, attempts, steps: durations(begun) };
     }
     if (tries < TRIES_MAX) continue;
-    throw new Error(`no flip to ${to}: ${[kind, ...reasons, ...failing.map(({ name }) => name)].join('; ')}`);
+    throw new Error(`no flip to ${to}: ${whyNot(result)}`);
   }
 }
 

@@ -1,17 +1,20 @@
 /**
- * What a mirror costs: each mode with one beside the mode of the same authority without, on the same servers, in turns,
- * with one mix of requests that hash nothing, arriving at a rate below half of what the slowest of them can answer.
+ * What a mirror costs: each mode with one beside the mode of the same authority without, in turns, with one mix of requests
+ * that hash nothing, arriving at a rate below half of what the slowest of them can answer. It is one process of the service on
+ * one set of data that an operator moves up and down the ladder: two processes of one program differ by more than is measured.
  *
  * A shared machine stands still now and then, for longer than a request takes. One such moment is one window's p99, so
  * windows are short and many, and what counts is the middle one of each mode.
  */
-import type { Mode } from '../../../cutover/mode.ts';
+import { MODES, type Mode, mirrorOf } from '../../../cutover/mode.ts';
 import type { LoadAnswer, Mix } from '../entry/load.ts';
+import { openOperator, whyNot } from '../lib/operator.ts';
 import type { Options } from '../lib/options.ts';
 import { atMost, info, type PartResult, type Row, spread } from '../lib/results.ts';
 import type { Run } from '../lib/run.ts';
-import { type Installation, installBoth, type Measured, seed, seedSpares } from '../lib/service.ts';
+import { installBoth, seed, seedSpares } from '../lib/service.ts';
 import { ascending, median, quantileOf } from '../lib/stats.ts';
+import { runVerb } from '../lib/verb.ts';
 
 const GOALS = [
   { name: 'p50', quantile: 0.5, most: 1.05 },
@@ -29,11 +32,11 @@ const SHARE_OF_KNEE = 0.25;
 const CUTS = 2;
 const KNEE_MS = 3_000;
 const CONNECTIONS = 64;
-const PEOPLE = 50;
+const PEOPLE = 150;
 /** Of a person; the service ends the oldest beyond fifty. */
 const SPARE_SESSIONS_MAX = 45;
 
-/** The first of each is what the others are compared with. */
+/** Each a way along the ladder, there and back. The first is what the others are compared with. */
 const GROUPS: readonly (readonly [Mode, ...Mode[]])[] = [
   ['mongo-only', 'dual-write', 'shadow-read'],
   ['postgres-only', 'postgres-primary'],
@@ -58,60 +61,75 @@ export async function measureModes(run: Run, options: Options): Promise<PartResu
   return { rows, details };
 }
 
-async function measureGroup(run: Run, options: Options, group: readonly Mode[]) {
+async function measureGroup(run: Run, options: Options, group: readonly [Mode, ...Mode[]]) {
   const { servers, load, placement, progress } = run;
-  const services = new Map<Mode, Measured>();
-  const installations = new Map<Mode, Installation>();
-  for (const mode of group) {
-    progress(`modes: signing up ${PEOPLE} people in ${mode}`);
-    const installation = await installBoth(servers, mode, options);
-    await seed(installation, load, mode, PEOPLE);
-    installations.set(mode, installation);
-    services.set(mode, await installation.start({ cores: placement.service, cost: options.cost }));
+  const [base] = group;
+  const audience = `modes from ${base}`;
+  progress(`modes: signing up ${PEOPLE} people in ${base}`);
+  const installation = await installBoth(servers, base, options);
+  await seed(installation, load, audience, PEOPLE);
+  const operator = await openOperator(installation);
+  const start = () => installation.start({ cores: placement.service, cost: options.cost });
+  let service = await start();
+  let now: Mode = base;
+
+  async function moveTo(to: Mode): Promise<void> {
+    if (to === now) return;
+    const direction = MODES.indexOf(to) > MODES.indexOf(now) ? 'promote' : 'rollback';
+    const moved = await operator.move(to, direction, { force: true });
+    if (moved.kind !== 'done') throw new Error(`no way from ${now} to ${to}: ${whyNot(moved)}`);
+    const started = mirrorOf(now) === null;
+    now = to;
+    // Without a copy there is nothing to compare with.
+    if (started && to === 'dual-write') await runVerb(['backfill'], installation.urls);
   }
-  const ask = (mode: Mode, flow: Mix, rate: number | null, windowMs: number): Promise<LoadAnswer> =>
+
+  const ask = (flow: Mix, rate: number | null, windowMs: number): Promise<LoadAnswer> =>
     load.run({
-      audience: mode,
-      port: services.get(mode)?.port ?? 0,
+      audience,
+      port: service.port,
       flow,
       connections: rate === null ? options.connections : CONNECTIONS,
       rate,
       warmUpMs: options.warmUpMs,
       windowMs,
     });
-  const settle = async (mode: Mode): Promise<number> => (await services.get(mode)?.settle()) ?? 0;
   /** What can go on for ever: the time that the mirror needs to catch up counts. */
   const knees: Partial<Record<Mode, number>> = {};
   for (const mode of group) {
+    await moveTo(mode);
     progress(`modes: ${mode}, as many as it can`);
     const windowMs = options.quick ? 1_000 : KNEE_MS;
-    const { perSecond } = await ask(mode, KNEE_MIX, null, windowMs);
+    const { perSecond } = await ask(KNEE_MIX, null, windowMs);
     const loadedMs = options.warmUpMs + windowMs;
-    knees[mode] = (perSecond * loadedMs) / (loadedMs + (await settle(mode)));
+    knees[mode] = (perSecond * loadedMs) / (loadedMs + (await service.settle()));
   }
+  for (const mode of group.toReversed()) await moveTo(mode);
   const rate = Math.max(1, Math.floor(Math.min(...Object.values(knees)) * SHARE_OF_KNEE));
-  const spares = sparesFor(rate, options);
-  for (const [mode, installation] of installations) {
-    progress(`modes: ${spares} sessions more for each person in ${mode}, to be logged out`);
-    await seedSpares(installation, load, mode, spares);
-  }
+  const spares = sparesFor(rate, options, group.length);
+  progress(`modes: ${spares} sessions more for each person, to be logged out`);
+  await service.stop();
+  await seedSpares(installation, load, audience, spares);
+  service = await start();
   const windows: Record<string, LoadAnswer[]> = Object.fromEntries(group.map((mode) => [mode, []]));
   for (let turn = 0; turn < options.rounds * CUTS; turn += 1) {
     for (const mode of [...group, ...group.toReversed()]) {
+      await moveTo(mode);
       progress(`modes: ${mode}, ${rate} per second`);
-      windows[mode]?.push(await ask(mode, MIX, rate, options.windowMs / CUTS));
+      windows[mode]?.push(await ask(MIX, rate, options.windowMs / CUTS));
       // What one mode has yet to mirror is not to be done in the next one's time.
-      await settle(mode);
+      await service.settle();
     }
   }
-  await Promise.all([...services.values()].map((service) => service.stop()));
+  await operator.close();
+  await service.stop();
   return { rate, knees, windows };
 }
 
 /** As many as the windows will log out, and some. */
-function sparesFor(rate: number, { rounds, warmUpMs, windowMs }: Options): number {
+function sparesFor(rate: number, { rounds, warmUpMs, windowMs }: Options, modes: number): number {
   const weight = (MIX.logout ?? 0) / Object.values(MIX).reduce((all, each) => all + each, 0);
-  const logouts = ((rate * weight * (warmUpMs * CUTS + windowMs)) / 1_000) * 2 * rounds;
+  const logouts = ((rate * weight * (warmUpMs * CUTS + windowMs)) / 1_000) * 2 * rounds * modes;
   return Math.min(SPARE_SESSIONS_MAX, Math.ceil((1.3 * logouts) / PEOPLE) + 1);
 }
 
