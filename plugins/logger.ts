@@ -60,7 +60,7 @@ class OneLinePerRequest extends LogController {
   override requestCompleted(error: Error | null, request: FastifyRequest, reply: FastifyReply): void {
     const answer = { req: request, res: reply, responseTimeMs: Math.round(reply.elapsedTime * 10) / 10 };
     if (error) reply.log.error({ ...answer, err: error }, 'request failed');
-    else reply.log.info(answer, 'request completed');
+    else if (!this.isLogDisabled(request)) reply.log.info(answer, 'request completed');
   }
 }
 

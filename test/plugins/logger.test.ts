@@ -1,9 +1,10 @@
+import Fastify, { type FastifyBaseLogger } from 'fastify';
 import pino from 'pino';
 import { describe, expect, test } from 'vitest';
 import type { Config } from '../../plugins/config.ts';
 import { type AuditEvent, createAudit } from '../../plugins/logger/audit.ts';
 import { describeError, onOneLine, scrub } from '../../plugins/logger/scrub.ts';
-import { loggerOptions, requestIdOptions } from '../../plugins/logger.ts';
+import { logController, loggerOptions, requestIdOptions } from '../../plugins/logger.ts';
 
 function record(logLevel: Config['logLevel'] = 'info') {
   const lines: string[] = [];
@@ -63,6 +64,17 @@ test('no text forges a line', () => {
   log.info('a\nb\u2028c\u001b[31m');
   expect(JSON.parse(lines[0] ?? '').msg).toBe('a\\u000ab\\u2028c\\u001b[31m');
   expect(onOneLine('plain')).toBe('plain');
+});
+
+test('each request is one line, but for what probes ask every few seconds and find well', async () => {
+  const { log, lines } = record();
+  const app = Fastify({ loggerInstance: log as FastifyBaseLogger, logController });
+  for (const url of ['/livez', '/readyz', '/metrics', '/auth/me']) app.get(url, async () => ({}));
+  for (const url of ['/livez', '/readyz', '/metrics', '/auth/me', '/readyz']) await app.inject(url);
+  await app.close();
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { req: { method: 'GET', route: '/auth/me' }, res: { statusCode: 200 }, msg: 'request completed' },
+  ]);
 });
 
 test('a sane request id is taken over, another never', () => {
