@@ -29,7 +29,11 @@ function isUndefined(doc: Doc, { steps, top }: Path, value: unknown): boolean {
   return typeof holder === 'object' && holder !== null && Object.hasOwn(holder, steps.at(-1) ?? '');
 }
 
-/** Text that was broken UTF-8 reads as U+FFFD and would never match what is stored. */
+/**
+ * Text that was broken UTF-8 reads as U+FFFD, and a date outside of JavaScript's as none, which the driver would send as that of
+ * 1970: neither would ever match what is stored.
+ */
 function isComparable(value: unknown): boolean {
+  if (value instanceof Date) return !Number.isNaN(value.getTime());
   return typeof value !== 'string' || !value.includes('\ufffd');
 }
