@@ -1,6 +1,7 @@
 /** Indexes of the old service that would delete behind our back, or refuse what we write. */
 import type mongoose from 'mongoose';
-import { type Codec, type QueriedField, withoutIndexes } from '../canonical.ts';
+import { SESSION_FIELDS } from '../canonical/fields.ts';
+import { type Codec, type Doc, type QueriedField, withoutIndexes } from '../canonical.ts';
 import { ENTITIES } from '../records.ts';
 import { indexesFor } from './indexes.ts';
 
@@ -21,9 +22,14 @@ export interface Clashes {
   readonly own: ReadonlySet<string>;
 }
 
-const SHARED = {
-  user: ['name', 'passwordHash', 'isVerified', 'createdAt', 'updatedAt', 'deletedAt'],
-  token: ['userId', 'expiresAt', 'createdAt'],
+const TOKEN = { unique: ['token'], shared: ['userId', 'expiresAt', 'createdAt'] } as const;
+const FIELDS = {
+  user: {
+    unique: ['email'],
+    shared: ['name', 'passwordHash', 'isVerified', 'createdAt', 'updatedAt', 'deletedAt'],
+  },
+  verificationToken: TOKEN,
+  resetToken: TOKEN,
 } as const;
 
 export function clashesFor(codec: Codec): Readonly<Record<string, Clashes>> {
@@ -31,8 +37,14 @@ export function clashesFor(codec: Codec): Readonly<Record<string, Clashes>> {
   return Object.fromEntries(
     ENTITIES.map((entity) => {
       const collection = codec.collections[entity];
-      const unique = entity === 'user' ? (['email'] as const) : (['token'] as const);
-      const shared = entity === 'user' ? SHARED.user : SHARED.token;
+      const own = new Set(indexes[collection]?.map(({ name }) => name));
+      // Each session has a token of its own.
+      if (entity === 'session')
+        return [
+          collection,
+          { uniqueAnyway: new Set(['_id', 'tokenHash']), shared: new Set<string>(SESSION_FIELDS), own },
+        ];
+      const { unique, shared } = FIELDS[entity];
       // An index into an array names it without the place of the element.
       const paths = (fields: readonly QueriedField[]) =>
         fields.flatMap((field) => {
@@ -42,7 +54,7 @@ export function clashesFor(codec: Codec): Readonly<Record<string, Clashes>> {
       const clashes: Clashes = {
         uniqueAnyway: new Set(['_id', ...paths(unique)]),
         shared: new Set(paths(shared)),
-        own: new Set(indexes[collection]?.map(({ name }) => name)),
+        own,
       };
       return [collection, clashes];
     }),
@@ -74,10 +86,12 @@ export function legacyFix(
   if (clash === 'shared') {
     return { options: whole, done: `unique index ${name} on ${fields.join(', ')} replaced by a plain one` };
   }
-  if (clash === 'absent' && sparse !== true && index.partialFilterExpression === undefined) {
-    const present = Object.fromEntries(fields.map((field) => [field, { $exists: true }]));
+  const { partialFilterExpression: partial = {} } = index;
+  if (clash === 'absent' && !leavesOut(clashes, fields, { isSparse: sparse === true, partial })) {
+    const absent = fields.filter((field) => !clashes.shared.has(field));
+    const present = Object.fromEntries(absent.map((field) => [field, { $exists: true }]));
     return {
-      options: { ...kept, name, unique: true, partialFilterExpression: present },
+      options: { ...kept, name, unique: true, partialFilterExpression: { ...partial, ...present } },
       done: `unique index ${name} on ${fields.join(', ')} now leaves out documents without these fields`,
     };
   }
@@ -91,4 +105,20 @@ export function legacyFix(
 function clashOf({ uniqueAnyway, shared }: Clashes, fields: readonly string[]): 'shared' | 'absent' | null {
   if (fields.some((field) => uniqueAnyway.has(field))) return null;
   return fields.some((field) => !shared.has(field)) ? 'absent' : 'shared';
+}
+
+/**
+ * Whether it passes over documents that lack fields of its own: a sparse one does where they lack all of them, a partial one
+ * where it asks for one that they lack.
+ */
+function leavesOut(
+  { uniqueAnyway, shared }: Clashes,
+  fields: readonly string[],
+  { isSparse, partial }: { readonly isSparse: boolean; readonly partial: Doc },
+): boolean {
+  if (isSparse && !fields.some((field) => shared.has(field))) return true;
+  return Object.entries(partial).some(
+    ([field, condition]) =>
+      !field.startsWith('$') && !uniqueAnyway.has(field) && !shared.has(field) && condition !== null,
+  );
 }

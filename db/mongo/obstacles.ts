@@ -4,7 +4,7 @@ import type { Codec, Doc } from '../canonical.ts';
 
 export interface Obstacle {
   /** Only with `validator` can there be any work at all. */
-  readonly kind: 'sharded' | 'view' | 'collation' | 'validator';
+  readonly kind: 'sharded' | 'view' | 'collation' | 'capped' | 'validator';
   readonly found: string;
   readonly remedy: string;
 }
@@ -43,13 +43,20 @@ function obstaclesOfCollection({ name, type = 'collection', options = {} }: List
     const remedy = 'name the collection of the documents themselves in the mapping';
     return [{ kind: 'view', found: `${name} is a ${type}, which takes no writes or no indexes`, remedy }];
   }
-  const { collation, validator, validationAction, validationLevel } = options;
+  const { capped, collation, validator, validationAction, validationLevel } = options;
   const found: Obstacle[] = [];
   if (collation !== undefined && collation !== null) {
     found.push({
       kind: 'collation',
       found: `${name} has a collation, under which ids and tokens in other letters count as the same`,
       remedy: 'copy its documents into a collection without one, and rename that',
+    });
+  }
+  if (capped === true) {
+    found.push({
+      kind: 'capped',
+      found: `${name} is capped, and deletes its oldest documents when it is full`,
+      remedy: 'copy its documents into a collection that is not capped, and rename that',
     });
   }
   const isHeeded = validationLevel !== 'off' && (validationAction ?? 'error') !== 'warn';

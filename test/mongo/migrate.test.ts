@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { legacyDatabase, legacyUser, NOW, newAccount } from './legacy.ts';
+import { type LegacyDoc as Document, legacyDatabase, legacyUser, NOW, newAccount } from './legacy.ts';
 
 describe('migrate', () => {
   it('by 20 at once on a database never used: each index once', async () => {
@@ -64,6 +64,46 @@ describe('migrate', () => {
     expect(indexes.find(({ key }) => 'username' in key)).toMatchObject({ unique: true });
     expect(indexes.find(({ name }) => name === 'email_1')).toMatchObject({ unique: true });
     await expect(users.insertOne(legacyUser({ username: 'ann' }) as never)).rejects.toThrow(/E11000/);
+  });
+
+  it.each<readonly [string, string, Document, Document]>([
+    ['of two fields, sparse', 'verification_tokens', { userId: 1, type: 1 }, { sparse: true }],
+    [
+      'of two fields, partial by one that all have',
+      'verification_tokens',
+      { userId: 1, type: 1 },
+      { partialFilterExpression: { userId: { $exists: true } } },
+    ],
+    ['on the token of sessions of another kind', 'sessions', { token: 1 }, {}],
+    ['of one session for each browser', 'sessions', { userId: 1, userAgent: 1 }, {}],
+  ])('loosens a unique index %s', async (_, collection, key, options) => {
+    const legacy = await legacyDatabase();
+    await legacy.db.collection(collection).createIndex(key, { unique: true, name: 'old', ...options });
+    const store = await legacy.open();
+    expect(await store.isMigrated()).toBe(false);
+    await store.migrate(() => {});
+    expect(await store.isMigrated()).toBe(true);
+    const repo = store.at({ epoch: 0, pending: false });
+    const account = newAccount('a@example.org');
+    await repo.createAccount(account);
+    const { session, token } = newAccount('', account.user.id);
+    await repo.addVerificationToken(token);
+    await repo.openSession({ session, replacesId: null, sessionsMax: 10, now: NOW });
+    const lines: string[] = [];
+    await store.migrate((line) => lines.push(line));
+    expect(lines).toEqual(['indexes are up to date']);
+  });
+
+  it('leaves a unique index that passes over what this service writes', async () => {
+    const legacy = await legacyDatabase();
+    const [users, tokens] = ['users', 'verification_tokens'].map((name) => legacy.db.collection(name));
+    const options = { unique: true, sparse: true };
+    await users?.createIndex({ phone: 1, country: 1 }, { ...options, name: 'phone' });
+    const partialFilterExpression = { type: { $type: 'string' } };
+    await tokens?.createIndex({ userId: 1, type: 1 }, { unique: true, name: 'one', partialFilterExpression });
+    const lines: string[] = [];
+    await (await legacy.open()).migrate((line) => lines.push(line));
+    expect(lines.filter((line) => line.includes('unique'))).toEqual([]);
   });
 
   it('says where documents share what is unique here, and never the value', async () => {

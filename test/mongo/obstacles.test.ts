@@ -94,6 +94,12 @@ test.each<readonly [string, Doc, Doc & { readonly name: string }, readonly strin
     { name: 'users', type: 'collection', options: { collation: EN } },
     ['collation'],
   ],
+  [
+    'a capped collection',
+    {},
+    { name: 'users', type: 'collection', options: { capped: true, size: 1_048_576 } },
+    ['capped'],
+  ],
   ['a view', {}, { name: 'users', type: 'view', options: { viewOn: 'people' } }, ['view']],
   ['a validator', {}, { name: 'users', options: { validator: VALIDATOR } }, ['validator']],
   [
