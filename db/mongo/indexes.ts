@@ -34,7 +34,10 @@ export type Indexes = Readonly<Record<string, readonly IndexSpec[]>>;
 
 function mailedToken(codec: Codec, entity: Entity): readonly IndexSpec[] {
   return [
-    { name: 'auth_token', key: { [codec.path(entity, 'token').text]: 1 } },
+    ...codec.sources(entity, codec.path(entity, 'token')).map(({ text }, place) => ({
+      name: place === 0 ? 'auth_token' : `auth_token_${place + 1}`,
+      key: { [text]: 1 } as const,
+    })),
     { name: 'auth_user', key: { [codec.path(entity, 'userId').text]: 1 } },
     { name: 'auth_expires', key: { [codec.path(entity, 'expiresAt').text]: 1 } },
     {

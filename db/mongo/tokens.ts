@@ -1,4 +1,4 @@
-import { HASHED } from '../canonical.ts';
+import { at, HASHED, isStamped } from '../canonical.ts';
 import { type DocumentId, decodeIds } from '../ids.ts';
 import type { DueMail, MailPurpose, PresentedToken, Repository } from '../port.ts';
 import type { New, ResetTokenRecord } from '../records.ts';
@@ -6,7 +6,7 @@ import * as transitions from '../transitions.ts';
 import { MAIL_DUE_FROM } from './indexes.ts';
 import { inSteps } from './steps.ts';
 import { outcome } from './users.ts';
-import { change, find, findAll, insert, type Scope } from './writes.ts';
+import { change, type Found, find, findAll, insert, type Scope } from './writes.ts';
 
 type Tokens = Pick<
   Repository,
@@ -31,21 +31,39 @@ export function createTokens(scope: Scope): Tokens {
   const { codec } = client;
 
   async function findToken<E extends MailPurpose>(purpose: E, presented: PresentedToken) {
-    const filter = { [codec.path(purpose, 'token').text]: { $in: spellings(presented) } };
-    const all = await findAll(client, purpose, filter, { limit: SHARED_MAX });
+    const places = codec.sources(purpose, codec.path(purpose, 'token'));
+    const answers = await Promise.all(
+      places.map(({ text }) =>
+        findAll(client, purpose, { [text]: { $in: spellings(presented) } }, { limit: SHARED_MAX }),
+      ),
+    );
+    // What another place hides is no token of that document's.
+    const all = answers.flat().filter(({ record }) => record.tokenHash === presented.hash);
     // Legacy documents may share a token: the newest has it, whatever order the server has them in.
-    const [found] = all.sort((a, b) => (transitions.isNewerToken(a.record, b.record) ? -1 : 1));
-    if (found === undefined) return null;
-    const user = await find(client, 'user', found.record.userId);
-    return { token: found.record, user: user?.record ?? null };
+    const [token] = all.sort((a, b) => (transitions.isNewerToken(a.record, b.record) ? -1 : 1));
+    if (token === undefined) return null;
+    const user = await find(client, 'user', token.record.userId);
+    return { token, user: user?.record ?? null };
   }
 
-  async function isSuperseded(token: ResetTokenRecord): Promise<boolean> {
-    const filter = { [codec.path('resetToken', 'userId').text]: { $in: references(token.userId) } };
-    const rivals = await findAll(client, 'resetToken', filter, { limit: RIVALS_MAX });
-    return rivals.some(
-      ({ record }) => record.generation === token.generation && transitions.isNewerToken(record, token),
-    );
+  /** Legacy tokens of a user say whose they are in the same place, in the same way. */
+  async function isSuperseded({ doc, record: token }: Found<'resetToken'>): Promise<boolean> {
+    const [written, ...others] = codec.sources('resetToken', codec.path('resetToken', 'userId'));
+    const used = isStamped(doc) ? [] : others.filter((place) => (at(doc, place) ?? null) !== null);
+    const newest = { [codec.path('resetToken', 'createdAt').text]: -1, _id: -1 } as const;
+    for (const place of [written, ...used]) {
+      if (place === undefined) continue;
+      const own = at(doc, place);
+      const whose = [...references(token.userId), ...(typeof own === 'string' ? [own] : [])];
+      const filter = { [place.text]: { $in: whose } };
+      const rivals = await findAll(client, 'resetToken', filter, { limit: RIVALS_MAX, sort: newest });
+      const isNewer = ({ record }: Found<'resetToken'>) =>
+        record.userId === token.userId &&
+        record.generation === token.generation &&
+        transitions.isNewerToken(record, token);
+      if (rivals.some(isNewer)) return true;
+    }
+    return false;
   }
 
   async function storeDecoy(inner: Scope, token: New<ResetTokenRecord>): Promise<void> {
@@ -56,7 +74,10 @@ export function createTokens(scope: Scope): Tokens {
   return {
     addVerificationToken: (token) => insert(scope, 'verificationToken', token),
 
-    findVerificationToken: (presented) => findToken('verificationToken', presented),
+    async findVerificationToken(presented) {
+      const found = await findToken('verificationToken', presented);
+      return found && { token: found.token.record, user: found.user };
+    },
 
     async verifyEmail(change_) {
       return outcome(
@@ -80,7 +101,9 @@ export function createTokens(scope: Scope): Tokens {
 
     async findResetToken(presented) {
       const found = await findToken('resetToken', presented);
-      return found && { ...found, superseded: await isSuperseded(found.token) };
+      if (found === null) return null;
+      const { token, user } = found;
+      return { token: token.record, user, superseded: await isSuperseded(token) };
     },
 
     async consumeReset(change_) {
@@ -115,8 +138,12 @@ export function createTokens(scope: Scope): Tokens {
 }
 
 /** A stored hash must not work as a token itself: what looks like one is looked up by its own hash only. */
-function spellings({ clear, hash }: PresentedToken): readonly string[] {
-  return clear.startsWith(HASHED) ? [HASHED + hash] : [HASHED + hash, clear];
+function spellings({ clear, hash }: PresentedToken): readonly (string | number)[] {
+  if (clear.startsWith(HASHED)) return [HASHED + hash];
+  const number = Number(clear);
+  // Some old services stored a code as a number.
+  const isCode = Number.isSafeInteger(number) && String(number) === clear;
+  return [HASHED + hash, clear, ...(isCode ? [number] : [])];
 }
 
 /** Old services referred to users by ObjectId or by its digits. None refers by null, which also is what has no reference. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import mongoose from 'mongoose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { StaleWrite } from '../../db/errors.ts';
@@ -148,7 +149,7 @@ describe('writing a legacy user', () => {
 describe('legacy tokens', () => {
   const presented = (clear: string) => ({
     clear,
-    hash: new mongoose.mongo.UUID().toHexString(false).padEnd(64, '0'),
+    hash: createHash('sha256').update(clear).digest('hex'),
   });
 
   async function resetTokens(userId: unknown, ages: readonly [string, number][]) {
