@@ -5,7 +5,7 @@ import type { Entity, RecordOf } from '../records.ts';
 import { compileToken, compileUser } from './compile.ts';
 import { isAhead, isNever, readDate } from './dates.ts';
 import { DEFAULT_MAPPING } from './default-mapping.ts';
-import { encodeTime, type Writers, type Written, writersOf } from './documents.ts';
+import { before, encodeTime, type Writers, type Written, writersOf } from './documents.ts';
 import { SESSION_FIELDS } from './fields.ts';
 import { type Canonical, newNotes } from './findings.ts';
 import type { Mapping, TimeForm } from './mapping.ts';
@@ -46,6 +46,11 @@ export interface Codec {
   path(entity: Entity, field: QueriedField): Path;
   /** A time as this field holds it, to be compared with. */
   time(entity: Entity, field: QueriedField, date: Date): unknown;
+  /**
+   * What holds of times of this field that lie before the date, in the form that is written: what is in another form is never
+   * taken for one of them.
+   */
+  before(entity: Entity, field: QueriedField, date: Date): Doc;
   /** Every place that decides what is read where this is written, itself included. */
   sources(entity: Entity, path: Path): readonly Path[];
   /** Top-level fields that the mapping or this service knows. */
@@ -82,6 +87,8 @@ export function createCodec(mapping: Mapping): Codec {
     ),
   );
 
+  const formOf = (entity: Entity, field: QueriedField): TimeForm => forms[`${entity}.${field}`] ?? 'date';
+
   const path = (entity: Entity, field: QueriedField): Path => {
     const known: Readonly<Record<string, { readonly paths: readonly Path[] } | undefined>> =
       entity === 'session' ? {} : (fields[entity] as never);
@@ -102,7 +109,8 @@ export function createCodec(mapping: Mapping): Codec {
     write,
     toDocument: (entity, record) => withValues({}, write(entity, record)),
     path,
-    time: (entity, field, date) => encodeTime(date, forms[`${entity}.${field}`] ?? 'date'),
+    time: (entity, field, date) => encodeTime(date, formOf(entity, field)),
+    before: (entity, field, date) => before(date, formOf(entity, field)),
     sources: (entity, { text }) => places[entity].find(([own]) => own?.text === text) ?? [pathOf(text)],
     tops: (entity) => [...unknown.tops[entity]],
     unknownFields: unknown.list,

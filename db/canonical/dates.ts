@@ -5,7 +5,7 @@ import type { TimeForm } from './mapping.ts';
 import { type Read, readNumber } from './scalars.ts';
 
 /** Below this a number can only be seconds: as milliseconds it would lie before 1973-03-04. */
-const MILLISECONDS_FROM = 1e11;
+export const MILLISECONDS_FROM = 1e11;
 const EARLIEST_MS = Date.parse('0001-01-01T00:00:00Z');
 const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 

@@ -3,6 +3,7 @@
  * them back gives the same record.
  */
 
+import type { Doc } from '../bson.ts';
 import { erasedAddress } from '../email.ts';
 import type {
   Entity,
@@ -14,6 +15,7 @@ import type {
   UserRecord,
 } from '../records.ts';
 import type { TokenFields, UserFields } from './compile.ts';
+import { MILLISECONDS_FROM } from './dates.ts';
 import { SESSION_FIELDS, STORE_FIELDS } from './fields.ts';
 import type { Condition, Mapping, Scalar, TimeForm, TokenMapping, UserMapping } from './mapping.ts';
 import { type Path, pathOf } from './paths.ts';
@@ -55,6 +57,14 @@ export function encodeTime(date: Date | null, as: TimeForm): unknown {
   if (date === null || as === 'date') return date;
   if (as === 'iso') return date.toISOString();
   return as === 'milliseconds' ? date.getTime() : date.getTime() / 1000;
+}
+
+/** See `Codec.before`. */
+export function before(date: Date, as: TimeForm): Doc {
+  const $lt = encodeTime(date, as);
+  // Digits, and names of days, are text as well.
+  if (as === 'iso') return { $lt, $regex: '^[0-9]{4}-' };
+  return as === 'milliseconds' ? { $gte: MILLISECONDS_FROM, $lt } : { $lt };
 }
 
 function userWriter(mapping: UserMapping, fields: UserFields): Writer<'user'> {

@@ -23,8 +23,9 @@ export async function deleteExpired(
 ): Promise<PurgeCounts> {
   async function deleteFrom(entity: Entity): Promise<number> {
     const { codec } = client;
-    const bound = codec.time(entity, 'expiresAt', expiredBefore);
-    const expired = { [codec.path(entity, 'expiresAt').text]: { $lt: bound } };
+    const expired = {
+      [codec.path(entity, 'expiresAt').text]: codec.before(entity, 'expiresAt', expiredBefore),
+    };
     const docs = await client.read(({ models, maxTimeMS }) =>
       models[entity].find(expired, { _id: 1 }, { limit, maxTimeMS }).lean<StoredDoc[]>().exec(),
     );

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { createCodec, DEFAULT_MAPPING, parseMapping } from '../../db/canonical.ts';
 import { type LegacyDoc, legacyDatabase, legacyUser, NOW } from './legacy.ts';
 
-const { Decimal128, Long } = mongoose.mongo;
+const { Decimal128, Long, ObjectId } = mongoose.mongo;
 const TOKENS = { verificationToken: 'verification_tokens', resetToken: 'password_reset_tokens' } as const;
 const MINUTE = 60_000;
 
@@ -103,4 +103,39 @@ it('a code that was stored as a number is found by its digits, and by no other t
   for (const clear of ['0123456', '123456.0', '1.23456e5', ' 7', '-0', '9007199254740992', '']) {
     expect(await repo.findVerificationToken(presented(clear)), clear).toBeNull();
   }
+});
+
+describe('purge, where times are', () => {
+  const year = 365 * 86_400_000;
+  const [past, future] = [ago(year), ago(-year)];
+  it.each<readonly [string, readonly unknown[], readonly unknown[]]>([
+    [
+      'milliseconds',
+      [past.getTime(), Long.fromNumber(past.getTime())],
+      [future.getTime(), Math.floor(future.getTime() / 1_000), future],
+    ],
+    ['seconds', [past.getTime() / 1_000], [future.getTime() / 1_000, future.getTime()]],
+    [
+      'iso',
+      [past.toISOString(), past.toISOString().slice(0, 10)],
+      [
+        future.toISOString(),
+        String(Math.floor(future.getTime() / 1_000)),
+        '15 Jan 2031 10:30:00 GMT',
+        future.toUTCString(),
+      ],
+    ],
+  ])('%s, takes nothing that has not ended, in whatever form it says so', async (as, ended, good) => {
+    const { db, repo, add } = await opened({ resetToken: { expiresAt: { from: 'expiresAt', as } } });
+    const docs = [...ended, ...good].map((expiresAt, i) => ({
+      userId: new ObjectId(),
+      token: `t${i}`,
+      expiresAt,
+    }));
+    await add('resetToken', docs);
+    const { resetTokens } = await repo.purge({ expiredBefore: ago(30 * 86_400_000), limit: 100 });
+    expect(resetTokens).toBe(ended.length);
+    const left = await db.collection('password_reset_tokens').find().toArray();
+    expect(left.map(({ token }) => token).sort()).toEqual(good.map((_, i) => `t${ended.length + i}`).sort());
+  });
 });
