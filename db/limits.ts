@@ -17,7 +17,7 @@ export interface LimitHit {
 export interface Bucket {
   /** Hits in the bucket at `touchedAt`; a fraction while draining. */
   readonly level: number;
-  /** The last hit that was let through. */
+  /** The last hit that was let through, by whichever clock is ahead. */
   readonly touchedAt: Date;
 }
 
@@ -41,12 +41,21 @@ function decide(
   if (bucket !== null && waitMs > 0) {
     return { bucket, verdict: { allowed: false, remaining: 0, retryAfterMs: waitMs } };
   }
-  const filled = { level: level + 1, touchedAt: now };
+  const filled = { level: level + 1, touchedAt: later(bucket?.touchedAt ?? now, now) };
   const remaining = Math.max(0, Math.floor(hit.capacity - filled.level));
   return {
     bucket: filled,
     verdict: { allowed: true, remaining, retryAfterMs: waitFor(filled.level, 0, hit) },
   };
+}
+
+/** A clock that is further ahead is wrong, not early: a bucket that waited for it would not drain for as long. */
+const AHEAD_MAX_MS = 86_400_000;
+
+/** When a bucket was touched last: set back by a clock that is behind, it would drain anew for each one that is not. */
+function later(before: Date, now: Date): Date {
+  const aheadMs = before.getTime() - now.getTime();
+  return aheadMs > 0 && aheadMs <= AHEAD_MAX_MS ? before : now;
 }
 
 export interface Decision {

@@ -47,6 +47,23 @@ export function limitCases({ store }: Pick<StoreSubject, 'store'>): void {
       expect(await hit(one, later(300))).toMatchObject({ allowed: true, retryAfterMs: 300 });
     });
 
+    it('fills up under hits of instances whose clocks differ', async () => {
+      const [one, hourMs] = [bucket(), 3_600_000];
+      const remaining: number[] = [];
+      for (const ms of [0, hourMs, 0, hourMs, 0, hourMs])
+        remaining.push((await hit(one, later(ms))).remaining);
+      // What the first hit left drains once, as the clock that is ahead is met.
+      expect(remaining).toEqual([2, 2, 1, 0, 0, 0]);
+      expect(await hit(one, later(hourMs))).toMatchObject({ allowed: false });
+    });
+
+    it('drains on by the right clock after a hit by one that is days ahead', async () => {
+      const one = bucket();
+      await hit(one, later(9 * 86_400_000));
+      await hit(one);
+      expect(await hit(one, later(3_000))).toMatchObject({ remaining: 2 });
+    });
+
     it('a refused hit changes nothing', async () => {
       const one = bucket();
       await fill(one);
