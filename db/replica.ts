@@ -222,8 +222,8 @@ export interface Books {
   /** Every row, as current as `readControl`. */
   readLeases(): Promise<readonly LeaseEntry[]>;
 
-  /** Takes an instance's row out; nothing when there is none. */
-  removeLease(instance: string): Promise<void>;
+  /** Takes an instance's row out; nothing when there is none, or, with a counter given, none that stands at it. */
+  removeLease(instance: string, counter?: number): Promise<void>;
 
   /** Adds to the event log, which is only added to; an entry with an id that is there is a retry, and ignored. */
   log(entry: LogEntry): Promise<void>;

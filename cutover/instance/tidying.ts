@@ -11,12 +11,13 @@ export function createTidying(
 ): (store: Store, timing: Timing) => Promise<void> {
   let watch: Watch = {};
   return async (store, timing) => {
+    const askedMs = environment.now().monotonicMs;
     const rows = await readLeases(store);
-    const nowMs = environment.now().monotonicMs;
-    watch = watchRows(watch, rows, nowMs);
+    watch = watchRows(watch, rows, environment.now().monotonicMs);
     for (const row of rows) {
-      if (row.instance !== ownId && isSilent(watch, row, nowMs, timing)) {
-        await store.books.removeLease(row.instance);
+      // This process may have stood still since it asked: a row that has gone on has somebody behind it, who would act unseen.
+      if (row.instance !== ownId && isSilent(watch, row, askedMs, timing)) {
+        await store.books.removeLease(row.instance, row.counter);
       }
     }
   };

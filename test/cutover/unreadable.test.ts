@@ -361,6 +361,23 @@ describe('a row of leases that cannot be read', () => {
     expect(await named()).not.toContain('newer');
     expect(await go('dual-write')).toMatchObject({ kind: 'done' });
   });
+
+  it('stays when whoever is behind it wakes while it is about to be taken away', async () => {
+    await startOne('mongo-only');
+    const { books } = world.stores.mongo;
+    await run(books.writeLease(row));
+    let woken = 0;
+    world.hooks.mongo = {
+      before: async ({ name }) => {
+        if (name !== 'removeLease') return;
+        woken += 1;
+        await books.writeLease({ ...row, counter: row.counter + woken });
+      },
+    };
+    await world.clock.pass(690_000);
+    expect(woken).toBe(1);
+    expect(await run(books.readLeases())).toContainEqual({ ...row, counter: row.counter + 1 });
+  });
 });
 
 describe('settings in a record that this version does not take', () => {

@@ -106,9 +106,10 @@ export function createBooks(client: Client): Books {
         .sort((a, b) => compareIds(a.instance, b.instance));
     },
 
-    async removeLease(instance) {
+    async removeLease(instance, counter) {
+      const standing = counter === undefined ? {} : { counter };
       await client.write((opened) =>
-        leases(opened).deleteOne({ _id: instance }, { maxTimeMS: opened.maxTimeMS }),
+        leases(opened).deleteOne({ _id: instance, ...standing }, { maxTimeMS: opened.maxTimeMS }),
       );
     },
 

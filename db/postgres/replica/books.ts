@@ -50,8 +50,10 @@ export function createBooks(db: Kysely<Database>): Books {
       return rows;
     },
 
-    async removeLease(instance) {
-      await sql`delete from cutover_leases where instance = ${instance}`.execute(db);
+    async removeLease(instance, counter) {
+      await sql`
+        delete from cutover_leases where instance = ${instance}
+          and (${counter ?? null}::int is null or counter = ${counter ?? null}::int)`.execute(db);
     },
 
     async log({ id, at, body }) {

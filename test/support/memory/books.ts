@@ -68,9 +68,10 @@ export function createBooks(operate: Operate): MemoryBooks {
         [...leases.values()].sort((a, b) => compareIds(a.instance, b.instance)),
       ),
 
-    removeLease: (instance) =>
+    removeLease: (instance, counter) =>
       operate('removeLease', 'write', () => {
-        leases.delete(instance);
+        if ((counter ?? leases.get(instance)?.counter) === leases.get(instance)?.counter)
+          leases.delete(instance);
       }),
 
     log: (entry) =>

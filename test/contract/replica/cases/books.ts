@@ -75,6 +75,18 @@ export function booksCases({ store }: ReplicaSubject): void {
       expect(left).not.toContain(instance);
     });
 
+    it('takes out a row at a counter only while it stands at it', async () => {
+      const instance = freshId();
+      const counters = async () =>
+        (await books.readLeases()).filter((row) => row.instance === instance).map(({ counter }) => counter);
+      for (const counter of [1, 2]) await books.writeLease({ instance, counter, body: null });
+      await books.removeLease(instance, 1);
+      expect(await counters()).toEqual([2]);
+      await books.removeLease(instance, 2);
+      expect(await counters()).toEqual([]);
+      await books.removeLease(instance, 2);
+    });
+
     it('ends at the highest counter, in whatever order heartbeats arrive', async () => {
       const instance = freshId();
       await parallel(20, (index) => books.writeLease({ instance, counter: (index * 7) % 20, body: index }));
