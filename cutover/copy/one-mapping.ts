@@ -19,15 +19,15 @@ export async function assertOneMapping(
   const timing = timingOf(settingsOf(record));
   let watch: Watch = {};
   for (;;) {
+    const askedMs = environment.now().monotonicMs;
     const rows = (await readLeases(store)).filter((row) => mappingOf(row) !== digest);
-    const nowMs = environment.now().monotonicMs;
-    watch = watchRows(watch, rows, nowMs);
+    watch = watchRows(watch, rows, environment.now().monotonicMs);
     const alive = rows.filter(({ instance }) => watch[instance]?.moved === true);
     if (alive.length > 0) {
       const names = alive.map((row) => `${row.instance} has ${mappingOf(row)}`).join(', ');
       throw new CopyRefused('other-mapping', `the mapping here is ${digest}, and ${names}`);
     }
-    if (rows.every((row) => isSilent(watch, row, nowMs, timing))) return;
+    if (rows.every((row) => isSilent(watch, row, askedMs, timing))) return;
     await environment.sleep(LOOK_MS);
   }
 }

@@ -84,11 +84,12 @@ export async function awaitInstances(
   const deadlineMs = environment.now().monotonicMs + PATIENCE_MS + timing.leaseMs + timing.marginMs;
   let watch: Watch = {};
   for (;;) {
+    const askedMs = environment.now().monotonicMs;
     const rows = await readLeases(store);
     const nowMs = environment.now().monotonicMs;
     watch = watchRows(watch, rows, nowMs);
     const behind = rows.filter(
-      (row) => row.revision < record.revision && !isSilent(watch, row, nowMs, timing),
+      (row) => row.revision < record.revision && !isSilent(watch, row, askedMs, timing),
     );
     if (behind.length === 0) return;
     if (nowMs > deadlineMs || signal?.aborted === true) {

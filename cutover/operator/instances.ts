@@ -10,9 +10,11 @@ import type { InstanceStatus } from './types.ts';
 export interface Watching {
   readonly rows: readonly LeaseReport[];
   readonly watch: Watch;
+  /** When they were asked for, on the monotonic clock: that is how long silence is known to have lasted. */
+  readonly askedMs: number;
 }
 
-const NOTHING: Watching = { rows: [], watch: {} };
+const NOTHING: Watching = { rows: [], watch: {}, askedMs: Number.NEGATIVE_INFINITY };
 /** Looks at the rows while waiting, within one heartbeat. */
 const LOOKS_PER_HEARTBEAT = 5;
 
@@ -54,9 +56,9 @@ export async function awaitAcknowledged(
   let watching = NOTHING;
   for (;;) {
     watching = await lookOnce(environment, store, watching);
-    const { rows, watch } = watching;
+    const { rows, watch, askedMs } = watching;
     const nowMs = environment.now().monotonicMs;
-    const open = rows.filter((row) => !follows(row, record) && !isSilent(watch, row, nowMs, timing));
+    const open = rows.filter((row) => !follows(row, record) && !isSilent(watch, row, askedMs, timing));
     const missing = expected.filter(
       (id) => nowMs < silentMs && !rows.some(({ instance }) => instance === id),
     );
@@ -85,9 +87,10 @@ function follows(row: LeaseRow, record: ControlRecord): boolean {
 }
 
 async function lookOnce(environment: Environment, store: Store, before: Watching): Promise<Watching> {
+  const askedMs = environment.now().monotonicMs;
   try {
     const rows = await readLeases(store);
-    return { rows, watch: watchRows(before.watch, rows, environment.now().monotonicMs) };
+    return { rows, watch: watchRows(before.watch, rows, environment.now().monotonicMs), askedMs };
   } catch (error) {
     if (error instanceof StoreUnavailable) return before;
     throw error;

@@ -28,7 +28,10 @@ export function watchRows(watch: Watch, rows: readonly LeaseRow[], nowMs: number
   );
 }
 
-/** Whether any lease this row stands for has run out. `watch` must already have taken in this row. */
+/**
+ * Whether any lease this row stands for has run out. `watch` must already have taken in this row. `nowMs`: no later than the
+ * row stood so, which is when it was asked for; who stood still before the answer came has seen nothing of that time.
+ */
 export function isSilent(watch: Watch, row: LeaseRow, nowMs: number, timing: Timing): boolean {
   const watched = watch[row.instance];
   return (
