@@ -12,13 +12,18 @@ const NOT_PRIMARY = new Set([10107, 13435, 10058]);
  * A primary that steps down or shuts down may have committed what it was doing; so may one that the server in between
  * (mongos) has lost.
  */
-const INTERRUPTED = new Set([6, 7, 91, 133, 189, 9001, 11600, 11602, 13436]);
+const INTERRUPTED = new Set([6, 7, 91, 133, 189, 9001, 11600, 11601, 11602, 13436]);
+/** A cursor that was killed, or outlived its primary, and a plan whose index went. */
+const READ_ENDED = new Set([43, 175, 237]);
 /** 64: the write is there, but not on as many members as were asked for. */
 const OUT_OF_TIME = new Set([50, 64, 89, 202, 262]);
 /** Another write, or a lock, was in the way. One document's write was taken back; of several, some may be done. */
 const CONTENTION = new Set([24, 112]);
 const NOT_LET_IN = new Set([18, 8000]);
 const NOT_ALLOWED = 13;
+/** Its cache is full. */
+const TEMPORARILY_UNAVAILABLE = 365;
+const OUT_OF_DISK_SPACE = 14031;
 /** A member that has only just begun does not know yet what a majority holds. */
 const MAJORITY_UNKNOWN = 134;
 const DUPLICATE_KEY = 11000;
@@ -26,6 +31,7 @@ const DOCUMENT_VALIDATION_FAILURE = 121;
 
 /** Whether it is of the store, not of the document: whoever asks again may be luckier. */
 export function isTransient(code: number): boolean {
+  if (code === TEMPORARILY_UNAVAILABLE || code === OUT_OF_DISK_SPACE) return true;
   return [NOT_PRIMARY, INTERRUPTED, OUT_OF_TIME, CONTENTION].some((codes) => codes.has(code));
 }
 
@@ -36,15 +42,20 @@ export function toStoreError(error: unknown, kind: 'read' | 'write'): unknown {
     new StoreUnavailable('mongo', outcome, reason, { cause: error });
 
   if (error instanceof mongo.MongoWriteConcernError) return unavailable(lost, 'timeout');
+  // Of a bulk that names no operation nobody knows how much was written, or is durable.
+  if (error instanceof mongo.MongoBulkWriteError && [error.writeErrors].flat().length === 0)
+    return unavailable(lost, 'timeout');
   if (error instanceof mongo.MongoServerError) {
     const code = Number(error.code);
     // With both labels the server had not begun.
     if (error.hasErrorLabel('SystemOverloadedError'))
       return unavailable(error.hasErrorLabel('RetryableError') ? 'none' : lost, 'overloaded');
     if (NOT_PRIMARY.has(code)) return unavailable('none', 'read-only');
-    if (INTERRUPTED.has(code)) return unavailable(lost, 'connection-lost');
+    if (INTERRUPTED.has(code) || READ_ENDED.has(code)) return unavailable(lost, 'connection-lost');
     if (OUT_OF_TIME.has(code)) return unavailable(lost, 'timeout');
     if (CONTENTION.has(code)) return unavailable(lost, 'contention');
+    if (code === TEMPORARILY_UNAVAILABLE) return unavailable(lost, 'overloaded');
+    if (code === OUT_OF_DISK_SPACE) return unavailable(lost, 'disk-full');
     if (code === NOT_ALLOWED) return unavailable('none', 'forbidden');
     if (NOT_LET_IN.has(code) || code === MAJORITY_UNKNOWN) return unavailable('none', 'connect');
     return error;

@@ -19,6 +19,12 @@ describe('what a server says by code', () => {
     ['WriteConcernFailed', 64, 'unknown', 'timeout'],
     ['LockTimeout', 24, 'unknown', 'contention'],
     ['WriteConflict', 112, 'unknown', 'contention'],
+    ['Interrupted', 11601, 'unknown', 'connection-lost'],
+    ['CursorNotFound', 43, 'unknown', 'connection-lost'],
+    ['CursorKilled', 237, 'unknown', 'connection-lost'],
+    ['QueryPlanKilled', 175, 'unknown', 'connection-lost'],
+    ['TemporarilyUnavailable', 365, 'unknown', 'overloaded'],
+    ['OutOfDiskSpace', 14031, 'unknown', 'disk-full'],
     ['NotWritablePrimary', 10107, 'none', 'read-only'],
     ['Unauthorized', 13, 'none', 'forbidden'],
   ] as const)('%s (%i): a write is %s, for %s; a read has left no trace', (_, code, outcome, reason) => {
@@ -34,6 +40,14 @@ describe('what a server says by code', () => {
     const error = refusal(462);
     for (const label of labels) error.addErrorLabel(label);
     expect(toStoreError(error, 'write')).toMatchObject({ reason: 'overloaded', outcome });
+  });
+
+  it('of a bulk that was written, but to no majority, nobody knows what stays', () => {
+    const error = Object.assign(Object.create(mongo.MongoBulkWriteError.prototype) as Error, {
+      code: 10107,
+      writeErrors: [],
+    });
+    expect(toStoreError(error, 'write')).toMatchObject({ reason: 'timeout', outcome: 'unknown' });
   });
 
   it('is no trouble of the store when it is about the statement', () => {
