@@ -8,10 +8,10 @@ import type { Store } from '../db/port.ts';
 import type { ControlEntry, Json, LeaseEntry } from '../db/replica.ts';
 import { isRestored } from '../db/restored.ts';
 import { type CopyState, MODES } from './mode.ts';
-import { type ChangeDecision, type ControlChange, decideChange } from './protocol/changes.ts';
+import { type ChangeDecision, type ControlChange, decideChange, isOneSystem } from './protocol/changes.ts';
 import { RULES, type Rules } from './protocol/rules.ts';
 import type { ControlRecord, LeaseRow } from './protocol/types.ts';
-import { STORE_NAMES } from './words.ts';
+import { STORE_NAMES, VARIABLES } from './words.ts';
 
 // Loose, all of it: whoever changes a record writes it back whole, with what a later version has added to it.
 export const copySchema: z.ZodType<CopyState> = z.discriminatedUnion('kind', [
@@ -45,6 +45,7 @@ const controlBody = z.looseObject({
     .nullable(),
   changedBy: z.string().nullable(),
   movedBy: z.string().optional(),
+  system: z.string().optional(),
   copy: copySchema,
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
   epoch: z.int().min(0),
@@ -135,6 +136,27 @@ export class RestoredStore extends UnreadableControl {
     const name = store === null ? 'a store' : STORE_NAMES[store];
     super(`${name} was restored from a snapshot and is fenced until an operator clears it`, store, epoch);
   }
+}
+
+/**
+ * The stores hold records of two systems: a URL leads to another one's database. What that says of modes and epochs
+ * means nothing here, and nothing of this one may be written there.
+ */
+export class OtherSystem extends UnreadableControl {
+  /** `store`: the one whose record is not of the system that is followed; null: it cannot be told which. */
+  constructor(store: StoreName | null) {
+    super(
+      store === null
+        ? `MongoDB and PostgreSQL hold the control records of two systems: ${VARIABLES.mongo} or ${VARIABLES.postgres} leads to the wrong database`
+        : `${STORE_NAMES[store]} holds the control record of another system: ${VARIABLES[store]} leads to the wrong database`,
+      store,
+    );
+  }
+}
+
+/** Throws `OtherSystem` when these are not of one system. */
+export function assertOneSystem(one: ControlRecord | null, other: ControlRecord | null): void {
+  if (one !== null && other !== null && !isOneSystem(one, other)) throw new OtherSystem(null);
 }
 
 /**

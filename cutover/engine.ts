@@ -4,7 +4,15 @@
  */
 import { StoreUnavailable } from '../db/errors.ts';
 import type { LimitStore, Repository, Store } from '../db/port.ts';
-import { asUnreadable, fromControl, isSilence, readControl, UnreadableControl } from './control.ts';
+import { createBarred } from './barred.ts';
+import {
+  assertOneSystem,
+  asUnreadable,
+  fromControl,
+  isSilence,
+  readControl,
+  UnreadableControl,
+} from './control.ts';
 import type { Environment } from './environment.ts';
 import { createFallback } from './fallback.ts';
 import { createWatcher } from './foreign/watcher.ts';
@@ -16,10 +24,9 @@ import { authorityOf, countingOn, type Mode, mirrorOf, otherStore } from './mode
 import { NOTES } from './notes.ts';
 import type { Rules } from './protocol/rules.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
-import { createRestored } from './restored.ts';
 import { createRouter } from './router.ts';
 import { createShadow, type Shadow } from './shadow/shadow.ts';
-import { decideStart, type Reading } from './startup.ts';
+import { decideStart, type Reading, recordIn } from './startup.ts';
 import type { Telemetry } from './telemetry.ts';
 import { createTelling } from './telling.ts';
 import { createTraffic } from './traffic.ts';
@@ -108,8 +115,8 @@ export function createEngine(options: EngineOptions): Engine {
     ...(mapping === undefined ? {} : { mapping }),
   });
   const traffic = createTraffic(environment);
-  const restored = createRestored(telemetry);
-  const parts = { stores, environment, telemetry, member, traffic, restored };
+  const barred = createBarred({ telemetry, followed: member.record });
+  const parts = { stores, environment, telemetry, member, traffic, barred };
   const mirror = createMirror({ ...parts, retentionMs });
   const shadow = createShadow({ ...parts, retentionMs, digestKey });
   const fallback = createFallback(parts);
@@ -122,7 +129,7 @@ export function createEngine(options: EngineOptions): Engine {
     onRead: shadow.offer,
     tryElsewhere: fallback.tryRead,
     onOperation: latency.note,
-    isFenced: restored.look,
+    isFenced: barred.look,
   });
   const ready = new Set<Store>();
   const ended = new AbortController();
@@ -136,7 +143,6 @@ export function createEngine(options: EngineOptions): Engine {
     try {
       const record = await readControl(store);
       const holdsUsers = record === null && (await store.replica.holdsUsers());
-      if (record !== null) member.learn(store, record);
       return { kind: 'read', record, holdsUsers };
     } catch (error) {
       if (isSilence(error)) return { kind: 'unreachable' };
@@ -144,6 +150,18 @@ export function createEngine(options: EngineOptions): Engine {
       telemetry.debug({ err: error, store: store.name }, message);
       return { kind: 'unreadable', reason: message, epoch };
     }
+  }
+
+  /** Throws `StartRefused` when they are of two systems: nothing of either is followed then. */
+  function learn(readings: PerStore<Reading>): void {
+    const [mongo, postgres] = [recordIn(readings.mongo), recordIn(readings.postgres)];
+    try {
+      assertOneSystem(mongo, postgres);
+    } catch (error) {
+      throw new StartRefused(error instanceof Error ? error.message : String(error), { cause: error });
+    }
+    if (stores.mongo !== null && mongo !== null) member.learn(stores.mongo, mongo);
+    if (stores.postgres !== null && postgres !== null) member.learn(stores.postgres, postgres);
   }
 
   async function makeReady(store: Store | null): Promise<void> {
@@ -162,7 +180,9 @@ export function createEngine(options: EngineOptions): Engine {
   /** One attempt; null once the mode is known, otherwise why it is not. Throws `StartRefused`. */
   async function attempt(): Promise<string | null> {
     const [mongo, postgres] = await Promise.all([readingOf(stores.mongo), readingOf(stores.postgres)]);
-    const decision = decideStart(firstMode, { mongo, postgres }, environment.date().getTime());
+    learn({ mongo, postgres });
+    const nowMs = environment.date().getTime();
+    const decision = decideStart(firstMode, { mongo, postgres }, nowMs, environment.newId());
     if (decision.kind === 'refuse') throw new StartRefused(decision.reason);
     if (decision.kind === 'wait') return decision.reason;
     if (decision.kind === 'create') {
@@ -196,13 +216,14 @@ export function createEngine(options: EngineOptions): Engine {
   async function begin(first: ControlRecord): Promise<void> {
     const isCounted = first.copy.kind === 'complete' && stores.postgres !== null;
     const history = isCounted ? await stores.postgres.history() : null;
-    const record = { ...first, copy: countingOn(first.copy, history) };
+    let record: ControlRecord = { ...first, copy: countingOn(first.copy, history) };
     for (const store of [stores.mongo, stores.postgres]) {
       if (store === null || !(await isReadyToBegin(store, record.mode))) continue;
       const created = await store.books.createControl(fromControl(record));
       // Another came first: its record counts, unless it is this very one, left without its copy.
       const there = created ? record : await readControl(store);
       if (there?.mode !== record.mode || there.revision !== record.revision) return;
+      record = there;
       if (created && store.name === authorityOf(record.mode)) await noteBeginning(store, record);
     }
   }

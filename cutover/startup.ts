@@ -13,6 +13,11 @@ export type Reading =
   | { readonly kind: 'unreadable'; readonly reason: string; readonly epoch: number | null }
   | { readonly kind: 'read'; readonly record: ControlRecord | null; readonly holdsUsers: boolean };
 
+/** The record that was read, if any. */
+export function recordIn(reading: Reading): ControlRecord | null {
+  return reading.kind === 'read' ? reading.record : null;
+}
+
 export type StartDecision =
   /** A record exists: it counts, whatever the configuration says. */
   | { readonly kind: 'follow' }
@@ -23,8 +28,13 @@ export type StartDecision =
   /** It will never be right: the configuration has to change. */
   | { readonly kind: 'refuse'; readonly reason: string };
 
-/** `firstMode` is what the configuration names. Times are of the record clock. */
-export function decideStart(firstMode: Mode, readings: PerStore<Reading>, nowMs: number): StartDecision {
+/** `firstMode` is what the configuration names, `system` what a new one is to be called. Times are of the record clock. */
+export function decideStart(
+  firstMode: Mode,
+  readings: PerStore<Reading>,
+  nowMs: number,
+  system: string,
+): StartDecision {
   const found = Object.values(readings);
   if (found.some((reading) => reading.kind === 'read' && reading.record !== null)) return { kind: 'follow' };
   // There is a system, whatever it says: none is begun over it.
@@ -75,6 +85,7 @@ export function decideStart(firstMode: Mode, readings: PerStore<Reading>, nowMs:
       epoch: 1,
       transition: null,
       changedBy: null,
+      system,
       copy,
       settings: {},
     },

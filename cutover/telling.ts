@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { StoreUnavailable } from '../db/errors.ts';
 import type { Store } from '../db/port.ts';
+import type { Barred } from './barred.ts';
 import { changeControl, RestoredStore, readControl } from './control.ts';
 import type { Environment } from './environment.ts';
 import type { LogContext } from './event-log.ts';
@@ -12,7 +13,6 @@ import { authorityOf, historyOf, mirrorOf, otherStore } from './mode.ts';
 import { hasLostCopy } from './protocol/changes.ts';
 import { transitionOf } from './protocol/follow.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
-import type { Restored } from './restored.ts';
 import type { Telemetry } from './telemetry.ts';
 
 /** Between two attempts to leave a copy of the record in the other store, ms. */
@@ -25,7 +25,7 @@ export interface TellingOptions {
   readonly environment: Environment;
   readonly telemetry: Telemetry;
   readonly member: Member;
-  readonly restored: Restored;
+  readonly barred: Barred;
   /** Those that `makeReady` has made ready. */
   readonly ready: Set<Store>;
   readonly makeReady: (store: Store) => Promise<void>;
@@ -42,7 +42,7 @@ export interface Telling {
 }
 
 export function createTelling(options: TellingOptions): Telling {
-  const { stores, environment, telemetry, member, restored, ready, makeReady, ended } = options;
+  const { stores, environment, telemetry, member, barred, ready, makeReady, ended } = options;
   let warned: string | null = null;
   let heeding = false;
 
@@ -81,7 +81,7 @@ export function createTelling(options: TellingOptions): Telling {
     if (authority === null || other === null || mirrorOf(mode) === null) return true;
     if (transitionOf(member.state().following) !== null) return true;
     try {
-      if (await restored.look(other)) throw new RestoredStore(other.name);
+      if (await barred.look(other)) return false;
       // What prepared it is gone with its record.
       if (ready.has(other) && (await readControl(other)) === null) ready.delete(other);
       // Before it is prepared, which may need a privilege that this service has not.

@@ -26,6 +26,7 @@ const WORDS: Readonly<Record<Exclude<Refusal, 'incomplete-copy' | 'changed'>, st
   'illegal-move': 'no such move leads on from this mode',
   contradiction: 'the setting contradicts another one',
   'no-mirror': 'in this mode nothing is mirrored',
+  'other-system': 'it is of another system',
 };
 
 /** What telling a store of the record may show. */

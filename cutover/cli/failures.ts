@@ -3,7 +3,7 @@ import { STORES, StaleEpoch, type StoreName, StoreUnavailable } from '../../db/e
 import type { Store } from '../../db/port.ts';
 import { ToolFailed } from '../../db/postgres/snapshot/tools.ts';
 import { WrongArgument } from '../argument.ts';
-import { RestoredStore, UnreadableControl } from '../control.ts';
+import { OtherSystem, RestoredStore, UnreadableControl } from '../control.ts';
 import { CopyRefused } from '../copy/types.ts';
 import { AuthorityUnknown } from '../operator/index.ts';
 import type { PerStore } from '../protocol/types.ts';
@@ -69,6 +69,10 @@ export function failureOf(error: unknown): Failure {
   }
   if (error instanceof RestoredStore) {
     return { ...failure('refused', error.message, 'run `cutover snapshot clear`'), store: error.store };
+  }
+  if (error instanceof OtherSystem) {
+    const remedy = 'give this command the URLs that the instances have; nothing was changed';
+    return { ...failure('difference', error.message, remedy), store: error.store };
   }
   if (error instanceof UnreadableControl) {
     const remedy =

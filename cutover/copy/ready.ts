@@ -1,7 +1,7 @@
 /** What must hold before a copy may begin, and what it says in the end. */
 import type { StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { changeControl, readControl, readLeases } from '../control.ts';
+import { assertOneSystem, changeControl, readControl, readLeases } from '../control.ts';
 import type { Environment } from '../environment.ts';
 import type { Event } from '../event-log.ts';
 import { authorityOf, type CopyState, mirrorOf, otherStore } from '../mode.ts';
@@ -23,6 +23,7 @@ export async function assertCopyable(
 ): Promise<ControlRecord> {
   const target = otherStore(from);
   const [record, seen] = await Promise.all([readControl(stores[from]), readControl(stores[target])]);
+  assertOneSystem(record, seen);
   if (record === null || authorityOf(record.mode) !== from || (seen !== null && seen.epoch > record.epoch)) {
     throw new CopyRefused(
       'not-authority',
@@ -46,6 +47,7 @@ export async function authorityNow({
   stores,
 }: Pick<CopyScope, 'stores'>): Promise<{ readonly authority: StoreName; readonly record: ControlRecord }> {
   const records = await Promise.all([readControl(stores.mongo), readControl(stores.postgres)]);
+  assertOneSystem(...records);
   const [record] = records
     .filter((each) => each !== null)
     .sort((a, b) => b.epoch - a.epoch || b.revision - a.revision);

@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { changeControl, fromLease, isSilence, readControl } from '../control.ts';
+import { changeControl, fromLease, isSilence, OtherSystem, readControl } from '../control.ts';
 import type { Environment } from '../environment.ts';
 import { authorityOf, otherStore } from '../mode.ts';
 import {
@@ -21,7 +21,7 @@ import {
   settledRevision,
   type Ticket,
 } from '../protocol/admission.ts';
-import { mayAbort } from '../protocol/changes.ts';
+import { isOneSystem, mayAbort } from '../protocol/changes.ts';
 import { transitionOf, unfinishedChange } from '../protocol/follow.ts';
 import {
   beginHeartbeat,
@@ -267,7 +267,17 @@ export function createInstance(options: InstanceOptions): Instance {
     };
   }
 
+  /** Throws `OtherSystem`: its modes and epochs mean nothing here. */
+  function assertOurs(store: Store, read: ControlRecord): void {
+    const { record } = state.following;
+    if (record === null || isOneSystem(record, read)) return;
+    const error = new OtherSystem(store.name);
+    sight.refused(store.name, error);
+    throw error;
+  }
+
   function learn(store: Store, record: ControlRecord): void {
+    assertOurs(store, record);
     sight.saw(store.name);
     commit(onControlRead(state, store.name, record, rules));
   }
@@ -347,6 +357,7 @@ export function createInstance(options: InstanceOptions): Instance {
     for (const step of rules.heartbeatSteps) {
       if (step === 'read') {
         read = await readControl(store);
+        if (read !== null) assertOurs(store, read);
       } else if (
         await store.books.writeLease(fromLease(row, { reaches: sight.reached(), p99Ms: p99Ms(), mapping }))
       ) {

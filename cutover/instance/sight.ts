@@ -9,6 +9,8 @@ export interface Sight {
   look(store: Store): Promise<ControlRecord | null>;
   /** Its record has been read by another way. */
   saw(name: StoreName): void;
+  /** It told one that cannot be followed. */
+  refused(name: StoreName, error: UnreadableControl): void;
   /** The stores that told their record, whether or not there is one, or one that can be read. */
   reached(): readonly StoreName[];
   /** Why it did not tell a record although it answered; null: it did, was silent, or was never asked. */
@@ -43,6 +45,7 @@ export function createSight(): Sight {
       }
     },
     saw: (name) => void seen.set(name, { answers: true, problem: null }),
+    refused: (name, error) => void seen.set(name, failed(name, error)),
     reached: () => [...seen].flatMap(([name, { answers }]) => (answers ? [name] : [])).sort(),
     problem: (name) => seen.get(name)?.problem ?? null,
   };

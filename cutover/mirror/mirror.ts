@@ -6,13 +6,13 @@
 import { StaleEpoch, type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import type { Entity } from '../../db/records.ts';
+import { type Barred, createBarred } from '../barred.ts';
 import { type BreakerState, createBreaker } from '../breaker.ts';
 import { FENCED_EPOCH } from '../control.ts';
 import type { Environment } from '../environment.ts';
 import type { Member } from '../instance/member.ts';
 import { authorityOf, mirrorOf } from '../mode.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
-import { createRestored, type Restored } from '../restored.ts';
 import type { Telemetry } from '../telemetry.ts';
 import { NO_TRAFFIC, type Traffic } from '../traffic.ts';
 import { createAsides } from './aside.ts';
@@ -61,7 +61,7 @@ export interface MirrorOptions {
   /** The clients whose way it keeps out of. */
   readonly traffic?: Pick<Traffic, 'lull'>;
   /** Shared with whoever else would write to the mirror. */
-  readonly restored?: Restored;
+  readonly barred?: Barred;
 }
 
 const QUEUED_MAX = 10_000;
@@ -91,14 +91,14 @@ export function createMirror(options: MirrorOptions): Mirror {
   const sweepNap = createNap(environment);
   const counting = createCounting(environment);
   const noteOutage = createOutages({ environment, telemetry });
-  const restored = options.restored ?? createRestored(telemetry);
-  restored.onGone(() => workNap.wake());
+  const barred = options.barred ?? createBarred({ telemetry, followed: member.record });
+  barred.onGone(() => workNap.wake());
   const sweeper = createSweeper({
     environment,
     queue,
     asides,
     counting,
-    restored,
+    barred,
     isInFlight: (entity, id) => inFlight.some((item) => item.id === id && item.entity === entity),
     onQueued: () => workNap.wake(),
   });
@@ -194,7 +194,7 @@ export function createMirror(options: MirrorOptions): Mirror {
     if (dueAtMs === null) return FOREVER_MS;
     const untilMs = Math.max(dueAtMs, pausedUntilMs);
     if (untilMs > nowMs()) return untilMs - nowMs();
-    if (restored.reason() !== null) return FOREVER_MS;
+    if (barred.reason() !== null) return FOREVER_MS;
     await gather();
     const pass = permit();
     if (typeof pass === 'number') return pass;
@@ -257,7 +257,7 @@ export function createMirror(options: MirrorOptions): Mirror {
       for (const { entity, id } of items) queue.add(entity, id);
       if (error instanceof PermitEnded) return REST_MS;
       if (error.stored === FENCED_EPOCH) {
-        restored.note(store);
+        barred.note(store);
         return FOREVER_MS;
       }
       if (staleLogged !== pass.epoch) {
@@ -352,7 +352,7 @@ export function createMirror(options: MirrorOptions): Mirror {
       sweeper.reset();
       counting.reset();
       asides.clear();
-      restored.reset();
+      barred.reset();
     }
     if (record.transition !== null) {
       pausedUntilMs = Number.NEGATIVE_INFINITY;
@@ -409,7 +409,7 @@ export function createMirror(options: MirrorOptions): Mirror {
       breaker: breaker.state(),
       ...counting.last(),
       orphans: sweeper.orphans(),
-      standsBecause: restored.reason(),
+      standsBecause: barred.reason(),
     }),
   };
 }

@@ -4,8 +4,8 @@
  */
 import type { Entity } from '../../db/records.ts';
 import type { Mark } from '../../db/replica.ts';
+import type { Barred } from '../barred.ts';
 import type { Environment } from '../environment.ts';
-import type { Restored } from '../restored.ts';
 import type { Asides } from './aside.ts';
 import type { Counting } from './counting.ts';
 import { tidyNotes } from './notes.ts';
@@ -43,12 +43,12 @@ export function createSweeper(options: {
   readonly queue: Queue;
   readonly asides: Asides;
   readonly counting: Counting;
-  readonly restored: Restored;
+  readonly barred: Barred;
   /** Whether it is being mirrored at this moment. */
   readonly isInFlight: (entity: Entity, id: string) => boolean;
   readonly onQueued: () => void;
 }): Sweeper {
-  const { environment, queue, asides, counting, restored, isInFlight, onQueued } = options;
+  const { environment, queue, asides, counting, barred, isInFlight, onQueued } = options;
   let after: Mark | undefined;
   let orphanAfter: Mark | undefined;
   let orphans: number | null = null;
@@ -117,7 +117,7 @@ export function createSweeper(options: {
       await queueMarks(pass, behindFence || sweeps % ALL_EVERY === 0);
       // Nothing is repaired there, and requests wait.
       if (behindFence) return;
-      if (await pass.callMirror(() => restored.look(pass.mirror))) return;
+      if (await pass.callMirror(() => barred.look(pass.mirror))) return;
       await sweepOrphans(pass);
       await tidy(pass);
     },

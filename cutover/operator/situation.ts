@@ -1,8 +1,9 @@
 /** What the two control records say together, and which of them speaks. Only reads. */
 import { STORES, type StoreName } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
-import { asUnreadable, isSilence, readControl, type UnreadableControl } from '../control.ts';
+import { asUnreadable, isSilence, OtherSystem, readControl, type UnreadableControl } from '../control.ts';
 import { authorityOf, mirrorOf, otherStore } from '../mode.ts';
+import { isOneSystem } from '../protocol/changes.ts';
 import { FOLLOWING_NOTHING, type Following, follow, unfinishedChange } from '../protocol/follow.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
 import { VARIABLES } from '../words.ts';
@@ -39,13 +40,22 @@ export interface Standing {
 /** Reads both records; a store that does not tell its own is left out. */
 export async function readSituation({ stores }: Pick<OperatorContext, 'stores'>): Promise<Situation> {
   const [mongo, postgres] = await Promise.all([readOne(stores.mongo), readOne(stores.postgres)]);
-  const readings = { mongo, postgres };
+  const readings = ofOneSystem({ mongo, postgres });
   let following = FOLLOWING_NOTHING;
   for (const name of STORES) {
     const { record } = readings[name];
     if (record !== null) following = follow(following, name, record);
   }
   return { readings, following, record: following.record, unfinished: unfinishedChange(following) };
+}
+
+/** Of two systems neither counts: which of the URLs is the wrong one cannot be known here. */
+function ofOneSystem(readings: PerStore<StoreReading>): PerStore<StoreReading> {
+  const { mongo, postgres } = readings;
+  if (mongo.record === null || postgres.record === null) return readings;
+  if (isOneSystem(mongo.record, postgres.record)) return readings;
+  const told = { record: null, trouble: new OtherSystem(null) };
+  return { mongo: { ...mongo, ...told }, postgres: { ...postgres, ...told } };
 }
 
 async function readOne(store: Store | null): Promise<StoreReading> {

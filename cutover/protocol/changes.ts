@@ -74,7 +74,8 @@ export type Refusal =
   | 'contradiction'
   | 'changed'
   | 'incomplete-copy'
-  | 'no-mirror';
+  | 'no-mirror'
+  | 'other-system';
 
 export type ChangeDecision =
   | { readonly kind: 'write'; readonly record: ControlRecord }
@@ -140,6 +141,7 @@ export function decideChange(
       if (!isAuthority) return refuse('not-authority');
       return { kind: 'write', record: afterLoss(record, transition.target, change.id) };
     case 'gain': {
+      if (!isOneSystem(record, change.record)) return refuse('other-system');
       if (record.epoch === change.record.epoch && record.changedBy === change.record.changedBy)
         return already;
       if (record.epoch >= change.record.epoch) return refuse('higher-epoch');
@@ -160,6 +162,7 @@ export function decideChange(
       return write({ mode: change.to, copy, movedBy: change.id });
     }
     case 'copy':
+      if (!isOneSystem(record, change.record)) return refuse('other-system');
       if (isAuthority || record.epoch > change.record.epoch) return refuse('higher-epoch');
       if (record.revision >= change.record.revision) return already;
       if (change.seen !== null && record.epoch < change.seen.epoch) return refuse('changed');
@@ -184,6 +187,11 @@ export function decideChange(
         ? refuse('no-mirror')
         : write({ copy: lastVerified(record.copy, change.copy) });
   }
+}
+
+/** Whether these are of one system, as far as both say. */
+export function isOneSystem({ system: one }: ControlRecord, { system: other }: ControlRecord): boolean {
+  return one === undefined || other === undefined || one === other;
 }
 
 /** Of two verifies at once the one that began first may end last: it takes nothing back. */

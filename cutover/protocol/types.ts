@@ -35,6 +35,8 @@ export interface ControlRecord {
   readonly changedBy: string | null;
   /** The last move without a change of authority; without it there was none, or an older version has written since. */
   readonly movedBy?: string | undefined;
+  /** Names the system since its first record; versions before named none. */
+  readonly system?: string | undefined;
   readonly copy: CopyState;
   readonly settings: Readonly<Record<string, Setting>>;
 }

@@ -50,7 +50,7 @@ interface Open {
 }
 
 export function createComparison(options: ComparisonOptions): Comparison {
-  const { environment, telemetry, member, stages, restored, traffic = NO_TRAFFIC } = options;
+  const { environment, telemetry, member, stages, barred, traffic = NO_TRAFFIC } = options;
   const pairOf = createPairs(options);
   const ending = createEnding(options);
   const { end, matched } = ending;
@@ -195,7 +195,7 @@ export function createComparison(options: ComparisonOptions): Comparison {
       // They hold under one permit, so one store has authority for all of them.
       const pair = pairOf(first.ticket);
       // What such a store holds says nothing about the copy, and even a read may mend what it finds.
-      if (pair === null || restored.reason() !== null) return live.flatMap((item) => end(item, 'shed'));
+      if (pair === null || barred.reason() !== null) return live.flatMap((item) => end(item, 'shed'));
       const next = await each(
         live.filter(isBaseline),
         (item) => item,

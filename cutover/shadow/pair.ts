@@ -1,13 +1,13 @@
 /** The two stores that a comparison reads: every read bounded in time, the one that has no authority behind a breaker. */
 import { type StoreName, StoreUnavailable } from '../../db/errors.ts';
 import type { Repository, Store } from '../../db/port.ts';
+import type { Barred } from '../barred.ts';
 import { createBreaker } from '../breaker.ts';
 import type { Environment } from '../environment.ts';
 import type { Member } from '../instance/member.ts';
 import { otherStore } from '../mode.ts';
 import type { Ticket } from '../protocol/admission.ts';
 import type { PerStore } from '../protocol/types.ts';
-import type { Restored } from '../restored.ts';
 import type { Telemetry } from '../telemetry.ts';
 import type { Sides } from './look.ts';
 import { TooSlow, within } from './within.ts';
@@ -37,12 +37,12 @@ export interface PairOptions {
   readonly telemetry: Telemetry;
   readonly member: Member;
   readonly timeoutMs: number;
-  readonly restored: Restored;
+  readonly barred: Barred;
 }
 
 /** Gives the pair as it stands under a ticket; null unless both stores are configured. */
 export function createPairs(options: PairOptions): (ticket: Ticket) => Pair | null {
-  const { stores, environment, telemetry, member, timeoutMs, restored } = options;
+  const { stores, environment, telemetry, member, timeoutMs, barred } = options;
   const breakers = { mongo: breakerFor('mongo'), postgres: breakerFor('postgres') };
 
   function breakerFor(store: StoreName) {
@@ -84,7 +84,7 @@ export function createPairs(options: PairOptions): (ticket: Ticket) => Pair | nu
       other,
       sides,
       postgres: store === 'postgres' ? sides.authority : sides.other,
-      isOtherFenced: () => guarded(other.name, () => restored.look(other)),
+      isOtherFenced: () => guarded(other.name, () => barred.look(other)),
       askAuthority: (read) => bounded(() => read(authority.at(reading))),
       askOther: (read) => guarded(other.name, () => read(other.at(reading))),
     };

@@ -5,12 +5,12 @@
  */
 import type { Repository, Store } from '../../db/port.ts';
 import type { Books } from '../../db/replica.ts';
+import { type Barred, createBarred } from '../barred.ts';
 import type { Environment } from '../environment.ts';
 import type { Member } from '../instance/member.ts';
 import { authorityOf, MODE_FACTS } from '../mode.ts';
 import type { Ticket } from '../protocol/admission.ts';
 import type { ControlRecord, PerStore } from '../protocol/types.ts';
-import { createRestored, type Restored } from '../restored.ts';
 import type { ReadOperation } from '../router.ts';
 import { recheckDelaysOf } from '../settings.ts';
 import type { Telemetry } from '../telemetry.ts';
@@ -41,7 +41,7 @@ export interface ShadowOptions {
   /** The clients whose way it keeps out of. */
   readonly traffic?: Pick<Traffic, 'lull'>;
   /** Shared with whoever else would write to the compared store. */
-  readonly restored?: Restored;
+  readonly barred?: Barred;
 }
 
 export interface Shadow {
@@ -86,7 +86,7 @@ export function createShadow(options: ShadowOptions): Shadow {
 
   const comparison = createComparison({
     ...options,
-    restored: options.restored ?? createRestored(telemetry),
+    barred: options.barred ?? createBarred({ telemetry, followed: member.record }),
     digest: createDigest(options.digestKey),
     differences,
     timeoutMs,

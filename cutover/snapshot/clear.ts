@@ -31,6 +31,7 @@ export async function clearRestored(context: OperatorContext, name: StoreName | 
     revision: entry.revision + 1,
     transition: null,
     changedBy: null,
+    system: environment.newId(),
     settings: settingsIn(fence),
   };
   if (!(await store.books.replaceControl(entry, fromControl(record)))) throw notRestored();
