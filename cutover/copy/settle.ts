@@ -202,8 +202,12 @@ async function excusesFor(
     const texts = [a, m].flatMap((state) => (typeof state === 'string' ? [] : [state.text]));
     const isPast = (text: string) => (expiryIn(entity, text) ?? Number.POSITIVE_INFINITY) < expiredBeforeMs;
     if (texts.length === 1 && texts.every(isPast)) excused.add(id);
+    // A session of nobody, which PostgreSQL cannot take.
+    const [document, row] = authority === 'mongo' ? [a, m] : [m, a];
     const owner =
-      entity === 'session' && m === 'absent' && typeof a !== 'string' ? ownerIn(entity, a.text) : null;
+      entity === 'session' && row === 'absent' && typeof document !== 'string'
+        ? ownerIn(entity, document.text)
+        : null;
     if (owner !== null) owners.set(id, owner);
   }
   if (owners.size > 0) {

@@ -315,6 +315,9 @@ describe('verify', async () => {
         { $set: { name: 'newer', version: 4, pendingAt: new Date() } },
       );
     expect(await verify(hasty)).toMatchObject({ differing: 0, lagging: 1, excused: 1 });
+    await bench.setMode('postgres-primary');
+    expect(await verify(hasty)).toMatchObject({ differing: 0, lagging: 1, excused: 1 });
+    await bench.setMode('dual-write');
     await bench.mongo
       .collection('user')
       .updateOne(
