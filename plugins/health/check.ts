@@ -33,37 +33,56 @@ export interface Health {
  * patience for, or an instance would be taken for not ready because of its mirror.
  */
 const OTHER_TIMEOUT_MS = 500;
+/** The same once it was down at the last look: a proxy that waits for less would drop every instance at once. */
+const STILL_DOWN_MS = 50;
+
+interface Probe {
+  /** Whether it answers within that time. */
+  isUp(timeoutMs: number): Promise<boolean>;
+  /** Whether it did not at the last look. */
+  wasDown(): boolean;
+}
 
 /** However often it is asked, a store has one ping under way; it counts as down when that takes too long. */
-function createProbe(store: Store): (timeoutMs: number) => Promise<boolean> {
+function createProbe(store: Store): Probe {
   let asked: Promise<boolean> | null = null;
-  return async (timeoutMs) => {
-    asked ??= store
-      .ping()
-      .then(
-        () => true,
-        () => false,
-      )
-      .finally(() => {
-        asked = null;
+  let down = false;
+  return {
+    wasDown: () => down,
+    async isUp(timeoutMs) {
+      asked ??= store
+        .ping()
+        .then(
+          () => true,
+          () => false,
+        )
+        .then((up) => {
+          asked = null;
+          down = !up;
+          return up;
+        });
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<boolean>((resolve) => {
+        timer = setTimeout(() => {
+          down = true;
+          resolve(false);
+        }, timeoutMs);
       });
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs, false);
-    });
-    return Promise.race([asked, late]).finally(() => clearTimeout(timer));
+      return Promise.race([asked, late]).finally(() => clearTimeout(timer));
+    },
   };
 }
 
 export function createHealth(app: FastifyInstance): Health {
   const { storeTimeoutMs } = app.config;
   const otherTimeoutMs = Math.min(storeTimeoutMs, OTHER_TIMEOUT_MS);
-  const probes = app.stores.map((store) => ({ name: store.name, isUp: createProbe(store) }));
+  const probes = app.stores.map((store) => ({ name: store.name, probe: createProbe(store) }));
+  const patienceMs = (probe: Probe) => (probe.wasDown() ? STILL_DOWN_MS : otherTimeoutMs);
   async function askAll() {
     const decides = app.standing().authority;
     const states = await Promise.all(
-      probes.map(async ({ name, isUp }) => {
-        return { name, up: await isUp(name === decides ? storeTimeoutMs : otherTimeoutMs) };
+      probes.map(async ({ name, probe }) => {
+        return { name, up: await probe.isUp(name === decides ? storeTimeoutMs : patienceMs(probe)) };
       }),
     );
     return { decides, states };

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { freePort } from '../../db/embedded/ports.ts';
 import { createHealth } from '../../plugins/health/check.ts';
 import { inEveryMode, STORES, startApp } from '../support/app.ts';
@@ -89,4 +89,51 @@ test('a store that gets authority while it is asked is given the time of one tha
       { name: 'postgres', role: 'authority', up: true },
     ],
   });
+});
+
+test('a store that decides nothing and was down is not waited for again', async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  let isBack = false;
+  let answer = Promise.withResolvers<void>();
+  const app = {
+    config: { storeTimeoutMs: 60_000 },
+    shutdown: { begun: false },
+    stores: [
+      { name: 'mongo', ping: () => (isBack ? Promise.resolve() : answer.promise) },
+      { name: 'postgres', ping: async () => {} },
+    ],
+    standing: () => ({
+      mode: {},
+      epoch: 2,
+      instance: 'a',
+      authority: 'postgres',
+      serves: 'yes',
+      problem: null,
+    }),
+  };
+  const health = createHealth(app as unknown as FastifyInstance);
+  const told: string[] = [];
+  const check = async () => {
+    const { status, stores } = await health.check();
+    told.push(`${status}, mongo ${stores.some(({ name, up }) => name === 'mongo' && up) ? 'up' : 'down'}`);
+  };
+  void check();
+  await vi.advanceTimersByTimeAsync(499);
+  expect(told).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(told).toEqual(['ready, mongo down']);
+  // Whether the ping is still under way, or is another one.
+  for (const looks of [2, 3]) {
+    void check();
+    await vi.advanceTimersByTimeAsync(50);
+    expect(told).toHaveLength(looks);
+    expect(told.at(-1)).toBe('ready, mongo down');
+    answer.reject(new Error('down'));
+    answer = Promise.withResolvers();
+    await vi.advanceTimersByTimeAsync(0);
+  }
+  isBack = true;
+  await check();
+  expect(told.at(-1)).toBe('ready, mongo up');
 });
