@@ -107,7 +107,9 @@ export function createMirror(options: MirrorOptions): Mirror {
     settings,
     onChange(to, from) {
       const store = mirrorName() ?? 'none';
-      telemetry.warn({ store, from, to }, `mirror: the breaker is ${to}`);
+      // What goes on being open has been told of.
+      const level = from === 'closed' || to === 'closed' ? 'warn' : 'debug';
+      telemetry[level]({ store, from, to }, `mirror: the breaker is ${to}`);
       if (to === 'open') telemetry.count('cutover_breaker_opened_total', { store, purpose: 'mirror' });
     },
   });

@@ -5,7 +5,8 @@ import type { Environment } from '../environment.ts';
 import { createRate } from '../shadow/rate.ts';
 import type { Telemetry } from '../telemetry.ts';
 
-const LINES_PER_S = 0.2;
+/** As often as other complaints: an outage may last a night. */
+const LINES_PER_S = 1 / 30;
 
 export type NoteOutage = (store: Store['name'], error: StoreUnavailable) => void;
 

@@ -41,8 +41,8 @@ export interface Ending {
   noteFailure(item: Item, cause: unknown): void;
 }
 
-/** Log lines, and repairs, each second at most: where everything differs, one cause is behind it. */
-const LINES_PER_S = 0.2;
+/** Log lines, and repairs, each second at most: where everything fails, or differs, one cause is behind it. */
+const LINES_PER_S = 1 / 30;
 const REPAIRS_PER_S = 20;
 
 export function createEnding(options: EndingOptions): Ending {

@@ -82,6 +82,24 @@ describe('what fails', () => {
     expect(world.counts.get('cutover_mirror_retried_total postgres timeout')).toBe(2);
   });
 
+  test('a mirror that is away for an hour is told of now and then, and once when it is back', async () => {
+    const world = mirrorWorld();
+    world.hooks.copy = { before: down('postgres') };
+    await signUp(world.repo);
+    await world.clock.pass(HOUR_MS);
+    expect(world.counts.get('cutover_breaker_opened_total postgres mirror')).toBeGreaterThan(50);
+    const breaker = () => world.logs.filter(({ message }) => message.includes('breaker'));
+    expect(breaker().map(({ message }) => message)).toEqual(['mirror: the breaker is open']);
+    expect(world.logs.length).toBeGreaterThan(50);
+    expect(world.logs.length).toBeLessThan(130);
+    world.hooks.copy = {};
+    await world.clock.run(world.mirror.idle());
+    expect(breaker().map(({ message }) => message)).toEqual([
+      'mirror: the breaker is open',
+      'mirror: the breaker is closed',
+    ]);
+  });
+
   test('an instance that dies between apply and clear leaves marks that another takes off', async () => {
     const world = mirrorWorld();
     world.hooks.copy = {
