@@ -8,6 +8,7 @@ import {
   newPerson,
   type Person,
   resetBody,
+  resetToken,
   signedIn,
 } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
@@ -124,6 +125,24 @@ inEveryMode(async (mode) => {
         async () => expect((await app.client().post('/auth/login', body, home)).status).toBe(200),
         { intervalMs: 250 },
       );
+    });
+
+    test('an owner whose network is new gets in after a reset, which the strangers cannot do', async () => {
+      const ada = await newPerson(app);
+      const away = { headers: { 'x-forwarded-for': '203.0.113.8' } };
+      for (let times = 0; times < 3; times += 1) expect((await wrong(app, ada.email)).status).toBe(401);
+      expectLimited(
+        await app.client().post('/auth/login', { email: ada.email, password: ada.password }, away),
+      );
+      const password = newPassword();
+      const reset = resetBody(await resetToken(app, ada.email), password);
+      expect((await app.client().post('/auth/reset-password', reset, away)).status).toBe(200);
+      const right = { email: ada.email, password };
+      await eventually(
+        async () => expect((await app.client().post('/auth/login', right, away)).status).toBe(200),
+        { intervalMs: 250 },
+      );
+      expectLimited(await app.client().post('/auth/login', right, STRANGE));
     });
 
     test('a success takes the failures back', async () => {

@@ -5,7 +5,7 @@ import type { New, SessionRecord, UserRecord } from '../../../db/records.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
 import { makeSession, type SignedIn, signedIn } from './issue.ts';
-import { countAttempt, forAttempt, mayNotify } from './limit.ts';
+import { countAttempt, forAttempt, knowNetwork, mayNotify } from './limit.ts';
 import { sessionOfBrowser } from './login.ts';
 import { makeMailedToken, presentedToken } from './mail-tokens.ts';
 import { noted } from './noted.ts';
@@ -52,9 +52,7 @@ export async function signup(
   }
   caller.audit({ ...event, outcome: 'success' });
   context.outbox.dispatch('verificationToken', token, user, () => mayNotify(context, caller, body.email));
-  context.background.run('know network', () =>
-    context.limits.know({ address: caller.address, account: emailKey(body.email) }),
-  );
+  knowNetwork(context, body.email, caller);
   if (browserToken !== null) endFormerSession(context, browserToken, caller);
   return signedIn(context, user, session, refreshToken, now);
 }

@@ -43,6 +43,13 @@ export async function forAttempt<T>(attempt: LimitAttempt, work: () => Promise<T
   }
 }
 
+/** Whoever has proved to own the account may sign in from here, however full strangers keep its limit. */
+export function knowNetwork(context: AuthContext, email: string | null, caller: Caller): void {
+  if (email === null) return;
+  const subjects = { address: caller.address, account: emailKey(email) };
+  context.background.run('know network', () => context.limits.know(subjects));
+}
+
 /** Whether one more mail that nobody asked for may go there. Whoever can have one sent in a loop may not own the address. */
 export async function mayNotify(context: AuthContext, caller: Caller, email: string): Promise<boolean> {
   const attempt = await context.limits.take('notice', { account: emailKey(email) }).catch(exceptBusy);

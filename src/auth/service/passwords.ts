@@ -2,7 +2,7 @@ import { emailKey } from '../../../db/email.ts';
 import type { ResetTokenRecord, SessionRecord, UserRecord } from '../../../db/records.ts';
 import { ApiError } from '../../errors.ts';
 import type { AuthContext, Caller } from './context.ts';
-import { countAttempt, forAttempt, mayNotify } from './limit.ts';
+import { countAttempt, forAttempt, knowNetwork, mayNotify } from './limit.ts';
 import { makeMailedToken, presentedToken } from './mail-tokens.ts';
 import { noted } from './noted.ts';
 import { checkPolicy } from './policy.ts';
@@ -68,6 +68,7 @@ export async function resetPassword(
   if (outcome !== 'done') return refuse(outcome === 'gone' ? 'user_gone' : 'token_invalid');
   caller.audit({ ...event, outcome: 'success' });
   notify(context, user, caller);
+  knowNetwork(context, user.email, caller);
 }
 
 /** Changes the password of who knows the current one; every other session ends. */
