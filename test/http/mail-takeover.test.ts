@@ -3,12 +3,22 @@ import { describe, expect, test } from 'vitest';
 import { parseAuthSecrets } from '../../plugins/keys/auth-secrets.ts';
 import { createKeyring } from '../../plugins/keys/keyring.ts';
 import { makeMailedToken } from '../../src/auth/service/mail-tokens.ts';
-import { HTTP_MODES, MINUTE, startApp } from '../support/app.ts';
+import { HTTP_MODES, MINUTE, startApp, type TestApp } from '../support/app.ts';
 import { startInbox } from '../support/inbox.ts';
 import { durableStoreEnv, productionEnv, startService } from '../support/service.ts';
 import { ownPostgres } from '../support/stores.ts';
 import { login, newEmail, newPassword, newPerson, type Person, resetBody } from '../support/users.ts';
 import { eventually } from '../support/wait.ts';
+
+/** A mail that is due, promised so long ago, under this secret, by an instance that is no more. */
+function promise(app: TestApp, person: Person, agoMs: number, secrets = app.env['AUTH_SECRETS'] ?? '') {
+  const keyring = createKeyring(parseAuthSecrets(secrets));
+  const now = new Date(app.clock.now().getTime() - agoMs);
+  const { config } = app;
+  return app.app.repository.addVerificationToken(
+    makeMailedToken({ keyring, config }, 'verificationToken', person.id, now),
+  );
+}
 
 /** Processes that start and hashes at real cost take long on a machine that does other things as well. */
 const PATIENT = { timeout: 240_000 };
@@ -69,16 +79,8 @@ describe.concurrent('an instance that does not know the secret a mail was promis
       const [ada, bob] = [await newPerson(app), await newPerson(app)];
       await app.inbox.mail(ada.email, 'verify-email');
       await app.inbox.mail(bob.email, 'verify-email');
-      const promise = (secrets: string, person: Person, agoMs: number) => {
-        const keyring = createKeyring(parseAuthSecrets(secrets));
-        const now = new Date(app.clock.now().getTime() - agoMs);
-        const { config } = app;
-        return app.app.repository.addVerificationToken(
-          makeMailedToken({ keyring, config }, 'verificationToken', person.id, now),
-        );
-      };
-      for (let nth = 0; nth < 51; nth += 1) await promise(both, ada, 2 * MINUTE);
-      await promise(app.env['AUTH_SECRETS'] ?? '', bob, MINUTE);
+      for (let nth = 0; nth < 51; nth += 1) await promise(app, ada, 2 * MINUTE, both);
+      await promise(app, bob, MINUTE);
       await app.inbox.mail(bob.email, 'verify-email', 2);
       expect(await app.app.metrics.registry.metrics()).toMatch(/^mails_without_key 51$/m);
       expect(app.inbox.to(ada.email, 'verify-email')).toHaveLength(1);
@@ -88,4 +90,21 @@ describe.concurrent('an instance that does not know the secret a mail was promis
       expect((await app.client().post('/auth/verify-email', { token })).status).toBe(200);
     },
   );
+});
+
+describe.concurrent('mails that the server of their receiver puts off', async () => {
+  const app = await startApp('postgres-only');
+
+  test('keep no others waiting', PATIENT, async () => {
+    const [ada, bob] = [await newPerson(app), await newPerson(app)];
+    for (const { email } of [ada, bob]) await app.inbox.mail(email, 'verify-email');
+    app.inbox.putOff(ada.email);
+    for (let nth = 0; nth < 10; nth += 1) await promise(app, ada, 2 * MINUTE);
+    await promise(app, bob, MINUTE);
+    // One after the other they would take twice as long, and bob's comes after ada's.
+    await eventually(() => expect(app.inbox.to(bob.email, 'verify-email')).toHaveLength(2), {
+      timeoutMs: 60_000,
+    });
+    expect(app.inbox.to(ada.email, 'verify-email')).toHaveLength(1);
+  });
 });

@@ -34,7 +34,9 @@ export interface Inbox {
   fail(times: number): void;
   /** Answers every mail to this address with a permanent failure. */
   refuse(address: string): void;
-  /** How many mails were refused by `fail` or `refuse` so far. */
+  /** Answers every mail to this address with a temporary failure. */
+  putOff(address: string): void;
+  /** How many mails were refused by `fail`, `refuse` or `putOff` so far. */
   readonly failed: () => number;
   /** Keeps every mail waiting for its acknowledgement until the returned function is called. */
   hold(): () => void;
@@ -67,6 +69,7 @@ export async function startInbox(): Promise<Inbox> {
   let toFail = 0;
   let failed = 0;
   const unknown = new Set<string>();
+  const putOff = new Set<string>();
   const server = new SMTPServer({
     authOptional: true,
     disabledCommands: ['STARTTLS', 'AUTH'],
@@ -78,8 +81,8 @@ export async function startInbox(): Promise<Inbox> {
         failed += 1;
         return callback(Object.assign(new Error(`<${address}>: no such user`), { responseCode: 550 }));
       }
-      if (toFail === 0) return callback();
-      toFail -= 1;
+      if (toFail === 0 && !putOff.has(address)) return callback();
+      toFail = Math.max(0, toFail - 1);
       failed += 1;
       // Real servers repeat the address too.
       return callback(Object.assign(new Error(`<${address}>: try again`), { responseCode: 451 }));
@@ -123,6 +126,9 @@ export async function startInbox(): Promise<Inbox> {
     },
     refuse(address) {
       unknown.add(address);
+    },
+    putOff(address) {
+      putOff.add(address);
     },
     failed: () => failed,
     hold() {
