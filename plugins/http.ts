@@ -3,7 +3,7 @@ import cors from '@fastify/cors';
 import underPressure from '@fastify/under-pressure';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { takeEmptyBodies } from './http/bodies.ts';
+import { takeJson } from './http/bodies.ts';
 import { protectiveHeaders } from './http/headers.ts';
 import { addressOf } from './limits/subjects.ts';
 
@@ -78,7 +78,7 @@ export default fp(
       },
     });
 
-    takeEmptyBodies(app);
+    takeJson(app);
   },
   { name: 'http', dependencies: ['config'] },
 );

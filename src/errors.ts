@@ -11,7 +11,7 @@ export const ERRORS = {
   malformed_body: {
     status: 400,
     title: 'The body cannot be read',
-    when: 'The body is not the JSON its content type says, or carries a name such as `__proto__`.',
+    when: 'The body is not the JSON its content type says, in UTF-8, or carries a name such as `__proto__`.',
   },
   bad_request: {
     status: 400,

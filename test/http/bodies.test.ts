@@ -180,6 +180,22 @@ inEveryMode(async (mode) => {
     expect([answer.status, answer.body.code]).toEqual([400, 'malformed_body']);
   });
 
+  test.each([
+    ['a byte of Latin-1', [0xe9]],
+    ['an overlong form', [0xc0, 0xaf]],
+    ['half of a pair', [0xed, 0xa0, 0x80]],
+    ['a character that is cut off', [0xe2, 0x82]],
+  ])('a body with %s is no UTF-8: 400, or passwords that differ in it would be one', async (_what, bytes) => {
+    const [before, after] = JSON.stringify({ ...valid(), password: 'long enough #' }).split('#');
+    const raw = Buffer.concat([Buffer.from(before ?? ''), Buffer.from(bytes), Buffer.from(after ?? '')]);
+    for (const path of ['/auth/signup', '/auth/login']) {
+      for (const headers of [json, { ...json, 'transfer-encoding': 'chunked' }]) {
+        const answer = await app.client().request('POST', path, { raw, headers });
+        expect([answer.status, answer.body.code], path).toEqual([400, 'malformed_body']);
+      }
+    }
+  });
+
   test('no body and an empty body are 400 where one is wanted', async () => {
     for (const options of [{}, { headers: json }, { raw: '', headers: json }]) {
       const answer = await app.client().request('POST', '/auth/login', options);
