@@ -25,6 +25,10 @@ class Overloaded extends Error {
   readonly statusCode = 503;
 }
 
+/** Of HTTP/1.1 each request has to name its host; Node, left to itself, answers in a form of its own. */
+const isWithoutHost = ({ headers, raw }: FastifyRequest): boolean =>
+  headers.host === undefined && raw.httpVersion === '1.1';
+
 /** Whether what it says of the way it came was believed: then there is an address besides the peer's. */
 const hasTrustedPeer = ({ ips }: FastifyRequest): boolean => ips !== undefined && ips.length > 1;
 
@@ -50,8 +54,10 @@ export default fp(
         );
       }
       reply.headers(protective);
-      done();
+      done(isWithoutHost(request) ? Object.assign(new Error('no Host'), { statusCode: 400 }) : undefined);
     });
+    // What a client expects besides 100-continue may be left unmet; Node would refuse it in a form of its own.
+    app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
     await app.register(cookie);
     const origins = [...app.config.corsOrigins];
     const { legacyJwt } = app.config;

@@ -49,8 +49,12 @@ export async function buildApp({ config, now, seams }: AppOptions): Promise<Fast
     keepAliveTimeout: 72_000,
     requestTimeout: config.requestTimeoutMs,
     // Node swaps the two limits when the one for headers is the longer, so both are the same. The interval is how often
-    // the server looks for clients that are too slow.
-    http: { headersTimeout: config.requestTimeoutMs, connectionsCheckingInterval: 1_000 },
+    // the server looks for clients that are too slow. A request without Host is refused by the plugin `http`.
+    http: {
+      headersTimeout: config.requestTimeoutMs,
+      connectionsCheckingInterval: 1_000,
+      requireHostHeader: false,
+    },
     return503OnClosing: false,
     frameworkErrors: sendFrameworkError,
     clientErrorHandler: answerClientError,

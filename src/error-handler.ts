@@ -76,7 +76,11 @@ function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply)
 
 /** For what is refused before it reaches any route, such as a malformed URL: no hook runs, so the headers are set here. */
 export function sendFrameworkError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  reply.headers({ 'Referrer-Policy': 'no-referrer', 'X-Content-Type-Options': 'nosniff' });
+  reply.headers({
+    'Referrer-Policy': 'no-referrer',
+    'X-Content-Type-Options': 'nosniff',
+    'X-Request-Id': request.id,
+  });
   sendError(error, request, reply);
 }
 

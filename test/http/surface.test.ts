@@ -132,6 +132,7 @@ inEveryMode(async (mode) => {
     async (path) => {
       const answer = await app.client().request('DELETE', path);
       expect([400, 404]).toContain(answer.status);
+      expect(answer.headers['x-request-id']).toBe(answer.body.requestId);
       expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
     },
   );
@@ -144,9 +145,34 @@ inEveryMode(async (mode) => {
       431,
       'headers_too_large',
     ],
+    ['a request without Host', 'GET /auth/me HTTP/1.1\r\nConnection: close\r\n\r\n', 400, 'bad_request'],
+    [
+      'what expects more than can be done',
+      'GET /auth/me HTTP/1.1\r\nHost: auth\r\nExpect: miracles\r\nConnection: close\r\n\r\n',
+      401,
+      'unauthenticated',
+    ],
   ])('%s is a problem, too', async (_what, request, status, code) => {
+    const [head = '', body = ''] = (await exchange(request)).split('\r\n\r\n');
+    expect(head).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    const answer = JSON.parse(body);
+    expect(answer).toMatchObject({ type: `urn:problem:auth:${code}`, status, code });
+    const headers = head.toLowerCase().split('\r\n');
+    expect(headers).toContainEqual(expect.stringMatching(/^content-type: application\/problem\+json/));
+    expect(headers).toEqual(
+      expect.arrayContaining([
+        'cache-control: no-store',
+        'referrer-policy: no-referrer',
+        'x-content-type-options: nosniff',
+        `x-request-id: ${answer.requestId}`,
+      ]),
+    );
+  });
+
+  /** All that the service sends until it closes the connection. */
+  function exchange(request: string): Promise<string> {
     const { port } = new URL(app.url);
-    const text = await new Promise<string>((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       let received = '';
       const socket = connect(Number(port), '127.0.0.1', () => socket.write(request));
       socket.on('data', (chunk) => {
@@ -155,12 +181,7 @@ inEveryMode(async (mode) => {
       socket.on('close', () => resolve(received));
       socket.on('error', reject);
     });
-    const [head = '', body = ''] = text.split('\r\n\r\n');
-    expect(head).toMatch(
-      new RegExp(`^HTTP/1\\.1 ${status} .*\r\nContent-Type: application/problem\\+json\r\n`),
-    );
-    expect(JSON.parse(body)).toMatchObject({ type: `urn:problem:auth:${code}`, status, code });
-  });
+  }
 
   test('a preflight that is none gets an answer without headers for other origins', async () => {
     const answer = await app.client().request('OPTIONS', '/auth/login');
