@@ -5,10 +5,11 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { type FastifyReply, type FastifyRequest, LogController } from 'fastify';
+import { type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import fp from 'fastify-plugin';
-import { type LoggerOptions, stdTimeFunctions } from 'pino';
+import { type LoggerOptions, pino, stdTimeFunctions } from 'pino';
 import type { Config } from './config.ts';
+import { createLineWriter } from './logger/lines.ts';
 import { CENSOR, redactNested, SECRET_KEYS } from './logger/redact.ts';
 import { describeError, onOneLine } from './logger/scrub.ts';
 
@@ -43,6 +44,15 @@ export function loggerOptions(config: Pick<Config, 'logLevel' | 'logPretty'>) {
       },
     }),
   } satisfies LoggerOptions;
+}
+
+/** Pino's own would end the process where it cannot write, and try for ever then. */
+const standardOutput = createLineWriter(1);
+process.on('exit', () => standardOutput.flushSync());
+
+export function createLogger(config: Pick<Config, 'logLevel' | 'logPretty'>): FastifyBaseLogger {
+  const options = loggerOptions(config);
+  return config.logPretty ? pino(options) : pino(options, standardOutput);
 }
 
 /** Asked every few seconds by machines: a line for each would drown the others. */

@@ -1,6 +1,5 @@
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
-import { pino } from 'pino';
 import admin from '../plugins/admin.ts';
 import background from '../plugins/background.ts';
 import clock from '../plugins/clock.ts';
@@ -10,7 +9,7 @@ import health from '../plugins/health.ts';
 import http from '../plugins/http.ts';
 import keys from '../plugins/keys.ts';
 import limits from '../plugins/limits.ts';
-import logger, { logController, loggerOptions, requestIdOptions } from '../plugins/logger.ts';
+import logger, { createLogger, logController, requestIdOptions } from '../plugins/logger.ts';
 import mailer from '../plugins/mailer.ts';
 import metrics from '../plugins/metrics.ts';
 import mongo from '../plugins/mongo.ts';
@@ -35,9 +34,8 @@ export interface AppOptions {
 
 /** The whole service, ready to listen. The order is the map: what comes later builds on what came before. */
 export async function buildApp({ config, now, seams }: AppOptions): Promise<FastifyInstance> {
-  const loggerInstance: FastifyBaseLogger = pino(loggerOptions(config));
   const app = Fastify({
-    loggerInstance,
+    loggerInstance: createLogger(config),
     logController,
     ...requestIdOptions,
     trustProxy: config.trustProxy,

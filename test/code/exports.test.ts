@@ -30,6 +30,7 @@ const FOR_TESTS: Readonly<Record<string, string>> = {
   'db/postgres/snapshot/script.ts withoutUnknownSettings': 'cut into pieces as no server is made to cut it',
   'plugins/config/mapping.ts readMapping':
     'a copy is tried with the codec of a file, without a whole configuration',
+  'plugins/logger.ts loggerOptions': 'what is logged is read without a file',
   'src/server.ts serve': 'the torture and the benchmark run it with seams',
 };
 
