@@ -4,6 +4,7 @@ import underPressure from '@fastify/under-pressure';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { takeJson } from './http/bodies.ts';
+import { connectionsMax, ownLimits } from './http/connections.ts';
 import { protectiveHeaders } from './http/headers.ts';
 import { addressOf } from './limits/subjects.ts';
 
@@ -83,6 +84,9 @@ export default fp(
         if (!PROBES.has(request.routeOptions.url ?? '')) throw new Overloaded();
       },
     });
+
+    const most = connectionsMax(ownLimits());
+    if (most !== null) app.server.maxConnections = most;
 
     takeJson(app);
   },

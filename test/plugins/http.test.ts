@@ -2,6 +2,7 @@ import Fastify, { LogController } from 'fastify';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import configPlugin, { loadConfig } from '../../plugins/config.ts';
+import { connectionsMax, ownLimits } from '../../plugins/http/connections.ts';
 import http from '../../plugins/http.ts';
 import { loggerOptions } from '../../plugins/logger.ts';
 
@@ -79,4 +80,23 @@ test.each([
   const allowed = String(answer.headers['access-control-allow-headers']).toLowerCase().split(', ');
   expect(allowed).toContain('x-token-transport');
   expect(allowed.includes('x-auth-token')).toBe(isAllowed);
+});
+
+test.each([
+  ['65536', 49_077],
+  ['1024', 693],
+  ['64', 16],
+  ['unlimited', null],
+])('of %s descriptors clients get no more than %s', (descriptors, most) => {
+  const limits = `Limit                     Soft Limit           Hard Limit           Units
+Max processes             95888                95888                processes
+Max open files            ${descriptors.padEnd(20)} 1048576              files
+`;
+  expect(connectionsMax(limits)).toBe(most);
+  expect(connectionsMax(null)).toBeNull();
+});
+
+test('the server takes no more connections than that', async () => {
+  const { app } = await startWith({});
+  expect(app.server.maxConnections ?? null).toBe(connectionsMax(ownLimits()));
 });
