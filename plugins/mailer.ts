@@ -16,7 +16,8 @@ declare module 'fastify' {
 }
 
 const PENDING_MAX = 1_000;
-const ATTEMPT_TIMEOUT_MS = 10_000;
+/** As long as the socket may be silent: a server that looks into each mail before it takes it would get it again and again. */
+const ATTEMPT_TIMEOUT_MS = 20_000;
 const RETRY_BASE_MS = 250;
 const RETRY_MAX_MS = 30_000;
 

@@ -95,7 +95,7 @@ describe.concurrent('an instance that does not know the secret a mail was promis
 describe.concurrent('mails that the server of their receiver puts off', async () => {
   const app = await startApp('postgres-only');
 
-  test('keep no others waiting', PATIENT, async () => {
+  test('keep no others waiting, and come less and less often', PATIENT, async () => {
     const [ada, bob] = [await newPerson(app), await newPerson(app)];
     for (const { email } of [ada, bob]) await app.inbox.mail(email, 'verify-email');
     app.inbox.putOff(ada.email);
@@ -106,5 +106,12 @@ describe.concurrent('mails that the server of their receiver puts off', async ()
       timeoutMs: 60_000,
     });
     expect(app.inbox.to(ada.email, 'verify-email')).toHaveLength(1);
+    // They may wait as long again.
+    const dueIn = async (ms: number) => {
+      const now = new Date(app.clock.now().getTime() + ms);
+      const due = await app.app.repository.listDueMail({ now, limit: 100 });
+      return due.filter(({ token }) => token.userId === ada.id).length;
+    };
+    expect([await dueIn(2 * MINUTE - 1), await dueIn(2 * MINUTE)]).toEqual([0, 10]);
   });
 });

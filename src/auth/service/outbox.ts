@@ -26,6 +26,8 @@ export interface Outbox {
 }
 
 const SWEEP_BATCH = 50;
+/** The longest pause of a mail that does not get through, ms. */
+const PAUSE_MAX_MS = 30 * 60_000;
 /** So many are passed over to reach those behind them. */
 const WITHOUT_KEY_MAX = 1_000;
 /** The reply is out by then: a mail at work beside it would make it later, and so tell that there is one. */
@@ -81,6 +83,16 @@ export function createOutbox(deps: {
     return obsolete ? null : user;
   }
 
+  /**
+   * It has waited for so long already, and may as long again: a server that takes each mail and loses its answer, or that
+   * knows no such receiver for now, would get thousands in the life of one token.
+   */
+  function nextDue({ createdAt }: New<MailedToken>): Date {
+    const nowMs = now().getTime();
+    const pauseMs = Math.min(PAUSE_MAX_MS, Math.max(MAIL_TAKEOVER_MS, nowMs - createdAt.getTime()));
+    return new Date(nowMs + pauseMs);
+  }
+
   let withoutKey = 0;
 
   /** What is due and can be mailed from here. A mail of a secret that only others have is theirs, until it expires. */
@@ -115,7 +127,7 @@ export function createOutbox(deps: {
           const from = token.mailDueAt;
           if (from === null) continue;
           const user = token.nonce === null ? null : await recipient(purpose, token);
-          const to = user ? new Date(now().getTime() + MAIL_TAKEOVER_MS) : null;
+          const to = user ? nextDue(token) : null;
           // Whoever moves the due time first sends; the others find it moved.
           const won = await repository.moveMailDue({ purpose, tokenId: token.id, from, to });
           // Side by side: mails that their receiver's server puts off would keep those behind them waiting past their links' end.
