@@ -93,8 +93,6 @@ export class StartRefused extends Error {
   override readonly name = 'StartRefused';
 }
 
-/** How often a lapse is written down until it is. */
-const LAPSE_ATTEMPTS = 60;
 /** Between two attempts to find out the mode, ms. */
 const START_RETRY_MS = 500;
 
@@ -303,7 +301,8 @@ export function createEngine(options: EngineOptions): Engine {
   async function noteLapse(): Promise<void> {
     const date = environment.date();
     const key = `${date.toISOString().slice(0, 13)}/${member.id}`;
-    for (let attempt = 0; attempt < LAPSE_ATTEMPTS; attempt += 1) {
+    // However long that takes: a store that was away for minutes is what the evidence is of.
+    while (!ended.signal.aborted) {
       await environment.sleep(START_RETRY_MS, ended.signal);
       const record = member.record();
       const store = record === null ? null : stores[authorityOf(record.mode)];
@@ -314,7 +313,6 @@ export function createEngine(options: EngineOptions): Engine {
         // Whatever it was: no instance ends for want of a note.
       }
     }
-    telemetry.error({}, 'a lapse of the lease could not be noted');
   }
 
   function heed(record: ControlRecord): void {

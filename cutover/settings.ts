@@ -231,14 +231,13 @@ export function parseSetting(key: SettingKey, typed: string, today: Date): Setti
   const { fallback, check, checkNew } = SETTINGS[key] as Definition<Setting>;
   const value = parseAs(fallback, typed);
   const problem =
-    value === undefined
-      ? `must be a ${kindOf(fallback)}`
-      : (check(value) ?? checkNew?.(value, today) ?? null);
+    value === undefined ? `must be ${kindOf(fallback)}` : (check(value) ?? checkNew?.(value, today) ?? null);
   if (value === undefined || problem !== null) throw new WrongArgument(`${key} ${problem}`);
   return value;
 }
 
-const kindOf = (fallback: Setting) => (typeof fallback === 'boolean' ? 'true or false' : typeof fallback);
+const kindOf = (fallback: Setting) =>
+  typeof fallback === 'boolean' ? 'true or false' : `a ${typeof fallback}`;
 
 function parseAs(fallback: Setting, typed: string): Setting | undefined {
   if (typeof fallback === 'string') return typed;

@@ -1,10 +1,12 @@
 /**
  * Reads that PostgreSQL failed while it was the authority, as notes by hour and instance (`NOTES.fallback`): the gate to
- * `postgres-only` asks for a time without any. The store that has just failed must take them, so they are tried again.
+ * `postgres-only` asks for a time without any. The store that has just failed must take them, so they are tried again until
+ * it does.
  */
 import type { Store } from '../../db/port.ts';
 import type { Environment } from '../environment.ts';
 import type { Member } from '../instance/member.ts';
+import { authorityOf } from '../mode.ts';
 import { NOTES } from '../notes.ts';
 import type { PerStore } from '../protocol/types.ts';
 import { within } from './within.ts';
@@ -12,8 +14,6 @@ import { within } from './within.ts';
 const HOUR_MS = 3_600_000;
 const TIMEOUT_MS = 1_000;
 const RETRY_MS = 2_000;
-/** For as long as the lease of an instance that cannot reach its authority may last, many times over. */
-const ATTEMPTS_MAX = 100;
 /** Hours kept back at most. */
 const HOURS_MAX = 48;
 
@@ -50,7 +50,10 @@ export function createFallbackEvidence(options: {
   }
 
   async function write(): Promise<void> {
-    for (let attempt = 0; due.size > 0 && attempt < ATTEMPTS_MAX && !ended.signal.aborted; attempt += 1) {
+    while (due.size > 0 && !ended.signal.aborted) {
+      // Once authority has moved, it disturbs no soak any more.
+      const mode = member.mode();
+      if (mode !== null && authorityOf(mode) !== 'postgres') return due.clear();
       const [hour = ''] = due;
       due.delete(hour);
       try {

@@ -2,6 +2,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { changeControl, fromControl, readControl, readLeases } from '../../cutover/control.ts';
 import type { Mode } from '../../cutover/mode.ts';
+import { NOTES } from '../../cutover/notes.ts';
 import { RULES } from '../../cutover/protocol/rules.ts';
 import type { Transition } from '../../cutover/protocol/types.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
@@ -215,6 +216,23 @@ describe('a lease that lapsed', () => {
     expect(engine.status().standing).toBe('serving');
     expect(await clock.run(stores.mongo.books.countNotes())).toMatchObject({ lapse: 1 });
     expect(isRefused).toBe(true);
+  });
+
+  it('is written down, as of then, after an hour without the authority too', async () => {
+    let away = true;
+    const { clock, stores, hooks, engine } = await openWorld();
+    hooks.mongo = {
+      before: () => {
+        if (away) throw new StoreUnavailable('mongo', 'none', 'connect');
+      },
+    };
+    const since = clock.date().getTime();
+    await clock.pass(3_600_000);
+    expect(engine.status().standing).toBe('no-lease');
+    away = false;
+    await clock.pass(10_000);
+    const notes = await clock.run(stores.mongo.books.notes(NOTES.lapse, { limit: 10 }));
+    expect(notes.map(({ lastAt }) => Math.round((lastAt.getTime() - since) / 60_000))).toEqual([0]);
   });
 });
 
