@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify';
 import fp from 'fastify-plugin';
+import { StoreUnavailable } from '../db/errors.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -13,7 +14,7 @@ export interface Background {
   run(name: string, work: () => Promise<unknown>): void;
   /**
    * Calls the work again and again, `everyMs` after the last call ended, until closed; long work ends at the signal. What is
-   * rare first comes within minutes, or instances that live for less would never do it.
+   * rare first comes within minutes, or instances that live for less would never do it. A store that stays away is logged once.
    */
   repeat(name: string, everyMs: number, work: (closing: AbortSignal) => Promise<unknown>): void;
   /** Resolves when nothing is left; repeated work stops. */
@@ -40,11 +41,22 @@ function createBackground(log: FastifyBaseLogger): Background {
   return {
     run: (name, work) => void run(name, work),
     repeat(name, everyMs, work) {
+      let isAway = false;
+      const tried = async (): Promise<void> => {
+        try {
+          await work(closing.signal);
+          isAway = false;
+        } catch (error) {
+          const isKnown = isAway;
+          isAway = error instanceof StoreUnavailable;
+          if (!isAway || !isKnown) throw error;
+        }
+      };
       const schedule = (afterMs: number) => {
         if (closing.signal.aborted) return;
         const timer = setTimeout(() => {
           timers.delete(timer);
-          void run(name, () => work(closing.signal)).then(() => schedule(everyMs));
+          void run(name, tried).then(() => schedule(everyMs));
         }, afterMs);
         timers.add(timer.unref());
       };

@@ -1,5 +1,7 @@
-import Fastify from 'fastify';
+import Fastify, { type FastifyBaseLogger } from 'fastify';
+import pino from 'pino';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
+import { StoreUnavailable } from '../../db/errors.ts';
 import backgroundPlugin from '../../plugins/background.ts';
 
 const MINUTE_MS = 60_000;
@@ -7,9 +9,9 @@ const HOUR_MS = 60 * MINUTE_MS;
 
 afterEach(() => void vi.useRealTimers());
 
-async function started() {
+async function started(loggerInstance?: FastifyBaseLogger) {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-  const app = Fastify();
+  const app = Fastify(loggerInstance && { loggerInstance });
   await app.register(backgroundPlugin);
   onTestFinished(() => app.close());
   return app.background;
@@ -38,4 +40,20 @@ test('frequent work keeps its pace from the first on, and none comes once it is 
   await background.close();
   await vi.advanceTimersByTimeAsync(HOUR_MS);
   expect(work).toHaveBeenCalledTimes(3);
+});
+
+test('a store that stays away is told of once, any other failure each time', async () => {
+  const lines: string[] = [];
+  const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line).err.message) });
+  const background = await started(log as FastifyBaseLogger);
+  const away = new StoreUnavailable('postgres', 'none', 'connect');
+  const ends = [away, away, null, away, new TypeError('defect'), new TypeError('defect'), away];
+  const told: number[] = [];
+  background.repeat('frequent', 1_000, async () => {
+    const end = ends[told.length] ?? null;
+    told.push(lines.length);
+    if (end !== null) throw end;
+  });
+  await vi.advanceTimersByTimeAsync(8_000);
+  expect(told).toEqual([0, 1, 1, 1, 2, 3, 4, 5]);
 });
