@@ -7,6 +7,7 @@ import { decodeId } from '../../ids.ts';
 import { compareStamps, type Entity, type RecordOf, type Stamp } from '../../records.ts';
 import type { Replica } from '../../replica.ts';
 import type { Client, Opened } from '../client.ts';
+import { refusedByValidator } from '../errors.ts';
 import { ASIDE_COLLECTION } from '../indexes.ts';
 import { forgetKept, NOBODY } from '../kept.ts';
 import type { StoredDoc } from '../models.ts';
@@ -60,9 +61,12 @@ export function createRepair(client: Client): Repair {
       if (found === null) return false;
       const step = change(found.doc, found.record);
       if (step === null) return true;
-      const { matchedCount } = await client.write(({ models, maxTimeMS }) =>
+      const write = client.write(({ models, maxTimeMS }) =>
         models[entity].collection.updateOne(step.filter as never, step.update as never, { maxTimeMS }),
       );
+      const { matchedCount } = await write.catch((error: unknown) => {
+        throw refusedByValidator(error);
+      });
       if (matchedCount === 1) return true;
     }
     throw new StoreUnavailable('mongo', 'none', 'contention');

@@ -66,6 +66,22 @@ describe('replica over legacy documents', async () => {
     expect((await heldBy(store, 'user', record.id)).record).toEqual(erased);
   });
 
+  it('names a validator of the old service that refuses a touch', async () => {
+    const record = await stored(legacyUser());
+    const ours = ['epoch', 'version', 'pendingAt'].map((field) => ({ [field]: { $exists: false } }));
+    const collMod = (how: mongoose.mongo.Document) => legacy.db.command({ collMod: 'users', ...how });
+    await collMod({ validator: { $and: ours }, validationLevel: 'strict' });
+    const touched = store.replica.touch('user', record.id, {
+      expected: AT_FIRST,
+      to: { epoch: 1, version: 1 },
+    });
+    await expect(touched.finally(() => collMod({ validator: {} }))).rejects.toMatchObject({
+      name: 'StoreUnavailable',
+      reason: 'validator',
+      outcome: 'none',
+    });
+  });
+
   it('names the index of the old service that refuses a record, and applies the others', async () => {
     await users.createIndex(
       { verifiedWith: 1 },
