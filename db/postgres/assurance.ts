@@ -32,14 +32,13 @@ export interface Assurer {
  */
 export function createAssurer(url: string, timeoutMs: number): Assurer {
   const pool = new pg.Pool({
-    ...connectionTo(url),
+    ...connectionTo(url, {}, { statement_timeout: timeoutMs }),
     max: 1,
     application_name: 'auth assurance',
     keepAlive: true,
     idleTimeoutMillis: 0,
     connectionTimeoutMillis: timeoutMs,
     query_timeout: timeoutMs,
-    statement_timeout: timeoutMs,
   });
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));

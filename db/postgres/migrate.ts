@@ -139,10 +139,9 @@ export async function isMigrated(db: Kysely<Database>, only?: 'tables'): Promise
 
 async function connect(options: MigrateOptions): Promise<pg.Client> {
   const client = new pg.Client({
-    ...connectionTo(options.url),
+    ...connectionTo(options.url, {}, { statement_timeout: options.migrationTimeoutMs }),
     application_name: 'auth-migrate',
     connectionTimeoutMillis: options.connectTimeoutMs,
-    statement_timeout: options.migrationTimeoutMs,
     query_timeout: options.migrationTimeoutMs + 1_000,
   });
   client.on('error', () => {});

@@ -3,7 +3,7 @@ import type { PostgresCursor, PostgresPool, PostgresPoolClient, PostgresQueryRes
 import pg from 'pg';
 import type { PoolUse } from '../port.ts';
 import { isFatal, type Phase, toStoreError } from './errors.ts';
-import { connectionTo } from './session.ts';
+import { connectionTo, type Times } from './session.ts';
 
 export interface PoolOptions {
   readonly url: string;
@@ -26,19 +26,25 @@ export interface Pool extends PostgresPool {
   use(): PoolUse;
 }
 
+/** The server's own limits on what such a pool asks of it. */
+export const timesOf = ({
+  statementTimeoutMs,
+}: Pick<PoolOptions, 'statementTimeoutMs'>): Required<Times> => ({
+  statement_timeout: statementTimeoutMs,
+  lock_timeout: Math.ceil(statementTimeoutMs * 0.75),
+  idle_in_transaction_session_timeout: statementTimeoutMs * 2,
+});
+
 /** A `pg` pool as Kysely wants one, with time-outs, named prepared statements, and errors of the port. */
 export function createPool(options: PoolOptions): Pool {
   const pool = new pg.Pool({
-    ...connectionTo(options.url, { synchronous_commit: 'on' }),
+    ...connectionTo(options.url, { synchronous_commit: 'on' }, timesOf(options)),
     max: options.poolMax,
     application_name: 'auth',
     keepAlive: true,
     idleTimeoutMillis: 30_000,
     connectionTimeoutMillis: options.connectTimeoutMs,
     query_timeout: options.statementTimeoutMs + CLIENT_MARGIN_MS,
-    statement_timeout: options.statementTimeoutMs,
-    lock_timeout: Math.ceil(options.statementTimeoutMs * 0.75),
-    idle_in_transaction_session_timeout: options.statementTimeoutMs * 2,
   });
   // An idle or checked-out connection that breaks must not end the process; its next use reports it.
   pool.on('error', () => {});

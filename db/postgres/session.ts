@@ -39,37 +39,53 @@ const NOT_BY_URL = new Set([
   'query_timeout',
 ]);
 
+/** Limits of the server's on a connection, ms. */
+export type Times = Partial<
+  Readonly<Record<'statement_timeout' | 'lock_timeout' | 'idle_in_transaction_session_timeout', number>>
+>;
+
 /**
- * How `pg` is to connect: under `own` settings, then what the URL's `options` say, and what is needed in any case. `pg` alone would
- * take the URL's in place of all others, and its time-outs above the connection's own.
+ * How `pg` is to connect: under `own` settings, then what the URL's `options` say, and what is needed in any case, `times` too. `pg`
+ * alone would take the URL's in place of all others, its time-outs above the connection's own, and ask for ours in a form
+ * that poolers refuse.
  */
 export function connectionTo(
   url: string,
   own: Settings = {},
+  times: Times = {},
 ): { readonly connectionString: string; readonly options: string } {
   const [base = '', query = ''] = url.split(/\?(.*)/s, 2);
   const asked = new URLSearchParams(query).getAll('options');
   const others = query.split('&').filter((pair) => !NOT_BY_URL.has(nameOf(pair)));
   return {
     connectionString: query === '' ? url : `${base}?${others.join('&')}`,
-    options: [optionsOf({ ...OWN_TIMES, ...own }), ...asked, optionsOf({ ...NEEDED, ...WISHED })].join(' '),
+    options: [
+      optionsOf({ ...OWN_TIMES, ...own }),
+      ...asked,
+      optionsOf({ ...NEEDED, ...WISHED, ...textOf(times) }),
+    ].join(' '),
   };
 }
 
 const nameOf = (pair: string): string => [...new URLSearchParams(pair).keys()][0] ?? '';
+
+const textOf = (times: Times): Settings =>
+  Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, String(ms)]));
 
 const optionsOf = (settings: Settings): string =>
   Object.entries(settings)
     .map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`)
     .join(' ');
 
-/** Which of them a connection does not have all the same; a pooler between may drop them. */
-export async function sessionProblems<DB>(db: Kysely<DB>): Promise<readonly string[]> {
-  const needed: Settings = { ...NEEDED, ...SERVERS };
+/** Which of them a connection does not have all the same; a pooler between may drop them. A shorter time will do. */
+export async function sessionProblems<DB>(db: Kysely<DB>, times: Times = {}): Promise<readonly string[]> {
+  const needed: Settings = { ...NEEDED, ...SERVERS, ...textOf(times) };
+  const isShorter = (name: string, setting: string) =>
+    name in times && Number(setting) > 0 && Number(setting) < Number(needed[name]);
   const { rows } = await sql<{ name: string; setting: string }>`
     select name, setting from pg_settings where name = any(${Object.keys(needed)}::text[]) order by name
   `.execute(db);
   return rows
-    .filter(({ name, setting }) => setting.split(',')[0] !== needed[name])
+    .filter(({ name, setting }) => setting.split(',')[0] !== needed[name] && !isShorter(name, setting))
     .map(({ name, setting }) => `PostgreSQL runs with ${name} = ${setting}: set it to ${needed[name]}`);
 }

@@ -6,7 +6,8 @@ import type { Database } from './database.ts';
 import { createHistory } from './history.ts';
 import { createLimits } from './limits.ts';
 import { isMigrated, migrate } from './migrate.ts';
-import { createPool, type PoolOptions } from './pool.ts';
+import { createPool, type PoolOptions, timesOf } from './pool.ts';
+import { poolerProblems } from './pooler.ts';
 import { createBooks } from './replica/books.ts';
 import { createReplica } from './replica/replica.ts';
 import { createRepository } from './repository.ts';
@@ -56,7 +57,14 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     poolUse: opened.use,
 
     durabilityProblems: () => durabilityProblems(db),
-    sessionProblems: () => sessionProblems(db),
+    async sessionProblems() {
+      const two = createPool({ ...pool, poolMax: 2 });
+      try {
+        return [...(await poolerProblems(two)), ...(await sessionProblems(db, timesOf(pool)))];
+      } finally {
+        await two.end();
+      }
+    },
 
     async describe() {
       const { rows } = await sql<{ server_version: string }>`show server_version`.execute(db);

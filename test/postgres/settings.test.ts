@@ -1,11 +1,16 @@
 /** A database whose sessions begin otherwise than PostgreSQL's own defaults say, in all that an operator may have set for it. */
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
 import { afterAll, describe, expect, inject, it } from 'vitest';
 import { createPool } from '../../db/postgres/pool.ts';
+import { poolerProblems } from '../../db/postgres/pooler.ts';
+import { sessionProblems } from '../../db/postgres/session.ts';
 import { openPostgresStore, type PostgresStoreOptions } from '../../db/postgres/store.ts';
 import { logIn, NOW, parallel, sessionOf, signUp, userOf } from '../contract/fixtures.ts';
 import { asSuperuser, dropDatabase, newDatabaseName } from '../support/databases.ts';
 import { TIMEOUT_MS } from '../support/stores.ts';
 import { answered, askingUrl, createOddDatabase, QUESTION } from './odd-settings.ts';
+import { poolingTransactions } from './transaction-pooler.ts';
 
 const TIMES = { statementTimeoutMs: TIMEOUT_MS, connectTimeoutMs: TIMEOUT_MS };
 
@@ -53,6 +58,29 @@ describe('a database with settings of its own', async () => {
     const client = await pool.connect();
     const { rows } = await client.query(QUESTION, []).finally(() => client.release());
     expect(rows).toEqual([answered(String(TIMEOUT_MS * 0.75), workMem)]);
+  });
+
+  it('is told that a pooler gives a session one connection after another', async () => {
+    const real = new pg.Pool({ connectionString: server, max: 3 });
+    closing.push(() => real.end());
+    expect(await poolerProblems(poolingTransactions(real))).toEqual([
+      expect.stringMatching(/pool_mode = session$/),
+    ]);
+    const direct = createPool({ url, poolMax: 2, ...TIMES });
+    closing.push(() => direct.end());
+    expect(await poolerProblems(direct)).toEqual([]);
+  });
+
+  it('is told which limits a pooler has dropped; shorter ones will do', async () => {
+    const plain = new pg.Pool({ connectionString: server, options: '-c lock_timeout=7000' });
+    closing.push(() => plain.end());
+    const db = new Kysely<object>({ dialect: new PostgresDialect({ pool: plain }) });
+    expect(await sessionProblems(db, { lock_timeout: 7_500, statement_timeout: 10_000 })).toContain(
+      'PostgreSQL runs with statement_timeout = 0: set it to 10000',
+    );
+    expect(await sessionProblems(db, { lock_timeout: 7_500 })).not.toContainEqual(
+      expect.stringContaining('lock_timeout'),
+    );
   });
 
   it('is told of what no connection can choose', async () => {

@@ -37,14 +37,14 @@ const NOTICING = {
 
 /** Opens without a word to the server. */
 export function openPostgresBulk(options: PostgresBulkOptions): PostgresBulk {
+  const { statementTimeoutMs: limitMs } = options;
+  const times = { statement_timeout: limitMs, idle_in_transaction_session_timeout: limitMs };
   const pool = new pg.Pool({
-    ...connectionTo(options.url, { synchronous_commit: 'on', ...NOTICING }),
+    ...connectionTo(options.url, { synchronous_commit: 'on', ...NOTICING }, times),
     max: options.poolMax,
     application_name: 'auth-copy',
     keepAlive: true,
     connectionTimeoutMillis: 10_000,
-    statement_timeout: options.statementTimeoutMs,
-    idle_in_transaction_session_timeout: options.statementTimeoutMs,
   });
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));
