@@ -255,80 +255,107 @@ const judgeSchema = ({ migrated }: Wanted, what: string): Judged =>
     ? ok('schema', `${what} are current`)
     : block('schema', migrated === null ? 'not known' : `${what} are not current`, 'npm run migrate');
 
-export function judgeDocuments(documents: readonly Documents[], isSample: boolean): readonly Check[] {
-  const checks = documents.flatMap(
-    ({
-      collection,
-      read,
-      bad,
-      leftBehind,
-      mailboxIds,
-      total,
-      duplicates,
-      undecided,
-      cleaned,
-      unknownFields,
-    }) => {
-      const of = isSample ? `of ${read} looked at, ${total} in all` : `of ${read}`;
-      const cleanings = Object.values(cleaned).reduce((sum, count) => sum + count, 0);
-      const behind = leftBehind === 0 ? '' : `, ${leftBehind} stay behind as decided`;
-      const unknown = Object.keys(unknownFields);
-      return [
-        bad === 0
-          ? ok(
-              'documents',
-              `${collection}: none bad ${of}${behind}${cleanings === 0 ? '' : `, ${cleanings} cleanings`}`,
-            )
-          : block(
-              'documents',
-              `${collection}: ${bad} bad ${of}${behind}`,
-              'mend them, or backfill --on-bad quarantine; cutover backfill --dry-run names them all',
-            ),
-        ...Object.entries(cleaned)
-          .filter(([what]) => what.endsWith(': foreign-stamp'))
-          .map(([what, count]) => {
-            const [field] = what.split(':');
-            return warn(
-              'own-fields',
-              `${collection}: ${count} hold a ${field} of another program, which the first write here goes over`,
-              'rename it where it is still wanted; docs/cleaning.md, foreign-stamp',
-            );
-          }),
-        ...(mailboxIds === 0
-          ? []
-          : [
-              warn(
-                'mailbox-ids',
-                `${collection}: ${mailboxIds} ${of} have an e-mail address as _id, which logs, reports, notes and access tokens name them by`,
-                'treat all of these as personal data; docs/cleaning.md',
-              ),
-            ]),
-        ...(unknown.length === 0
-          ? []
-          : [
-              warn(
-                'unknown-fields',
-                `${collection}: ${unknown.slice(0, 10).join(', ')}${unknown.length > 10 ? ' and more' : ''} stay in MongoDB only`,
-              ),
-            ]),
-        ...((duplicates ?? 0) === 0
-          ? []
-          : [
-              undecided === 0
-                ? warn(
-                    'duplicates',
-                    `${collection}: ${duplicates} share an e-mail with another, and give way by the policy, or stay behind as decided`,
-                  )
-                : block(
-                    'duplicates',
-                    `${collection}: ${duplicates} share an e-mail with another, ${undecided} are left bad`,
-                    'merge them, or backfill with a policy: docs/mapping.md',
-                  ),
-            ]),
-      ];
-    },
-  );
+/** Letter case, underscores and the like apart. */
+const plain = (name: string): string => name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
+
+/** Of a mapping that was forgotten nothing else tells: there is nothing bad in a collection that holds nothing. */
+function judgeEmpty({ collection, total }: Documents, collections: readonly string[]): readonly Judged[] {
+  if (total > 0) return [];
+  return collections
+    .filter((name) => name !== collection && plain(name) === plain(collection))
+    .map((name) =>
+      warn(
+        'empty-collection',
+        `${collection} holds no documents, and there is ${name}`,
+        `if those are the old service's, name ${name} in the mapping: docs/mapping.md`,
+      ),
+    );
+}
+
+export function judgeDocuments(
+  documents: readonly Documents[],
+  isSample: boolean,
+  collections: readonly string[] = [],
+): readonly Check[] {
+  const checks: readonly Judged[] = documents.flatMap((each) => [
+    ...judgeEmpty(each, collections),
+    ...judgeKind(each, isSample),
+  ]);
   return checks.map((check) => ({ ...check, store: 'mongo' }));
+}
+
+function judgeKind(
+  {
+    collection,
+    read,
+    bad,
+    leftBehind,
+    mailboxIds,
+    total,
+    duplicates,
+    undecided,
+    cleaned,
+    unknownFields,
+  }: Documents,
+  isSample: boolean,
+): readonly Judged[] {
+  const of = isSample ? `of ${read} looked at, ${total} in all` : `of ${read}`;
+  const cleanings = Object.values(cleaned).reduce((sum, count) => sum + count, 0);
+  const behind = leftBehind === 0 ? '' : `, ${leftBehind} stay behind as decided`;
+  const unknown = Object.keys(unknownFields);
+  return [
+    bad === 0
+      ? ok(
+          'documents',
+          `${collection}: none bad ${of}${behind}${cleanings === 0 ? '' : `, ${cleanings} cleanings`}`,
+        )
+      : block(
+          'documents',
+          `${collection}: ${bad} bad ${of}${behind}`,
+          'mend them, or backfill --on-bad quarantine; cutover backfill --dry-run names them all',
+        ),
+    ...Object.entries(cleaned)
+      .filter(([what]) => what.endsWith(': foreign-stamp'))
+      .map(([what, count]) => {
+        const [field] = what.split(':');
+        return warn(
+          'own-fields',
+          `${collection}: ${count} hold a ${field} of another program, which the first write here goes over`,
+          'rename it where it is still wanted; docs/cleaning.md, foreign-stamp',
+        );
+      }),
+    ...(mailboxIds === 0
+      ? []
+      : [
+          warn(
+            'mailbox-ids',
+            `${collection}: ${mailboxIds} ${of} have an e-mail address as _id, which logs, reports, notes and access tokens name them by`,
+            'treat all of these as personal data; docs/cleaning.md',
+          ),
+        ]),
+    ...(unknown.length === 0
+      ? []
+      : [
+          warn(
+            'unknown-fields',
+            `${collection}: ${unknown.slice(0, 10).join(', ')}${unknown.length > 10 ? ' and more' : ''} stay in MongoDB only`,
+          ),
+        ]),
+    ...((duplicates ?? 0) === 0
+      ? []
+      : [
+          undecided === 0
+            ? warn(
+                'duplicates',
+                `${collection}: ${duplicates} share an e-mail with another, and give way by the policy, or stay behind as decided`,
+              )
+            : block(
+                'duplicates',
+                `${collection}: ${duplicates} share an e-mail with another, ${undecided} are left bad`,
+                'merge them, or backfill with a policy: docs/mapping.md',
+              ),
+        ]),
+  ];
 }
 
 function bytes(size: number): string {

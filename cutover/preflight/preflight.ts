@@ -70,7 +70,7 @@ async function lookAtMongo(
     return {
       checks: [
         ...judgeMongo(facts, { instances, poolMax: poolMax.mongo, migrated }),
-        ...judgeDocuments(dry.documents, sample !== null),
+        ...judgeDocuments(dry.documents, sample !== null, facts.collections),
       ],
       documents: dry.documents,
       estimate: estimateOf(dry.documents, dry.read, tookMs),

@@ -242,6 +242,21 @@ describe('preflight', async () => {
     ]);
   });
 
+  test('names a collection of nearly that name where one is empty', async () => {
+    const world = await tidyWorld();
+    await withMongo(world.urls.mongo, async (db) => {
+      await db.collection('verification_tokens').deleteMany({});
+      for (const name of ['VerificationTokens', 'Users', 'other']) await db.collection(name).insertOne({});
+    });
+    expect(named(await look(world), 'empty-collection')).toMatchObject([
+      {
+        level: 'warn',
+        found: 'verification_tokens holds no documents, and there is VerificationTokens',
+        remedy: expect.stringMatching(/mapping/),
+      },
+    ]);
+  });
+
   test('counts the connections that the pools may take', async () => {
     const found = await look(tidy, { instances: 1_000 });
     const [connections] = named(found, 'connections').filter(({ store }) => store === 'postgres');

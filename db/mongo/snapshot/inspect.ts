@@ -42,6 +42,8 @@ export interface MongoFacts {
   readonly obstacles: readonly Obstacle[];
   /** Indexes of the old service that would delete, or refuse what this service writes. */
   readonly harmful: readonly LegacyIndex[];
+  /** Every collection of the database. */
+  readonly collections: readonly string[];
   readonly connections: { readonly current: number; readonly available: number } | null;
   readonly dataBytes: number | null;
   readonly freeBytes: number | null;
@@ -51,6 +53,7 @@ export interface MongoFacts {
 export async function inspectMongo({ db }: MongoSession, codec: Codec): Promise<MongoFacts> {
   try {
     const hello = await db.command({ hello: 1 });
+    const listed = await db.listCollections({}, { nameOnly: true }).toArray();
     const build = await db.admin().command({ buildInfo: 1 });
     const stats = await known(() => db.command({ dbStats: 1, freeStorage: 0 }));
     const server = await known(() => db.admin().command({ serverStatus: 1 }));
@@ -66,6 +69,7 @@ export async function inspectMongo({ db }: MongoSession, codec: Codec): Promise<
       missing: await missingActions(db, codec),
       obstacles: await obstaclesIn(db, codec),
       harmful: await harmfulIndexes(db, codec),
+      collections: listed.map(({ name }) => name),
       connections: current === null || available === null ? null : { current, available },
       dataBytes: numberOf(stats?.['dataSize']),
       freeBytes: total === null || used === null || total === 0 ? null : total - used,
