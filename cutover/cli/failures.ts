@@ -3,7 +3,7 @@ import { STORES, StaleEpoch, type StoreName, StoreUnavailable } from '../../db/e
 import type { Store } from '../../db/port.ts';
 import { ToolFailed } from '../../db/postgres/snapshot/tools.ts';
 import { WrongArgument } from '../argument.ts';
-import { OtherSystem, RestoredStore, UnreadableControl } from '../control.ts';
+import { OtherSystem, RestoredStore, readControl, UnreadableControl } from '../control.ts';
 import { CopyRefused } from '../copy/types.ts';
 import { AuthorityUnknown } from '../operator/index.ts';
 import type { PerStore } from '../protocol/types.ts';
@@ -141,6 +141,12 @@ export async function diagnose(error: unknown, stores: PerStore<Store | null>): 
     const remedy = found.map(({ message, remedy: what }) => `${message}: ${what}`).join('\n  ');
     return { ...first, store: found.length === 1 ? one.store : null, remedy };
   }
+  const hasRecord = (store: Store) =>
+    readControl(store)
+      .then((record) => record !== null)
+      .catch(() => true);
+  if ((await Promise.all(opened.map(hasRecord))).includes(true))
+    return { ...first, remedy: 'it answers by now: look at `cutover status`, then run it again' };
   const unset = STORES.filter((name) => stores[name] === null).map((name) => VARIABLES[name]);
   if (unset.length > 0) return { ...first, remedy: `set ${unset.join(' and ')} too, if the system has it` };
   return { ...first, outcome: 'refused', remedy: 'start an instance of the service first' };

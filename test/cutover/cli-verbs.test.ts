@@ -2,10 +2,12 @@
 import mongoose from 'mongoose';
 import pg from 'pg';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
+import { diagnose } from '../../cutover/cli/failures.ts';
 import { fromLease, readControl } from '../../cutover/control.ts';
 import type { Engine } from '../../cutover/engine.ts';
 import type { Mode } from '../../cutover/mode.ts';
 import { NOTES } from '../../cutover/notes.ts';
+import { AuthorityUnknown } from '../../cutover/operator/index.ts';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import type { Store } from '../../db/port.ts';
 import { newAccount } from '../contract/fixtures.ts';
@@ -13,6 +15,7 @@ import { openEngine } from '../support/engine.ts';
 import { type OnEnd, openMongo, openPostgres } from '../support/stores.ts';
 import { eventually } from '../support/wait.ts';
 import { cutover, type Env, inside, json, start, startOnTerminal } from './cli-program.ts';
+import { createWorld } from './operator-world.ts';
 import { announce, setIn } from './support/control.ts';
 
 interface System {
@@ -72,6 +75,15 @@ test('without a system every verb says that an instance has to come first', asyn
   const ended = await asked({ mongo: mongo.store, postgres: postgres.store }, 'status', '--json');
   expect(json('failure', ended)).toMatchObject({ outcome: 'refused', error: { store: null } });
   expect(ended.err).toMatch(/no system has been started yet.*\n.*start an instance/);
+});
+
+test('an authority that answers again is not taken for a system that was never started', async () => {
+  const world = createWorld();
+  await world.start(1, 'mongo-only');
+  const lost = new AuthorityUnknown('mongo has authority, as far as is known, and does not answer');
+  const told = await world.clock.run(diagnose(lost, world.stores));
+  expect(told).toMatchObject({ outcome: 'unreachable', remedy: expect.stringContaining('run it again') });
+  await world.stop();
 });
 
 /** For tests of many processes, on a machine that has other work. */
