@@ -17,6 +17,11 @@ export interface Watching {
 const NOTHING: Watching = { rows: [], watch: {}, askedMs: Number.NEGATIVE_INFINITY };
 /** Looks at the rows while waiting, within one heartbeat. */
 const LOOKS_PER_HEARTBEAT = 5;
+/** Stands for whoever there may be where no look was answered. */
+const UNSEEN = 'an instance that could not be looked for';
+
+/** Whether any look was answered: without an answer nobody is known of, which is not that nobody is there. */
+export const isSeen = ({ askedMs }: Watching): boolean => askedMs > NOTHING.askedMs;
 
 /** Watches the rows for that long, or until each has been seen to move. A store out of reach shows what was seen. */
 export async function watchInstances(
@@ -30,7 +35,8 @@ export async function watchInstances(
     watching = await lookOnce(environment, store, watching);
     const { rows, watch } = watching;
     const leftMs = until - environment.now().monotonicMs;
-    if (leftMs <= 0 || rows.every(({ instance }) => watch[instance]?.moved === true)) return watching;
+    const isKnown = isSeen(watching) && rows.every(({ instance }) => watch[instance]?.moved === true);
+    if (leftMs <= 0 || isKnown) return watching;
     await environment.sleep(Math.min(leftMs, options.timing.heartbeatMs / LOOKS_PER_HEARTBEAT));
   }
 }
@@ -38,7 +44,8 @@ export async function watchInstances(
 /**
  * Waits until every instance that is alive has acknowledged this record: its row says so, or it has been silent for a
  * lease and a margin. `expected` are waited for as long before they have a row at all: they come from another store.
- * Gives back who has not by `untilMs` of the monotonic clock, or when interrupted.
+ * Gives back who has not by `untilMs` of the monotonic clock, or when interrupted; somebody unnamed where nobody could be
+ * looked for.
  */
 export async function awaitAcknowledged(
   environment: Environment,
@@ -62,9 +69,12 @@ export async function awaitAcknowledged(
     const missing = expected.filter(
       (id) => nowMs < silentMs && !rows.some(({ instance }) => instance === id),
     );
-    if (open.length + missing.length === 0 || nowMs >= untilMs || interrupted?.aborted === true) {
-      return { watching, behind: [...open.map(({ instance }) => instance), ...missing] };
-    }
+    const behind = [
+      ...open.map(({ instance }) => instance),
+      ...missing,
+      ...(isSeen(watching) ? [] : [UNSEEN]),
+    ];
+    if (behind.length === 0 || nowMs >= untilMs || interrupted?.aborted === true) return { watching, behind };
     await environment.sleep(Math.min(timing.heartbeatMs / LOOKS_PER_HEARTBEAT, untilMs - nowMs), interrupted);
   }
 }

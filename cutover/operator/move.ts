@@ -1,3 +1,4 @@
+import { StoreUnavailable } from '../../db/errors.ts';
 import type { Store } from '../../db/port.ts';
 import { logEvent } from '../event-log.ts';
 import { authorityOf, type Mode, type Move, otherStore } from '../mode.ts';
@@ -12,7 +13,7 @@ import { readFacts } from './facts.ts';
 import { finishOrAbort } from './finish.ts';
 import { flip } from './flip.ts';
 import { failingGates, gatesFor, mayPass } from './gates.ts';
-import { awaitAcknowledged, instancesOf, watchInstances } from './instances.ts';
+import { awaitAcknowledged, instancesOf, isSeen, watchInstances } from './instances.ts';
 import { beginRun, isOver, pause, type Run, unlessOver, whyOver } from './run.ts';
 import { attempt, readStanding, type Standing, summarize } from './situation.ts';
 import { noteEntered } from './stay.ts';
@@ -177,6 +178,8 @@ async function judgeNow(run: Run, move: Move, request: MoveRequest) {
   const untilMs = run.untilMs - 2 * watchMs;
   const { behind } = await awaitAcknowledged(environment, authority, record, { untilMs, timing });
   const watching = await watchInstances(environment, authority, { watchMs, timing });
+  // No gate is passed for want of anybody who could fail it.
+  if (!isSeen(watching)) throw new StoreUnavailable(authority.name, 'none', 'timeout');
   const instances = instancesOf(watching, record).map((each) =>
     behind.includes(each.instance) ? { ...each, state: 'behind' as const } : each,
   );

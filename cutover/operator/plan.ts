@@ -1,7 +1,8 @@
+import { StoreUnavailable } from '../../db/errors.ts';
 import { settingsOf, timingOf } from '../settings.ts';
 import { readFacts } from './facts.ts';
 import { failingGates, gatesFor } from './gates.ts';
-import { instancesOf, watchInstances } from './instances.ts';
+import { instancesOf, isSeen, watchInstances } from './instances.ts';
 import { readStanding } from './situation.ts';
 import type { Destination, OperatorContext, PlanResult } from './types.ts';
 import { stepsOf, wayTo } from './way.ts';
@@ -24,6 +25,7 @@ export async function planMove(
     watchMs: 2 * timing.heartbeatMs,
     timing,
   });
+  if (!isSeen(watching)) throw new StoreUnavailable(authority.name, 'none', 'timeout');
   const instances = instancesOf(watching, record);
   const { noForeignWriters = false } = destination;
   const facts = await readFacts(context, standing, { instances, noForeignWriters });

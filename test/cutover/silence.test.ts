@@ -6,12 +6,13 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fromLease, readControl } from '../../cutover/control.ts';
 import { assertOneMapping } from '../../cutover/copy/one-mapping.ts';
 import { awaitInstances } from '../../cutover/copy/ready.ts';
+import { move, planMove } from '../../cutover/operator/index.ts';
 import { awaitAcknowledged } from '../../cutover/operator/instances.ts';
 import type { ControlRecord } from '../../cutover/protocol/types.ts';
 import { DEFAULT_TIMING } from '../../cutover/protocol/types.ts';
 import { DEFAULT_CODEC } from '../../db/canonical.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
-import { createWorld, type World } from './operator-world.ts';
+import { createWorld, REQUEST, type World } from './operator-world.ts';
 
 /** Longer than a lease and a margin. */
 const LONG_MS = 20_000;
@@ -60,6 +61,15 @@ const UNSEEN = {
       },
     };
   },
+  'got no answer at first': () => {
+    const fromMs = world.clock.elapsedMs();
+    world.hooks.mongo = {
+      before({ name }) {
+        if (name === 'readLeases' && world.clock.elapsedMs() < fromMs + LONG_MS)
+          throw new StoreUnavailable('mongo', 'none', 'timeout');
+      },
+    };
+  },
   'got no answer for a while': () => {
     let looks = 0;
     const fromMs = world.clock.elapsedMs();
@@ -82,6 +92,18 @@ describe.each(Object.keys(UNSEEN) as (keyof typeof UNSEEN)[])('whoever %s', (how
     const { behind } = await run(awaitAcknowledged(world.clock, mongo, record, options));
     expect(behind).toEqual([LATE]);
   });
+});
+
+it.each<readonly [string, () => Promise<unknown>]>([
+  ['made', () => move(world.context, REQUEST)],
+  ['planned', () => planMove(world.context, { to: REQUEST.to, direction: REQUEST.direction })],
+])('no move is %s for want of an instance that could be looked for', async (_, go) => {
+  world.hooks.mongo = {
+    before({ name }) {
+      if (name === 'readLeases') throw new StoreUnavailable('mongo', 'none', 'timeout');
+    },
+  };
+  await expect(run(go())).rejects.toThrow(StoreUnavailable);
 });
 
 describe('whoever stood still before an answer came', () => {
