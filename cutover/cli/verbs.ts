@@ -386,7 +386,8 @@ const VERBS = {
     details: [
       "Looks at each finding once more. The authority's record is right: it is given to the mirror again. What only the " +
         'mirror has is moved aside there. Verify again afterwards.',
-      "Exit code 1 when a document of the authority's own cannot be read as a record: nobody can repair that.",
+      "Exit code 1 when a document cannot be read as a record, and is the authority's own or one that only the mirror has: " +
+        'nobody can repair that.',
     ],
     options: {
       run: { value: 'RUN', description: 'The verify whose findings are taken up; default the latest' },

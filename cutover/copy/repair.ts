@@ -108,6 +108,8 @@ async function repairOne(
   const record = held.found.get(id)?.record;
   if (record === undefined) {
     if (mirrored === null) return 'moved-on';
+    // What means no record is moved nowhere.
+    if (kind === 'unreadable') return 'unrepairable';
     const move = { expected: mirrored, reason: 'only-in-mirror', now: environment.date() };
     return (await other.replica.moveAside(entity, id, move)) ? 'moved-aside' : 'moved-on';
   }

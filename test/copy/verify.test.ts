@@ -410,4 +410,15 @@ describe('verify', async () => {
     expect(await verify(bench)).toMatchObject({ clean: true, lagging: 0 });
     expect(await repair(bench)).toMatchObject({ found: 0 });
   });
+
+  it('says so of a document that only the mirror has, and nobody can read', async () => {
+    await bench.setMode('postgres-primary');
+    const _id = new ObjectId();
+    await bench.mongo.collection('user').insertOne({ _id, email: ['a', 'b'] });
+    const difference = { entity: 'user', id: String(_id), kind: 'unreadable', fields: [] };
+    expect((await verify(bench)).differences).toEqual([difference]);
+    expect(await repair(bench)).toMatchObject({ found: 1, movedAside: 0, unrepairable: [difference] });
+    await bench.mongo.collection('user').deleteOne({ _id });
+    expect(await verify(bench)).toMatchObject({ clean: true });
+  });
 });

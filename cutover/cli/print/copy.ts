@@ -173,7 +173,12 @@ export function repairLines(body: Body<'repair'>, style: Style): string[] {
   return [
     unrepairable.length === 0 ? style.good(headline) : style.warn(headline),
     `of ${count(found)} that ${run === null ? 'others wrote' : `verify ${printable(run)} found`} and that still differed`,
-    ...(unrepairable.length === 0 ? [] : ['', style.bad('nobody can repair, mend them in the authority:')]),
+    ...(unrepairable.length === 0
+      ? []
+      : [
+          '',
+          style.bad('nobody can repair, mend them in the authority, or delete what only the mirror has:'),
+        ]),
     ...differenceLines(unrepairable, style),
   ];
 }
