@@ -188,7 +188,12 @@ const VERBS = {
     summary: 'Clashes over a unique key that the mirror met',
     usage: '[--limit N]',
     words: [0],
-    details: ['Exit code 1 when there is one.'],
+    details: [
+      'Exit code 1 when there is one.',
+      'Most end by themselves. `corrupt`: both users have the e-mail in the authority, too, as after writes by others: ' +
+        '`cutover backfill --duplicates RULE` decides who keeps it, or `cutover users erase` one of them. `unreadable`: the ' +
+        'document of the one who holds it in MongoDB has to be mended there.',
+    ],
     options: LIMIT,
     ends: STORE_ENDS,
     examples: [['cutover conflicts --json', 'for a program']],

@@ -321,7 +321,12 @@ function drainGates(facts: GateFacts, settings: Settings): readonly Gate[] {
       'refused by the mirror',
       `${CLI} pending names them: repair them, or ${CLI} users erase; another record is mended or deleted where it is`,
     ),
-    none('conflicts', notes.conflict, 'in conflict', `${CLI} conflicts names them`),
+    none(
+      'conflicts',
+      notes.conflict,
+      'in conflict',
+      `${CLI} conflicts names them; ${CLI} help conflicts says what ends one`,
+    ),
     none(
       'quarantine',
       notes.quarantine,

@@ -2,7 +2,9 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { helpOf, overview } from '../../cutover/cli/help.ts';
-import { styleFor } from '../../cutover/cli/style.ts';
+import { quarantineLines } from '../../cutover/cli/print/copy.ts';
+import { noteLines } from '../../cutover/cli/print/lists.ts';
+import { PLAIN, styleFor } from '../../cutover/cli/style.ts';
 import { cut } from '../../cutover/cli/table.ts';
 import { createProgress, type Size } from '../../cutover/cli/terminal.ts';
 import { VERB_NAMES } from '../../cutover/cli/verbs.ts';
@@ -88,4 +90,26 @@ it('a line is cut by what is seen of it, and its colours end', () => {
   const coloured = cut(`${COLOURED.good('12345')}678`, 4);
   expect(stripVTControlCharacters(coloured)).toBe('123…');
   expect(coloured.endsWith('\u001b[39m')).toBe(true);
+});
+
+describe('a list that is cut off', () => {
+  const note = {
+    kind: 'conflict',
+    key: 'user/1',
+    body: {},
+    firstAt: new Date(0),
+    lastAt: new Date(0),
+    times: 1,
+  };
+  const held = { collection: 'users', id: '1', run: 'r', reasons: [], putAt: '2026-03-01T12:00:00.000Z' };
+
+  it('says that there may be more', () => {
+    expect(noteLines('conflicts', [note, note], 2, PLAIN)[0]).toBe(
+      'conflicts: 2, and maybe more: see --limit',
+    );
+    expect(noteLines('conflicts', [note, note], 3, PLAIN)[0]).toBe('conflicts: 2');
+    expect(noteLines('conflicts', [], 3, PLAIN)[0]).toBe('conflicts: none');
+    expect(quarantineLines([held], 1, PLAIN)[0]).toBe('quarantine: 1, and maybe more: see --limit');
+    expect(quarantineLines([held], 2, PLAIN)[0]).toBe('quarantine: 1');
+  });
 });

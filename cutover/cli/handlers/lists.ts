@@ -18,7 +18,7 @@ export const pending: Handler = async (call) => {
   const { authority, orphans, missing } = result;
   const body = { authority, orphans, poisoned: poisoned.map(noteBody) };
   const seen = answer('pending', bad ? 'difference' : 'done', body, (style) =>
-    pendingLines(result, poisoned, style),
+    pendingLines(result, poisoned, limitOf(call).limit, style),
   );
   return orIncomplete(seen, missing, call);
 };
@@ -27,7 +27,7 @@ export const conflicts: Handler = async (call) => {
   const notes = await unlessInterrupted(operator.conflicts(call.context, limitOf(call)), call.interrupted);
   const body = { conflicts: notes.map(noteBody) };
   return answer('conflicts', notes.length > 0 ? 'difference' : 'done', body, (style) =>
-    noteLines('conflicts', notes, style),
+    noteLines('conflicts', notes, limitOf(call).limit, style),
   );
 };
 
@@ -35,7 +35,7 @@ export const diffs: Handler = async (call) => {
   const notes = await unlessInterrupted(operator.differences(call.context, limitOf(call)), call.interrupted);
   const body = { differences: notes.map(noteBody) };
   return answer('diffs', notes.length > 0 ? 'difference' : 'done', body, (style) =>
-    noteLines('differences', notes, style),
+    noteLines('differences', notes, limitOf(call).limit, style),
   );
 };
 
@@ -44,7 +44,7 @@ export const foreign: Handler = async (call) => {
   const { notes, missing } = await unlessInterrupted(asked, call.interrupted);
   const body = { writes: notes.map(noteBody) };
   const seen = answer('foreign', notes.length > 0 ? 'difference' : 'done', body, (style) =>
-    noteLines('foreign writes', notes, style),
+    noteLines('foreign writes', notes, limitOf(call).limit, style),
   );
   return orIncomplete(seen, missing, call);
 };

@@ -12,7 +12,8 @@ const ALL = 1_000_000;
 
 export const list: Handler = (call) =>
   withBulk(call, async ({ copy, scope, collectionOf }) => {
-    const held = await copy.listQuarantine(scope, { limit: call.options.whole('limit', 50) });
+    const limit = call.options.whole('limit', 50);
+    const held = await copy.listQuarantine(scope, { limit });
     const documents = held.map(({ entity, id, run, reasons, putAt }) => ({
       collection: collectionOf(entity),
       id,
@@ -21,7 +22,7 @@ export const list: Handler = (call) =>
       putAt: putAt.toISOString(),
     }));
     return answer('quarantine', documents.length > 0 ? 'difference' : 'done', { documents }, (style) =>
-      quarantineLines(documents, style),
+      quarantineLines(documents, limit, style),
     );
   });
 

@@ -5,6 +5,7 @@ import type { Output } from '../schemas.ts';
 import type { Style } from '../style.ts';
 import { columns, indented } from '../table.ts';
 import { count, counted, printable } from '../words.ts';
+import { shownOf } from './lists.ts';
 
 type Body<N extends keyof Output> = Omit<Output[N], 'verb' | 'outcome' | 'exitCode'>;
 
@@ -183,7 +184,11 @@ export function repairLines(body: Body<'repair'>, style: Style): string[] {
   ];
 }
 
-export function quarantineLines(documents: Body<'quarantine'>['documents'], style: Style): string[] {
+export function quarantineLines(
+  documents: Body<'quarantine'>['documents'],
+  limit: number,
+  style: Style,
+): string[] {
   if (documents.length === 0) return [style.good('quarantine: none')];
   const rows = documents.map(({ collection, id, run, reasons, putAt }) => [
     `${collection}/${printable(id)}`,
@@ -191,7 +196,7 @@ export function quarantineLines(documents: Body<'quarantine'>['documents'], styl
     `run ${printable(run)}`,
     putAt,
   ]);
-  return [style.bad(`quarantine: ${documents.length}`), ...indented(columns(rows))];
+  return [style.bad(`quarantine: ${shownOf(documents.length, limit)}`), ...indented(columns(rows))];
 }
 
 export function retriedLines({ moved, gone, stillBad }: Body<'quarantineRetried'>, style: Style): string[] {

@@ -7,12 +7,19 @@ import { columns, indented } from '../table.ts';
 import { counted, moment, printable } from '../words.ts';
 import { backlogWords } from './state.ts';
 
-export function pendingLines(result: PendingResult, poisoned: readonly NoteLine[], style: Style): string[] {
+export function pendingLines(
+  result: PendingResult,
+  poisoned: readonly NoteLine[],
+  limit: number,
+  style: Style,
+): string[] {
   const { authority, orphans } = result;
   return [
     ...listOf('waiting for the mirror', authority, style),
     ...(orphans === null ? [] : ['', ...listOf('orphans: marks where authority is not', orphans, style)]),
-    ...(poisoned.length === 0 ? [] : ['', ...noteLines('refused by the mirror (poisoned)', poisoned, style)]),
+    ...(poisoned.length === 0
+      ? []
+      : ['', ...noteLines('refused by the mirror (poisoned)', poisoned, limit, style)]),
   ];
 }
 
@@ -33,14 +40,18 @@ function listOf(title: string, { store, count, oldestAgeMs, records }: PendingLi
   ];
 }
 
-export function noteLines(title: string, notes: readonly NoteLine[], style: Style): string[] {
+/** How many are shown, and that there may be more. */
+export const shownOf = (shown: number, limit: number): string =>
+  shown < limit ? `${shown}` : `${shown}, and maybe more: see --limit`;
+
+export function noteLines(title: string, notes: readonly NoteLine[], limit: number, style: Style): string[] {
   const rows = notes.map(({ key, body, lastAt, times }) => [
     printable(key),
     bodyWords(body),
     `${counted(times, 'time')}, last ${moment(lastAt.getTime())}`,
   ]);
   return [
-    `${style.strong(title)}: ${notes.length === 0 ? 'none' : notes.length}`,
+    `${style.strong(title)}: ${notes.length === 0 ? 'none' : shownOf(notes.length, limit)}`,
     ...indented(columns(rows)),
   ];
 }
