@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 
 export interface LineWriter {
+  /** One line, with its end. */
   write(line: string): void;
   /** What waits, at once: for the last words of a process. */
   flushSync(): void;
@@ -31,6 +32,7 @@ export function createLineWriter(
   { write, writeSync }: Pick<typeof fs, 'write' | 'writeSync'> = fs,
 ): LineWriter {
   let waiting = '';
+  let count = 0;
   let underWay: Batch | null = null;
   let lost = 0;
   let why = '';
@@ -39,8 +41,9 @@ export function createLineWriter(
 
   function take(): Batch {
     const before = `${isCut ? '\n' : ''}${lost > 0 ? noteOf(lost, why) : ''}`;
-    const batch = { bytes: Buffer.from(before + waiting), lines: linesIn(Buffer.from(waiting)), told: lost };
+    const batch = { bytes: Buffer.from(before + waiting), lines: count, told: lost };
     waiting = '';
+    count = 0;
     return batch;
   }
 
@@ -51,11 +54,11 @@ export function createLineWriter(
   }
 
   function put(bytes: Buffer): void {
-    write(fd, bytes, (error, count) => {
-      if (error === null && count < bytes.length) return put(note(bytes, count));
+    write(fd, bytes, (error, written) => {
+      if (error === null && written < bytes.length) return put(note(bytes, written));
       if (error?.code === 'EAGAIN') return void setTimeout(put, BUSY_MS, bytes);
       if (error === null) {
-        note(bytes, count);
+        note(bytes, written);
         lost -= underWay?.told ?? 0;
       } else lose(Math.min(linesIn(bytes), underWay?.lines ?? 0), error.code);
       underWay = null;
@@ -64,9 +67,9 @@ export function createLineWriter(
   }
 
   /** What is left of them. */
-  function note(bytes: Buffer, count: number): Buffer {
-    if (count > 0) isCut = bytes[count - 1] !== NEWLINE;
-    return bytes.subarray(count);
+  function note(bytes: Buffer, written: number): Buffer {
+    if (written > 0) isCut = bytes[written - 1] !== NEWLINE;
+    return bytes.subarray(written);
   }
 
   function lose(lines: number, code = 'unknown'): void {
@@ -78,6 +81,7 @@ export function createLineWriter(
     write(line) {
       if (waiting.length + line.length > WAITING_MAX) return lose(1, 'too many');
       waiting += line;
+      count += 1;
       begin();
     },
     flushSync() {
