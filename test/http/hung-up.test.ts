@@ -17,7 +17,12 @@ const app = await startApp('postgres-only', { env: { DATABASE_URL: proxy.through
 const sessionIdOf = ({ refreshToken }: Pick<Person, 'refreshToken'>): string => refreshToken.slice(0, 24);
 
 /** Sends it on a connection of its own, which is gone before the session is looked up. */
-async function sendAndHangUp(ada: Person, method: string, path: string, json?: object): Promise<void> {
+async function sendAndHangUp(
+  ada: Pick<Person, 'accessToken' | 'refreshToken'>,
+  method: string,
+  path: string,
+  json?: object,
+): Promise<void> {
   const body = json === undefined ? '' : JSON.stringify(json);
   const head = [
     `${method} ${path} HTTP/1.1`,
@@ -89,4 +94,17 @@ test('one more link is mailed', async () => {
     sendAndHangUp(ada, 'POST', '/auth/resend-verification'),
   );
   await app.inbox.mail(ada.email, 'verify-email', 2);
+});
+
+test('a refresh that was given up on, and answered elsewhere since, ends no session however late it is found', async () => {
+  const ada = await newPerson(app);
+  const refresh = (bearer: string | undefined) => app.client().get('/auth/refresh', { bearer });
+  const { refreshToken } = (await refresh(ada.refreshToken)).body;
+  app.clock.advance(app.config.refreshLeewayMs + 1);
+  const late = { ...ada, accessToken: ada.refreshToken };
+  await expectNoted('refresh', 'failure', () => sendAndHangUp(late, 'GET', '/auth/refresh'));
+  expect((await refresh(refreshToken)).status).toBe(200);
+  // Whoever waits for an answer is another matter.
+  expect((await refresh(ada.refreshToken)).status).toBe(401);
+  expect((await refresh(refreshToken)).status).toBe(401);
 });

@@ -31,6 +31,7 @@ export function callerOf(app: FastifyInstance, request: FastifyRequest, reply: F
     address: request.clientAddress,
     network: networkOf(request.clientAddress),
     userAgent: request.headers['user-agent'] ?? null,
+    hasGone: () => request.raw.socket.destroyed || request.raw.socket.writableEnded,
     audit: createAudit(
       request.log,
       (address) => app.keyring.digest('address-digest', address),

@@ -35,6 +35,8 @@ export interface Caller {
   /** The part of the address that its owner cannot choose. */
   readonly network: string;
   readonly userAgent: string | null;
+  /** Whether nobody waits for the answer any more. */
+  readonly hasGone: () => boolean;
   readonly audit: Audit;
   /** Adds headers to the answer, whatever it will be. */
   readonly setHeaders: (headers: Readonly<Record<string, string>>) => void;

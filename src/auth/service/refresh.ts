@@ -57,6 +57,8 @@ export async function rotate(
       leewayMs: unanswered.has(presented.hash) ? Number.POSITIVE_INFINITY : config.refreshLeewayMs,
       isAncestor: () => wasIssued(context, session, presented, caller),
     });
+    // An instance that stood still finds what its client gave up on, and has been answered elsewhere since.
+    if (judgement === 'theft' && caller.hasGone()) return refuse(caller, 'late', session);
     if (judgement === 'theft' && policy.onReuse === 'revoke') {
       const event = { event: 'refresh', reason: 'reuse', userId: session.userId, sessionId: session.id };
       const ending = { sessionId: session.id, userId: null, reason: 'reuse', now } as const;
