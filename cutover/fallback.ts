@@ -8,7 +8,7 @@
  * again. No marks, and nothing poisoned, in conflict or quarantined, says that each of those writes has lost its mark,
  * which happens only once MongoDB holds that very state. MongoDB is read after both answers. Asked before the failure, or
  * after MongoDB's answer, PostgreSQL would speak of another moment. And MongoDB answers nothing that PostgreSQL did not
- * commit: it names this very epoch and holds no mark, which is what a write of an epoch that is over would have left;
+ * commit: it names this very system and epoch, and holds no mark, which is what a write of an epoch that is over would have left;
  * asked again after its answer, since such a write may land at any time. What an operator has left behind is the exception:
  * only MongoDB has it, so its answer is looked through for that, on the same connection of PostgreSQL's. Whether this instance's lease still holds is
  * asked by the router, last.
@@ -22,6 +22,7 @@ import { leftBehindAmong } from './left-behind.ts';
 import { MODE_FACTS } from './mode.ts';
 import { NOTES } from './notes.ts';
 import type { Ticket } from './protocol/admission.ts';
+import { isOneSystem } from './protocol/changes.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
 import type { ReadOperation } from './router.ts';
 import { createFallbackEvidence } from './shadow/fallback-evidence.ts';
@@ -95,8 +96,10 @@ export function createFallback(options: FallbackOptions): Fallback {
       ask(() => readControl(mongo)),
       ask(() => mongo.assurance()),
     ]);
+    const own = member.record();
     // None, or an earlier one: it was emptied, or put back as it was once.
     if (control === null || control.epoch !== epoch) return 'another-authority';
+    if (own === null || !isOneSystem(control, own)) return 'another-system';
     return marks > 0 ? 'orphans' : null;
   }
 

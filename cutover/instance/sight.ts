@@ -45,7 +45,8 @@ export function createSight(): Sight {
       }
     },
     saw: (name) => void seen.set(name, { answers: true, problem: null }),
-    refused: (name, error) => void seen.set(name, failed(name, error)),
+    // No client could be answered from there.
+    refused: (name, { message }) => void seen.set(name, { answers: false, problem: message }),
     reached: () => [...seen].flatMap(([name, { answers }]) => (answers ? [name] : [])).sort(),
     problem: (name) => seen.get(name)?.problem ?? null,
   };

@@ -114,6 +114,8 @@ export function createMirror(options: MirrorOptions): Mirror {
     },
   });
 
+  /** Whether the mirror was looked at since it was last out of reach: its URL may lead elsewhere since. */
+  let isLookedAt = false;
   let phase: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
   let inFlight: readonly Item[] = [];
   let gatherNap = createNap(environment);
@@ -200,6 +202,14 @@ export function createMirror(options: MirrorOptions): Mirror {
     await gather();
     const pass = permit();
     if (typeof pass === 'number') return pass;
+    if (!isLookedAt) {
+      try {
+        if (await pass.callMirror(() => barred.look(pass.mirror))) return FOREVER_MS;
+        isLookedAt = true;
+      } catch (error) {
+        return onFailure(error, [], pass);
+      }
+    }
     const items = queue.take(nowMs(), batchSize());
     const [first] = items;
     if (first === undefined) return 0;
@@ -284,6 +294,7 @@ export function createMirror(options: MirrorOptions): Mirror {
         );
     }
     const isOutage = error instanceof StoreUnavailable;
+    if (isOutage) isLookedAt = false;
     const reason = isOutage ? error.reason : 'error';
     telemetry.count('cutover_mirror_retried_total', { store, reason });
     if (!isOutage) telemetry.error({ store, error: nameOf(error) }, 'mirror: a batch failed unexpectedly');
@@ -355,6 +366,7 @@ export function createMirror(options: MirrorOptions): Mirror {
       counting.reset();
       asides.clear();
       barred.reset();
+      isLookedAt = false;
     }
     if (record.transition !== null) {
       pausedUntilMs = Number.NEGATIVE_INFINITY;

@@ -130,6 +130,16 @@ describe('MongoDB does not stand in', () => {
         ),
     ],
     [
+      'when MongoDB is another system’s, of the same epoch',
+      () => {
+        world.member.follow({ system: 'own' });
+        return world.mongo.books.replaceControl(
+          controlOf('postgres-primary'),
+          fromControl(controlOf('postgres-primary', { revision: 2, system: 'another' })),
+        );
+      },
+    ],
+    [
       'when PostgreSQL cannot say',
       () =>
         world.faults.push(({ name, store }) => {

@@ -100,6 +100,20 @@ describe('what fails', () => {
     ]);
   });
 
+  test('a mirror that was away is asked whose it is before anything is written to it again', async () => {
+    const world = mirrorWorld();
+    await signUp(world.repo);
+    await world.clock.run(world.mirror.idle());
+    world.hooks.copy = { before: down('postgres') };
+    await signUp(world.repo);
+    await world.clock.pass(60_000);
+    const asked: string[] = [];
+    world.hooks.copy = { before: ({ name }) => void asked.push(name) };
+    await world.clock.run(world.mirror.idle());
+    expect(asked).toContain('apply');
+    expect(asked.find((name) => ['readControl', 'apply'].includes(name))).toBe('readControl');
+  });
+
   test('an instance that dies between apply and clear leaves marks that another takes off', async () => {
     const world = mirrorWorld();
     world.hooks.copy = {

@@ -76,6 +76,26 @@ describe('a store of another system', () => {
     expect(errors.filter((message) => message.includes('another system'))).toHaveLength(1);
   });
 
+  it('is not written to by who finds it behind an outage', async () => {
+    const [engine] = await world.start(1, 'dual-write');
+    if (engine === undefined) throw new Error('one was started');
+    world.hooks.postgres = {
+      before() {
+        throw new StoreUnavailable('postgres', 'none', 'connect');
+      },
+    };
+    const { user, token, session } = newAccount();
+    await run(engine.repository.createAccount({ user, token, session }));
+    await world.clock.pass(60_000);
+    world.hooks.postgres = {};
+    await becomeOther('postgres', 1, 'postgres-only');
+    await world.clock.pass(60_000);
+    expect(world.stores.postgres.tables.user.size).toBe(0);
+    expect(engine.status().mirror.standsBecause).toMatch(/another system/);
+    const [row] = await run(world.stores.mongo.books.readLeases());
+    expect(row?.body).toMatchObject({ facts: { reaches: ['mongo'] } });
+  });
+
   it('is mirrored to again as soon as the URL leads home', async () => {
     const [engine] = await world.start(1, 'dual-write');
     if (engine === undefined) throw new Error('one was started');
