@@ -98,7 +98,7 @@ const COPY_REMEDIES: Readonly<Record<CopyRefused['reason'], string | null>> = {
   'no-mirror': 'start the mirror with `cutover promote`, or `cutover rollback` from postgres-only',
   'in-transition': 'see `cutover status`',
   'instances-behind': 'see `cutover status`: they follow, or have to be restarted',
-  'other-mapping': 'give all the same file: MONGO_MAPPING_FILE, and --mapping here',
+  'other-mapping': 'give all the same version, and the same file: MONGO_MAPPING_FILE, and --mapping here',
   'mirror-gap': null,
   'authority-behind':
     '`cutover backfill --from postgres`, which puts it aside, or `cutover failover`, with PostgreSQL out of reach',

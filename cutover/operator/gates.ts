@@ -189,7 +189,7 @@ function mappingGate({ mapping, instances, evidence, record }: GateFacts): Gate 
     required: `every live instance by the mapping of this command, ${mapping}, and a copy that was made, or found clean, by it`,
     remedy:
       others.length > 0
-        ? 'give all the same file: MONGO_MAPPING_FILE, and --mapping here'
+        ? 'give all the same version, and the same file: MONGO_MAPPING_FILE, and --mapping here'
         : older.length > 0
           ? `with this mapping: ${CLI} verify --full; if it finds differences, ${CLI} repair, then once more`
           : 'none',
