@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
 import { createLineWriter } from '../../plugins/logger/lines.ts';
+import { eventually } from '../support/wait.ts';
 
 type Answer = Error | number;
 
@@ -63,7 +64,7 @@ test('a full disk costs lines, of which the first one after it tells', async () 
 test('a pipe that is full is waited for', async () => {
   const { lines, text } = fileOf(failed('EAGAIN'));
   lines.write('one\n');
-  await expect.poll(text).toBe('one\n');
+  await eventually(() => text() === 'one\n');
 });
 
 test('last words are written at once, or given up', () => {
