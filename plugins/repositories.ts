@@ -72,8 +72,10 @@ export default fp<{ readonly seams?: Seams }>(
       try {
         await engine.start();
       } catch (error) {
-        if (error instanceof StartRefused) throw new ConfigError([`BACKEND_MODE: ${error.message}`]);
-        throw error;
+        if (!(error instanceof StartRefused)) throw error;
+        const { message, cause } = error;
+        // Of two systems it is a URL that is wrong, and the message names both.
+        throw new ConfigError([cause === undefined ? `BACKEND_MODE: ${message}` : message]);
       }
     });
     // Closed after what was registered later: mails and requests in flight end before the lease does.

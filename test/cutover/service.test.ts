@@ -85,6 +85,17 @@ test.each(['postgres-only', 'postgres-primary'] as const)(
   },
 );
 
+test('nor does one start between the stores of two systems, whichever mode it says', async () => {
+  const MONGO_URL = newMongoDatabase(undefined, onTestFinished);
+  const DATABASE_URL = await newPostgresDatabase(undefined, onTestFinished);
+  await startApp('mongo-only', { onEnd, env: { MONGO_URL } });
+  await startApp('postgres-only', { onEnd, env: { DATABASE_URL } });
+  const env = { MONGO_URL, DATABASE_URL };
+  await expect(startApp('mongo-only', { onEnd, env })).rejects.toThrow(
+    /\nMongoDB and PostgreSQL hold .* two systems: MONGO_URL or DATABASE_URL leads/,
+  );
+});
+
 describe('a flip without a change of authority', () => {
   test('is followed by every instance, and disturbs nothing', async () => {
     const first = await startApp('dual-write', { onEnd, pace: 'usual' });
