@@ -432,7 +432,11 @@ const VERBS = {
     summary: 'Let a document stay behind',
     usage: 'ID --reason R',
     words: [1],
-    details: ['It may be missing in the other store from now on, and no later copy asks again.', ...NAMED],
+    details: [
+      'It may be missing in the other store from now on, and no later copy asks again. Sessions that were put aside with their user ' +
+        'go with the user.',
+      ...NAMED,
+    ],
     options: { reason: { value: 'R', description: 'Why; recorded in the log' } },
     ends: STORE_ENDS,
     examples: [
@@ -443,7 +447,10 @@ const VERBS = {
     summary: 'Let a document stay behind, and forget what was put aside of it',
     usage: 'ID --reason R',
     words: [1],
-    details: ['The original in MongoDB is left as it is.', ...NAMED],
+    details: [
+      'The original in MongoDB is left as it is. Sessions that were put aside with their user go with the user.',
+      ...NAMED,
+    ],
     options: { reason: { value: 'R', description: 'Why; recorded in the log' } },
     ends: STORE_ENDS,
     examples: [

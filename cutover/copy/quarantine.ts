@@ -109,7 +109,7 @@ export async function retryQuarantine(scope: CopyScope, only?: RecordName): Prom
 
 /**
  * Ends the matter by name. `accept`: it stays behind, and may be missing in the other store. `drop`: the same, and the
- * original that was put aside is forgotten. False when it is not held; what a killed process has left of the same decision
+ * original that was put aside is forgotten. Sessions that only wait for their user go with it. False when it is not held; what a killed process has left of the same decision
  * is done even so.
  */
 export async function resolveQuarantine(
@@ -124,14 +124,17 @@ export async function resolveQuarantine(
   const { entity, id, verb, reason } = what;
   if (reason.trim() === '') throw new WrongArgument('a reason is needed: it is recorded');
   const { authority } = await authorityNow(scope);
-  const resolved = await createFindings(scope.postgres).resolve(entity, id, {
+  const findings = createFindings(scope.postgres);
+  const how = {
     to: verb === 'accept' ? 'accepted' : 'dropped',
-    resolution: reason,
     now: scope.environment.date(),
     forgets: verb === 'drop',
-  });
+  } as const;
+  const resolved = await findings.resolve(entity, id, { ...how, resolution: reason });
   if (resolved === null) return false;
   await unnote(scope, entity, id);
+  if (entity === 'user' && (await findings.resolveSessionsOf(id, how)) > 0)
+    await matchNotes(scope, authority);
   // The same entry, whoever writes it.
   const entry = `quarantine/${entity}/${id}/${resolved.resolvedAt.getTime()}`;
   await logCopy(scope, scope.stores[authority], entry, {

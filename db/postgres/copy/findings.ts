@@ -187,6 +187,8 @@ export interface Findings {
   original(entity: Entity, id: string): Promise<string | null>;
   /** Null when it is neither held nor resolved like this already. */
   resolve(entity: Entity, id: string, how: Resolution): Promise<Resolved | null>;
+  /** The sessions that are held only because their user was put aside go the same way. How many. */
+  resolveSessionsOf(userId: string, how: Omit<Resolution, 'resolution'>): Promise<number>;
   /** Forgets what a run put aside and nobody has dealt with, and what its policy decided. */
   forget(run: string): Promise<void>;
 }
@@ -234,6 +236,17 @@ export function createFindings(bulk: PostgresBulk): Findings {
         [entity, id, to, resolution, now, forgets, WITH_ITS_USER],
       );
       return resolved ?? null;
+    },
+    async resolveSessionsOf(userId, { to, now, forgets = false }) {
+      const rows = await bulk.query(
+        `update copy_quarantine
+         set state = $2, resolution = $3, resolved_at = $4, document = case when $5 then '' else document end
+         where entity = 'session' and owner = $1 and state = 'held'
+           and not exists (select from jsonb_array_elements(reasons) as each where each ->> 'reason' <> 'user-put-aside')
+         returning record_id`,
+        [userId, to, WITH_ITS_USER, now, forgets],
+      );
+      return rows.length;
     },
     async forget(run) {
       await bulk.query(
