@@ -1,6 +1,7 @@
 /** The move as Prometheus sees it at /metrics: of a real service on real stores, through flips and a change of authority. */
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { parse as parseYaml } from 'yaml';
 import { changeControl, readControl } from '../../cutover/control.ts';
 import { systemEnvironment } from '../../cutover/environment.ts';
 import { MODES, type Mode } from '../../cutover/mode.ts';
@@ -263,6 +264,24 @@ describe('metrics of the move', async () => {
     });
     const listed = page.split('\n').filter((line) => /^\| `\w+` \| (counter|gauge|histogram) \|/.test(line));
     expect(listed).toEqual(rows.toSorted());
+  });
+
+  test('docs/alerts.yml asks for series and labels that there are', () => {
+    const file = readFileSync(new URL('../../docs/alerts.yml', import.meta.url), 'utf8');
+    const { groups }: { groups: { rules: { alert: string; expr: string }[] }[] } = parseYaml(file);
+    const rules = groups.flatMap((group) => group.rules);
+    const labelsOf = new Map(
+      namedIn(app.app.metrics.registry).map(({ name, labels }) => [name, [...labels, 'instance']]),
+    );
+    for (const { alert, expr } of rules) {
+      const asked = [...expr.matchAll(/\b([a-z]+(?:_[a-z]+)+)\b(?:\{(\w+)[=!])?/g)];
+      expect(asked, alert).not.toEqual([]);
+      for (const [, name = '', label = 'instance'] of asked)
+        expect(labelsOf.get(name), name).toContain(label);
+      const grouped = [...expr.matchAll(/\bby \((.*?)\)/g)].flatMap(([, names = '']) => names.split(', '));
+      const known = asked.flatMap(([, name = '']) => labelsOf.get(name) ?? []);
+      for (const label of grouped) expect(known, alert).toContain(label);
+    }
   });
 
   test('no label holds anything but a fixed word', async () => {
