@@ -22,6 +22,7 @@ import { createLatency } from './latency.ts';
 import { createMirror, type Mirror } from './mirror/mirror.ts';
 import { authorityOf, countingOn, type Mode, mirrorOf, otherStore } from './mode.ts';
 import { NOTES } from './notes.ts';
+import { isOneSystem } from './protocol/changes.ts';
 import type { Rules } from './protocol/rules.ts';
 import type { ControlRecord, PerStore } from './protocol/types.ts';
 import { createRouter } from './router.ts';
@@ -221,6 +222,9 @@ export function createEngine(options: EngineOptions): Engine {
       // Another came first: its record counts, unless it is this very one, left without its copy.
       const there = created ? record : await readControl(store);
       if (there?.mode !== record.mode || there.revision !== record.revision) return;
+      // Whoever has no MongoDB came first in PostgreSQL: MongoDB had only been told.
+      if (!isOneSystem(there, record) && store.name === authorityOf(record.mode))
+        await stores.mongo?.books.replaceControl(record, fromControl(there));
       record = there;
       if (created && store.name === authorityOf(record.mode)) await noteBeginning(store, record);
     }

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fromControl, OtherSystem, readControl } from '../../cutover/control.ts';
 import { assertCopyable, authorityNow } from '../../cutover/copy/ready.ts';
-import { createEngine, StartRefused } from '../../cutover/engine.ts';
+import { createEngine, type EngineOptions, StartRefused } from '../../cutover/engine.ts';
 import type { Mode } from '../../cutover/mode.ts';
 import { move, readStatus } from '../../cutover/operator/index.ts';
 import type { ControlRecord } from '../../cutover/protocol/types.ts';
@@ -32,12 +32,12 @@ async function becomeOther(store: StoreName, epoch: number, mode: Mode): Promise
   return other;
 }
 
-function engineOf() {
+function engineOf(firstMode: Mode = 'mongo-only', stores: EngineOptions['stores'] = world.stores) {
   return createEngine({
-    stores: world.stores,
+    stores,
     environment: world.clock,
     telemetry: told.telemetry,
-    firstMode: 'mongo-only',
+    firstMode,
     retentionMs: 30 * 86_400_000,
     storeTimeoutMs: 2_000,
     digestKey: new Uint8Array(32),
@@ -172,4 +172,27 @@ it('of two instances that begin a system at once both stores name the one that c
   expect(mongo?.system).toEqual(expect.any(String));
   expect(postgres?.system).toBe(mongo?.system);
   for (const engine of engines) await run(engine.stop(0));
+});
+
+it('of two that begin at once in postgres-only, one of them without MongoDB, PostgreSQL names both stores', async () => {
+  const [both, alone] = [
+    engineOf('postgres-only'),
+    engineOf('postgres-only', { mongo: null, postgres: world.stores.postgres }),
+  ];
+  let isBegun = false;
+  world.hooks.postgres = {
+    async before({ name }) {
+      if (name !== 'createControl' || isBegun) return;
+      isBegun = true;
+      await alone.start();
+    },
+  };
+  await run(both.start());
+  const [mongo, postgres] = [await recordIn('mongo'), await recordIn('postgres')];
+  expect(postgres?.system).toEqual(expect.any(String));
+  expect(mongo?.system).toBe(postgres?.system);
+  for (const engine of [both, alone]) {
+    expect(engine.status()).toMatchObject({ effective: 'postgres-only', problem: null });
+    await run(engine.stop(0));
+  }
 });
