@@ -69,6 +69,7 @@ const leaseBody = z.object({
       reaches: z.array(z.enum(STORES)),
       p99Ms: z.number().nullable().default(null),
       mapping: z.string().default(NO_MAPPING),
+      host: z.string().nullable().default(null),
     })
     .optional(),
 });
@@ -81,6 +82,8 @@ export interface InstanceFacts {
   readonly p99Ms: number | null;
   /** Digest of the mapping it reads and writes documents by. */
   readonly mapping: string;
+  /** Name of the machine, or pod, that it runs on; null: it does not say. */
+  readonly host: string | null;
 }
 
 /** A row of leases as it stands in the store; without facts it was written by an older version. */

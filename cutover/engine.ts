@@ -52,6 +52,8 @@ export interface EngineOptions {
   readonly queueMax?: number;
   /** Digest of the mapping that MongoDB's store reads and writes by. Default: of the default mapping. */
   readonly mapping?: string;
+  /** Name of the machine that this process runs on, for `status`. */
+  readonly host?: string;
 }
 
 /** What this process knows of itself. */
@@ -99,13 +101,14 @@ const START_RETRY_MS = 500;
 
 export function createEngine(options: EngineOptions): Engine {
   const { stores, environment, telemetry, firstMode, retentionMs, storeTimeoutMs } = options;
-  const { prepare = async () => {}, rules, queueMax, digestKey, mapping } = options;
+  const { prepare = async () => {}, rules, queueMax, digestKey, mapping, host = null } = options;
   const latency = createLatency(environment);
   const member = createInstance({
     stores,
     environment,
     telemetry,
     storeTimeoutMs,
+    host,
     onLapse: () => void noteLapse(),
     onGlance: (own) => telling.heed(own),
     p99Ms: latency.p99Ms,

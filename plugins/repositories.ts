@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import fp from 'fastify-plugin';
 import { createEngine, type Engine, StartRefused } from '../cutover/engine.ts';
 import { systemEnvironment } from '../cutover/environment.ts';
@@ -47,6 +48,7 @@ export default fp<{ readonly seams?: Seams }>(
       retentionMs: config.retentionMs,
       storeTimeoutMs: config.storeTimeoutMs,
       mapping: config.mongoCodec.digest,
+      host: hostname(),
       digestKey: Buffer.from(keyring.digest('diff-digest', 'differences')),
       ...(rules && { rules }),
       async prepare(store) {

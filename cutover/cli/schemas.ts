@@ -124,6 +124,7 @@ const status = {
   instances: z.array(
     z.strictObject({
       instance: z.string(),
+      host: z.string().nullable().describe('The machine, or pod, that it runs on, if it says'),
       epoch: count,
       revision: count,
       incarnation: count,

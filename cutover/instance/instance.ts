@@ -50,6 +50,8 @@ export interface InstanceOptions {
   readonly storeTimeoutMs: number;
   /** Digest of the mapping documents are read and written by. Default: of the default mapping. */
   readonly mapping?: string;
+  /** Name of the machine that this process runs on, for people. Default: not told. */
+  readonly host?: string | null;
   /** How many operations may wait at a fence. */
   readonly queueMax?: number;
   /** Only proofs take rules out. */
@@ -102,6 +104,7 @@ export function createInstance(options: InstanceOptions): Instance {
     onGlance = () => {},
     p99Ms = () => null,
     mapping = DEFAULT_CODEC.digest,
+    host = null,
   } = options;
   const queue = createFenceQueue(environment, queueMax);
   const complain = createComplaints(environment, telemetry);
@@ -359,7 +362,9 @@ export function createInstance(options: InstanceOptions): Instance {
         read = await readControl(store);
         if (read !== null) assertOurs(store, read);
       } else if (
-        await store.books.writeLease(fromLease(row, { reaches: sight.reached(), p99Ms: p99Ms(), mapping }))
+        await store.books.writeLease(
+          fromLease(row, { reaches: sight.reached(), p99Ms: p99Ms(), mapping, host }),
+        )
       ) {
         told = row;
       } else {

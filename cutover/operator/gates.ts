@@ -127,11 +127,16 @@ function transitionGate({ record: { transition }, unfinished }: GateFacts): Gate
   };
 }
 
+/** As people find it. */
+function nameOf({ instance, host }: InstanceStatus): string {
+  return host === null ? instance : `${instance} on ${host}`;
+}
+
 function instancesGate({ instances }: GateFacts): Gate {
   const count = (state: InstanceStatus['state']) => instances.filter((each) => each.state === state).length;
   const behind = instances
     .filter(({ state }) => state === 'behind')
-    .map(({ instance, isReadable }) => (isReadable ? instance : `${instance} (of another version)`));
+    .map((each) => (each.isReadable ? nameOf(each) : `${nameOf(each)} (of another version)`));
   return {
     name: 'instances',
     ok: behind.length === 0,
@@ -170,7 +175,7 @@ function mappingGate({ mapping, instances, evidence, record }: GateFacts): Gate 
   const alive = instances.filter(({ state }) => state !== 'silent');
   const others = alive
     .filter((each) => each.mapping !== mapping)
-    .map((each) => `${each.instance} has ${each.mapping}`);
+    .map((each) => `${nameOf(each)} has ${each.mapping}`);
   const { verify } = evidence;
   const copy = copyRun(record.copy);
   const isProven = verify?.clean === true && verify.copy === copy && verify.mapping === mapping;
@@ -201,7 +206,7 @@ function mappingGate({ mapping, instances, evidence, record }: GateFacts): Gate 
 function reachGate(name: StoreName, { instances }: GateFacts): Gate {
   const alive = instances.filter(({ state }) => state !== 'silent');
   const cutOff = alive.filter(({ reaches }) => reaches?.includes(name) !== true);
-  const names = cutOff.map(({ instance }) => instance).join(', ');
+  const names = cutOff.map(nameOf).join(', ');
   return {
     name: 'reach',
     ok: cutOff.length === 0,

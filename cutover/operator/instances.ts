@@ -86,9 +86,9 @@ export function instancesOf({ rows, watch }: Watching, record: ControlRecord): r
     const alive = watch[instance]?.moved === true;
     const state: InstanceStatus['state'] = !alive ? 'silent' : follows(row, record) ? 'current' : 'behind';
     const acknowledged = ack === null ? null : `${ack.phase} ${ack.id}`;
-    const { reaches = null, p99Ms = null, mapping = NO_MAPPING } = row.facts ?? {};
+    const { host = null, reaches = null, p99Ms = null, mapping = NO_MAPPING } = row.facts ?? {};
     const said = { acknowledged, reaches, p99Ms, mapping, isReadable };
-    return { instance, epoch, revision, incarnation, counter, state, leaseMs, ...said };
+    return { instance, host, epoch, revision, incarnation, counter, state, leaseMs, ...said };
   });
 }
 

@@ -68,6 +68,8 @@ export interface StoreStatus {
 
 export interface InstanceStatus {
   readonly instance: string;
+  /** Name of the machine, or pod, that it runs on; null: it does not say. */
+  readonly host: string | null;
   readonly epoch: number;
   readonly revision: number;
   readonly incarnation: number;

@@ -174,7 +174,7 @@ describe('documents of the shape', async () => {
           const row = { incarnation: 1, epoch: 1, revision: 1_000, ack: null, leaseMs: 60_000 };
           const lease = { instance: 'other', counter, ...row };
           await books.writeLease(
-            fromLease(lease, { reaches: ['mongo'], p99Ms: null, mapping: 'f'.repeat(16) }),
+            fromLease(lease, { reaches: ['mongo'], p99Ms: null, mapping: 'f'.repeat(16), host: null }),
           );
           await scope.environment.sleep(20);
         }

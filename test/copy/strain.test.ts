@@ -65,7 +65,7 @@ describe('what instances say', () => {
     ack: null,
     leaseMs: 5_000,
     isReadable: true,
-    facts: { reaches: [], p99Ms, mapping: '' },
+    facts: { reaches: [], p99Ms, mapping: '', host: null },
   });
 
   it('counts once its row was seen to move, until it has stood still for a lease', () => {

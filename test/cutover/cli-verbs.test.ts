@@ -199,7 +199,7 @@ describe('moves', () => {
           await mongo.books.writeLease(
             fromLease(
               { instance: 'deaf', counter, ...row },
-              { reaches, p99Ms: null, mapping: DEFAULT_CODEC.digest },
+              { reaches, p99Ms: null, mapping: DEFAULT_CODEC.digest, host: null },
             ),
           );
           await new Promise((resolve) => setTimeout(resolve, 100));

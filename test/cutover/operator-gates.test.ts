@@ -134,6 +134,7 @@ const EVIDENCE = ['comparisons', 'mismatches', 'verify', 'snapshot'];
 
 const INSTANCE = {
   instance: 'i1',
+  host: null as string | null,
   epoch: 1,
   revision: 6,
   incarnation: 1,
@@ -244,7 +245,7 @@ describe('a change of authority', () => {
       ) => ({
         instances: [
           { ...INSTANCE, state: 'current' as const },
-          { ...INSTANCE, instance: 'i2', state, reaches },
+          { ...INSTANCE, instance: 'i2', host: 'pod-b', state, reaches },
         ],
       });
       expect(failing(from, to, withReach([winner, loser]))).toEqual([]);
@@ -254,7 +255,7 @@ describe('a change of authority', () => {
       const gate = gatesOf(from, to, withReach([loser])).find(({ name }) => name === 'reach');
       expect(gate).toMatchObject({
         found: expect.stringContaining('1 of 2'),
-        remedy: expect.stringContaining('i2'),
+        remedy: expect.stringContaining('i2 on pod-b'),
       });
     },
   );

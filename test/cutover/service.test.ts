@@ -1,7 +1,8 @@
 /** The service as members of one system: what it starts in, what it says, and what it does when it cannot know. */
+import { hostname } from 'node:os';
 import mongoose from 'mongoose';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { readControl } from '../../cutover/control.ts';
+import { readControl, readLeases } from '../../cutover/control.ts';
 import { SILENT } from '../../cutover/telemetry.ts';
 import { StoreUnavailable } from '../../db/errors.ts';
 import type { Repository } from '../../db/port.ts';
@@ -71,6 +72,9 @@ test('a stale manifest moves nothing: the recorded mode counts', async () => {
   const { mongo } = first.app;
   if (mongo === null) throw new Error('dual-write has a MongoDB');
   expect(await readControl(mongo)).toMatchObject({ mode: 'dual-write', epoch: 1 });
+  // Which of them is which machine's is told to whoever looks.
+  const rows = await readLeases(mongo);
+  expect(rows.map(({ facts }) => facts?.host)).toEqual([hostname(), hostname()]);
 });
 
 test.each(['postgres-only', 'postgres-primary'] as const)(

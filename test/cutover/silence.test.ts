@@ -44,7 +44,7 @@ async function beat(): Promise<void> {
   for (let counter = 1; !ended; counter += 1) {
     const said = { incarnation: 1, epoch: record.epoch, revision: record.revision - 1, ack: null };
     const row = { instance: LATE, counter, leaseMs: DEFAULT_TIMING.leaseMs, ...said };
-    const facts = { reaches: [], p99Ms: null, mapping: 'another' };
+    const facts = { reaches: [], p99Ms: null, mapping: 'another', host: null };
     await world.stores.mongo.books.writeLease(fromLease(row, facts));
     await world.clock.sleep(DEFAULT_TIMING.heartbeatMs);
   }

@@ -135,6 +135,7 @@ function instanceRow(row: InstanceStatus, style: Style): string[] {
   const state = { current: style.good, behind: style.warn, silent: style.bad }[row.state](row.state);
   return [
     printable(row.instance),
+    row.host === null ? '' : printable(row.host),
     state,
     `epoch ${row.epoch}, revision ${row.revision}`,
     `incarnation ${row.incarnation}, heartbeat ${count(row.counter)}`,
