@@ -7,6 +7,7 @@ import type { Rules } from '../cutover/protocol/rules.ts';
 import { isLiveAndBehind } from '../cutover/snapshot/before-migration.ts';
 import type { LimitStore, Repository, Store } from '../db/port.ts';
 import { ConfigError } from './config.ts';
+import { registerPoolGauges } from './metrics/pools.ts';
 import { registerGauges } from './repositories/gauges.ts';
 import type { Standing } from './repositories/standing.ts';
 import { createTelemetry } from './repositories/telemetry.ts';
@@ -64,7 +65,8 @@ export default fp<{ readonly seams?: Seams }>(
       },
     });
     const configured = [stores.mongo, stores.postgres].filter((store) => store !== null);
-    registerGauges(metrics, engine, configured);
+    registerGauges(metrics, engine);
+    registerPoolGauges(metrics, configured);
     app.decorate('stores', configured);
     app.decorate('standing', () => standingOf(engine));
     app.decorate('cutover', engine);

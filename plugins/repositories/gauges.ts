@@ -1,10 +1,9 @@
 import type { Engine } from '../../cutover/engine.ts';
 import { MODES } from '../../cutover/mode.ts';
-import type { Store } from '../../db/port.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 
 /** What the engine knows at the moment it is asked, as gauges. A number that is not known is left out. */
-export function registerGauges(metrics: Metrics, engine: Engine, stores: readonly Store[]): void {
+export function registerGauges(metrics: Metrics, engine: Engine): void {
   const plain = (name: string, help: string, read: () => number | null) =>
     metrics.gauges(name, help, [], () => {
       const value = read();
@@ -52,23 +51,6 @@ export function registerGauges(metrics: Metrics, engine: Engine, stores: readonl
       })),
   );
   plain('cutover_shadow_queued', 'Comparisons that wait', () => engine.status().shadow.queued);
-  metrics.gauges(
-    'store_pool_connections',
-    'Connections by state, and operations that wait for one',
-    ['store', 'state'],
-    () =>
-      stores.flatMap((store) => {
-        const { used, idle, waiting } = store.poolUse();
-        const states = { used, idle, waiting };
-        return Object.entries(states).map(([state, value]) => ({
-          labels: { store: store.name, state },
-          value,
-        }));
-      }),
-  );
-  metrics.gauges('store_pool_connections_max', 'Connections at most', ['store'], () =>
-    stores.map((store) => ({ labels: { store: store.name }, value: store.poolUse().max })),
-  );
 }
 
 const seconds = (ms: number | null): number | null => (ms === null ? null : ms / 1_000);
