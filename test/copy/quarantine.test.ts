@@ -1,7 +1,7 @@
 /** What becomes of documents that were put aside. */
 import { randomBytes } from 'node:crypto';
 import { ObjectId } from 'bson';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   type CopyScope,
   listBackfills,
@@ -14,7 +14,7 @@ import {
 } from '../../cutover/copy/index.ts';
 import { sessionAt } from '../contract/replica/records.ts';
 import { HASH, legacyUser } from '../mongo/legacy.ts';
-import { neverTouching, openBench } from './support.ts';
+import { clear, neverTouching, openBench } from './support.ts';
 
 const LATER = new Date(Date.now() + 3_600_000);
 
@@ -114,40 +114,6 @@ describe('quarantine', async () => {
     expect([...after.moved].sort()).toEqual(held.filter((id) => id !== of(a)));
   });
 
-  it.each(['accept', 'drop'] as const)(
-    '%s takes along the sessions that wait for their user only',
-    async (verb) => {
-      const [bad, other] = [legacyUser({ status: 'banned' }), legacyUser({ status: 'banned' })];
-      await bench.insert('user', [bad, other]);
-      const [id, otherId] = [bad, other].map(({ _id }) => String(_id)) as [string, string];
-      const later = { expiresAt: LATER, idleExpiresAt: LATER };
-      const sessions = [id, id, otherId].map((userId) => sessionAt([0, 0], userId, later));
-      await bench.stores.mongo.replica.apply('session', sessions, { epoch: 1, expiredBefore: new Date(0) });
-      const broken = {
-        _id: new ObjectId(),
-        userId: bad._id,
-        tokenHash: 'none',
-        keyId: 'k',
-        expiresAt: LATER,
-      };
-      await bench.insert('session', [broken]);
-      await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
-      const decision = { entity: 'user', id, verb, reason: 'banned' } as const;
-      expect(await resolveQuarantine(bench, decision)).toBe(true);
-      const left = (await listQuarantine(bench)).map((each) => each.id).sort();
-      expect(left).toEqual([String(broken._id), otherId, sessions[2]?.id].sort());
-      expect((await bench.stores.mongo.books.countNotes())['quarantine']).toBe(left.length);
-      expect(await verify(bench)).toMatchObject({ differences: [] });
-      for (const each of [otherId, String(broken._id)]) {
-        const entity = each === otherId ? 'user' : 'session';
-        expect(await resolveQuarantine(bench, { ...decision, entity, id: each })).toBe(true);
-      }
-      const next = await runBackfill(bench, { from: 'mongo', onBad: 'rollback' });
-      expect(next).toMatchObject({ outcome: 'complete', counts: { bad: 0 } });
-      expect(await listQuarantine(bench)).toEqual([]);
-    },
-  );
-
   it('does not come back for what was decided', async () => {
     const again = await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
     expect(again.outcome).toBe('complete');
@@ -160,6 +126,45 @@ describe('quarantine', async () => {
       .updateOne({ _id: accepted?._id as never }, { $set: { name: 'New' } });
     const changed = await runBackfill(bench, { from: 'mongo', onBad: 'rollback' });
     expect(changed.bad).toMatchObject([{ id: ids[1], field: 'email' }]);
+  });
+});
+
+describe('the sessions that wait for a user who is put aside', async () => {
+  const bench = await openBench();
+  beforeEach(async () => {
+    await clear(bench);
+    await bench.setMode('dual-write');
+  });
+
+  it.each(['accept', 'drop'] as const)('go with the user: %s', async (verb) => {
+    const [bad, other] = [legacyUser({ status: 'banned' }), legacyUser({ status: 'banned' })];
+    await bench.insert('user', [bad, other]);
+    const [id, otherId] = [bad, other].map(({ _id }) => String(_id)) as [string, string];
+    const later = { expiresAt: LATER, idleExpiresAt: LATER };
+    const sessions = [id, id, otherId].map((userId) => sessionAt([0, 0], userId, later));
+    await bench.stores.mongo.replica.apply('session', sessions, { epoch: 1, expiredBefore: new Date(0) });
+    const broken = {
+      _id: new ObjectId(),
+      userId: bad._id,
+      tokenHash: 'none',
+      keyId: 'k',
+      expiresAt: LATER,
+    };
+    await bench.insert('session', [broken]);
+    await runBackfill(bench, { from: 'mongo', onBad: 'quarantine' });
+    const decision = { entity: 'user', id, verb, reason: 'banned' } as const;
+    expect(await resolveQuarantine(bench, decision)).toBe(true);
+    const left = (await listQuarantine(bench)).map((each) => each.id).sort();
+    expect(left).toEqual([String(broken._id), otherId, sessions[2]?.id].sort());
+    expect((await bench.stores.mongo.books.countNotes())['quarantine']).toBe(left.length);
+    expect(await verify(bench)).toMatchObject({ clean: true, lagging: 0 });
+    for (const each of [otherId, String(broken._id)]) {
+      const entity = each === otherId ? 'user' : 'session';
+      expect(await resolveQuarantine(bench, { ...decision, entity, id: each })).toBe(true);
+    }
+    const next = await runBackfill(bench, { from: 'mongo', onBad: 'rollback' });
+    expect(next).toMatchObject({ outcome: 'complete', counts: { bad: 0 } });
+    expect(await listQuarantine(bench)).toEqual([]);
   });
 });
 
