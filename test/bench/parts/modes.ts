@@ -31,6 +31,8 @@ const SHARE_OF_KNEE = 0.25;
 /** Windows that one of `--seconds` is cut into, ABBA each. */
 const CUTS = 2;
 const KNEE_MS = 3_000;
+/** Requests per second after a move, before anything is measured. */
+const SETTLING_RATE = 100;
 const CONNECTIONS = 64;
 const PEOPLE = 150;
 /** Of a person; the service ends the oldest beyond fifty. */
@@ -73,17 +75,6 @@ async function measureGroup(run: Run, options: Options, group: readonly [Mode, .
   let service = await start();
   let now: Mode = base;
 
-  async function moveTo(to: Mode): Promise<void> {
-    if (to === now) return;
-    const direction = MODES.indexOf(to) > MODES.indexOf(now) ? 'promote' : 'rollback';
-    const moved = await operator.move(to, direction, { force: true });
-    if (moved.kind !== 'done') throw new Error(`no way from ${now} to ${to}: ${whyNot(moved)}`);
-    const started = mirrorOf(now) === null;
-    now = to;
-    // Without a copy there is nothing to compare with.
-    if (started && to === 'dual-write') await runVerb(['backfill'], installation.urls);
-  }
-
   const ask = (flow: Mix, rate: number | null, windowMs: number): Promise<LoadAnswer> =>
     load.run({
       audience,
@@ -94,6 +85,20 @@ async function measureGroup(run: Run, options: Options, group: readonly [Mode, .
       warmUpMs: options.warmUpMs,
       windowMs,
     });
+  async function moveTo(to: Mode): Promise<void> {
+    if (to === now) return;
+    const direction = MODES.indexOf(to) > MODES.indexOf(now) ? 'promote' : 'rollback';
+    const moved = await operator.move(to, direction, { force: true });
+    if (moved.kind !== 'done') throw new Error(`no way from ${now} to ${to}: ${whyNot(moved)}`);
+    const started = mirrorOf(now) === null;
+    now = to;
+    // Without a copy there is nothing to compare with.
+    if (started && to === 'dual-write') await runVerb(['backfill'], installation.urls);
+    // What a move and a copy leave to be done, in the service and in the servers, is no mode's.
+    await ask(KNEE_MIX, SETTLING_RATE, options.windowMs / CUTS);
+    await service.settle();
+  }
+
   /** What can go on for ever: the time that the mirror needs to catch up counts. */
   const knees: Partial<Record<Mode, number>> = {};
   for (const mode of group) {
